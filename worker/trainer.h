@@ -113,6 +113,17 @@ struct muster_math {
      * becomes zero, counts nowhere. */
     void (*cross_entropy) (float *logits, const int32_t *target, size_t rows, size_t n,
                            float weight, double *loss, uint64_t *correct);
+
+    /* Dropout in place: y[i] becomes y[i] / (1 - rate), as a product with the rounded reciprocal, or
+     * 0 with chance `rate` (0 <= rate < 1). Which, is a function of (key, i) alone: calling it again
+     * with the same key on the gradient is its backward pass. Derive a key for each place in the model from
+     * (batch->seed, batch->step, batch->micro_batch, place) with `key`. */
+    void (*dropout) (float *y, size_t n, float rate, uint64_t key);
+    uint64_t (*key) (uint64_t seed, uint64_t step, uint64_t micro_batch, uint64_t place);
+
+    /* y[i] = sd * a normally distributed number (mean 0, variance 1, within 6), a function of
+     * (seed, stream, i) alone: initial weights, with the tensor's number as the stream. */
+    void (*normals) (float *y, size_t n, uint64_t seed, uint64_t stream, float sd);
 };
 
 /* --- what goes in and out ------------------------------------------------------------------------ */
