@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* comm.h - what a trainer knows of the world: sums go in, the sums of all ranks come out
+ *
+ * A trainer lives through many generations. In each it is one rank of one world, and a world can
+ * end at any moment; then the trainer learns TORN, keeps its sums, and enters the next generation
+ * when its agent says so. Nothing here ever ends the trainer.
+ *
+ *     for each generation (a message of the agent):
+ *         mu_comm_enter (comm, &generation)         between steps or with a torn one; sums are kept
+ *         mu_comm_broadcast (comm, timeout)         until the state block is this generation's
+ *         for each step, and each attempt of it:
+ *             mu_comm_begin (comm, step, attempt)
+ *             mu_comm_bucket_ready (comm, b) ...    as backward finishes them, from any thread
+ *             mu_comm_wait (comm, timeout)          DONE: comm->result holds the proven sums
+ *         mu_comm_leave (comm)                      when TORN, or when the agent says so
+ *
+ * After TORN in wait (): sums are intact. Compute the micro-batches that the new generation adds to
+ * this rank, add them to the same sums, begin () the same step again and mark all buckets.
+ * A result stays valid until the next begin ().
+ *
+ * Two implementations stand behind this interface:
+ *
+ *              comm_mpi (here)                         comm_nccl (a later module; untested on GPU)
+ * buffers      the region's blocks (region.h)          device memory of the module
+ * ticket       none                                    ncclGetUniqueId, called on one rank; the
+ * agent carries the bytes to the others enter        says that the state is at rest
+ * ncclCommInitRankConfig, blocking = 0 broadcast    waits until the collective process      polls
+ * ncclCommGetAsyncError until the world has broadcast and verified              stands; warm-up
+ * all-reduce with canary; ncclBroadcast of the state in pieces, hash begin        posts the request
+ * notes it bucket_ready marks and rings                         records an event, ncclAllReduce out
+ * of place on the communication stream wait         waits for the proven result             queries
+ * the stream's event and the async error; then checks canary and checksum abort        asks the
+ * collective to end; the agent   ncclCommAbort, on a thread of its own kills it if it cannot leave
+ * forgets the generation                  abort, wait for the stream, free READY to     the
+ * collective process                  the trainer, when broadcast () is DONE the agent
+ *
+ * Threads: bucket_ready () and abort () from any; all else from one. No call but broadcast () and
+ * wait () blocks, and those no longer than timeout_ms (negative: until something happens).
+ * Calls out of order (begin () before enter (), a bucket that does not exist or twice) are refused
+ * with a sentence: they are the caller's bugs. */
+#ifndef MU_COMM_H
+#define MU_COMM_H
+
+#include "error.h"
+#include "region.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MU_COMM_NO_SOURCE    UINT32_MAX
+#define MU_COMM_TICKET_BYTES 128u /* NCCL's unique id */
+
+enum mu_comm_outcome {
+    MU_COMM_FAILED = -1,    /* a bug or a broken region; the error says what */
+    MU_COMM_DONE = 0,       /* wait: the result is proven. broadcast: the state is the world's */
+    MU_COMM_TIMEOUT = 1,    /* nothing yet */
+    MU_COMM_TORN = 2,       /* this generation is over; sums and state are as they were */
+    MU_COMM_STATE_LOST = 3, /* broadcast only: over, and it ended while this rank's state block was
+                               being written: the rank has no state until a later broadcast */
+};
+
+/* The agent's word about a new generation. */
+struct mu_comm_generation {
+    uint64_t generation; /* larger than any before */
+    uint32_t rank;
+    uint32_t size;
+    uint64_t step;        /* what the first begin () will ask for */
+    uint32_t attempt;     /* where the members stand in it */
+    uint32_t source_rank; /* whose state block is broadcast; MU_COMM_NO_SOURCE: all are level */
+    bool receives;        /* this rank is behind or new: its state block is overwritten. Ranks that
+                             do not receive compare: a difference ends the generation */
+    unsigned char ticket[MU_COMM_TICKET_BYTES]; /* NCCL's; zeros for MPI */
+};
+
+struct mu_comm;
+
+struct mu_comm_operations {
+    const char *name; /* "mpi", "nccl" */
+    void (*destroy) (struct mu_comm *comm);
+    int (*ticket) (struct mu_comm *comm, unsigned char ticket[MU_COMM_TICKET_BYTES],
+                   struct mu_error *error); /* NULL where none is needed */
+    int (*enter) (struct mu_comm *comm, const struct mu_comm_generation *generation,
+                  struct mu_error *error);
+    enum mu_comm_outcome (*broadcast) (struct mu_comm *comm, int timeout_ms,
+                                       struct mu_error *error);
+    int (*begin) (struct mu_comm *comm, uint64_t step, uint32_t attempt, struct mu_error *error);
+    int (*bucket_ready) (struct mu_comm *comm, uint32_t bucket, struct mu_error *error);
+    enum mu_comm_outcome (*wait) (struct mu_comm *comm, int timeout_ms, struct mu_error *error);
+    void (*abort) (struct mu_comm *comm);
+    void (*leave) (struct mu_comm *comm);
+};
+
+/* The part that all implementations have; each keeps its own behind it. The pointers are where the
+ * trainer reads and writes, and stay the same for the comm's life. */
+struct mu_comm {
+    const struct mu_comm_operations *operations;
+    struct mu_region_layout layout; /* element type, sizes, buckets in reducing order */
+    void *state;
+    void *sums;
+    const void *result;
+};
+
+/* Through `region` to the collective process that the agent starts; `region` is borrowed. */
+struct mu_comm *mu_comm_mpi_create (struct mu_region *region, struct mu_error *error);
+
+void mu_comm_destroy (struct mu_comm **comm);
+
+/* Bytes for the generation message where the implementation needs some (zeros otherwise). */
+int mu_comm_ticket (struct mu_comm *comm, unsigned char ticket[MU_COMM_TICKET_BYTES],
+                    struct mu_error *error);
+int mu_comm_enter (struct mu_comm *comm, const struct mu_comm_generation *generation,
+                   struct mu_error *error);
+enum mu_comm_outcome mu_comm_broadcast (struct mu_comm *comm, int timeout_ms,
+                                        struct mu_error *error);
+int mu_comm_begin (struct mu_comm *comm, uint64_t step, uint32_t attempt, struct mu_error *error);
+int mu_comm_bucket_ready (struct mu_comm *comm, uint32_t bucket, struct mu_error *error);
+enum mu_comm_outcome mu_comm_wait (struct mu_comm *comm, int timeout_ms, struct mu_error *error);
+
+/* Give the running generation up; wait () will say TORN once the agent confirms. */
+void mu_comm_abort (struct mu_comm *comm);
+
+/* The generation is over for this trainer. */
+void mu_comm_leave (struct mu_comm *comm);
+
+#endif
