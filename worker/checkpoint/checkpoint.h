@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* checkpoint.h - a job's state on storage: written beside the training, whole or not at all
+ *
+ * A checkpoint is a directory DIR/step-00000200 with
+ *
+ *     model.safetensors      weights, float32, under the trainer's tensor names
+ *     config.json            if the trainer offers one: with it other tools load the model
+ *     optimizer.safetensors  m.NAME and v.NAME of each tensor
+ *     muster.json            all else, and size and BLAKE2b-256 of each other file; its first line
+ *                            carries the hash of its own rest
+ *
+ * It is written under a name that begins with a dot, each file and the directory is fsynced, and
+ * then it is renamed: a directory that has the right name was complete. What storage does to it
+ * later, the hashes tell. docs/checkpoints.md has the formats for readers of other programs.
+ *
+ * `saved` is what this module can say. Whether a checkpoint is *committed* the coordinator says. */
+#ifndef MU_CHECKPOINT_H
+#define MU_CHECKPOINT_H
+
+#include "common/error.h"
+#include "worker/checkpoint/file.h"
+#include "worker/state/state.h"
+#include "worker/trainer.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define MU_CHECKPOINT_VERSION  1u
+#define MU_CHECKPOINT_NAME_MAX 127u       /* bytes of job id, job name, trainer, compute class */
+#define MU_CHECKPOINT_TEXT_MAX (1u << 20) /* bytes of job spec, data identity, config.json */
+
+/* What is known about a job beside its state. Texts are UTF-8. */
+struct mu_checkpoint_job {
+    const char *id;
+    const char *name;
+    const char *spec;          /* the job file as submitted */
+    const char *trainer;       /* its name */
+    const char *data;          /* the data set's identity: names, sizes, hashes */
+    const char *compute_class; /* what decides the bits */
+    const char *config;        /* config.json, or NULL */
+    uint64_t seed;
+    uint64_t epoch;    /* of the next step */
+    uint64_t position; /* in the ledger: micro-batches of that epoch that are in the weights */
+};
+
+/* --- writing -------------------------------------------------------------------------------------
+ *
+ * One copy of the state is taken while begin () runs; then training may go on. A child process
+ * writes. The caller polls `fd` for reading and calls mu_checkpoint_poll; nothing here blocks on
+ * storage. The child survives its parent and then finishes what it began. */
+
+struct mu_checkpoint_writer {
+    pid_t pid; /* 0: none */
+    int fd;
+};
+
+struct mu_checkpoint_saved {
+    char path[PATH_MAX];
+    uint64_t step;
+    uint64_t bytes; /* of all files */
+    uint8_t weights_hash[MU_STATE_HASH_SIZE];
+    uint8_t digest[MU_STATE_HASH_SIZE];
+    bool existed; /* the same checkpoint was there already, whole */
+};
+
+/* Begin to write the state as a checkpoint below `directory`, which is made if missing. `tensors`
+ * are the trainer's, state->tensors of them. */
+int mu_checkpoint_begin (struct mu_checkpoint_writer *writer, const char *directory,
+                         const struct mu_state *state, const struct muster_tensor *tensors,
+                         const struct mu_checkpoint_job *job, struct mu_error *error);
+
+/* 1: saved, *saved filled. 0: not yet. -1: failed, and nothing was left that looks like a
+ * checkpoint. After 1 and -1 the child is reaped and the writer is free for the next. */
+int mu_checkpoint_poll (struct mu_checkpoint_writer *writer, struct mu_checkpoint_saved *saved,
+                        struct mu_error *error);
+
+/* Kill and reap the child, if there is one. */
+void mu_checkpoint_cancel (struct mu_checkpoint_writer *writer);
+
+/* What the child does, for callers that may block. */
+int mu_checkpoint_write (const char *directory, const struct mu_state *state,
+                         const struct muster_tensor *tensors, const struct mu_checkpoint_job *job,
+                         struct mu_checkpoint_saved *saved, struct mu_error *error);
+
+/* --- reading -------------------------------------------------------------------------------------
+ */
+
+/* muster.json, read. Texts are owned; free with mu_checkpoint_info_clear. */
+struct mu_checkpoint_info {
+    uint32_t version;
+    char *muster; /* the version of Muster that wrote it */
+    char *job_id, *job_name, *job_spec, *trainer, *data, *compute_class;
+    uint64_t seed, epoch, position;
+    uint64_t step, skipped;
+    double beta1_power, beta2_power;
+    uint64_t parameters;
+    uint32_t scales; /* how many; one a tensor */
+    int32_t *scale;
+    uint8_t weights_hash[MU_STATE_HASH_SIZE];
+    uint8_t digest[MU_STATE_HASH_SIZE];
+    uint32_t files;
+    struct mu_file_record *file;
+    uint64_t bytes; /* of all files but muster.json */
+};
+
+void mu_checkpoint_info_clear (struct mu_checkpoint_info *info);
+
+/* Read and check muster.json of one checkpoint directory. The other files' sizes are compared,
+ * their contents are not read. */
+int mu_checkpoint_read_info (const char *path, struct mu_checkpoint_info *info,
+                             struct mu_error *error);
+
+/* Read every byte and compare every hash. The sentence names the file that is torn or rotted. */
+int mu_checkpoint_verify (const char *path, struct mu_error *error);
+
+/* Load weights, m, v, scales and counters into a laid-out state of the same tensors, and check that
+ * the digest is the recorded one. `info` may be NULL. On failure the state's content is undefined.
+ */
+int mu_checkpoint_load (const char *path, struct mu_state *state,
+                        const struct muster_tensor *tensors, struct mu_checkpoint_info *info,
+                        struct mu_error *error);
+
+/* Load weights alone, from a safetensors file or a directory with model.safetensors: a Hugging Face
+ * checkpoint or one of ours. Names match with or without "transformer." in front; lm_head.weight
+ * (tied) and attention masks are passed over; F16 and BF16 are converted. What is missing, too much
+ * or of another shape is named, several at once. The rest of the state is left as it is. */
+int mu_checkpoint_load_weights (const char *path, struct mu_state *state,
+                                const struct muster_tensor *tensors, struct mu_error *error);
+
+/* --- a directory of checkpoints
+ * ------------------------------------------------------------------- */
+
+struct mu_checkpoint_entry {
+    uint64_t step;
+    char name[32];                   /* within the directory */
+    bool whole;                      /* muster.json is sound and the files have their sizes */
+    char problem[MU_ERROR_TEXT_MAX]; /* where not whole */
+};
+
+/* All checkpoints below `directory`, ascending by step; *entries is malloc'ed. A directory that
+ * does not exist has none. Unfinished ones do not count. */
+int mu_checkpoint_list (const char *directory, struct mu_checkpoint_entry **entries, size_t *count,
+                        struct mu_error *error);
+
+/* Find the newest checkpoint of at most `step` whose every hash is right. Returns 0 and its path;
+ * -1 with NOT_FOUND if there is none. `skipped` (may be NULL) tells of the newer ones passed over.
+ */
+int mu_checkpoint_find (const char *directory, uint64_t step, char path[PATH_MAX],
+                        struct mu_error *skipped, struct mu_error *error);
+
+/* Remove all but the `keep` newest whole checkpoints and those whose step is in protect[]; also
+ * what dead writers left behind. Never removes the newest whole one. *removed may be NULL. */
+int mu_checkpoint_prune (const char *directory, size_t keep, const uint64_t *protect,
+                         size_t protected_count, size_t *removed, struct mu_error *error);
+
+#endif

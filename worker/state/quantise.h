@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* quantise.h - gradients as integers, so that their sum is the same for any number of workers
+ *
+ * Floats do not add associatively, integers do. The gradient of each micro-batch is multiplied by
+ * 2^K, K fixed for each tensor and step by the state that every rank has, rounded, and added to the
+ * rank's sums. The sums of all ranks are added by a reduction, in any order, and every rank turns
+ * the result into the same gradient.
+ *
+ * What proves that no sum overflowed: for each tensor a micro-batch also adds a counter
+ *
+ *     c = floor (max |g| * 2^K / unit) + 1      (0 if the tensor's gradient is all zero)
+ *
+ * with unit 2^12 (2^44 in the wide form), saturating at 2^20. Each element of that micro-batch is
+ * below c * unit, so a sum of c below 2^19 means that the sums stay below 2^31 (2^63), whatever
+ * wrapped around on the way: unsigned addition is modular. Otherwise every rank lowers the same
+ * scales by the same amount and the step is reduced again. The same counters choose the next step's
+ * K: down at once, up by at most one bit a step (12 in the first steps).
+ *
+ * Every micro-batch has eight words of its own: seen (exactly 1 in a good result, which proves that
+ * each micro-batch was counted exactly once), bad (how many of its tensors, or its loss, were not
+ * finite), and loss, targets, correct as bits. All that is reduced is an integer.
+ *
+ * The block of sums is plain memory without a pointer in it, 64-byte aligned; only its words are
+ * reduced:
+ *
+ *     struct mu_sums | tensors: padded words | counters: tensors | bad tensors: tensors | 8 * M
+ *
+ * Threads: mu_sums_add calls for one tensor must not overlap in time; for different tensors they
+ * may. mu_sums_finish calls for different micro-batches may overlap. */
+#ifndef MU_QUANTISE_H
+#define MU_QUANTISE_H
+
+#include "common/error.h"
+#include "worker/kernels/kernels.h"
+#include "worker/state/state.h"
+#include "worker/trainer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MU_MICRO_BATCHES_MAX 2047u /* 2047 saturated counters of 2^20 stay below 2^31 */
+#define MU_SCALE_FIRST       20
+#define MU_SCALE_HEADROOM    3 /* bits left free for the next step's gradient to grow into */
+
+/* What one word is: the job's `reduce:`. */
+enum mu_sums_form {
+    MU_SUMS_INT32 = 4,
+    MU_SUMS_INT64 = 8,
+};
+
+struct mu_sums {
+    uint64_t magic;
+    uint32_t form; /* enum mu_sums_form: bytes in a word */
+    uint32_t tensors;
+    uint32_t micro_batches; /* M, of the job */
+    uint32_t spare;
+    uint64_t padded;   /* of the state */
+    uint64_t words;    /* all that is reduced */
+    uint64_t words_at; /* bytes from the block's start; a multiple of 64 */
+    uint64_t step;     /* what these sums are sums of */
+    uint64_t attempt;
+};
+
+/* A run of words that is complete at one time and can be reduced by itself. */
+struct mu_sums_bucket {
+    uint64_t first; /* in words from mu_sums_words () */
+    uint64_t count;
+};
+
+size_t mu_sums_size (const struct mu_state *state, enum mu_sums_form form, uint32_t micro_batches,
+                     struct mu_error *error);
+
+/* Lay out a block in `memory`, its words zero. `size` is at least mu_sums_size. */
+struct mu_sums *mu_sums_lay_out (void *memory, size_t size, const struct mu_state *state,
+                                 enum mu_sums_form form, uint32_t micro_batches,
+                                 struct mu_error *error);
+
+/* Zero the words and make these the sums of the state's next step and attempt. */
+void mu_sums_begin (struct mu_sums *sums, const struct mu_state *state);
+
+void *mu_sums_words (struct mu_sums *sums);
+const void *mu_sums_words_const (const struct mu_sums *sums);
+
+/* Bucket 0 to tensors-1: the words of that tensor. Bucket `tensors`: the tail, which is complete
+ * last and must be reduced last. */
+struct mu_sums_bucket mu_sums_bucket (const struct mu_sums *sums, const struct mu_state *state,
+                                      uint32_t bucket);
+
+/* Add one tensor's gradient of micro-batch m. `gradient` has the tensor's elements. */
+void mu_sums_add (struct mu_sums *sums, const struct mu_state *state,
+                  const struct mu_kernels *kernels, uint32_t tensor, uint32_t micro_batch,
+                  const float *gradient);
+
+/* Micro-batch m is complete: all its tensors were added. Once for each micro-batch and attempt. */
+void mu_sums_finish (struct mu_sums *sums, uint32_t micro_batch,
+                     const struct muster_result *result);
+
+/* Whether this rank's own sums hold micro-batch m: what survivors of a torn world need not redo. */
+bool mu_sums_has (const struct mu_sums *sums, uint32_t micro_batch);
+
+enum mu_decision {
+    MU_ACCEPT,       /* the sums are exact: update the weights */
+    MU_LOWER_SCALES, /* a sum may have overflowed: lower scales, quantise and reduce again */
+    MU_NON_FINITE,   /* a gradient or loss is inf or NaN: redoing cannot help */
+};
+
+struct mu_verdict {
+    enum mu_decision decision;
+    uint32_t micro_batch; /* NON_FINITE: the first that is not finite */
+    uint32_t tensor;      /* NON_FINITE: the first such tensor, or `tensors` if the loss alone is */
+    uint32_t overflowed;  /* LOWER_SCALES: how many tensors may have overflowed */
+    double loss;          /* mean over all targets, micro-batches in ascending order */
+    uint64_t targets;
+    uint64_t correct;
+};
+
+/* Judge a reduction's result. A function of (result, state) alone, so every rank says the same,
+ * also one that trained nothing. Changes nothing. -1 when the result is no complete step: the words
+ * of another step or attempt, or a micro-batch counted not exactly once (it is named). */
+int mu_sums_decide (const struct mu_sums *result, const struct mu_state *state,
+                    struct mu_verdict *verdict, struct mu_error *error);
+
+/* What a micro-batch reported, from a result whose `seen` words are right. */
+struct muster_result mu_sums_micro_batch (const struct mu_sums *result, uint32_t micro_batch);
+
+/* After LOWER_SCALES: lower K of the tensors that overflowed, attempt + 1. */
+void mu_scales_lower (struct mu_state *state, const struct mu_sums *result);
+
+/* After ACCEPT: choose K for the next step from the counters. */
+void mu_scales_follow (struct mu_state *state, const struct mu_sums *result);
+
+/* After ACCEPT, before mu_scales_follow: the mean gradient over the M micro-batches as float32,
+ * into `gradient` of state->padded floats (64-byte aligned); padding becomes zero. */
+void mu_sums_to_gradient (const struct mu_sums *result, const struct mu_state *state,
+                          const struct mu_kernels *kernels, float *gradient);
+
+#endif
