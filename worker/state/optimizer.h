@@ -68,7 +68,7 @@ float mu_optimizer_rate (const struct mu_optimizer *optimizer, uint64_t step);
  * Returns -1, nothing changed, when the result is not one of this step (see mu_sums_decide), when
  * scales cannot go lower, or for NON_FINITE where it is FAIL; update->verdict is filled then too.
  */
-int mu_update (struct mu_state *state, const struct mu_sums *result,
+int mu_update (struct mu_state *state, const struct mu_sums_layout *layout, const void *result,
                const struct mu_optimizer *optimizer, const struct mu_kernels *kernels,
                float *gradient, struct mu_update *update, struct mu_error *error);
 

@@ -16,14 +16,15 @@
  * scales by the same amount and the step is reduced again. The same counters choose the next step's
  * K: down at once, up by at most one bit a step (12 in the first steps).
  *
- * Every micro-batch has eight words of its own: seen (exactly 1 in a good result, which proves that
- * each micro-batch was counted exactly once), bad (how many of its tensors, or its loss, were not
- * finite), and loss, targets, correct as bits. All that is reduced is an integer.
+ * Every micro-batch has eight words of its own: a tag made of (step, attempt), which in a good
+ * result is there exactly once and so proves that each micro-batch of this very step was counted
+ * exactly once; how many of its tensors, or its loss, were not finite; and loss, targets, correct
+ * as bits. All that is reduced is an integer.
  *
- * The block of sums is plain memory without a pointer in it, 64-byte aligned; only its words are
- * reduced:
+ * A block of sums is an array of words without a head, 64-byte aligned, in memory of the caller
+ * (the shared region's sums and result):
  *
- *     struct mu_sums | tensors: padded words | counters: tensors | bad tensors: tensors | 8 * M
+ *     tensors: padded words | counters: tensors | not finite: tensors | micro-batches: 8 M
  *
  * Threads: mu_sums_add calls for one tensor must not overlap in time; for different tensors they
  * may. mu_sums_finish calls for different micro-batches may overlap. */
@@ -49,55 +50,48 @@ enum mu_sums_form {
     MU_SUMS_INT64 = 8,
 };
 
-struct mu_sums {
-    uint64_t magic;
-    uint32_t form; /* enum mu_sums_form: bytes in a word */
+/* Where everything is in a block of sums, in words from its start. */
+struct mu_sums_layout {
+    enum mu_sums_form form;
     uint32_t tensors;
     uint32_t micro_batches; /* M, of the job */
-    uint32_t spare;
-    uint64_t padded;   /* of the state */
-    uint64_t words;    /* all that is reduced */
-    uint64_t words_at; /* bytes from the block's start; a multiple of 64 */
-    uint64_t step;     /* what these sums are sums of */
-    uint64_t attempt;
+    uint64_t counters;
+    uint64_t non_finite;
+    uint64_t micro;
+    uint64_t words; /* in all; times `form` bytes is the block's size */
 };
 
 /* A run of words that is complete at one time and can be reduced by itself. */
 struct mu_sums_bucket {
-    uint64_t first; /* in words from mu_sums_words () */
+    uint64_t first; /* words from the block's start */
     uint64_t count;
 };
 
-size_t mu_sums_size (const struct mu_state *state, enum mu_sums_form form, uint32_t micro_batches,
-                     struct mu_error *error);
-
-/* Lay out a block in `memory`, its words zero. `size` is at least mu_sums_size. */
-struct mu_sums *mu_sums_lay_out (void *memory, size_t size, const struct mu_state *state,
-                                 enum mu_sums_form form, uint32_t micro_batches,
-                                 struct mu_error *error);
-
-/* Zero the words and make these the sums of the state's next step and attempt. */
-void mu_sums_begin (struct mu_sums *sums, const struct mu_state *state);
-
-void *mu_sums_words (struct mu_sums *sums);
-const void *mu_sums_words_const (const struct mu_sums *sums);
+/* -1 when M or the size is out of range. */
+int mu_sums_plan (struct mu_sums_layout *layout, const struct mu_state *state,
+                  enum mu_sums_form form, uint32_t micro_batches, struct mu_error *error);
 
 /* Bucket 0 to tensors-1: the words of that tensor. Bucket `tensors`: the tail, which is complete
- * last and must be reduced last. */
-struct mu_sums_bucket mu_sums_bucket (const struct mu_sums *sums, const struct mu_state *state,
-                                      uint32_t bucket);
+ * last: counters and micro-batches. */
+struct mu_sums_bucket mu_sums_bucket (const struct mu_sums_layout *layout,
+                                      const struct mu_state *state, uint32_t bucket);
 
-/* Add one tensor's gradient of micro-batch m. `gradient` has the tensor's elements. */
-void mu_sums_add (struct mu_sums *sums, const struct mu_state *state,
+/* Zero the words, before the first micro-batch of each attempt. */
+void mu_sums_begin (const struct mu_sums_layout *layout, void *sums);
+
+/* Add one tensor's gradient of a micro-batch. `gradient` is that tensor's, 64-byte aligned. */
+void mu_sums_add (const struct mu_sums_layout *layout, void *sums, const struct mu_state *state,
                   const struct mu_kernels *kernels, uint32_t tensor, uint32_t micro_batch,
                   const float *gradient);
 
 /* Micro-batch m is complete: all its tensors were added. Once for each micro-batch and attempt. */
-void mu_sums_finish (struct mu_sums *sums, uint32_t micro_batch,
-                     const struct muster_result *result);
+void mu_sums_finish (const struct mu_sums_layout *layout, void *sums, const struct mu_state *state,
+                     uint32_t micro_batch, const struct muster_result *result);
 
-/* Whether this rank's own sums hold micro-batch m: what survivors of a torn world need not redo. */
-bool mu_sums_has (const struct mu_sums *sums, uint32_t micro_batch);
+/* Whether these sums hold micro-batch m of the state's next step and attempt: what the survivors of
+ * a torn world need not compute again. */
+bool mu_sums_has (const struct mu_sums_layout *layout, const void *sums,
+                  const struct mu_state *state, uint32_t micro_batch);
 
 enum mu_decision {
     MU_ACCEPT,       /* the sums are exact: update the weights */
@@ -116,23 +110,29 @@ struct mu_verdict {
 };
 
 /* Judge a reduction's result. A function of (result, state) alone, so every rank says the same,
- * also one that trained nothing. Changes nothing. -1 when the result is no complete step: the words
- * of another step or attempt, or a micro-batch counted not exactly once (it is named). */
-int mu_sums_decide (const struct mu_sums *result, const struct mu_state *state,
-                    struct mu_verdict *verdict, struct mu_error *error);
+ * also one that trained nothing. Changes nothing. -1 when the result is not the state's next step
+ * and attempt, or a micro-batch was counted not exactly once (it is named). */
+int mu_sums_decide (const struct mu_sums_layout *layout, const void *result,
+                    const struct mu_state *state, struct mu_verdict *verdict,
+                    struct mu_error *error);
 
-/* What a micro-batch reported, from a result whose `seen` words are right. */
-struct muster_result mu_sums_micro_batch (const struct mu_sums *result, uint32_t micro_batch);
+/* What a micro-batch reported. */
+struct muster_result mu_sums_micro_batch (const struct mu_sums_layout *layout, const void *result,
+                                          uint32_t micro_batch);
 
-/* After LOWER_SCALES: lower K of the tensors that overflowed, attempt + 1. */
-void mu_scales_lower (struct mu_state *state, const struct mu_sums *result);
+/* After LOWER_SCALES: lower K of the tensors that overflowed, attempt + 1. -1, nothing changed,
+ * when one of them is at its lowest. */
+int mu_scales_lower (const struct mu_sums_layout *layout, const void *result,
+                     struct mu_state *state, struct mu_error *error);
 
 /* After ACCEPT: choose K for the next step from the counters. */
-void mu_scales_follow (struct mu_state *state, const struct mu_sums *result);
+void mu_scales_follow (const struct mu_sums_layout *layout, const void *result,
+                       struct mu_state *state);
 
 /* After ACCEPT, before mu_scales_follow: the mean gradient over the M micro-batches as float32,
  * into `gradient` of state->padded floats (64-byte aligned); padding becomes zero. */
-void mu_sums_to_gradient (const struct mu_sums *result, const struct mu_state *state,
-                          const struct mu_kernels *kernels, float *gradient);
+void mu_sums_to_gradient (const struct mu_sums_layout *layout, const void *result,
+                          const struct mu_state *state, const struct mu_kernels *kernels,
+                          float *gradient);
 
 #endif
