@@ -1,0 +1,214 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""gen_jobspec.py - turn schemas/jobspec.schema into C, a JSON Schema, a page and a man page
+
+usage: gen_jobspec.py SCHEMA MAN_TEMPLATE VERSION OUT_DIR
+
+Writes jobspec_table.h and jobspec_table.c (struct mu_jobspec and its table), jobspec.schema.json (for
+editors), jobspec.md, and muster-job.5 (MAN_TEMPLATE with @KEYS@ and @VERSION@ filled in)."""
+import json
+import sys
+
+sys.dont_write_bytecode = True
+from fields import (Arrays, Field, Wrong, c_name, complain, number, statements, troff,  # noqa: E402
+                    NUMBERS, WHOLE)
+
+TOP = ""
+
+
+def parse(path):
+    """The sections in order, [(name, meaning, [Field])]; keys of the file itself lie in sections
+    without a name, so that the order of the schema is kept."""
+    sections, seen = [], set()
+    for indented, words, line_number in statements(path):
+        try:
+            if words[0] == "section":
+                sections.append((words[1], words[2], []))
+                key = words[1]
+            elif words[0] == "key":
+                if not indented and (not sections or sections[-1][0] != TOP):
+                    sections.append((TOP, "", []))
+                section = sections[-1]
+                key = f"{section[0]}.{words[1]}" if section[0] else words[1]
+                section[2].append(Field(key, words[2:-1], words[-1]))
+            else:
+                raise Wrong(f"what is {words[0]}?")
+            if key in seen:
+                raise Wrong(f"{key} is there twice")
+            seen.add(key)
+        except (Wrong, IndexError, ValueError) as problem:
+            complain(path, line_number, problem)
+    return sections
+
+
+def fields_of(sections):
+    return [field for _, _, fields in sections for field in fields]
+
+
+def enum_name(field):
+    return "mu_jobspec_" + c_name(field.path)
+
+
+# --- C -----------------------------------------------------------------------------------------
+
+def header(sections):
+    fields = fields_of(sections)
+    yield "/* jobspec_table.h - generated from schemas/jobspec.schema; edit that */"
+    yield '#ifndef MU_JOBSPEC_TABLE_H\n#define MU_JOBSPEC_TABLE_H\n\n#include "field.h"\n'
+    for field in fields:
+        if field.type == "choice":
+            yield f"enum {enum_name(field)} {{"
+            for choice in field.choices:
+                yield f"    {enum_name(field).upper()}_{c_name(choice).upper()},"
+            yield "};\n"
+    yield "struct mu_jobspec {"
+    for name, meaning, members in sections:
+        indent = "        " if name else "    "
+        if name:
+            yield f"    struct mu_jobspec_{name} {{ /* {meaning} */"
+        for field in members:
+            member = field.c_member(c_name(field.path.split(".")[-1]), f"enum {enum_name(field)}")
+            yield f"{indent}{member} /* {field.kind()}. {field.meaning} */"
+        if name:
+            yield f"    }} {name};"
+    yield "};\n"
+    yield "enum { /* places in the table, in the schema's order */"
+    for field in fields:
+        yield f"    MU_JOBSPEC_{c_name(field.path).upper()}_KEY,"
+    yield "    MU_JOBSPEC_KEY_COUNT"
+    yield "};\n"
+    yield "extern const struct mu_field mu_jobspec_keys[MU_JOBSPEC_KEY_COUNT];\n"
+    yield "/* The sections' names, NULL-terminated. */"
+    yield "extern const char *const mu_jobspec_sections[];\n\n#endif"
+
+
+def source(sections):
+    arrays = Arrays()
+    rows = [f"    {field.c_initializer(f'offsetof (struct mu_jobspec, {field.path})', arrays)},"
+            for field in fields_of(sections)]
+    yield "/* jobspec_table.c - generated from schemas/jobspec.schema; edit that */"
+    yield '#include "jobspec_table.h"\n\n#include <stddef.h>\n'
+    yield from arrays.lines()
+    yield "\nconst struct mu_field mu_jobspec_keys[MU_JOBSPEC_KEY_COUNT] = {"
+    yield from rows
+    yield "};\n"
+    names = ", ".join(f'"{name}"' for name, _, _ in sections if name)
+    yield f"const char *const mu_jobspec_sections[] = {{ {names}, NULL }};"
+
+
+# --- JSON Schema -------------------------------------------------------------------------------
+
+def json_value(field, text):
+    if field.type in NUMBERS:
+        return number(text, field.type)
+    return text == "true" if field.type == "bool" else text
+
+
+def json_type(field):
+    """The part of the JSON Schema that says which values are good."""
+    text = {"type": "string", "minLength": 1, "maxLength": field.limit}
+    if field.type in NUMBERS:
+        low = "exclusiveMinimum" if "ABOVE" in field.flags else "minimum"
+        high = "exclusiveMaximum" if "BELOW" in field.flags else "maximum"
+        kind = "integer" if field.type in WHOLE else "number"
+        return {"type": kind, low: field.low, high: field.high}
+    if field.type in ("text", "texts"):
+        return {"type": ["string", "number"], "minLength": 1, "maxLength": field.limit}
+    if field.type == "label":
+        text["pattern"] = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
+        return text
+    if field.type in ("path", "paths"):
+        text["maxLength"] = 4095
+        many = {"type": "array", "items": text, "minItems": 1, "maxItems": field.limit}
+        return text if field.type == "path" else {"anyOf": [text, many]}
+    if field.type == "choice":
+        return {"enum": field.choices}
+    if field.type == "name":
+        other = dict(text) if "TAKES_ID" in field.flags else dict(text, pattern="[/.]")
+        return {"anyOf": [{"enum": field.choices}, other]}
+    if field.type == "settings":
+        scalar = {"type": ["string", "number", "boolean"]}
+        return {"type": "object", "maxProperties": field.limit, "additionalProperties": {
+            "anyOf": [scalar, {"type": "array", "items": scalar, "minItems": 1}]}}
+    return {"type": "boolean"}
+
+
+def json_field(field):
+    words = field.meaning + (f" Unit: {field.unit}." if field.unit else "")
+    out = {"description": words, **json_type(field)}
+    if field.standard is not None:
+        out["default"] = json_value(field, field.standard)
+    elif field.type != "settings":
+        out["examples"] = [json_value(field, field.example)]
+    return out
+
+
+def json_object(properties, fields):
+    out = {"type": "object", "additionalProperties": False, "properties": properties}
+    required = [field.path.split(".")[-1] for field in fields if field.required]
+    return dict(out, required=required) if required else out
+
+
+def json_schema(sections):
+    properties, needed = {}, []
+    for name, meaning, fields in sections:
+        own = {field.path.split(".")[-1]: json_field(field) for field in fields}
+        if name:
+            properties[name] = {"description": meaning, **json_object(own, fields)}
+        else:
+            properties.update(own)
+        if any(field.required for field in fields):
+            needed += [name] if name else [field.path for field in fields if field.required]
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Muster job file",
+        "description": "What `muster submit` takes; muster-job(5) describes it.",
+        **json_object(properties, []),
+        "required": needed,
+        "oneOf": [{"required": ["steps"]}, {"required": ["epochs"]}],
+    }
+    yield json.dumps(schema, indent=2)
+
+
+# --- pages -------------------------------------------------------------------------------------
+
+def page(sections):
+    yield "# The job file: every key\n\nGenerated from `schemas/jobspec.schema`; `muster-job(5)` is the same as a man page."
+    for name, meaning, fields in sections:
+        if name:
+            yield f"\n## {name}\n\n{meaning}\n"
+        else:
+            yield f"\n## {', '.join(field.path for field in fields)}\n"
+        yield "| key | takes | default | meaning |\n|---|---|---|---|"
+        for field in fields:
+            unit = f" ({field.unit})" if field.unit else ""
+            yield f"| `{field.path}` | {field.kind()}{unit} | {field.standing()} | {field.meaning} |"
+
+
+def man_keys(sections):
+    for name, meaning, fields in sections:
+        if name:
+            yield f".SS {troff(name)}\n{troff(meaning)}"
+        else:
+            yield f".SS {troff(', '.join(field.path for field in fields))}"
+        for field in fields:
+            unit = f" ({field.unit})" if field.unit else ""
+            default = {"required": "Required.", "none": ""}.get(field.standing(), f"Default: {field.standing()}.")
+            facts = f"Takes {field.kind()}{unit}. {default}".strip()
+            yield f".TP\n.B {troff(field.path)}\n{troff(field.meaning)}\n.br\n{troff(facts)}"
+
+
+def main():
+    schema, template, version, out = sys.argv[1:]
+    sections = parse(schema)
+    with open(template, encoding="utf-8") as file:
+        manual = file.read().replace("@KEYS@", "\n".join(man_keys(sections))).replace("@VERSION@", version)
+    for name, lines in (("jobspec_table.h", header(sections)), ("jobspec_table.c", source(sections)),
+                        ("jobspec.schema.json", json_schema(sections)), ("jobspec.md", page(sections)),
+                        ("muster-job.5", [manual.rstrip("\n")])):
+        with open(f"{out}/{name}", "w", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
