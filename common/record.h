@@ -60,6 +60,7 @@ struct mu_field {
     const char *name;
     size_t offset;
     bool optional;
+    bool latest; /* of records equal in all fields so marked only the newest matters */
     uint64_t low, high; /* of a number; high alone for sizes and counts */
     const struct mu_shape *item;
     size_t count_offset;

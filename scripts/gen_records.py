@@ -11,7 +11,7 @@ import sys
 
 FIELD = re.compile(r'(\d+)\s+(?:(gone)|(\w+)\s+(u32|u64|i64|f64|bool|text\s+\d+|bytes\s+\d+|list\s+[A-Z_]+\s+\d+)'
                    r'(?:\s+(\d+)\.\.(\d+))?(\s+optional)?\s+"([^"]*)")$')
-HEAD = re.compile(r'(?:message|record)\s+([A-Z_]+)\s+(\d+)(?:\s+(\w+)\s*->\s*(\w+))?\s+"([^"]*)"$')
+HEAD = re.compile(r'(?:message|record)\s+([A-Z_]+)\s+(\d+)(?:\s+(\w+)\s*->\s*(\w+)|\s+latest\s+([a-z_ ]+?))?\s+"([^"]*)"$')
 STRUCT = re.compile(r'struct\s+([A-Z_]+)\s+"([^"]*)"$')
 PROTOCOL = re.compile(r"protocol (\d+)\.(\d+)$")
 INLINE_MAX = 255  # texts up to here lie in their struct
@@ -27,9 +27,10 @@ def parse(path):
         if m := PROTOCOL.match(text):
             version = int(m[1]), int(m[2])
         elif m := HEAD.match(text):
-            shapes.append(dict(name=m[1], id=int(m[2]), sender=m[3], receiver=m[4], doc=m[5], fields=[]))
+            shapes.append(dict(name=m[1], id=int(m[2]), sender=m[3], receiver=m[4], latest=(m[5] or "").split(),
+                               doc=m[6], fields=[]))
         elif m := STRUCT.match(text):
-            shapes.append(dict(name=m[1], id=0, sender=None, receiver=None, doc=m[2], fields=[]))
+            shapes.append(dict(name=m[1], id=0, sender=None, receiver=None, latest=[], doc=m[2], fields=[]))
         elif (m := FIELD.match(text)) and shapes:
             if m[2]:
                 shapes[-1]["fields"].append(dict(id=int(m[1]), gone=True))
@@ -61,6 +62,11 @@ def check(path, version, shapes):
     for shape in shapes:
         once(f"field id in {shape['name']}", [f["id"] for f in shape["fields"]])
         once(f"field in {shape['name']}", [f["name"] for f in live(shape)])
+        if len(live(shape)) > 64:
+            sys.exit(f"{path}: {shape['name']} has more than 64 fields")
+        for name in shape["latest"]:
+            if [f["kind"] for f in live(shape) if f["name"] == name] not in (["u32"], ["u64"]):
+                sys.exit(f"{path}: {shape['name']}: `latest {name}` names no whole number of it")
         for field in live(shape):
             if field["kind"] == "list" and field["item"] not in known:
                 sys.exit(f"{path}: {shape['name']}.{field['name']}: struct {field['item']} must come before it")
@@ -123,6 +129,8 @@ def table(prefix, shape):
             kind = "longtext"
         parts = [f".id = {f['id']}", f".kind = MU_FIELD_{kind.upper()}", f'.name = "{f["name"]}"',
                  f".offset = offsetof (struct mu_{prefix}_{low}, {f['name']})"]
+        if f["name"] in shape["latest"]:
+            parts.append(".latest = true")
         if f["optional"]:
             parts.append(".optional = true")
         if "limit" in f:
