@@ -41,7 +41,7 @@ struct mu_optimizer {
     uint64_t steps;        /* where cosine and linear reach rate_min and stay */
     double beta1;          /* 0 to below 1 */
     double beta2;          /* 0 to below 1 */
-    double epsilon;        /* > 0 */
+    double epsilon;        /* 1e-30 to 1 */
     double weight_decay;   /* >= 0, for tensors with MUSTER_TENSOR_DECAY */
     double clip_norm;      /* > 0, or 0: no clipping */
 };
@@ -59,14 +59,14 @@ int mu_optimizer_check (const struct mu_optimizer *optimizer, struct mu_error *e
 float mu_optimizer_rate (const struct mu_optimizer *optimizer, uint64_t step);
 
 /* The whole update. `gradient` is scratch of state->padded floats, 64-byte aligned; it holds the
- * clipped mean gradient afterwards if the result was accepted.
+ * mean gradient, not yet clipped, afterwards if the result was accepted.
  *
  * Returns 0 with update->verdict.decision:
  *   ACCEPT         weights, m, v, scales and products changed; step + 1, attempt 0
  *   LOWER_SCALES   scales lowered, attempt + 1: sum again, with mu_sums_begin first
  *   NON_FINITE     only where optimizer->non_finite is SKIP: step + 1, skipped + 1, attempt 0
- * Returns -1, nothing changed, when the result is not one of this step (see mu_sums_decide), when
- * scales cannot go lower, or for NON_FINITE where it is FAIL; update->verdict is filled then too.
+ * Returns -1, nothing changed, when the result is not one of this step (see mu_sums_decide)
+ * or for NON_FINITE where it is FAIL; update->verdict is filled then too.
  */
 int mu_update (struct mu_state *state, const struct mu_sums_layout *layout, const void *result,
                const struct mu_optimizer *optimizer, const struct mu_kernels *kernels,

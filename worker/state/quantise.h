@@ -42,6 +42,9 @@
 
 #define MU_MICRO_BATCHES_MAX 2047u /* 2047 saturated counters of 2^20 stay below 2^31 */
 #define MU_SCALE_FIRST       20
+#define MU_SCALE_LOWEST      (-120) /* 2047 gradients below 2^127 fit; 2^120 is a float */
+#define MU_SCALE_HIGHEST     100    /* 2^-100 / 2047 is a normal float */
+#define MU_SCALE_HIGHEST64   130
 #define MU_SCALE_HEADROOM    3 /* bits left free for the next step's gradient to grow into */
 
 /* What one word is: the job's `reduce:`. */
@@ -79,7 +82,8 @@ struct mu_sums_bucket mu_sums_bucket (const struct mu_sums_layout *layout,
 /* Zero the words, before the first micro-batch of each attempt. */
 void mu_sums_begin (const struct mu_sums_layout *layout, void *sums);
 
-/* Add one tensor's gradient of a micro-batch. `gradient` is that tensor's, 64-byte aligned. */
+/* Add one tensor's gradient of a micro-batch. A gradient that is not finite, or 2^127 and more, is
+ * counted and not added. */
 void mu_sums_add (const struct mu_sums_layout *layout, void *sums, const struct mu_state *state,
                   const struct mu_kernels *kernels, uint32_t tensor, uint32_t micro_batch,
                   const float *gradient);
@@ -120,10 +124,9 @@ int mu_sums_decide (const struct mu_sums_layout *layout, const void *result,
 struct muster_result mu_sums_micro_batch (const struct mu_sums_layout *layout, const void *result,
                                           uint32_t micro_batch);
 
-/* After LOWER_SCALES: lower K of the tensors that overflowed, attempt + 1. -1, nothing changed,
- * when one of them is at its lowest. */
-int mu_scales_lower (const struct mu_sums_layout *layout, const void *result,
-                     struct mu_state *state, struct mu_error *error);
+/* After LOWER_SCALES: lower K of the tensors that overflowed, attempt + 1. */
+void mu_scales_lower (const struct mu_sums_layout *layout, const void *result,
+                      struct mu_state *state);
 
 /* After ACCEPT: choose K for the next step from the counters. */
 void mu_scales_follow (const struct mu_sums_layout *layout, const void *result,
