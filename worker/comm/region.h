@@ -33,11 +33,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MU_REGION_MAGIC       UINT64_C (0x316e6f6967657275) /* "uregion1" */
+/* Buckets: one a tensor, and the largest models have some 10,000 tensors. Blocks: 4 TiB each, so
+ * that offsets never overflow 64 bits. */
+#define MU_REGION_MAGIC       UINT64_C (0x316e6f6967657275)
 #define MU_REGION_VERSION     1u
-#define MU_REGION_BUCKETS_MAX 65536u /* a tensor each; the largest models have some 10,000 */
-#define MU_REGION_BLOCK_MAX   (UINT64_C (1) << 42) /* 4 TiB a block: offsets never overflow 64 bits \
-                                                    */
+#define MU_REGION_BUCKETS_MAX 65536u
+#define MU_REGION_BLOCK_MAX   (UINT64_C (1) << 42)
 
 /* The value is the size in bytes. */
 enum mu_element { MU_ELEMENT_INT32 = 4, MU_ELEMENT_INT64 = 8 };
