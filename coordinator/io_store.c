@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* io_store.c - one SQLite database, written by one thread, read by another
+ *
+ * The writing connection holds the WAL at a fixed size (grown once, never truncated): a WAL that
+ * grows costs half the commits a second. Checkpoints of the WAL run between commits, when enough
+ * frames have gathered. The reading connection serves `muster events` and never blocks the writer.
+ *
+ * Records that carry a `latest` key replace the one before with the same key, so that progress does
+ * not make the journal grow. The tables job and checkpoint follow the journal by the little SQL in
+ * views[]: they are derived and can be deleted.
+ *
+ * Fatal: a journal number that exists already (two writers): the transaction fails, nothing is
+ * said.
+ */
+#include "io_store.h"
+
+#include "states.h"
+#include "store_steps.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <msgpack.h>
+#include <sqlite3.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define APPLICATION_ID        0x4d557354 /* "MUsT" */
+#define VERSION_NEWEST        ((int)(sizeof store_steps / sizeof *store_steps))
+#define WAL_SIZE              (64 << 20) /* bytes it is grown to */
+#define WAL_CHECKPOINT_FRAMES 4096       /* 16 MiB of pages */
+#define BUSY_MS               2000
+#define LATEST_TEXT_MAX       96
+
+struct store {
+    sqlite3 *writer, *reader;
+    sqlite3_stmt *insert, *begin, *commit, *rollback, *read;
+    int lock_fd;
+    int wal_frames;
+    _Atomic uint64_t newest;
+};
+
+struct batch_entry {
+    size_t offset, size;
+    uint32_t type;
+    uint64_t job;
+    char latest[LATEST_TEXT_MAX]; /* empty: keep all */
+};
+
+struct store_batch {
+    msgpack_sbuffer bytes;
+    struct batch_entry *entry;
+    uint32_t count, capacity;
+};
+
+static int database_error (sqlite3 *database, const char *what, struct mu_error *error)
+{
+    int code = sqlite3_errcode (database);
+    enum mu_code kind = code == SQLITE_FULL || code == SQLITE_IOERR       ? MU_IO
+                        : code == SQLITE_BUSY || code == SQLITE_LOCKED    ? MU_TRY_AGAIN
+                        : code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? MU_BAD_INPUT
+                                                                          : MU_SYSTEM;
+    return mu_fail (error, kind, "the database could not %s: %s", what, sqlite3_errmsg (database));
+}
+
+static int execute (sqlite3 *database, const char *sql, const char *what, struct mu_error *error)
+{
+    if (sqlite3_exec (database, sql, NULL, NULL, NULL) == SQLITE_OK)
+        return 0;
+    return database_error (database, what, error);
+}
+
+static int read_int (sqlite3 *database, const char *sql, int *value, struct mu_error *error)
+{
+    sqlite3_stmt *statement = NULL;
+    int rc = sqlite3_prepare_v2 (database, sql, -1, &statement, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step (statement);
+    if (rc == SQLITE_ROW)
+        *value = sqlite3_column_int (statement, 0);
+    sqlite3_finalize (statement);
+    return rc == SQLITE_ROW ? 0 : database_error (database, "be read", error);
+}
+
+/* --- opening
+ * -------------------------------------------------------------------------------------- */
+
+static int make_folders (const char *dir, struct mu_error *error)
+{
+    char path[4096];
+    if (snprintf (path, sizeof path, "%s", dir) >= (int)sizeof path)
+        return mu_fail (error, MU_USAGE, "the state directory's path is too long");
+    for (char *at = path + 1;; at++) {
+        if (*at && *at != '/')
+            continue;
+        char kept = *at;
+        *at = '\0';
+        if (mkdir (path, 0750) && errno != EEXIST)
+            return mu_fail_errno (error, MU_CANT_CREATE, errno,
+                                  "the state directory %s cannot be made (name another with --dir)",
+                                  path);
+        *at = kept;
+        if (!kept)
+            return 0;
+    }
+}
+
+static int take_lock (struct store *store, const char *dir, struct mu_error *error)
+{
+    char path[4200];
+    snprintf (path, sizeof path, "%s/muster.lock", dir);
+    store->lock_fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    if (store->lock_fd < 0)
+        return mu_fail_errno (error, MU_CANT_CREATE, errno,
+                              "%s cannot be written (is the state directory yours? name another "
+                              "with --dir)",
+                              path);
+    if (flock (store->lock_fd, LOCK_EX | LOCK_NB))
+        return mu_fail (
+            error, MU_UNAVAILABLE,
+            "another coordinator uses %s: stop it, or name another directory with --dir", dir);
+    char text[32];
+    int size = snprintf (text, sizeof text, "%ld\n", (long)getpid ());
+    if (ftruncate (store->lock_fd, 0) || pwrite (store->lock_fd, text, (size_t)size, 0) != size)
+        return mu_fail_errno (error, MU_IO, errno, "%s cannot be written", path);
+    return 0;
+}
+
+static int migrate (sqlite3 *database, struct mu_error *error)
+{
+    int version = 0, application = 0;
+    if (read_int (database, "PRAGMA user_version", &version, error) ||
+        read_int (database, "PRAGMA application_id", &application, error))
+        return -1;
+    if (version > 0 && application != APPLICATION_ID)
+        return mu_fail (error, MU_BAD_INPUT, "this is a database of another program");
+    if (version > VERSION_NEWEST)
+        return mu_fail (error, MU_BAD_INPUT,
+                        "the database has version %d and this program knows up to %d: use the "
+                        "Muster that wrote it, or a newer one",
+                        version, VERSION_NEWEST);
+    if (version == VERSION_NEWEST)
+        return 0;
+    if (execute (database, "BEGIN IMMEDIATE", "be migrated", error))
+        return -1;
+    for (int step = version; step < VERSION_NEWEST; step++)
+        if (execute (database, store_steps[step], "be migrated", error))
+            return -1;
+    char sql[128];
+    snprintf (sql, sizeof sql, "PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT",
+              APPLICATION_ID, VERSION_NEWEST);
+    return execute (database, sql, "be migrated", error);
+}
+
+static int on_wal (void *arg, sqlite3 *database, const char *name, int frames)
+{
+    (void)database, (void)name;
+    ((struct store *)arg)->wal_frames = frames;
+    return SQLITE_OK;
+}
+
+static int open_connection (sqlite3 **database, const char *path, int flags, struct mu_error *error)
+{
+    if (sqlite3_open_v2 (path, database, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
+        database_error (*database, "be opened", error);
+        return -1;
+    }
+    sqlite3_busy_timeout (*database, BUSY_MS);
+    return 0;
+}
+
+static int prepare (sqlite3 *database, sqlite3_stmt **statement, const char *sql,
+                    struct mu_error *error)
+{
+    if (sqlite3_prepare_v3 (database, sql, -1, SQLITE_PREPARE_PERSISTENT, statement, NULL) ==
+        SQLITE_OK)
+        return 0;
+    return database_error (database, "be used", error);
+}
+
+/* The WAL keeps the size it has reached (journal_size_limit): writing into a file that has its size
+ * already is the cheaper kind of fsync. */
+static int open_writer (struct store *store, const char *path, struct mu_error *error)
+{
+    if (open_connection (&store->writer, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, error) ||
+        execute (store->writer,
+                 "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0",
+                 "be opened", error) ||
+        migrate (store->writer, error))
+        return -1;
+    char sql[64];
+    snprintf (sql, sizeof sql, "PRAGMA journal_size_limit=%d", WAL_SIZE);
+    sqlite3_wal_hook (store->writer, on_wal, store);
+    return execute (store->writer, sql, "be opened", error) ||
+           prepare (store->writer, &store->begin, "BEGIN IMMEDIATE", error) ||
+           prepare (store->writer, &store->commit, "COMMIT", error) ||
+           prepare (store->writer, &store->rollback, "ROLLBACK", error) ||
+           prepare (store->writer, &store->insert,
+                    "INSERT OR REPLACE INTO journal (number, type, job, latest, unix_ms, body) "
+                    "VALUES (?, ?, ?, ?, ?, ?)",
+                    error);
+}
+
+static int open_reader (struct store *store, const char *path, struct mu_error *error)
+{
+    return open_connection (&store->reader, path, SQLITE_OPEN_READONLY, error) ||
+           prepare (store->reader, &store->read,
+                    "SELECT number, unix_ms, job, body FROM journal WHERE number > ?1 AND "
+                    "(?2 = 0 OR job = ?2) ORDER BY number LIMIT ?3",
+                    error);
+}
+
+static int read_newest (struct store *store, struct mu_error *error)
+{
+    sqlite3_stmt *statement = NULL;
+    if (prepare (store->writer, &statement,
+                 "SELECT coalesce (max (number), 0) FROM "
+                 "(SELECT number FROM journal UNION ALL SELECT number FROM bad_record)",
+                 error))
+        return -1;
+    int rc = sqlite3_step (statement);
+    if (rc == SQLITE_ROW)
+        atomic_store (&store->newest, (uint64_t)sqlite3_column_int64 (statement, 0));
+    sqlite3_finalize (statement);
+    return rc == SQLITE_ROW ? 0 : database_error (store->writer, "be read", error);
+}
+
+int store_open (struct store **store_p, const char *dir, struct mu_error *error)
+{
+    struct store *store = calloc (1, sizeof *store);
+    if (!store)
+        return mu_fail (error, MU_UNAVAILABLE, "out of memory");
+    store->lock_fd = -1;
+    char path[4200];
+    if (make_folders (dir, error))
+        goto error;
+    snprintf (path, sizeof path, "%s/muster.db", dir);
+    if (take_lock (store, dir, error))
+        goto error;
+    if (open_writer (store, path, error) || read_newest (store, error) ||
+        open_reader (store, path, error)) {
+        mu_error_prefix (error, "%s: ", path);
+        goto error;
+    }
+    *store_p = store;
+    return 0;
+error:
+    store_close (&store);
+    return -1;
+}
+
+void store_close (struct store **store_p)
+{
+    struct store *store = *store_p;
+    if (!store)
+        return;
+    sqlite3_stmt *statements[] = { store->insert, store->begin, store->commit, store->rollback,
+                                   store->read };
+    for (size_t i = 0; i < sizeof statements / sizeof *statements; i++)
+        sqlite3_finalize (statements[i]);
+    sqlite3_close (store->reader);
+    sqlite3_close (store->writer);
+    if (store->lock_fd >= 0)
+        close (store->lock_fd);
+    free (store);
+    *store_p = NULL;
+}
+
+uint64_t store_newest (const struct store *store)
+{
+    return atomic_load (&store->newest);
+}
+
+/* --- replay
+ * --------------------------------------------------------------------------------------- */
+
+static int set_aside (struct store *store, uint64_t number, const char *why, struct mu_error *error)
+{
+    char *sql = sqlite3_mprintf ("BEGIN IMMEDIATE;"
+                                 "INSERT OR REPLACE INTO bad_record SELECT number, %Q, body FROM "
+                                 "journal WHERE number = %lld;"
+                                 "DELETE FROM journal WHERE number = %lld; COMMIT",
+                                 why, (long long)number, (long long)number);
+    if (!sql)
+        return mu_fail (error, MU_UNAVAILABLE, "out of memory");
+    int rc = execute (store->writer, sql, "set a bad record aside", error);
+    sqlite3_free (sql);
+    return rc;
+}
+
+static int decode_row (sqlite3_stmt *row, int column, struct mu_journal *record, msgpack_zone *zone,
+                       struct mu_error *error)
+{
+    const void *body = sqlite3_column_blob (row, column);
+    int size = sqlite3_column_bytes (row, column);
+    if (!body)
+        return mu_fail (error, MU_BAD_INPUT, "the record is empty");
+    return mu_record_decode (&mu_journal_family, record, body, (size_t)size, 0, zone, error);
+}
+
+int store_replay (struct store *store,
+                  int (*each) (void *arg, const struct mu_journal *record, struct mu_error *error),
+                  void *arg, uint64_t *records, uint64_t *bad, struct mu_error *error)
+{
+    *records = *bad = 0;
+    sqlite3_stmt *row = NULL;
+    msgpack_zone zone;
+    if (!msgpack_zone_init (&zone, 8192))
+        return mu_fail (error, MU_UNAVAILABLE, "out of memory");
+    int rc =
+        prepare (store->reader, &row, "SELECT number, body FROM journal ORDER BY number", error);
+    int state = SQLITE_DONE;
+    while (!rc && (state = sqlite3_step (row)) == SQLITE_ROW) {
+        struct mu_journal record;
+        struct mu_error why;
+        msgpack_zone_clear (&zone);
+        if (decode_row (row, 1, &record, &zone, &why) || each (arg, &record, &why)) {
+            rc = set_aside (store, (uint64_t)sqlite3_column_int64 (row, 0), why.text, error);
+            ++*bad;
+        } else {
+            ++*records;
+        }
+    }
+    if (!rc && state != SQLITE_DONE)
+        rc = database_error (store->reader, "be read", error);
+    sqlite3_finalize (row);
+    msgpack_zone_destroy (&zone);
+    return rc;
+}
+
+/* --- batches
+ * -------------------------------------------------------------------------------------- */
+
+struct store_batch *store_batch_create (void)
+{
+    struct store_batch *batch = calloc (1, sizeof *batch);
+    if (batch)
+        msgpack_sbuffer_init (&batch->bytes);
+    return batch;
+}
+
+void store_batch_destroy (struct store_batch **batch_p)
+{
+    if (*batch_p) {
+        msgpack_sbuffer_destroy (&(*batch_p)->bytes);
+        free ((*batch_p)->entry);
+        free (*batch_p);
+        *batch_p = NULL;
+    }
+}
+
+uint32_t store_batch_count (const struct store_batch *batch) { return batch->count; }
+
+/* The text that is equal for records of which only the newest matters, from the fields marked so.
+ */
+static void latest_text (const struct mu_shape *shape, const uint8_t *body, char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (uint32_t i = 0; i < shape->field_count; i++) {
+        const struct mu_field *field = &shape->fields[i];
+        if (!field->latest)
+            continue;
+        uint64_t value = 0;
+        uint32_t narrow = 0;
+        if (field->kind == MU_FIELD_U32)
+            memcpy (&narrow, body + field->offset, sizeof narrow), value = narrow;
+        else
+            memcpy (&value, body + field->offset, sizeof value);
+        used += (size_t)snprintf (text + used, size - used, "%s%" PRIu64, used ? "." : shape->name,
+                                  value);
+    }
+}
+
+/* The job a record is about: its field of that name. */
+static uint64_t record_job (const struct mu_shape *shape, const uint8_t *body)
+{
+    uint64_t job = 0;
+    for (uint32_t i = 0; i < shape->field_count; i++)
+        if (shape->fields[i].kind == MU_FIELD_U64 && !strcmp (shape->fields[i].name, "job"))
+            memcpy (&job, body + shape->fields[i].offset, sizeof job);
+    return job;
+}
+
+int store_batch_add (struct store_batch *batch, const struct mu_journal *record,
+                     struct mu_error *error)
+{
+    if (batch->count == batch->capacity) {
+        uint32_t capacity = batch->capacity ? 2 * batch->capacity : 64;
+        struct batch_entry *entry = realloc (batch->entry, capacity * sizeof *entry);
+        if (!entry)
+            return mu_fail (error, MU_UNAVAILABLE, "out of memory");
+        batch->entry = entry;
+        batch->capacity = capacity;
+    }
+    struct batch_entry *entry = &batch->entry[batch->count];
+    entry->offset = batch->bytes.size;
+    if (mu_record_encode (&mu_journal_family, record, &batch->bytes, error))
+        return -1;
+    const struct mu_shape *shape = mu_shape_find (&mu_journal_family, record->type);
+    const uint8_t *body = (const uint8_t *)record + mu_journal_family.body_offset;
+    entry->size = batch->bytes.size - entry->offset;
+    entry->type = record->type;
+    entry->job = record_job (shape, body);
+    latest_text (shape, body, entry->latest, sizeof entry->latest);
+    batch->count++;
+    return 0;
+}
+
+/* --- the tables beside the journal
+ * ---------------------------------------------------------------- */
+
+static char *view_sql (const struct mu_journal *record)
+{
+    switch (record->type) {
+    case MU_JOURNAL_SUBMIT: {
+        const struct mu_journal_submit *submit = &record->submit;
+        return sqlite3_mprintf ("INSERT OR REPLACE INTO job (job, name, state, submitted_ms, spec) "
+                                "VALUES (%lld, %Q, 'pending', %lld, '%.*q')",
+                                (long long)submit->job, submit->name, (long long)submit->time_ms,
+                                (int)submit->spec.size, (const char *)submit->spec.data);
+    }
+    case MU_JOURNAL_SIZED:
+        return sqlite3_mprintf ("UPDATE job SET steps = %lld WHERE job = %lld",
+                                (long long)record->sized.steps, (long long)record->sized.job);
+    case MU_JOURNAL_FORM:
+        return sqlite3_mprintf ("UPDATE job SET generation = %lld WHERE job = %lld",
+                                (long long)record->form.generation, (long long)record->form.job);
+    case MU_JOURNAL_STATE: {
+        const struct mu_journal_state *state = &record->state;
+        return sqlite3_mprintf ("UPDATE job SET state = %Q, reason = '%.*q' WHERE job = %lld",
+                                mu_job_state_name ((int)state->state), (int)state->reason.size,
+                                state->reason.size ? (const char *)state->reason.data : "",
+                                (long long)state->job);
+    }
+    case MU_JOURNAL_COMMIT: {
+        const struct mu_journal_commit *commit = &record->commit;
+        return sqlite3_mprintf ("INSERT OR REPLACE INTO checkpoint VALUES "
+                                "(%lld, %lld, '%.*q', %Q, %lld, %lld)",
+                                (long long)commit->job, (long long)commit->step,
+                                (int)commit->path.size, (const char *)commit->path.data,
+                                commit->weights_hash, (long long)commit->bytes,
+                                (long long)commit->time_ms);
+    }
+    case MU_JOURNAL_REIGN:
+    case MU_JOURNAL_START:
+    case MU_JOURNAL_BROKEN:
+    case MU_JOURNAL_LEASE:
+    case MU_JOURNAL_TRAINED:
+    case MU_JOURNAL_DRAIN:
+    case MU_JOURNAL_CRASH:
+    case MU_JOURNAL_REWIND: return NULL;
+    }
+    return NULL;
+}
+
+static bool has_view (uint32_t type)
+{
+    return type == MU_JOURNAL_SUBMIT || type == MU_JOURNAL_SIZED || type == MU_JOURNAL_FORM ||
+           type == MU_JOURNAL_STATE || type == MU_JOURNAL_COMMIT;
+}
+
+static int update_view (struct store *store, const struct store_batch *batch,
+                        const struct batch_entry *entry, struct mu_error *error)
+{
+    if (!has_view (entry->type))
+        return 0;
+    struct mu_journal record;
+    msgpack_zone zone;
+    if (!msgpack_zone_init (&zone, 4096))
+        return mu_fail (error, MU_UNAVAILABLE, "out of memory");
+    int rc = mu_record_decode (&mu_journal_family, &record, batch->bytes.data + entry->offset,
+                               entry->size, 0, &zone, error);
+    char *sql = rc ? NULL : view_sql (&record);
+    if (!rc && !sql)
+        rc = mu_fail (error, MU_UNAVAILABLE, "out of memory");
+    if (!rc)
+        rc = execute (store->writer, sql, "be written", error);
+    sqlite3_free (sql);
+    msgpack_zone_destroy (&zone);
+    return rc;
+}
+
+/* --- commit
+ * --------------------------------------------------------------------------------------- */
+
+static int run (struct store *store, sqlite3_stmt *statement, struct mu_error *error)
+{
+    int rc = sqlite3_step (statement);
+    int failed = rc != SQLITE_DONE && rc != SQLITE_ROW
+                     ? database_error (store->writer, "be written", error)
+                     : 0;
+    sqlite3_reset (statement);
+    return failed;
+}
+
+static int insert (struct store *store, const struct store_batch *batch,
+                   const struct batch_entry *entry, uint64_t number, uint64_t unix_ms,
+                   struct mu_error *error)
+{
+    sqlite3_stmt *row = store->insert;
+    sqlite3_bind_int64 (row, 1, (sqlite3_int64)number);
+    sqlite3_bind_int (row, 2, (int)entry->type);
+    sqlite3_bind_int64 (row, 3, (sqlite3_int64)entry->job);
+    if (*entry->latest)
+        sqlite3_bind_text (row, 4, entry->latest, -1, SQLITE_STATIC);
+    else
+        sqlite3_bind_null (row, 4);
+    sqlite3_bind_int64 (row, 5, (sqlite3_int64)unix_ms);
+    sqlite3_bind_blob (row, 6, batch->bytes.data + entry->offset, (int)entry->size, SQLITE_STATIC);
+    return run (store, row, error) || update_view (store, batch, entry, error) ? -1 : 0;
+}
+
+/* Of several records in one batch with one `latest` key only the last is worth writing. */
+static bool superseded (const struct store_batch *batch, uint32_t index)
+{
+    const struct batch_entry *entry = &batch->entry[index];
+    if (!*entry->latest || index + 1 == batch->count)
+        return false;
+    const struct batch_entry *next = &batch->entry[index + 1];
+    return !strcmp (entry->latest, next->latest);
+}
+
+int store_commit (struct store *store, struct store_batch *batch, uint64_t unix_ms,
+                  struct mu_error *error)
+{
+    if (!batch->count)
+        return 0;
+    uint64_t number = atomic_load (&store->newest);
+    if (run (store, store->begin, error))
+        return -1;
+    for (uint32_t i = 0; i < batch->count; i++) {
+        number++;
+        if (!superseded (batch, i) &&
+            insert (store, batch, &batch->entry[i], number, unix_ms, error))
+            goto error;
+    }
+    if (run (store, store->commit, error))
+        goto error;
+    atomic_store (&store->newest, number);
+    batch->count = 0;
+    batch->bytes.size = 0;
+    if (store->wal_frames >= WAL_CHECKPOINT_FRAMES)
+        sqlite3_wal_checkpoint_v2 (store->writer, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    return 0;
+error:
+    if (!sqlite3_get_autocommit (store->writer))
+        run (store, store->rollback, NULL);
+    return -1;
+}
+
+/* --- reading
+ * -------------------------------------------------------------------------------------- */
+
+int store_read (struct store *store, uint64_t after, uint64_t job, uint32_t limit,
+                int (*each) (void *arg, uint64_t number, uint64_t unix_ms, uint64_t job,
+                             const struct mu_journal *record),
+                void *arg, struct mu_error *error)
+{
+    msgpack_zone zone;
+    if (!msgpack_zone_init (&zone, 8192))
+        return mu_fail (error, MU_UNAVAILABLE, "out of memory");
+    sqlite3_stmt *row = store->read;
+    sqlite3_bind_int64 (row, 1, (sqlite3_int64)after);
+    sqlite3_bind_int64 (row, 2, (sqlite3_int64)job);
+    sqlite3_bind_int64 (row, 3, limit);
+    int state, rc = 0;
+    while (!rc && (state = sqlite3_step (row)) == SQLITE_ROW) {
+        struct mu_journal record;
+        msgpack_zone_clear (&zone);
+        if (!decode_row (row, 3, &record, &zone, NULL))
+            rc = each (arg, (uint64_t)sqlite3_column_int64 (row, 0),
+                       (uint64_t)sqlite3_column_int64 (row, 1),
+                       (uint64_t)sqlite3_column_int64 (row, 2), &record);
+    }
+    if (!rc && state != SQLITE_DONE)
+        rc = database_error (store->reader, "be read", error);
+    sqlite3_reset (row);
+    msgpack_zone_destroy (&zone);
+    return rc;
+}

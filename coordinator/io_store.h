@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* io_store.h - the journal on disk, in SQLite
+ *
+ * One process a state directory: a lock file says so. Records are added to a batch and become
+ * durable together at store_commit (), in one transaction (WAL, synchronous=FULL). A store belongs
+ * to one thread at a time.
+ *
+ * A commit that fails (a full disk) leaves the batch as it was, so that it can be tried again:
+ * nothing is lost and nothing was said. */
+#ifndef COORD_IO_STORE_H
+#define COORD_IO_STORE_H
+
+#include "error.h"
+#include "journal.h"
+
+struct store;
+struct store_batch;
+
+/* Open or make DIR/muster.db and bring it to the newest version. A database of a newer version, one
+ * locked by another coordinator, and a folder that cannot be written are refused with a sentence.
+ */
+int store_open (struct store **store_p, const char *dir, struct mu_error *error);
+void store_close (struct store **store_p);
+
+/* Call `each` for every record, oldest first. A record that cannot be read, or that `each` refuses,
+ * is moved to the table bad_record, counted in *bad and passed over. */
+int store_replay (struct store *store,
+                  int (*each) (void *arg, const struct mu_journal *record, struct mu_error *error),
+                  void *arg, uint64_t *records, uint64_t *bad, struct mu_error *error);
+
+/* The number of the newest record; 0 if there is none. Any thread. */
+uint64_t store_newest (const struct store *store);
+
+/* --- what becomes durable together ---------------------------------------------------------------
+ */
+
+struct store_batch *store_batch_create (void);
+void store_batch_destroy (struct store_batch **batch_p);
+uint32_t store_batch_count (const struct store_batch *batch);
+
+/* Encode one record into the batch, at once: it is not needed afterwards. */
+int store_batch_add (struct store_batch *batch, const struct mu_journal *record,
+                     struct mu_error *error);
+
+/* Make the batch durable and empty it. */
+int store_commit (struct store *store, struct store_batch *batch, uint64_t unix_ms,
+                  struct mu_error *error);
+
+/* --- reading, through a connection of its own: at any time, from the loop's thread
+ * ----------------- */
+
+/* Call `each` for records numbered above `after` (of one job, or 0 for all), at most `limit`. */
+int store_read (struct store *store, uint64_t after, uint64_t job, uint32_t limit,
+                int (*each) (void *arg, uint64_t number, uint64_t unix_ms, uint64_t job,
+                             const struct mu_journal *record),
+                void *arg, struct mu_error *error);
+
+#endif

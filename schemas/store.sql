@@ -1,0 +1,40 @@
+-- store.sql - the coordinator's database, one numbered step a version
+--
+-- A step is what lies between its "-- step N" line and the next. A database at version N is brought
+-- to the newest by running the later steps in order, in one transaction. A released step never
+-- changes; a change is a new step. The journal is the truth: the other tables are kept beside it in
+-- the same transactions, for people with an SQL prompt and for other tools.
+
+-- step 1
+CREATE TABLE journal (
+    number  INTEGER PRIMARY KEY,     -- grows by one a record, never used twice
+    type    INTEGER NOT NULL,        -- journal.schema
+    job     INTEGER NOT NULL,        -- 0 where it is about none
+    latest  TEXT UNIQUE,             -- of records with one key only the newest is kept; NULL: all are
+    unix_ms INTEGER NOT NULL,        -- when it was stored, for people
+    body    BLOB NOT NULL            -- msgpack, as journal.schema says
+);
+CREATE TABLE job (
+    job          INTEGER PRIMARY KEY,
+    name         TEXT NOT NULL,
+    state        TEXT NOT NULL,
+    reason       TEXT NOT NULL DEFAULT '',
+    generation   INTEGER NOT NULL DEFAULT 0,
+    steps        INTEGER NOT NULL DEFAULT 0,
+    submitted_ms INTEGER NOT NULL,
+    spec         TEXT NOT NULL
+);
+CREATE TABLE checkpoint (
+    job          INTEGER NOT NULL,
+    step         INTEGER NOT NULL,
+    path         TEXT NOT NULL,
+    weights_hash TEXT NOT NULL,
+    bytes        INTEGER NOT NULL,
+    committed_ms INTEGER NOT NULL,
+    PRIMARY KEY (job, step)
+) WITHOUT ROWID;
+CREATE TABLE bad_record (            -- what could not be read at a start: set aside, never lost
+    number  INTEGER PRIMARY KEY,
+    why     TEXT NOT NULL,
+    body    BLOB NOT NULL
+);
