@@ -11,8 +11,8 @@
  *
  * Not allowed in a job file, each with a sentence of its own: unknown keys (the nearest known one is
  * named), a key twice, anchors, aliases, merge keys, tags, a second document, text that is not
- * UTF-8, nesting deeper than MU_JOBSPEC_DEPTH_MAX, more than MU_JOBSPEC_SIZE_MAX bytes. A number is
- * not quoted, a whole number is digits alone (not 1e3), a truth value is true or false.
+ * UTF-8, more than MU_JOBSPEC_SIZE_MAX bytes, lists and mappings where the schema has none (so
+ * nesting ends at the fourth level: the file, a section, a mapping, a list). A number is not quoted, a whole number is digits alone (not 1e3), a truth value is true or false.
  *
  * Ownership: the struct is plain data that owns its texts and lists. Begin with mu_jobspec_init ()
  * or all zeros; end with mu_jobspec_clear (). Each reader clears what was there before. After a
@@ -23,7 +23,6 @@
 #include "jobspec_table.h"
 
 #define MU_JOBSPEC_SIZE_MAX 65536u /* bytes of a job file, and of its JSON */
-#define MU_JOBSPEC_DEPTH_MAX 4u    /* the file, a section, a list or model's mapping, one list there */
 #define MU_JOBSPEC_MICRO_BATCHES_MAX 2047u /* in a step: more could overflow an exact sum */
 #define MU_JOBSPEC_PROBLEMS_MAX 64u
 #define MU_JOBSPEC_PROBLEM_TEXT_MAX 512u
@@ -33,20 +32,24 @@ struct mu_jobspec_place {
 };
 
 struct mu_jobspec_problem {
-    bool warning; /* the job can run, but its owner should know */
+    bool warning;    /* the job can run, but its owner should know */
+    bool assignment; /* about a mu_jobspec_set (), which the text names; there is no file */
     struct mu_jobspec_place place;
     char text[MU_JOBSPEC_PROBLEM_TEXT_MAX];
 };
 
-/* All that was found, in the order of the file. Plain data, nothing to free; start with all zeros.
- * The readers start it anew, mu_jobspec_set () and mu_jobspec_check () add to it. */
+/* All that was found. Plain data, nothing to free, about 40 KiB. The readers start it anew,
+ * mu_jobspec_set () and mu_jobspec_check () add to it; the latter puts the order of the file into
+ * it. `place` and `wrong` are what they need to know of each other. */
 struct mu_jobspec_problems {
     char file[256];          /* as it is shown; its end when it is longer */
     size_t count;            /* of item[] */
     size_t errors, warnings; /* found in all, with those for which there was no room */
     struct mu_jobspec_problem item[MU_JOBSPEC_PROBLEMS_MAX];
-    struct mu_jobspec_place place[MU_JOBSPEC_KEY_COUNT]; /* of each key that the file has */
-    bool wrong[MU_JOBSPEC_KEY_COUNT];                    /* said already to be wrong */
+    struct mu_jobspec_place place[MU_JOBSPEC_KEY_COUNT];       /* of each key that the file has */
+    struct mu_jobspec_place section[MU_JOBSPEC_SECTION_COUNT]; /* the same */
+    bool wrong[MU_JOBSPEC_KEY_COUNT];                          /* said already to be wrong */
+    bool unreadable; /* the file could not be read to its end, so what is missing is not said */
 };
 
 /* All defaults. Returns 0, or -1 when memory is gone. */

@@ -10,14 +10,14 @@ import json
 import sys
 
 sys.dont_write_bytecode = True
-from fields import (Arrays, Field, Wrong, c_name, complain, number, statements, troff,  # noqa: E402
+from entries import (Arrays, Entry, Wrong, c_name, complain, number, statements, troff,  # noqa: E402
                     NUMBERS, WHOLE)
 
 TOP = ""
 
 
 def parse(path):
-    """The sections in order, [(name, meaning, [Field])]; keys of the file itself lie in sections
+    """The sections in order, [(name, meaning, [Entry])]; keys of the file itself lie in sections
     without a name, so that the order of the schema is kept."""
     sections, seen = [], set()
     for indented, words, line_number in statements(path):
@@ -30,7 +30,7 @@ def parse(path):
                     sections.append((TOP, "", []))
                 section = sections[-1]
                 key = f"{section[0]}.{words[1]}" if section[0] else words[1]
-                section[2].append(Field(key, words[2:-1], words[-1]))
+                section[2].append(Entry(key, words[2:-1], words[-1]))
             else:
                 raise Wrong(f"what is {words[0]}?")
             if key in seen:
@@ -41,55 +41,56 @@ def parse(path):
     return sections
 
 
-def fields_of(sections):
-    return [field for _, _, fields in sections for field in fields]
+def entries_of(sections):
+    return [entry for _, _, entries in sections for entry in entries]
 
 
-def enum_name(field):
-    return "mu_jobspec_" + c_name(field.path)
+def enum_name(entry):
+    return "mu_jobspec_" + c_name(entry.path)
 
 
 # --- C -----------------------------------------------------------------------------------------
 
 def header(sections):
-    fields = fields_of(sections)
+    entries = entries_of(sections)
     yield "/* jobspec_table.h - generated from schemas/jobspec.schema; edit that */"
-    yield '#ifndef MU_JOBSPEC_TABLE_H\n#define MU_JOBSPEC_TABLE_H\n\n#include "field.h"\n'
-    for field in fields:
-        if field.type == "choice":
-            yield f"enum {enum_name(field)} {{"
-            for choice in field.choices:
-                yield f"    {enum_name(field).upper()}_{c_name(choice).upper()},"
+    yield '#ifndef MU_JOBSPEC_TABLE_H\n#define MU_JOBSPEC_TABLE_H\n\n#include "entry.h"\n'
+    for entry in entries:
+        if entry.type == "choice":
+            yield f"enum {enum_name(entry)} {{"
+            for choice in entry.choices:
+                yield f"    {enum_name(entry).upper()}_{c_name(choice).upper()},"
             yield "};\n"
     yield "struct mu_jobspec {"
     for name, meaning, members in sections:
         indent = "        " if name else "    "
         if name:
             yield f"    struct mu_jobspec_{name} {{ /* {meaning} */"
-        for field in members:
-            member = field.c_member(c_name(field.path.split(".")[-1]), f"enum {enum_name(field)}")
-            yield f"{indent}{member} /* {field.kind()}. {field.meaning} */"
+        for entry in members:
+            member = entry.c_member(c_name(entry.path.split(".")[-1]), f"enum {enum_name(entry)}")
+            yield f"{indent}{member} /* {entry.kind()}. {entry.meaning} */"
         if name:
             yield f"    }} {name};"
     yield "};\n"
     yield "enum { /* places in the table, in the schema's order */"
-    for field in fields:
-        yield f"    MU_JOBSPEC_{c_name(field.path).upper()}_KEY,"
+    for entry in entries:
+        yield f"    MU_JOBSPEC_{c_name(entry.path).upper()}_KEY,"
     yield "    MU_JOBSPEC_KEY_COUNT"
     yield "};\n"
-    yield "extern const struct mu_field mu_jobspec_keys[MU_JOBSPEC_KEY_COUNT];\n"
+    yield f"#define MU_JOBSPEC_SECTION_COUNT {sum(1 for name, _, _ in sections if name)}\n"
+    yield "extern const struct mu_entry mu_jobspec_keys[MU_JOBSPEC_KEY_COUNT];\n"
     yield "/* The sections' names, NULL-terminated. */"
     yield "extern const char *const mu_jobspec_sections[];\n\n#endif"
 
 
 def source(sections):
     arrays = Arrays()
-    rows = [f"    {field.c_initializer(f'offsetof (struct mu_jobspec, {field.path})', arrays)},"
-            for field in fields_of(sections)]
+    rows = [f"    {entry.c_initializer(f'offsetof (struct mu_jobspec, {entry.path})', arrays)},"
+            for entry in entries_of(sections)]
     yield "/* jobspec_table.c - generated from schemas/jobspec.schema; edit that */"
     yield '#include "jobspec_table.h"\n\n#include <stddef.h>\n'
     yield from arrays.lines()
-    yield "\nconst struct mu_field mu_jobspec_keys[MU_JOBSPEC_KEY_COUNT] = {"
+    yield "\nconst struct mu_entry mu_jobspec_keys[MU_JOBSPEC_KEY_COUNT] = {"
     yield from rows
     yield "};\n"
     names = ", ".join(f'"{name}"' for name, _, _ in sections if name)
@@ -98,67 +99,67 @@ def source(sections):
 
 # --- JSON Schema -------------------------------------------------------------------------------
 
-def json_value(field, text):
-    if field.type in NUMBERS:
-        return number(text, field.type)
-    return text == "true" if field.type == "bool" else text
+def json_value(entry, text):
+    if entry.type in NUMBERS:
+        return number(text, entry.type)
+    return text == "true" if entry.type == "bool" else text
 
 
-def json_type(field):
+def json_type(entry):
     """The part of the JSON Schema that says which values are good."""
-    text = {"type": "string", "minLength": 1, "maxLength": field.limit}
-    if field.type in NUMBERS:
-        low = "exclusiveMinimum" if "ABOVE" in field.flags else "minimum"
-        high = "exclusiveMaximum" if "BELOW" in field.flags else "maximum"
-        kind = "integer" if field.type in WHOLE else "number"
-        return {"type": kind, low: field.low, high: field.high}
-    if field.type in ("text", "texts"):
-        return {"type": ["string", "number"], "minLength": 1, "maxLength": field.limit}
-    if field.type == "label":
+    text = {"type": "string", "minLength": 1, "maxLength": entry.limit}
+    if entry.type in NUMBERS:
+        low = "exclusiveMinimum" if "ABOVE" in entry.flags else "minimum"
+        high = "exclusiveMaximum" if "BELOW" in entry.flags else "maximum"
+        kind = "integer" if entry.type in WHOLE else "number"
+        return {"type": kind, low: entry.low, high: entry.high}
+    if entry.type in ("text", "texts"):
+        return {"type": ["string", "number"], "minLength": 1, "maxLength": entry.limit}
+    if entry.type == "label":
         text["pattern"] = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
         return text
-    if field.type in ("path", "paths"):
+    if entry.type in ("path", "paths"):
         text["maxLength"] = 4095
-        many = {"type": "array", "items": text, "minItems": 1, "maxItems": field.limit}
-        return text if field.type == "path" else {"anyOf": [text, many]}
-    if field.type == "choice":
-        return {"enum": field.choices}
-    if field.type == "name":
-        other = dict(text) if "TAKES_ID" in field.flags else dict(text, pattern="[/.]")
-        return {"anyOf": [{"enum": field.choices}, other]}
-    if field.type == "settings":
+        many = {"type": "array", "items": text, "minItems": 1, "maxItems": entry.limit}
+        return text if entry.type == "path" else {"anyOf": [text, many]}
+    if entry.type == "choice":
+        return {"enum": entry.choices}
+    if entry.type == "name":
+        other = dict(text) if "TAKES_ID" in entry.flags else dict(text, pattern="[/.]")
+        return {"anyOf": [{"enum": entry.choices}, other]}
+    if entry.type == "settings":
         scalar = {"type": ["string", "number", "boolean"]}
-        return {"type": "object", "maxProperties": field.limit, "additionalProperties": {
+        return {"type": "object", "maxProperties": entry.limit, "additionalProperties": {
             "anyOf": [scalar, {"type": "array", "items": scalar, "minItems": 1}]}}
     return {"type": "boolean"}
 
 
-def json_field(field):
-    words = field.meaning + (f" Unit: {field.unit}." if field.unit else "")
-    out = {"description": words, **json_type(field)}
-    if field.standard is not None:
-        out["default"] = json_value(field, field.standard)
-    elif field.type != "settings":
-        out["examples"] = [json_value(field, field.example)]
+def json_field(entry):
+    words = entry.meaning + (f" Unit: {entry.unit}." if entry.unit else "")
+    out = {"description": words, **json_type(entry)}
+    if entry.standard is not None:
+        out["default"] = json_value(entry, entry.standard)
+    elif entry.type != "settings":
+        out["examples"] = [json_value(entry, entry.example)]
     return out
 
 
-def json_object(properties, fields):
+def json_object(properties, entries):
     out = {"type": "object", "additionalProperties": False, "properties": properties}
-    required = [field.path.split(".")[-1] for field in fields if field.required]
+    required = [entry.path.split(".")[-1] for entry in entries if entry.required]
     return dict(out, required=required) if required else out
 
 
 def json_schema(sections):
     properties, needed = {}, []
-    for name, meaning, fields in sections:
-        own = {field.path.split(".")[-1]: json_field(field) for field in fields}
+    for name, meaning, entries in sections:
+        own = {entry.path.split(".")[-1]: json_field(entry) for entry in entries}
         if name:
-            properties[name] = {"description": meaning, **json_object(own, fields)}
+            properties[name] = {"description": meaning, **json_object(own, entries)}
         else:
             properties.update(own)
-        if any(field.required for field in fields):
-            needed += [name] if name else [field.path for field in fields if field.required]
+        if any(entry.required for entry in entries):
+            needed += [name] if name else [entry.path for entry in entries if entry.required]
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Muster job file",
@@ -174,28 +175,28 @@ def json_schema(sections):
 
 def page(sections):
     yield "# The job file: every key\n\nGenerated from `schemas/jobspec.schema`; `muster-job(5)` is the same as a man page."
-    for name, meaning, fields in sections:
+    for name, meaning, entries in sections:
         if name:
             yield f"\n## {name}\n\n{meaning}\n"
         else:
-            yield f"\n## {', '.join(field.path for field in fields)}\n"
+            yield f"\n## {', '.join(entry.path for entry in entries)}\n"
         yield "| key | takes | default | meaning |\n|---|---|---|---|"
-        for field in fields:
-            unit = f" ({field.unit})" if field.unit else ""
-            yield f"| `{field.path}` | {field.kind()}{unit} | {field.standing()} | {field.meaning} |"
+        for entry in entries:
+            unit = f" ({entry.unit})" if entry.unit else ""
+            yield f"| `{entry.path}` | {entry.kind()}{unit} | {entry.standing()} | {entry.meaning} |"
 
 
 def man_keys(sections):
-    for name, meaning, fields in sections:
+    for name, meaning, entries in sections:
         if name:
             yield f".SS {troff(name)}\n{troff(meaning)}"
         else:
-            yield f".SS {troff(', '.join(field.path for field in fields))}"
-        for field in fields:
-            unit = f" ({field.unit})" if field.unit else ""
-            default = {"required": "Required.", "none": ""}.get(field.standing(), f"Default: {field.standing()}.")
-            facts = f"Takes {field.kind()}{unit}. {default}".strip()
-            yield f".TP\n.B {troff(field.path)}\n{troff(field.meaning)}\n.br\n{troff(facts)}"
+            yield f".SS {troff(', '.join(entry.path for entry in entries))}"
+        for entry in entries:
+            unit = f" ({entry.unit})" if entry.unit else ""
+            default = {"required": "Required.", "none": ""}.get(entry.standing(), f"Default: {entry.standing()}.")
+            facts = f"Takes {entry.kind()}{unit}. {default}".strip()
+            yield f".TP\n.B {troff(entry.path)}\n{troff(entry.meaning)}\n.br\n{troff(facts)}"
 
 
 def main():

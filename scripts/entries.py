@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""fields.py - what jobspec.schema and config.schema have in common: a field, its type, its C
+"""entries.py - what jobspec.schema and config.schema have in common: a entry, its type, its C
 
 Read by gen_jobspec.py and gen_options.py; the types are described at the head of the schemas and
-laid out in common/field.h."""
+laid out in common/entry.h."""
 import re
 import shlex
 import sys
 
-# How each type of the schema lies in the C struct: (enum mu_field_type, C type).
+# How each type of the schema lies in the C struct: (enum mu_entry_type, C type).
 TYPES = {
     "text": ("TEXT", "char *"),
     "label": ("LABEL", "char *"),
@@ -31,7 +31,7 @@ class Wrong(Exception):
     """A mistake in a schema; its text says which."""
 
 
-class Field:
+class Entry:
     """One setting. `path` is "section.key" or "key"; numbers hold low and high as Python numbers."""
 
     def __init__(self, path, words, meaning):
@@ -39,7 +39,7 @@ class Field:
         self.choices, self.also, self.flags = [], [], []
         self.low = self.high = None
         self.limit = 0
-        self.standard = self.unit = self.example = None
+        self.prefix = self.standard = self.unit = self.example = None
         self.optional = self.required = False
         self.extra = {}
         self.read_type(words)
@@ -70,7 +70,8 @@ class Field:
             self.flags.append("BELOW")
 
     def read_choices(self, words):
-        self.choices = [word for word in words if word not in ("PATH", "ID")]
+        self.choices = [word for word in words if not re.search("PATH|ID", word)]
+        self.prefix = next((word[:-4] for word in words if word.endswith(":PATH")), None)
         if len(self.choices) < len(words):
             self.type = "name"
             self.limit = PATH_MAX
@@ -127,7 +128,7 @@ class Field:
             high = "below " if "BELOW" in self.flags else ""
             return f"{what}, {low}{show(self.low)} to {high}{show(self.high)}"
         if self.type in ("choice", "name"):
-            words = list(self.choices)
+            words = list(self.choices) + [f"{self.prefix}FOLDER"] * (self.prefix is not None)
             words += ["an id"] * ("TAKES_ID" in self.flags) + ["a path"] * ("TAKES_PATH" in self.flags)
             return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
         return {
@@ -153,10 +154,10 @@ class Field:
         return f"{enum} {name};" if kind is None else f"{kind}{name};"
 
     def c_initializer(self, offset, arrays):
-        """The designated initializer of a struct mu_field; `arrays` gets lists it points to."""
-        parts = [f'.path = "{self.path}"', f".type = MU_FIELD_{TYPES[self.type][0]}"]
+        """The designated initializer of a struct mu_entry; `arrays` gets lists it points to."""
+        parts = [f'.path = "{self.path}"', f".type = MU_ENTRY_{TYPES[self.type][0]}"]
         if self.flags:
-            parts.append(".flags = " + " | ".join(f"MU_FIELD_{flag}" for flag in self.flags))
+            parts.append(".flags = " + " | ".join(f"MU_ENTRY_{flag}" for flag in self.flags))
         parts.append(f".offset = {offset}")
         if self.type in NUMBERS:
             parts += [f".low = {c_number(self.low, self.type)}", f".high = {c_number(self.high, self.type)}"]
@@ -165,7 +166,7 @@ class Field:
         for name, words in ("choices", self.choices), ("also", self.also):
             if words:
                 parts.append(f".{name} = {arrays.name(words)}")
-        for name in ("standard", "unit", "example", "meaning"):
+        for name in ("prefix", "standard", "unit", "example", "meaning"):
             value = getattr(self, name)
             if value is not None:
                 parts.append(f".{name} = {c_text(value)}")
