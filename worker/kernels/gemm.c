@@ -9,9 +9,9 @@
  * Design (after Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication"):
  *   for blocks of n, of k:  pack B's block into panels TILE_COLUMNS wide, zero-padded
  *     for blocks of m:      pack A's block into panels of at most TILE_ROWS rows
- *       for panels of B, of A: a micro-kernel keeps a tile of C in registers over the whole block of k
- * m is cut into panels of nearly equal height: 128 rows are 8 of 12 and 4 of 8, never a lone row.
- * A is read where it lies when too few columns of C would pay for packing it.
+ *       for panels of B, of A: a micro-kernel keeps a tile of C in registers over the whole block
+ * of k m is cut into panels of nearly equal height: 128 rows are 8 of 12 and 4 of 8, never a lone
+ * row. A is read where it lies when too few columns of C would pay for packing it.
  *
  * Buffers belong to the thread and are freed when it ends. If memory for them cannot be had the
  * product is computed without, slowly, to the same bits; nothing here is fatal.
@@ -37,7 +37,8 @@ MU_INLINE const float *operand_at (const struct operand *x, size_t index, size_t
     return x->base + index * x->step + k * x->k_step;
 }
 
-/* --- micro-kernels ------------------------------------------------------------------------------ */
+/* --- micro-kernels ------------------------------------------------------------------------------
+ */
 
 /* C[rows, vectors * LANES] (+)= A * B over k, for constant rows and vectors; b is a packed panel or
  * rows of B itself, b_step apart. Either a_step or a_k_step is 1 where it is inlined. */
@@ -87,10 +88,9 @@ typedef void tile_function (size_t k, const float *a, size_t a_step, const float
     {                                                                                              \
         tile (ROWS, TILE_VECTORS, k, a, a_step, 1, b, b_step, c, ldc, accumulate);                 \
     }
-#define TILES_4 TILE (1) TILE (2) TILE (3) TILE (4)
-#define TILES_6 TILES_4 TILE (5) TILE (6)
-#define TILES_12                                                                                   \
-    TILES_6 TILE (7) TILE (8) TILE (9) TILE (10) TILE (11) TILE (12)
+#define TILES_4      TILE (1) TILE (2) TILE (3) TILE (4)
+#define TILES_6      TILES_4 TILE (5) TILE (6)
+#define TILES_12     TILES_6 TILE (7) TILE (8) TILE (9) TILE (10) TILE (11) TILE (12)
 #define ROW_4(KIND)  KIND##1, KIND##2, KIND##3, KIND##4
 #define ROW_6(KIND)  ROW_4 (KIND), KIND##5, KIND##6
 #define ROW_12(KIND) ROW_6 (KIND), KIND##7, KIND##8, KIND##9, KIND##10, KIND##11, KIND##12
@@ -122,7 +122,8 @@ static void edge_tile (tile_function *function, size_t rows, size_t columns, siz
         memcpy (c + i * ldc, beside + i * TILE_COLUMNS, columns * sizeof *c);
 }
 
-/* --- packing ------------------------------------------------------------------------------------ */
+/* --- packing ------------------------------------------------------------------------------------
+ */
 
 typedef float four __attribute__ ((vector_size (16), aligned (4)));
 typedef int32_t four_index __attribute__ ((vector_size (16)));
@@ -189,7 +190,8 @@ static void pack_panel (float *to, size_t width, const struct operand *from, siz
         memset (to + p * width + count, 0, (width - count) * sizeof *to);
 }
 
-/* --- the blocks ------------------------------------------------------------------------------------ */
+/* --- the blocks
+ * ------------------------------------------------------------------------------------ */
 
 struct product {
     struct operand a, b;
@@ -224,8 +226,8 @@ static void multiply_panels (const struct product *x, const struct block *at, si
     for (size_t i = 0; i < panels; i++) {
         size_t row = panel_start (at->m, panels, i);
         size_t rows = panel_start (at->m, panels, i + 1) - row;
-        const float *a = x->pack_a ? x->packed_a + row * at->k
-                                   : operand_at (&x->a, at->m0 + row, at->k0);
+        const float *a =
+            x->pack_a ? x->packed_a + row * at->k : operand_at (&x->a, at->m0 + row, at->k0);
         size_t a_step = x->pack_a ? rows : by_column ? x->a.k_step : x->a.step;
         tile_function *function = (by_column ? tiles_by_column : tiles_by_row)[rows - 1];
         float *c = x->c + (at->m0 + row) * x->ldc + at->n0 + column;
@@ -236,8 +238,8 @@ static void multiply_panels (const struct product *x, const struct block *at, si
     }
 }
 
-/* A's block into panels. Where its rows lie along m, a few k at a time over all panels: a cache line
- * holds floats of two panels, and lines a page apart crowd each other out of the cache. */
+/* A's block into panels. Where its rows lie along m, a few k at a time over all panels: a cache
+ * line holds floats of two panels, and lines a page apart crowd each other out of the cache. */
 static void pack_a (const struct product *x, const struct block *at)
 {
     size_t panels = (at->m + TILE_ROWS - 1) / TILE_ROWS;

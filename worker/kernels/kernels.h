@@ -63,15 +63,15 @@ struct mu_kernels {
     /* The same mod 2^64 with one sum: chance 2^-(63-v). Plain addition joins these. */
     uint64_t (*checksum64) (const uint64_t *sums, size_t n, uint64_t first_index);
 
-    /* Sum of x[i]^2 in double. Blocks of MU_BLOCK floats: element i of a block goes to lane i mod
-     * 16, lanes are joined as in `sum`; the blocks' sums are added in order. So joining the results
-     * for consecutive multiples of MU_BLOCK by + gives the bits of one call. */
+    /* Sum of x[i]^2 in double, from blocks of MU_BLOCK floats: within a block as `sum` does it, the
+     * blocks' sums then added in ascending order to 0. */
     double (*sum_squares) (const float *x, size_t n);
 
     /* With g = gradient * gradient_factor, in float, each operation rounded:
      *   m = fma (beta1, m, (1 - beta1) * g)      v = fma (beta2, v, ((1 - beta2) * g) * g)
      *   step = (m * (1 / correction1)) / (sqrt (v * (1 / correction2)) + epsilon)
-     *   weights = fma (-rate, step, fma (-(rate * decay), weights, weights)) */
+     *   weights = fma (-rate, step, fma (-(rate * decay), weights, weights))
+     * NaN or inf in an element stays in that element. */
     void (*adamw) (float *weights, float *m, float *v, const float *gradient, size_t n,
                    const struct mu_adamw *constants);
 };
