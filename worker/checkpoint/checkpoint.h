@@ -18,7 +18,7 @@
 #define MU_CHECKPOINT_H
 
 #include "common/error.h"
-#include "worker/checkpoint/file.h"
+#include "worker/checkpoint/storage.h"
 #include "worker/state/state.h"
 #include "worker/trainer.h"
 
@@ -55,6 +55,7 @@ struct mu_checkpoint_job {
 struct mu_checkpoint_writer {
     pid_t pid; /* 0: none */
     int fd;
+    char path[PATH_MAX]; /* where it will be */
 };
 
 struct mu_checkpoint_saved {
@@ -102,7 +103,7 @@ struct mu_checkpoint_info {
     uint8_t weights_hash[MU_STATE_HASH_SIZE];
     uint8_t digest[MU_STATE_HASH_SIZE];
     uint32_t files;
-    struct mu_file_record *file;
+    struct mu_storage_record *file;
     uint64_t bytes; /* of all files but muster.json */
 };
 

@@ -14,23 +14,31 @@
 #define MU_SAFETENSORS_H
 
 #include "common/error.h"
-#include "worker/checkpoint/file.h"
+#include "worker/checkpoint/storage.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
-#define MU_SAFETENSORS_HEADER_MAX     (16u << 20) /* 65,536 tensors of 256 bytes each */
+#define MU_SAFETENSORS_HEADER_MAX     (8u << 20) /* 65,536 tensors of 128 bytes each */
 #define MU_SAFETENSORS_TENSORS_MAX    65536u
 #define MU_SAFETENSORS_DIMENSIONS_MAX 8u
 #define MU_SAFETENSORS_NAME_MAX       255u
 
+/* The order is that of the table in safetensors.c. */
 enum mu_dtype {
     MU_DTYPE_F32,
     MU_DTYPE_F16,
     MU_DTYPE_BF16,
+    MU_DTYPE_F64,
     MU_DTYPE_I64,
+    MU_DTYPE_U64,
     MU_DTYPE_I32,
+    MU_DTYPE_U32,
+    MU_DTYPE_I16,
+    MU_DTYPE_U16,
+    MU_DTYPE_I8,
     MU_DTYPE_U8,
+    MU_DTYPE_BOOL,
 };
 
 struct mu_safetensor {
@@ -45,9 +53,9 @@ struct mu_safetensor {
 
 struct mu_safetensors; /* an open file: its header, and a file descriptor of its own */
 
-/* Open a file, or read from `fd` (duplicated; `name` is for sentences). NULL on failure. */
+/* Open a file by path, or by name within an open directory. NULL on failure. */
 struct mu_safetensors *mu_safetensors_open (const char *path, struct mu_error *error);
-struct mu_safetensors *mu_safetensors_open_fd (int fd, const char *name, struct mu_error *error);
+struct mu_safetensors *mu_safetensors_open_at (int dir, const char *name, struct mu_error *error);
 void mu_safetensors_close (struct mu_safetensors **file);
 
 /* The tensors in the order of their bytes in the file; valid until close. */
@@ -74,7 +82,7 @@ struct mu_safetensors_item {
 
 /* Write a whole file with metadata {"format": "pt"}, which `transformers` asks for. The caller
  * opens and closes `out`. The same items give the same bytes. */
-int mu_safetensors_write (struct mu_file_writer *out, const struct mu_safetensors_item *items,
+int mu_safetensors_write (struct mu_storage_writer *out, const struct mu_safetensors_item *items,
                           uint32_t count, struct mu_error *error);
 
 const char *mu_dtype_name (enum mu_dtype dtype);

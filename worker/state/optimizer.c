@@ -20,14 +20,15 @@ int mu_optimizer_check (const struct mu_optimizer *o, struct mu_error *error)
         bool good;
         const char *range;
     } settings[] = {
-        { "rate", o->rate, o->rate > 0 && o->rate <= 1e6, "above 0, at most 1e6" },
-        { "rate_min", o->rate_min, o->rate_min >= 0 && o->rate_min <= o->rate, "0 to rate" },
+        { "learning_rate", o->rate, o->rate > 0 && o->rate <= 1e6, "above 0, at most 1e6" },
+        { "min_learning_rate", o->rate_min, o->rate_min >= 0 && o->rate_min <= o->rate,
+          "0 to learning_rate" },
         { "beta1", o->beta1, o->beta1 >= 0 && (float)o->beta1 < 1, "0 to below 1" },
         { "beta2", o->beta2, o->beta2 >= 0 && (float)o->beta2 < 1, "0 to below 1" },
         { "epsilon", o->epsilon, o->epsilon >= 1e-30 && o->epsilon <= 1, "1e-30 to 1" },
         { "weight_decay", o->weight_decay, o->weight_decay >= 0 && o->weight_decay <= 1e6,
           "0 to 1e6" },
-        { "clip_norm", o->clip_norm, o->clip_norm >= 0 && o->clip_norm <= 1e30, "0 to 1e30" },
+        { "clip", o->clip_norm, o->clip_norm >= 0 && o->clip_norm <= 1e30, "0 to 1e30" },
     };
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         if (!settings[i].good)

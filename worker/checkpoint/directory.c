@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* directory.c - lists, finds, verifies and prunes checkpoints
+ *
+ * A directory counts by its name alone being right, since it got that name when it was whole; then
+ * its contents are checked, because storage forgets. Removing is a rename and then the rest, so
+ * that a checkpoint is never seen half gone. */
+#include "worker/checkpoint/directory.h"
+
+#include "worker/checkpoint/manifest.h"
+#include "worker/checkpoint/storage.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define STEP_PREFIX     "step-"
+#define STEP_DIGITS     8
+#define STEP_DIGITS_MAX 15             /* 2^40 has 13 */
+#define AGE_YOUNG       60             /* s: between making a directory and locking it */
+#define AGE_DEAD        (24 * 60 * 60) /* s: where locks do not work, its writer is gone */
+#define CHECKPOINTS_MAX 1000000u
+
+void mu_directory_step_name (char name[MU_DIRECTORY_NAME_MAX], uint64_t step)
+{
+    snprintf (name, MU_DIRECTORY_NAME_MAX, STEP_PREFIX "%0*llu", STEP_DIGITS,
+              (unsigned long long)step);
+}
+
+void mu_directory_other_name (char name[MU_DIRECTORY_NAME_MAX], uint64_t step, const char *kind)
+{
+    uint64_t number;
+    randombytes_buf (&number, sizeof number); /* PIDs repeat between pods that share storage */
+    snprintf (name, MU_DIRECTORY_NAME_MAX, "." STEP_PREFIX "%0*llu.%s-%d-%016llx", STEP_DIGITS,
+              (unsigned long long)step, kind, (int)getpid (), (unsigned long long)number);
+}
+
+/* The step in a checkpoint's name; false if it is no such name. */
+static bool parse_name (const char *name, uint64_t *step)
+{
+    size_t prefix = sizeof STEP_PREFIX - 1;
+    if (strncmp (name, STEP_PREFIX, prefix) != 0)
+        return false;
+    const char *digits = name + prefix;
+    size_t length = strspn (digits, "0123456789");
+    if (digits[length] != '\0' || length < STEP_DIGITS || length > STEP_DIGITS_MAX)
+        return false;
+    *step = strtoull (digits, NULL, 10);
+    char canonical[MU_DIRECTORY_NAME_MAX];
+    mu_directory_step_name (canonical, *step);
+    return strcmp (canonical, name) == 0;
+}
+
+int mu_directory_make (const char *path, struct mu_error *error)
+{
+    char part[PATH_MAX];
+    size_t length = strlen (path);
+    if (length == 0 || length >= sizeof part)
+        return mu_fail (error, MU_CONFIG, "checkpoint.dir is empty or too long");
+    for (size_t i = 1; i <= length; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        memcpy (part, path, i);
+        part[i] = '\0';
+        if (mkdir (part, 0777) < 0 && errno != EEXIST && errno != EROFS && errno != EACCES)
+            return mu_fail_errno (error, MU_CANT_CREATE, errno, "cannot make the directory %s",
+                                  part);
+    }
+    int dir = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return mu_fail_errno (error, MU_CANT_CREATE, errno, "cannot make or open the directory %s",
+                              path);
+    return dir;
+}
+
+/* --- removing
+ * -------------------------------------------------------------------------------------
+ */
+
+void mu_directory_remove (int parent, const char *name)
+{
+    int fd = openat (parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    DIR *dir = fd < 0 ? NULL : fdopendir (fd);
+    if (!dir) {
+        if (fd >= 0)
+            close (fd);
+        return;
+    }
+    for (struct dirent *entry = readdir (dir); entry; entry = readdir (dir))
+        if (strcmp (entry->d_name, ".") != 0 && strcmp (entry->d_name, "..") != 0)
+            unlinkat (fd, entry->d_name, 0);
+    closedir (dir);
+    unlinkat (parent, name, AT_REMOVEDIR);
+}
+
+int mu_directory_move_away (int parent, const char *name, uint64_t step, const char *kind,
+                            struct mu_error *error)
+{
+    char other[MU_DIRECTORY_NAME_MAX];
+    mu_directory_other_name (other, step, kind);
+    if (renameat (parent, name, parent, other) < 0)
+        return mu_fail_errno (error, MU_IO, errno, "cannot rename %s to remove it", name);
+    mu_directory_remove (parent, other);
+    return 0;
+}
+
+/* --- checking
+ * -------------------------------------------------------------------------------------
+ */
+
+int mu_directory_verify (int dir, struct mu_checkpoint_info *info, struct mu_error *error)
+{
+    if (mu_manifest_read (dir, info, error) < 0)
+        return -1;
+    for (uint32_t i = 0; i < info->files; i++)
+        if (mu_storage_verify (dir, &info->file[i], error) < 0) {
+            mu_checkpoint_info_clear (info);
+            return -1;
+        }
+    return 0;
+}
+
+int mu_checkpoint_read_info (const char *path, struct mu_checkpoint_info *info,
+                             struct mu_error *error)
+{
+    *info = (struct mu_checkpoint_info){ 0 };
+    int dir = mu_directory_open (path, error);
+    if (dir < 0)
+        return -1;
+    int status = mu_manifest_read (dir, info, error);
+    close (dir);
+    if (status < 0)
+        mu_error_prefix (error, "checkpoint %s: ", path);
+    return status;
+}
+
+int mu_checkpoint_verify (const char *path, struct mu_error *error)
+{
+    int dir = mu_directory_open (path, error);
+    if (dir < 0)
+        return -1;
+    struct mu_checkpoint_info info;
+    int status = mu_directory_verify (dir, &info, error);
+    close (dir);
+    if (status < 0)
+        mu_error_prefix (error, "checkpoint %s: ", path);
+    else
+        mu_checkpoint_info_clear (&info);
+    return status;
+}
+
+static void judge (int parent, struct mu_checkpoint_entry *entry)
+{
+    struct mu_checkpoint_info info;
+    struct mu_error error = { .text = "" };
+    int dir = openat (parent, entry->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int status = dir < 0 ? mu_fail_errno (&error, MU_NO_INPUT, errno, "cannot be opened")
+                         : mu_manifest_read (dir, &info, &error);
+    if (dir >= 0)
+        close (dir);
+    if (status == 0) {
+        if (info.step != entry->step)
+            status = mu_fail (&error, MU_BAD_INPUT, "holds step %llu, which its name does not say",
+                              (unsigned long long)info.step);
+        mu_checkpoint_info_clear (&info);
+    }
+    entry->whole = status == 0;
+    memcpy (entry->problem, error.text, sizeof entry->problem);
+}
+
+/* --- the list
+ * -------------------------------------------------------------------------------------
+ */
+
+static int compare_steps (const void *a, const void *b)
+{
+    const struct mu_checkpoint_entry *x = a, *y = b;
+    return (x->step > y->step) - (x->step < y->step);
+}
+
+static int append (struct mu_checkpoint_entry **entries, size_t *count, const char *name,
+                   uint64_t step)
+{
+    if (*count >= CHECKPOINTS_MAX)
+        return -1;
+    struct mu_checkpoint_entry *grown = realloc (*entries, (*count + 1) * sizeof *grown);
+    if (!grown)
+        return -1;
+    *entries = grown;
+    grown[*count] = (struct mu_checkpoint_entry){ .step = step };
+    snprintf (grown[*count].name, sizeof grown->name, "%.31s", name);
+    (*count)++;
+    return 0;
+}
+
+static int collect (DIR *dir, struct mu_checkpoint_entry **entries, size_t *count,
+                    struct mu_error *error)
+{
+    for (struct dirent *entry = readdir (dir); entry; entry = readdir (dir)) {
+        uint64_t step;
+        if (parse_name (entry->d_name, &step) && append (entries, count, entry->d_name, step) < 0)
+            return mu_fail (error, MU_SYSTEM, "no memory to list checkpoints");
+    }
+    return 0;
+}
+
+int mu_checkpoint_list (const char *directory, struct mu_checkpoint_entry **entries, size_t *count,
+                        struct mu_error *error)
+{
+    *entries = NULL;
+    *count = 0;
+    DIR *dir = opendir (directory);
+    if (!dir && errno == ENOENT)
+        return 0;
+    if (!dir)
+        return mu_fail_errno (error, MU_NO_INPUT, errno, "cannot list the checkpoints in %s",
+                              directory);
+    int status = collect (dir, entries, count, error);
+    if (status == 0 && *count > 0) {
+        qsort (*entries, *count, sizeof **entries, compare_steps);
+        for (size_t i = 0; i < *count; i++)
+            judge (dirfd (dir), &(*entries)[i]);
+    }
+    closedir (dir);
+    if (status < 0) {
+        free (*entries);
+        *entries = NULL;
+        *count = 0;
+    }
+    return status;
+}
+
+int mu_checkpoint_find (const char *directory, uint64_t step, char path[PATH_MAX],
+                        struct mu_error *skipped, struct mu_error *error)
+{
+    struct mu_checkpoint_entry *entries;
+    size_t count;
+    struct mu_error damage = { .code = MU_OK };
+    if (skipped)
+        *skipped = damage;
+    if (mu_checkpoint_list (directory, &entries, &count, error) < 0)
+        return -1;
+    bool found = false;
+    for (size_t i = count; i-- > 0 && !found;) {
+        if (entries[i].step > step)
+            continue;
+        int length = snprintf (path, PATH_MAX, "%s/%s", directory, entries[i].name);
+        found = length > 0 && length < PATH_MAX && mu_checkpoint_verify (path, &damage) == 0;
+        if (!found && skipped && skipped->code == MU_OK)
+            *skipped = damage;
+    }
+    free (entries);
+    if (found)
+        return 0;
+    return mu_fail (error, MU_NOT_FOUND, "there is no sound checkpoint in %s%s%s", directory,
+                    damage.code == MU_OK ? "" : "; the last one tried: ", damage.text);
+}
+
+/* --- pruning
+ * --------------------------------------------------------------------------------------
+ */
+
+/* Whether what lies under a dotted name has no living writer. */
+static bool is_left_behind (int parent, const char *name)
+{
+    struct stat status;
+    int dir = openat (parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (dir < 0 || fstat (dir, &status) < 0) {
+        if (dir >= 0)
+            close (dir);
+        return false;
+    }
+    time_t age = time (NULL) - status.st_mtime;
+    bool locked = flock (dir, LOCK_EX | LOCK_NB) < 0;
+    bool no_locks = locked && errno != EWOULDBLOCK;
+    close (dir);
+    return no_locks ? age > AGE_DEAD : !locked && age > AGE_YOUNG;
+}
+
+static void sweep (const char *directory)
+{
+    DIR *dir = opendir (directory);
+    if (!dir)
+        return;
+    for (struct dirent *entry = readdir (dir); entry; entry = readdir (dir))
+        if (strncmp (entry->d_name, "." STEP_PREFIX, sizeof STEP_PREFIX) == 0 &&
+            is_left_behind (dirfd (dir), entry->d_name))
+            mu_directory_remove (dirfd (dir), entry->d_name);
+    closedir (dir);
+}
+
+static bool is_protected (uint64_t step, const uint64_t *protect, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (protect[i] == step)
+            return true;
+    return false;
+}
+
+/* Remove what is older than the `keep` newest whole ones; damaged ones among those stay, since what
+ * cannot be read now may be readable later. */
+static int remove_old (int parent, const struct mu_checkpoint_entry *entries, size_t count,
+                       size_t keep, const uint64_t *protect, size_t protected_count,
+                       size_t *removed, struct mu_error *error)
+{
+    size_t kept = 0;
+    for (size_t i = count; i-- > 0;) {
+        if (kept < keep) {
+            kept += entries[i].whole;
+            continue;
+        }
+        if (is_protected (entries[i].step, protect, protected_count))
+            continue;
+        if (mu_directory_move_away (parent, entries[i].name, entries[i].step, "old", error) < 0)
+            return -1;
+        ++*removed;
+    }
+    return 0;
+}
+
+int mu_checkpoint_prune (const char *directory, size_t keep, const uint64_t *protect,
+                         size_t protected_count, size_t *removed, struct mu_error *error)
+{
+    struct mu_checkpoint_entry *entries;
+    size_t count, gone = 0;
+    if (mu_checkpoint_list (directory, &entries, &count, error) < 0)
+        return -1;
+    int parent = count ? mu_directory_open (directory, error) : -1;
+    int status = count && parent < 0 ? -1 : 0;
+    if (parent >= 0) {
+        status = remove_old (parent, entries, count, keep ? keep : 1, protect, protected_count,
+                             &gone, error);
+        fsync (parent); /* a removal that is lost is done again */
+        close (parent);
+    }
+    sweep (directory);
+    free (entries);
+    if (removed)
+        *removed = gone;
+    return status;
+}
