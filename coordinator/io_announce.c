@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* io_announce.c - one line of text for each kind of record */
+#include "io_announce.h"
+
+#include "log.h"
+#include "states.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static void formed (const struct mu_journal_form *form, char *text, size_t size)
+{
+    int used = snprintf (text, size, "generation %" PRIu64 " forms from step %" PRIu64 ": ",
+                         form->generation, form->step);
+    for (uint32_t rank = 0; rank < form->members.count && used >= 0 && (size_t)used < size; rank++)
+        used += snprintf (text + used, size - (size_t)used, "%s%s", rank ? ", " : "",
+                          form->members.items[rank].name);
+}
+
+void announce_text (const struct mu_journal *record, char *text, size_t size)
+{
+    text[0] = '\0';
+    switch (record->type) {
+    case MU_JOURNAL_REIGN:
+        snprintf (text, size, "term %" PRIu64 " begins (version %s)", record->reign.term,
+                  record->reign.version);
+        break;
+    case MU_JOURNAL_SUBMIT:
+        snprintf (text, size, "%s is submitted: %u to %u workers, %u micro-batches a step",
+                  record->submit.name, record->submit.workers_min, record->submit.workers_max,
+                  record->submit.micro_batches);
+        break;
+    case MU_JOURNAL_SIZED:
+        snprintf (text, size,
+                  "%" PRIu64 " records, %" PRIu64 " parameters, %" PRIu64 " steps; bits are %s",
+                  record->sized.records, record->sized.parameters, record->sized.steps,
+                  record->sized.compute_class);
+        break;
+    case MU_JOURNAL_FORM: formed (&record->form, text, size); break;
+    case MU_JOURNAL_START:
+        snprintf (text, size, "generation %" PRIu64 " trains", record->start.generation);
+        break;
+    case MU_JOURNAL_BROKEN:
+        snprintf (text, size, "generation %" PRIu64 " ends%s: %s", record->broken.generation,
+                  record->broken.planned ? " as planned" : "", record->broken.reason);
+        break;
+    case MU_JOURNAL_COMMIT:
+        snprintf (text, size, "checkpoint of step %" PRIu64 " is committed: %.*s (weights %s)",
+                  record->commit.step, (int)record->commit.path.size,
+                  record->commit.path.size ? (const char *)record->commit.path.data : "",
+                  record->commit.weights_hash);
+        break;
+    case MU_JOURNAL_STATE:
+        snprintf (text, size, "the job is %s%s%.*s", mu_job_state_name ((int)record->state.state),
+                  record->state.reason.size ? ": " : "", (int)record->state.reason.size,
+                  record->state.reason.size ? (const char *)record->state.reason.data : "");
+        break;
+    case MU_JOURNAL_DRAIN:
+        snprintf (text, size, "worker %s is %s", record->drain.worker,
+                  record->drain.drained ? "drained" : "taken back into service");
+        break;
+    case MU_JOURNAL_CRASH:
+        snprintf (text, size, "the trainer on %s ended by itself after step %" PRIu64 ": %.*s",
+                  record->crash.worker, record->crash.step, (int)record->crash.text.size,
+                  record->crash.text.size ? (const char *)record->crash.text.data : "");
+        break;
+    case MU_JOURNAL_REWIND:
+        snprintf (text, size,
+                  "no worker holds the state any more: training goes back to step %" PRIu64,
+                  record->rewind.step);
+        break;
+    case MU_JOURNAL_LEASE:
+    case MU_JOURNAL_TRAINED: break;
+    }
+}
+
+static uint64_t about_job (const struct mu_journal *record)
+{
+    const struct mu_shape *shape = mu_shape_find (&mu_journal_family, record->type);
+    uint64_t job = 0;
+    for (uint32_t i = 0; i < shape->field_count; i++)
+        if (!strcmp (shape->fields[i].name, "job"))
+            memcpy (&job,
+                    (const uint8_t *)record + mu_journal_family.body_offset +
+                        shape->fields[i].offset,
+                    sizeof job);
+    return job;
+}
+
+void announce (const struct mu_journal *record)
+{
+    char text[1024], event[32];
+    announce_text (record, text, sizeof text);
+    if (!*text)
+        return;
+    const char *name = mu_record_name (&mu_journal_family, record->type);
+    size_t size = strnlen (name, sizeof event - 1);
+    for (size_t i = 0; i < size; i++)
+        event[i] = (char)(name[i] | 0x20); /* record names are capital letters */
+    event[size] = '\0';
+    struct mu_log_about about = { .job = about_job (record), .rank = -1 };
+    bool bad = record->type == MU_JOURNAL_CRASH || record->type == MU_JOURNAL_REWIND ||
+               (record->type == MU_JOURNAL_BROKEN && !record->broken.planned);
+    mu_log (bad ? MU_LOG_WARN : MU_LOG_INFO, event, &about, "%s", text);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* io_loop.h - wait, step, store in one transaction, then send
+ *
+ * Two turns alternate: one gathers records and words from coord_step () while a commit thread makes
+ * the other durable; a turn's words leave when its records are safe. So heartbeats do not wait
+ * behind an fsync, and under load each fsync carries everything that came meanwhile. */
+#ifndef COORD_IO_LOOP_H
+#define COORD_IO_LOOP_H
+
+#include "coord.h"
+#include "io_logs.h"
+#include "io_socket.h"
+#include "io_store.h"
+
+struct loop_options {
+    struct coord *coord;
+    struct mu_sockets *sockets;
+    struct store *store;
+    struct job_logs *logs;
+    const char *version;
+    int signal_fd; /* readable when it is time to stop */
+};
+
+/* Serve until the signal. 0, or -1 when the process has to end for another reason. */
+int loop_run (const struct loop_options *options, struct mu_error *error);
+
+#endif

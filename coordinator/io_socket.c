@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* io_socket.c - libzmq's ROUTER, with the traps closed
+ *
+ *  - ROUTER_HANDOVER: a worker that reconnects under its own name takes its place, it is not
+ * ignored;
+ *  - ROUTER_MANDATORY: a send to nobody is an error that is counted, not silence;
+ *  - a backlog of 4096: a storm of connections after a restart is not refused;
+ *  - bounded high-water marks and DONTWAIT: one hung peer cannot stop the loop;
+ *  - descriptors: at the limit libzmq spins in silence, so the limit is raised as far as allowed.
+ *
+ * A connection's end comes through the socket monitor as a file descriptor; each message tells the
+ * descriptor it came by, which ties the two together. It is a hint for the core: silence decides.
+ */
+#include "io_socket.h"
+
+#include "log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <zmq.h>
+
+#define IDENTITY_MAX      255u
+#define BACKLOG           4096
+#define MESSAGES_MAX      1000       /* waiting for one peer, each way */
+#define MESSAGE_BYTES_MAX (32 << 20) /* the largest is FENCED */
+#define MONITOR           "inproc://muster-monitor"
+#define NOBODY            UINT32_MAX
+
+struct peer {
+    uint8_t *identity;
+    uint32_t size;
+    int fd; /* of its newest message; -1 */
+    char name[64];
+};
+
+struct mu_sockets {
+    void *context, *router, *monitor;
+    struct peer *peer;
+    uint32_t peer_count, peer_capacity;
+    uint32_t *slot; /* open addressing by identity; NOBODY is empty */
+    uint32_t slot_mask;
+    uint32_t *of_fd; /* the newest peer of a descriptor */
+    size_t fd_count;
+    zmq_msg_t body;
+    bool has_body;
+    uint64_t dropped;
+};
+
+/* --- who is who ----------------------------------------------------------------------------------
+ */
+
+static uint32_t hash (const uint8_t *identity, uint32_t size)
+{
+    uint64_t value = 0xcbf29ce484222325u; /* FNV-1a */
+    for (uint32_t i = 0; i < size; i++)
+        value = (value ^ identity[i]) * 0x100000001b3u;
+    return (uint32_t)(value ^ value >> 32);
+}
+
+static uint32_t *find_slot (const struct mu_sockets *sockets, const uint8_t *identity,
+                            uint32_t size)
+{
+    uint32_t at = hash (identity, size) & sockets->slot_mask;
+    while (sockets->slot[at] != NOBODY) {
+        const struct peer *peer = &sockets->peer[sockets->slot[at]];
+        if (peer->size == size && !memcmp (peer->identity, identity, size))
+            break;
+        at = (at + 1) & sockets->slot_mask;
+    }
+    return &sockets->slot[at];
+}
+
+static int grow (struct mu_sockets *sockets)
+{
+    uint32_t capacity = sockets->peer_capacity ? 2 * sockets->peer_capacity : 256;
+    struct peer *peer = realloc (sockets->peer, capacity * sizeof *peer);
+    if (!peer)
+        return -1;
+    sockets->peer = peer;
+    uint32_t *slot = malloc (4 * (size_t)capacity * sizeof *slot);
+    if (!slot)
+        return -1;
+    free (sockets->slot);
+    sockets->slot = slot;
+    sockets->slot_mask = 4 * capacity - 1;
+    sockets->peer_capacity = capacity;
+    memset (slot, 0xff, 4 * (size_t)capacity * sizeof *slot);
+    for (uint32_t i = 0; i < sockets->peer_count; i++)
+        *find_slot (sockets, peer[i].identity, peer[i].size) = i;
+    return 0;
+}
+
+static void name_peer (struct peer *peer)
+{
+    bool readable = peer->size > 0 && peer->size < sizeof peer->name;
+    for (uint32_t i = 0; i < peer->size && readable; i++)
+        readable = peer->identity[i] > 0x20 && peer->identity[i] < 0x7f;
+    if (readable)
+        memcpy (peer->name, peer->identity, peer->size);
+    peer->name[readable ? peer->size : 0] = '\0';
+}
+
+static uint32_t peer_of (struct mu_sockets *sockets, const uint8_t *identity, uint32_t size)
+{
+    uint32_t known = sockets->slot ? *find_slot (sockets, identity, size) : NOBODY;
+    if (known != NOBODY)
+        return known;
+    if (sockets->peer_count == sockets->peer_capacity && grow (sockets))
+        return NOBODY;
+    struct peer *peer = &sockets->peer[sockets->peer_count];
+    peer->identity = malloc (size ? size : 1);
+    if (!peer->identity)
+        return NOBODY;
+    memcpy (peer->identity, identity, size);
+    peer->size = size;
+    peer->fd = -1;
+    name_peer (peer);
+    *find_slot (sockets, identity, size) = sockets->peer_count;
+    return sockets->peer_count++;
+}
+
+static void remember_fd (struct mu_sockets *sockets, uint32_t peer, int fd)
+{
+    if (fd < 0 || (size_t)fd >= sockets->fd_count)
+        return;
+    sockets->peer[peer].fd = fd;
+    sockets->of_fd[fd] = peer;
+}
+
+/* --- opening -------------------------------------------------------------------------------------
+ */
+
+/* As many descriptors as we may have: one a peer. A refusal is a warning: it may be enough. */
+static size_t raise_descriptor_limit (void)
+{
+    struct rlimit limit;
+    if (getrlimit (RLIMIT_NOFILE, &limit))
+        return 1024;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit (RLIMIT_NOFILE, &limit);
+    getrlimit (RLIMIT_NOFILE, &limit);
+    size_t count = limit.rlim_cur > (1u << 20) ? 1u << 20 : (size_t)limit.rlim_cur;
+    if (count < 4096)
+        mu_log (
+            MU_LOG_WARN, "descriptors", NULL,
+            "only %zu file descriptors may be open, one a worker or client and about 100 of our "
+            "own: raise it with ulimit -n or LimitNOFILE=",
+            count);
+    return count;
+}
+
+static bool is_loopback (const char *endpoint)
+{
+    static const char *const local[] = { "tcp://127.", "tcp://[::1]:", "tcp://localhost:",
+                                         "ipc://",     "inproc://",    "tcp://lo:" };
+    for (size_t i = 0; i < sizeof local / sizeof *local; i++)
+        if (!strncmp (endpoint, local[i], strlen (local[i])))
+            return true;
+    return false;
+}
+
+static int bind_one (struct mu_sockets *sockets, const char *endpoint, struct mu_error *error)
+{
+    if (!zmq_bind (sockets->router, endpoint))
+        return 0;
+    int number = zmq_errno ();
+    if (number == EADDRINUSE)
+        return mu_fail (error, MU_UNAVAILABLE,
+                        "%s is in use: another coordinator runs there, or choose another with "
+                        "--listen",
+                        endpoint);
+    if (number == ENODEV || number == EADDRNOTAVAIL)
+        return mu_fail (error, MU_NO_HOST, "%s is no address of this machine", endpoint);
+    return mu_fail (error, MU_USAGE,
+                    "cannot listen at %s: %s (endpoints look like tcp://127.0.0.1:7600 or "
+                    "ipc:///run/muster.sock)",
+                    endpoint, zmq_strerror (number));
+}
+
+static int set_options (struct mu_sockets *sockets, struct mu_error *error)
+{
+    static const struct {
+        int option, value;
+    } options[] = { { ZMQ_ROUTER_HANDOVER, 1 },   { ZMQ_ROUTER_MANDATORY, 1 },
+                    { ZMQ_BACKLOG, BACKLOG },     { ZMQ_LINGER, 500 },
+                    { ZMQ_SNDHWM, MESSAGES_MAX }, { ZMQ_RCVHWM, MESSAGES_MAX },
+                    { ZMQ_HANDSHAKE_IVL, 10000 }, { ZMQ_TCP_KEEPALIVE, 1 } };
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        if (zmq_setsockopt (sockets->router, options[i].option, &options[i].value, sizeof (int)))
+            return mu_fail (error, MU_INTERNAL, "ZeroMQ refuses option %d: %s", options[i].option,
+                            zmq_strerror (zmq_errno ()));
+    int64_t bytes_max = MESSAGE_BYTES_MAX;
+    zmq_setsockopt (sockets->router, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max);
+    if (zmq_socket_monitor (sockets->router, MONITOR, ZMQ_EVENT_DISCONNECTED) ||
+        zmq_connect (sockets->monitor, MONITOR))
+        return mu_fail (error, MU_INTERNAL, "ZeroMQ cannot watch connections: %s",
+                        zmq_strerror (zmq_errno ()));
+    return 0;
+}
+
+int sockets_open (struct mu_sockets **sockets_p, const char *const *endpoint, size_t endpoint_count,
+                  bool beyond_loopback, struct mu_error *error)
+{
+    for (size_t i = 0; i < endpoint_count; i++)
+        if (!beyond_loopback && !is_loopback (endpoint[i]))
+            return mu_fail (
+                error, MU_NO_PERMISSION,
+                "%s is reachable from other machines, and whoever reaches it may submit "
+                "jobs: say --allow-unauthenticated if the network keeps strangers out",
+                endpoint[i]);
+    struct mu_sockets *sockets = calloc (1, sizeof *sockets);
+    if (!sockets)
+        return mu_fail (error, MU_UNAVAILABLE, "out of memory");
+    sockets->fd_count = raise_descriptor_limit ();
+    sockets->of_fd = malloc (sockets->fd_count * sizeof *sockets->of_fd);
+    sockets->context = zmq_ctx_new ();
+    if (sockets->context)
+        zmq_ctx_set (sockets->context, ZMQ_MAX_SOCKETS, (int)sockets->fd_count);
+    sockets->router = sockets->context ? zmq_socket (sockets->context, ZMQ_ROUTER) : NULL;
+    sockets->monitor = sockets->context ? zmq_socket (sockets->context, ZMQ_PAIR) : NULL;
+    if (!sockets->of_fd || !sockets->router || !sockets->monitor) {
+        mu_fail_errno (error, MU_UNAVAILABLE, errno, "ZeroMQ cannot make a socket");
+        goto error;
+    }
+    memset (sockets->of_fd, 0xff, sockets->fd_count * sizeof *sockets->of_fd);
+    if (set_options (sockets, error))
+        goto error;
+    for (size_t i = 0; i < endpoint_count; i++)
+        if (bind_one (sockets, endpoint[i], error))
+            goto error;
+    *sockets_p = sockets;
+    return 0;
+error:
+    sockets_close (&sockets);
+    return -1;
+}
+
+void sockets_close (struct mu_sockets **sockets_p)
+{
+    struct mu_sockets *sockets = *sockets_p;
+    if (!sockets)
+        return;
+    if (sockets->has_body)
+        zmq_msg_close (&sockets->body);
+    if (sockets->monitor)
+        zmq_close (sockets->monitor);
+    if (sockets->router)
+        zmq_close (sockets->router);
+    if (sockets->context)
+        zmq_ctx_term (sockets->context);
+    for (uint32_t i = 0; i < sockets->peer_count; i++)
+        free (sockets->peer[i].identity);
+    free (sockets->peer);
+    free (sockets->slot);
+    free (sockets->of_fd);
+    free (sockets);
+    *sockets_p = NULL;
+}
+
+void *sockets_router (struct mu_sockets *sockets) { return sockets->router; }
+void *sockets_monitor (struct mu_sockets *sockets) { return sockets->monitor; }
+uint64_t sockets_dropped (const struct mu_sockets *sockets) { return sockets->dropped; }
+
+const char *sockets_name (const struct mu_sockets *sockets, uint32_t peer)
+{
+    return peer < sockets->peer_count ? sockets->peer[peer].name : "";
+}
+
+/* --- in and out ----------------------------------------------------------------------------------
+ */
+
+/* Read the frames that are left of a message nobody wants. */
+static void drop_rest (void *socket)
+{
+    for (;;) {
+        int more = 0;
+        size_t size = sizeof more;
+        if (zmq_getsockopt (socket, ZMQ_RCVMORE, &more, &size) || !more)
+            return;
+        zmq_msg_t frame;
+        zmq_msg_init (&frame);
+        zmq_msg_recv (&frame, socket, 0);
+        zmq_msg_close (&frame);
+    }
+}
+
+/* 1: a message lies in sockets->body; 0: none waits; -1: one was dropped. */
+static int receive_one (struct mu_sockets *sockets, uint32_t *peer)
+{
+    zmq_msg_t identity;
+    zmq_msg_init (&identity);
+    if (zmq_msg_recv (&identity, sockets->router, ZMQ_DONTWAIT) < 0) {
+        zmq_msg_close (&identity);
+        return 0;
+    }
+    size_t size = zmq_msg_size (&identity);
+    *peer =
+        size <= IDENTITY_MAX ? peer_of (sockets, zmq_msg_data (&identity), (uint32_t)size) : NOBODY;
+    bool whole = zmq_msg_more (&identity) && *peer != NOBODY;
+    zmq_msg_close (&identity);
+    if (!whole) {
+        drop_rest (sockets->router);
+        return -1;
+    }
+    zmq_msg_init (&sockets->body);
+    sockets->has_body = true;
+    if (zmq_msg_recv (&sockets->body, sockets->router, 0) < 0 || zmq_msg_more (&sockets->body)) {
+        drop_rest (sockets->router);
+        return -1;
+    }
+    remember_fd (sockets, *peer, zmq_msg_get (&sockets->body, ZMQ_SRCFD));
+    return 1;
+}
+
+int sockets_receive (struct mu_sockets *sockets, uint32_t *peer, const void **data, size_t *size)
+{
+    for (;;) {
+        if (sockets->has_body)
+            zmq_msg_close (&sockets->body);
+        sockets->has_body = false;
+        int got = receive_one (sockets, peer);
+        if (got < 0) {
+            sockets->dropped++;
+            continue;
+        }
+        if (got) {
+            *data = zmq_msg_data (&sockets->body);
+            *size = zmq_msg_size (&sockets->body);
+        }
+        return got;
+    }
+}
+
+int sockets_gone (struct mu_sockets *sockets, uint32_t *peer)
+{
+    for (;;) {
+        zmq_msg_t event;
+        zmq_msg_init (&event);
+        if (zmq_msg_recv (&event, sockets->monitor, ZMQ_DONTWAIT) < 0) {
+            zmq_msg_close (&event);
+            return 0;
+        }
+        uint32_t fd = UINT32_MAX; /* libzmq: 16 bits of event, 32 of value, then an address frame */
+        if (zmq_msg_size (&event) >= 6)
+            memcpy (&fd, (const uint8_t *)zmq_msg_data (&event) + 2, sizeof fd);
+        zmq_msg_close (&event);
+        drop_rest (sockets->monitor);
+        if (fd >= sockets->fd_count || sockets->of_fd[fd] == NOBODY)
+            continue;
+        *peer = sockets->of_fd[fd];
+        sockets->of_fd[fd] = NOBODY;
+        if (sockets->peer[*peer].fd == (int)fd) /* it has not come back by another one already */
+            return 1;
+    }
+}
+
+void sockets_send (struct mu_sockets *sockets, uint32_t peer, const void *data, size_t size)
+{
+    if (peer >= sockets->peer_count)
+        return;
+    const struct peer *to = &sockets->peer[peer];
+    if (zmq_send (sockets->router, to->identity, to->size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
+        zmq_send (sockets->router, data, size, ZMQ_DONTWAIT) < 0)
+        sockets->dropped++;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* io_socket.h - the coordinator's one ROUTER socket, and who is behind which identity
+ *
+ * A peer is an identity; it gets a small number that stays its own while the process lives. Sends
+ * never block: to a peer that is gone or does not read they are dropped, and the protocol repeats
+ * what matters. */
+#ifndef COORD_IO_SOCKET_H
+#define COORD_IO_SOCKET_H
+
+#include "error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct mu_sockets;
+
+/* Bind to every endpoint. One beyond loopback is refused unless `beyond_loopback`. Raises the limit
+ * of open file descriptors as far as it may. */
+int sockets_open (struct mu_sockets **sockets_p, const char *const *endpoint, size_t endpoint_count,
+                  bool beyond_loopback, struct mu_error *error);
+void sockets_close (struct mu_sockets **sockets_p);
+
+/* The two things to poll for reading (ZeroMQ sockets). */
+void *sockets_router (struct mu_sockets *sockets);
+void *sockets_monitor (struct mu_sockets *sockets);
+
+/* Take one message: 1 with *data borrowed until the next call, 0 if there is none. Messages that do
+ * not have exactly one frame behind the identity are dropped. */
+int sockets_receive (struct mu_sockets *sockets, uint32_t *peer, const void **data, size_t *size);
+
+/* Take one ended connection: 1 with its peer, 0 if there is none (any more). */
+int sockets_gone (struct mu_sockets *sockets, uint32_t *peer);
+
+/* The peer's identity where it chose a readable one, else "". */
+const char *sockets_name (const struct mu_sockets *sockets, uint32_t peer);
+
+void sockets_send (struct mu_sockets *sockets, uint32_t peer, const void *data, size_t size);
+
+/* Messages that had to be dropped since the start. */
+uint64_t sockets_dropped (const struct mu_sockets *sockets);
+
+#endif

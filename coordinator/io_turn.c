@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* io_turn.c - the double buffer between deciding and storing
+ *
+ * One mutex guards `given` and `done`; the store itself is touched by the commit thread alone. */
+#include "io_turn.h"
+
+#include "log.h"
+
+#include <errno.h>
+#include <msgpack.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RETRY_MS    500
+#define SPARE_BYTES (4u << 20) /* a buffer grown beyond is given back after its turn */
+
+struct word {
+    uint32_t peer;
+    size_t offset, size;
+};
+
+struct turn {
+    struct store_batch *records;
+    msgpack_sbuffer bytes;
+    struct word *word;
+    uint32_t word_count, word_capacity;
+};
+
+struct turn *turn_create (void)
+{
+    struct turn *turn = calloc (1, sizeof *turn);
+    if (!turn)
+        return NULL;
+    msgpack_sbuffer_init (&turn->bytes);
+    turn->records = store_batch_create ();
+    if (!turn->records)
+        turn_destroy (&turn);
+    return turn;
+}
+
+void turn_destroy (struct turn **turn_p)
+{
+    struct turn *turn = *turn_p;
+    if (!turn)
+        return;
+    store_batch_destroy (&turn->records);
+    msgpack_sbuffer_destroy (&turn->bytes);
+    free (turn->word);
+    free (turn);
+    *turn_p = NULL;
+}
+
+uint32_t turn_records (const struct turn *turn) { return store_batch_count (turn->records); }
+uint32_t turn_words (const struct turn *turn) { return turn->word_count; }
+
+void turn_say (struct turn *turn, uint32_t peer, const struct mu_wire *wire)
+{
+    struct mu_error error;
+    size_t offset = turn->bytes.size;
+    if (turn->word_count == turn->word_capacity) {
+        uint32_t capacity = turn->word_capacity ? 2 * turn->word_capacity : 256;
+        struct word *word = realloc (turn->word, capacity * sizeof *word);
+        if (!word)
+            abort (); /* out of memory: the successor replays */
+        turn->word = word;
+        turn->word_capacity = capacity;
+    }
+    if (mu_record_encode (&mu_wire_family, wire, &turn->bytes, &error)) {
+        mu_log (MU_LOG_ERROR, "unsayable", NULL, "%s", error.text);
+        return;
+    }
+    turn->word[turn->word_count++] =
+        (struct word){ .peer = peer, .offset = offset, .size = turn->bytes.size - offset };
+}
+
+int turn_add (struct turn *turn, const struct coord_action *list, uint32_t count,
+              struct mu_error *error)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (list[i].type == COORD_SEND)
+            turn_say (turn, list[i].send.peer, &list[i].send.wire);
+        else if (store_batch_add (turn->records, &list[i].store, error))
+            return -1;
+    }
+    return 0;
+}
+
+void turn_speak (struct turn *turn, struct mu_sockets *sockets)
+{
+    for (uint32_t i = 0; i < turn->word_count; i++)
+        sockets_send (sockets, turn->word[i].peer, turn->bytes.data + turn->word[i].offset,
+                      turn->word[i].size);
+    turn->word_count = 0;
+    turn->bytes.size = 0;
+    if (turn->bytes.alloc > SPARE_BYTES) {
+        msgpack_sbuffer_destroy (&turn->bytes);
+        msgpack_sbuffer_init (&turn->bytes);
+    }
+}
+
+/* --- the commit thread
+ * ---------------------------------------------------------------------------- */
+
+struct committer {
+    struct store *store;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct turn *given, *done;
+    bool stopping;
+    int done_fd;
+    _Atomic bool stuck;
+    _Atomic uint64_t commits;
+};
+
+static uint64_t unix_ms_now (void)
+{
+    struct timespec now;
+    clock_gettime (CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Until it succeeds, or the process is told to stop. */
+static int commit_for_certain (struct committer *committer, struct turn *turn)
+{
+    struct mu_error error;
+    while (store_commit (committer->store, turn->records, unix_ms_now (), &error)) {
+        if (!atomic_exchange (&committer->stuck, true))
+            mu_log (MU_LOG_ERROR, "store_failed", NULL,
+                    "%s; nothing new is promised until it works again, training goes on meanwhile",
+                    error.text);
+        struct timespec pause = { 0, RETRY_MS * 1000000L };
+        nanosleep (&pause, NULL);
+        pthread_mutex_lock (&committer->lock);
+        bool stopping = committer->stopping;
+        pthread_mutex_unlock (&committer->lock);
+        if (stopping)
+            return -1;
+    }
+    if (atomic_exchange (&committer->stuck, false))
+        mu_log (MU_LOG_INFO, "store_works", NULL, "the database can be written again");
+    atomic_fetch_add (&committer->commits, 1);
+    return 0;
+}
+
+static void *commit_thread (void *arg)
+{
+    struct committer *committer = arg;
+    for (;;) {
+        pthread_mutex_lock (&committer->lock);
+        while (!committer->given && !committer->stopping)
+            pthread_cond_wait (&committer->changed, &committer->lock);
+        struct turn *turn = committer->given;
+        pthread_mutex_unlock (&committer->lock);
+        if (!turn || commit_for_certain (committer, turn))
+            return NULL;
+        pthread_mutex_lock (&committer->lock);
+        committer->given = NULL;
+        committer->done = turn;
+        pthread_mutex_unlock (&committer->lock);
+        eventfd_write (committer->done_fd, 1);
+    }
+}
+
+struct committer *committer_start (struct store *store, struct mu_error *error)
+{
+    struct committer *committer = calloc (1, sizeof *committer);
+    if (!committer) {
+        mu_fail (error, MU_UNAVAILABLE, "out of memory");
+        return NULL;
+    }
+    committer->store = store;
+    committer->done_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+    pthread_mutex_init (&committer->lock, NULL);
+    pthread_cond_init (&committer->changed, NULL);
+    if (committer->done_fd < 0 ||
+        pthread_create (&committer->thread, NULL, commit_thread, committer)) {
+        mu_fail_errno (error, MU_SYSTEM, errno, "the commit thread cannot start");
+        free (committer);
+        return NULL;
+    }
+    return committer;
+}
+
+void committer_stop (struct committer **committer_p)
+{
+    struct committer *committer = *committer_p;
+    if (!committer)
+        return;
+    pthread_mutex_lock (&committer->lock);
+    committer->stopping = true;
+    pthread_cond_signal (&committer->changed);
+    pthread_mutex_unlock (&committer->lock);
+    pthread_join (committer->thread, NULL);
+    pthread_mutex_destroy (&committer->lock);
+    pthread_cond_destroy (&committer->changed);
+    close (committer->done_fd);
+    free (committer);
+    *committer_p = NULL;
+}
+
+int committer_done_fd (const struct committer *committer) { return committer->done_fd; }
+
+bool committer_is_stuck (const struct committer *committer)
+{
+    return atomic_load (&committer->stuck);
+}
+
+uint64_t committer_commits (const struct committer *committer)
+{
+    return atomic_load (&committer->commits);
+}
+
+void committer_give (struct committer *committer, struct turn *turn)
+{
+    pthread_mutex_lock (&committer->lock);
+    committer->given = turn;
+    pthread_cond_signal (&committer->changed);
+    pthread_mutex_unlock (&committer->lock);
+}
+
+struct turn *committer_take (struct committer *committer)
+{
+    eventfd_t count;
+    eventfd_read (committer->done_fd, &count);
+    pthread_mutex_lock (&committer->lock);
+    struct turn *turn = committer->done;
+    committer->done = NULL;
+    pthread_mutex_unlock (&committer->lock);
+    return turn;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* io_turn.h - what one turn of the loop made durable and said, and the thread that commits it
+ *
+ * A turn holds encoded records and encoded words, in the order the core gave them. */
+#ifndef COORD_IO_TURN_H
+#define COORD_IO_TURN_H
+
+#include "coord.h"
+#include "io_socket.h"
+#include "io_store.h"
+
+struct turn;
+
+struct turn *turn_create (void);
+void turn_destroy (struct turn **turn_p);
+
+/* Encode the core's actions into the turn. What breaks a limit is logged and dropped: it is a bug,
+ * and one message must not stop all jobs; a record that does so is fatal (-1). */
+int turn_add (struct turn *turn, const struct coord_action *list, uint32_t count,
+              struct mu_error *error);
+
+/* One word that depends on no record. */
+void turn_say (struct turn *turn, uint32_t peer, const struct mu_wire *wire);
+
+uint32_t turn_records (const struct turn *turn);
+uint32_t turn_words (const struct turn *turn);
+
+/* Send the words and empty the turn; its records must be durable. */
+void turn_speak (struct turn *turn, struct mu_sockets *sockets);
+
+/* --- the commit thread
+ * ---------------------------------------------------------------------------- */
+
+struct committer;
+
+/* `done_fd` of the committer becomes readable when the turn given to it is durable. A commit that
+ * fails is logged and tried again until it succeeds: nothing is said meanwhile. */
+struct committer *committer_start (struct store *store, struct mu_error *error);
+void committer_stop (struct committer **committer_p); /* ends a commit in flight first */
+int committer_done_fd (const struct committer *committer);
+bool committer_is_stuck (const struct committer *committer);
+uint64_t committer_commits (const struct committer *committer);
+
+/* Hand a turn over; nothing may be in flight. */
+void committer_give (struct committer *committer, struct turn *turn);
+
+/* The durable turn, or NULL if it is not yet. */
+struct turn *committer_take (struct committer *committer);
+
+#endif
