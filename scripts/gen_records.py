@@ -3,7 +3,8 @@
 """gen_records.py - turn wire.schema or journal.schema into C, and into a reference page
 
 usage: gen_records.py SCHEMA PREFIX OUT_DIR
-writes OUT_DIR/PREFIX.h (structs and shapes), PREFIX_shapes.c (field tables), PREFIX.md.
+writes OUT_DIR/PREFIX.h (structs and shapes), PREFIX_shapes.c (field tables), PREFIX.md; for the wire
+also muster_info.h: the structs that answers to clients hold, under the public API's names.
 The C that encodes and decodes is not generated: common/record.c walks the tables.
 Python's standard library only; the output depends on the input alone."""
 import re
@@ -189,9 +190,28 @@ def page(prefix, version, shapes):
             yield f"| {f['id']} | {f['name']} | {kind}{', optional' if f['optional'] else ''} | {limit} | {f['doc']} |"
 
 
+def public_header(prefix, version, shapes):
+    """The structs without an id, member for member as in PREFIX.h, so that libmuster hands them on."""
+    yield "/* muster_info.h - generated from schemas/wire.schema: what libmuster's answers hold */"
+    yield "#ifndef MUSTER_INFO_H\n#define MUSTER_INFO_H\n\n#include <stdbool.h>\n#include <stdint.h>\n"
+    yield "/* A text that is not NUL-terminated. */\nstruct muster_text {\n    const void *data;\n    uint32_t size;\n};\n"
+    for shape in shapes:
+        if shape["id"]:
+            continue
+        yield f"/* {shape['doc']} */\nstruct muster_{shape['name'].lower()} {{"
+        for field in live(shape):
+            text = declaration(prefix, field).replace("struct mu_blob", "struct muster_text")
+            yield f"    {text} /* {field['doc']} */"
+        yield "};\n"
+    yield "#endif"
+
+
 if __name__ == "__main__":
     schema, name, out = sys.argv[1:]
     parsed = parse(schema)
-    for file_name, lines in (f"{name}.h", header), (f"{name}_shapes.c", source), (f"{name}.md", page):
+    files = [(f"{name}.h", header), (f"{name}_shapes.c", source), (f"{name}.md", page)]
+    if name == "wire":
+        files.append(("muster_info.h", public_header))
+    for file_name, lines in files:
         with open(f"{out}/{file_name}", "w", encoding="utf-8") as file:
             file.write("\n".join(lines(name, *parsed)) + "\n")

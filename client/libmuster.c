@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* libmuster.c - one DEALER socket, one request at a time
+ *
+ * An answer is recognised by its request number, so a late one to an earlier request is passed
+ * over. The public structs of muster_info.h are generated member for member like those of wire.h;
+ * the assertions below hold them together.
+ */
+#include "muster.h"
+
+#include "wire.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <msgpack.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <zmq.h>
+
+#define TIMEOUT_MS 10000u
+#define REPEAT_MS  1000
+#define LOG_BYTES  (256u << 10)
+
+_Static_assert(sizeof (struct muster_job_info) == sizeof (struct mu_wire_job_info), "job");
+_Static_assert(sizeof (struct muster_worker_info) == sizeof (struct mu_wire_worker_info), "worker");
+_Static_assert(sizeof (struct muster_event_info) == sizeof (struct mu_wire_event_info), "event");
+_Static_assert(sizeof (struct muster_window_info) == sizeof (struct mu_wire_window_info), "window");
+_Static_assert(sizeof (struct muster_checkpoint_info) == sizeof (struct mu_wire_checkpoint_info),
+               "checkpoint");
+_Static_assert(sizeof (((struct muster_error *)0)->text) == MU_ERROR_TEXT_MAX, "error");
+
+struct muster {
+    char *coordinator;
+    void *context, *socket;
+    uint32_t timeout_ms;
+    uint64_t request;
+};
+
+struct muster_answer {
+    zmq_msg_t frame;
+    msgpack_zone zone;
+    struct mu_wire wire;
+};
+
+/* --- the handle
+ * ----------------------------------------------------------------------------------- */
+
+static int fail (struct muster_error *error, const struct mu_error *why)
+{
+    if (error) {
+        error->code = why->code;
+        memcpy (error->text, why->text, sizeof error->text);
+    }
+    return -1;
+}
+
+static int connect_socket (struct muster *muster, struct mu_error *why)
+{
+    static const struct {
+        int option, value;
+    } options[] = { { ZMQ_LINGER, 0 },
+                    { ZMQ_RECONNECT_IVL, 50 },
+                    { ZMQ_RECONNECT_IVL_MAX, 1000 },
+                    { ZMQ_SNDHWM, 16 } };
+    muster->socket = zmq_socket (muster->context, ZMQ_DEALER);
+    if (!muster->socket)
+        return mu_fail (why, MU_UNAVAILABLE, "ZeroMQ cannot make a socket: %s",
+                        zmq_strerror (zmq_errno ()));
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        zmq_setsockopt (muster->socket, options[i].option, &options[i].value, sizeof (int));
+    if (!zmq_connect (muster->socket, muster->coordinator))
+        return 0;
+    return mu_fail (why, MU_USAGE,
+                    "%s is no endpoint: %s (they look like tcp://host:7600 or ipc:///path)",
+                    muster->coordinator, zmq_strerror (zmq_errno ()));
+}
+
+int muster_open (struct muster **muster_p, const char *coordinator, struct muster_error *error)
+{
+    struct mu_error why;
+    if (!coordinator || !*coordinator)
+        coordinator = getenv ("MUSTER_COORDINATOR");
+    if (!coordinator || !*coordinator)
+        coordinator = MUSTER_DEFAULT_COORDINATOR;
+    struct muster *muster = calloc (1, sizeof *muster);
+    *muster_p = muster;
+    if (!muster || !(muster->coordinator = strdup (coordinator)) ||
+        !(muster->context = zmq_ctx_new ())) {
+        mu_fail (&why, MU_UNAVAILABLE, "out of memory");
+        goto error;
+    }
+    muster->timeout_ms = TIMEOUT_MS;
+    if (getrandom (&muster->request, 6, 0) != 6) {
+        mu_fail_errno (&why, MU_SYSTEM, errno, "no random numbers");
+        goto error;
+    }
+    if (connect_socket (muster, &why))
+        goto error;
+    return 0;
+error:
+    muster_close (muster_p);
+    return fail (error, &why);
+}
+
+void muster_close (struct muster **muster_p)
+{
+    struct muster *muster = *muster_p;
+    if (!muster)
+        return;
+    if (muster->socket)
+        zmq_close (muster->socket);
+    if (muster->context)
+        zmq_ctx_term (muster->context);
+    free (muster->coordinator);
+    free (muster);
+    *muster_p = NULL;
+}
+
+void muster_set_timeout (struct muster *muster, uint32_t milliseconds)
+{
+    muster->timeout_ms = milliseconds;
+}
+
+const char *muster_coordinator (const struct muster *muster) { return muster->coordinator; }
+
+int muster_exit_status (const struct muster_error *error) { return mu_code_exit (error->code); }
+
+void muster_answer_free (struct muster_answer **answer_p)
+{
+    struct muster_answer *answer = *answer_p;
+    if (!answer)
+        return;
+    zmq_msg_close (&answer->frame);
+    msgpack_zone_destroy (&answer->zone);
+    free (answer);
+    *answer_p = NULL;
+}
+
+/* --- one request, one answer
+ * ---------------------------------------------------------------------- */
+
+static uint64_t now_ms (void)
+{
+    struct timespec now;
+    clock_gettime (CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Every message between client and coordinator begins with its request number. */
+static uint64_t *request_number (struct mu_wire *wire)
+{
+    const struct mu_shape *shape = mu_shape_find (&mu_wire_family, wire->type);
+    uint8_t *body = (uint8_t *)wire + mu_wire_family.body_offset;
+    return (uint64_t *)(void *)(body + shape->fields[0].offset);
+}
+
+static struct muster_answer *answer_create (void)
+{
+    struct muster_answer *answer = calloc (1, sizeof *answer);
+    if (answer && !msgpack_zone_init (&answer->zone, 4096)) {
+        free (answer);
+        return NULL;
+    }
+    if (answer)
+        zmq_msg_init (&answer->frame);
+    return answer;
+}
+
+/* 1: the answer to our request is in; 0: something else came, or nothing; -1: it is broken. */
+static int take (struct muster *muster, struct muster_answer *answer, struct mu_error *why)
+{
+    if (zmq_msg_recv (&answer->frame, muster->socket, ZMQ_DONTWAIT) < 0)
+        return 0;
+    msgpack_zone_clear (&answer->zone);
+    if (mu_record_decode (&mu_wire_family, &answer->wire, zmq_msg_data (&answer->frame),
+                          zmq_msg_size (&answer->frame), 1u << MU_ROLE_COORDINATOR, &answer->zone,
+                          why))
+        return -1;
+    uint64_t request = *request_number (&answer->wire);
+    bool ours = request == muster->request || (!request && answer->wire.type == MU_WIRE_REFUSED);
+    return ours ? 1 : 0;
+}
+
+static int wait_for_answer (struct muster *muster, const msgpack_sbuffer *bytes,
+                            struct muster_answer *answer, struct mu_error *why)
+{
+    uint64_t began = now_ms (), repeat_at = began;
+    for (;;) {
+        uint64_t now = now_ms ();
+        if (now - began >= muster->timeout_ms)
+            return mu_fail (why, MU_UNAVAILABLE,
+                            "no coordinator answers at %s within %u ms: is it running? start one "
+                            "with `muster up`, or name another with --coordinator or "
+                            "MUSTER_COORDINATOR",
+                            muster->coordinator, muster->timeout_ms);
+        if (now >= repeat_at) {
+            zmq_send (muster->socket, bytes->data, bytes->size, ZMQ_DONTWAIT);
+            repeat_at = now + REPEAT_MS;
+        }
+        zmq_pollitem_t item = { muster->socket, 0, ZMQ_POLLIN, 0 };
+        uint64_t until =
+            began + muster->timeout_ms < repeat_at ? began + muster->timeout_ms : repeat_at;
+        if (zmq_poll (&item, 1, (long)(until - now)) < 0 && zmq_errno () == EINTR)
+            return mu_fail (why, MU_TRY_AGAIN, "interrupted");
+        int got = item.revents ? take (muster, answer, why) : 0;
+        if (got)
+            return got < 0 ? -1 : 0;
+    }
+}
+
+/* Send `wire` and wait for an answer of type `wanted`; REFUSED becomes *error. */
+static int ask (struct muster *muster, struct mu_wire *wire, enum mu_wire_type wanted,
+                struct muster_answer **answer_p, struct muster_error *error)
+{
+    struct mu_error why;
+    struct muster_answer *answer = answer_create ();
+    if (!answer) {
+        mu_fail (&why, MU_UNAVAILABLE, "out of memory");
+        return fail (error, &why);
+    }
+    *request_number (wire) = ++muster->request;
+    msgpack_sbuffer bytes;
+    msgpack_sbuffer_init (&bytes);
+    int rc = mu_record_encode (&mu_wire_family, wire, &bytes, &why);
+    if (!rc)
+        rc = wait_for_answer (muster, &bytes, answer, &why);
+    msgpack_sbuffer_destroy (&bytes);
+    if (!rc && answer->wire.type == MU_WIRE_REFUSED) {
+        const struct mu_wire_refused *refused = &answer->wire.refused;
+        rc = mu_fail (&why, (enum mu_code)refused->code, "%.*s", (int)refused->text.size,
+                      refused->text.size ? (const char *)refused->text.data : "");
+    } else if (!rc && answer->wire.type != wanted) {
+        rc = mu_fail (&why, MU_PROTOCOL, "the coordinator answers with %s",
+                      mu_record_name (&mu_wire_family, answer->wire.type));
+    }
+    if (rc) {
+        muster_answer_free (&answer);
+        return fail (error, &why);
+    }
+    *answer_p = answer;
+    return 0;
+}
+
+/* A text that must fit its field on the wire. */
+static int set_text (char *field, size_t size, const char *what, const char *text,
+                     struct muster_error *error)
+{
+    struct mu_error why;
+    if (!text)
+        text = "";
+    if (strlen (text) >= size) {
+        mu_fail (&why, MU_USAGE, "the %s is longer than %zu bytes", what, size - 1);
+        return fail (error, &why);
+    }
+    if (!mu_text_valid (text, strlen (text))) {
+        mu_fail (&why, MU_USAGE, "the %s is not UTF-8", what);
+        return fail (error, &why);
+    }
+    memcpy (field, text, strlen (text) + 1);
+    return 0;
+}
+
+/* --- the requests
+ * --------------------------------------------------------------------------------- */
+
+static void make_key (char *key, size_t size)
+{
+    uint64_t random[2] = { 0 };
+    if (getrandom (random, sizeof random, 0) != sizeof random)
+        random[0] = now_ms ();
+    snprintf (key, size, "%016llx%016llx", (unsigned long long)random[0],
+              (unsigned long long)random[1]);
+}
+
+int muster_submit (struct muster *muster, const char *spec, size_t size, const char *key,
+                   uint64_t *job, bool *repeated, struct muster_error *error)
+{
+    struct mu_wire wire = { .type = MU_WIRE_SUBMIT };
+    struct muster_answer *answer;
+    if (size > UINT32_MAX)
+        size = UINT32_MAX; /* over the limit anyhow, which the encoder names */
+    wire.submit.spec = (struct mu_blob){ spec, (uint32_t)size };
+    if (key && set_text (wire.submit.key, sizeof wire.submit.key, "key", key, error))
+        return -1;
+    if (!key)
+        make_key (wire.submit.key, sizeof wire.submit.key);
+    if (ask (muster, &wire, MU_WIRE_SUBMITTED, &answer, error))
+        return -1;
+    *job = answer->wire.submitted.job;
+    if (repeated)
+        *repeated = answer->wire.submitted.repeated;
+    muster_answer_free (&answer);
+    return 0;
+}
+
+static int ask_plain (struct muster *muster, struct mu_wire *wire, struct muster_error *error)
+{
+    struct muster_answer *answer;
+    if (ask (muster, wire, MU_WIRE_ACCEPTED, &answer, error))
+        return -1;
+    muster_answer_free (&answer);
+    return 0;
+}
+
+int muster_control (struct muster *muster, const char *job, enum muster_verb verb,
+                    struct muster_error *error)
+{
+    struct mu_wire wire = { .type = MU_WIRE_CONTROL, .control.verb = verb };
+    if (set_text (wire.control.job, sizeof wire.control.job, "job", job, error))
+        return -1;
+    return ask_plain (muster, &wire, error);
+}
+
+int muster_drain (struct muster *muster, const char *worker, bool undo, struct muster_error *error)
+{
+    struct mu_wire wire = { .type = MU_WIRE_DRAIN, .drain.undo = undo };
+    if (set_text (wire.drain.worker, sizeof wire.drain.worker, "worker", worker, error))
+        return -1;
+    return ask_plain (muster, &wire, error);
+}
+
+int muster_jobs (struct muster *muster, const char *job, struct muster_answer **answer,
+                 const struct muster_job_info **jobs, size_t *count, struct muster_error *error)
+{
+    struct mu_wire wire = { .type = MU_WIRE_JOBS };
+    if (set_text (wire.jobs.job, sizeof wire.jobs.job, "job", job, error) ||
+        ask (muster, &wire, MU_WIRE_JOB_LIST, answer, error))
+        return -1;
+    *jobs = (const void *)(*answer)->wire.job_list.jobs.items;
+    *count = (*answer)->wire.job_list.jobs.count;
+    return 0;
+}
+
+int muster_workers (struct muster *muster, struct muster_answer **answer,
+                    const struct muster_worker_info **workers, size_t *count,
+                    struct muster_error *error)
+{
+    struct mu_wire wire = { .type = MU_WIRE_WORKERS };
+    if (ask (muster, &wire, MU_WIRE_WORKER_LIST, answer, error))
+        return -1;
+    *workers = (const void *)(*answer)->wire.worker_list.workers.items;
+    *count = (*answer)->wire.worker_list.workers.count;
+    return 0;
+}
+
+int muster_checkpoints (struct muster *muster, const char *job, struct muster_answer **answer,
+                        const struct muster_checkpoint_info **checkpoints, size_t *count,
+                        struct muster_error *error)
+{
+    struct mu_wire wire = { .type = MU_WIRE_CHECKPOINTS };
+    if (set_text (wire.checkpoints.job, sizeof wire.checkpoints.job, "job", job, error) ||
+        ask (muster, &wire, MU_WIRE_CHECKPOINT_LIST, answer, error))
+        return -1;
+    *checkpoints = (const void *)(*answer)->wire.checkpoint_list.checkpoints.items;
+    *count = (*answer)->wire.checkpoint_list.checkpoints.count;
+    return 0;
+}
+
+int muster_events (struct muster *muster, const char *job, uint64_t after, uint32_t limit,
+                   struct muster_answer **answer, const struct muster_event_info **events,
+                   size_t *count, struct muster_error *error)
+{
+    struct mu_wire wire = { .type = MU_WIRE_EVENTS, .events = { .after = after, .limit = limit } };
+    if (set_text (wire.events.job, sizeof wire.events.job, "job", job, error) ||
+        ask (muster, &wire, MU_WIRE_EVENT_LIST, answer, error))
+        return -1;
+    *events = (const void *)(*answer)->wire.event_list.events.items;
+    *count = (*answer)->wire.event_list.events.count;
+    return 0;
+}
+
+int muster_shards (struct muster *muster, const char *job, struct muster_answer **answer,
+                   struct muster_shards *shards, struct muster_error *error)
+{
+    struct mu_wire wire = { .type = MU_WIRE_SHARDS };
+    if (set_text (wire.shards.job, sizeof wire.shards.job, "job", job, error) ||
+        ask (muster, &wire, MU_WIRE_SHARD_LIST, answer, error))
+        return -1;
+    const struct mu_wire_shard_list *list = &(*answer)->wire.shard_list;
+    *shards = (struct muster_shards){
+        .shards = list->shards,
+        .trained = list->trained,
+        .leased = list->leased,
+        .window_steps = list->window_steps,
+        .micro_batches = list->micro_batches,
+        .windows = (const void *)list->windows.items,
+        .window_count = list->windows.count,
+    };
+    return 0;
+}
+
+int muster_logs (struct muster *muster, const char *job, uint64_t offset,
+                 struct muster_answer **answer, struct muster_text *text, uint64_t *next,
+                 struct muster_error *error)
+{
+    struct mu_wire wire = { .type = MU_WIRE_LOGS,
+                            .logs = { .offset = offset, .limit = LOG_BYTES } };
+    if (set_text (wire.logs.job, sizeof wire.logs.job, "job", job, error) ||
+        ask (muster, &wire, MU_WIRE_LOG_TEXT, answer, error))
+        return -1;
+    const struct mu_wire_log_text *log = &(*answer)->wire.log_text;
+    *text = (struct muster_text){ log->text.data, log->text.size };
+    *next = log->next;
+    return 0;
+}
+
+int muster_ping (struct muster *muster, struct muster_pong *pong, struct muster_error *error)
+{
+    struct mu_wire wire = { .type = MU_WIRE_PING };
+    struct muster_answer *answer;
+    if (ask (muster, &wire, MU_WIRE_PONG, &answer, error))
+        return -1;
+    const struct mu_wire_pong *from = &answer->wire.pong;
+    *pong = (struct muster_pong){
+        .term = from->term,
+        .uptime_ms = from->uptime_ms,
+        .commits = from->commits,
+        .records = from->records,
+        .jobs = from->jobs,
+        .workers = from->workers,
+    };
+    memcpy (pong->version, from->version, sizeof pong->version);
+    muster_answer_free (&answer);
+    return 0;
+}

@@ -1,0 +1,24 @@
+# What every program shares: errors, records (wire and journal), logs; and what schemas/ generates.
+noinst_LTLIBRARIES += %D%/libcommon.la
+%C%_libcommon_la_SOURCES = %D%/error.c %D%/error.h %D%/record.c %D%/record.h %D%/log.c %D%/log.h
+nodist_%C%_libcommon_la_SOURCES = %D%/errors.c %D%/wire_shapes.c %D%/journal_shapes.c %D%/states.c
+%C%_libcommon_la_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+%C%_libcommon_la_LIBADD = $(MSGPACK_LIBS) $(JANSSON_LIBS)
+
+BUILT_SOURCES += %D%/errors.h %D%/wire.h %D%/journal.h %D%/states.h
+CLEANFILES += %D%/errors.h %D%/errors.c %D%/errors.md %D%/wire.h %D%/wire_shapes.c %D%/wire.md \
+    %D%/muster_info.h %D%/journal.h %D%/journal_shapes.c %D%/journal.md %D%/states.h %D%/states.c %D%/states.md
+
+%D%/errors.c: schemas/errors.schema scripts/gen_errors.py
+	$(AM_V_GEN)$(MKDIR_P) %D% && $(PYTHON) $(srcdir)/scripts/gen_errors.py $(srcdir)/schemas/errors.schema %D%
+%D%/errors.h: %D%/errors.c
+%D%/wire_shapes.c: schemas/wire.schema scripts/gen_records.py
+	$(AM_V_GEN)$(MKDIR_P) %D% && $(PYTHON) $(srcdir)/scripts/gen_records.py $(srcdir)/schemas/wire.schema wire %D%
+%D%/wire.h: %D%/wire_shapes.c
+%D%/muster_info.h: %D%/wire_shapes.c
+%D%/journal_shapes.c: schemas/journal.schema scripts/gen_records.py
+	$(AM_V_GEN)$(MKDIR_P) %D% && $(PYTHON) $(srcdir)/scripts/gen_records.py $(srcdir)/schemas/journal.schema journal %D%
+%D%/journal.h: %D%/journal_shapes.c
+%D%/states.c: schemas/states.schema scripts/gen_states.py
+	$(AM_V_GEN)$(MKDIR_P) %D% && $(PYTHON) $(srcdir)/scripts/gen_states.py $(srcdir)/schemas/states.schema %D%
+%D%/states.h: %D%/states.c

@@ -1,0 +1,17 @@
+# The coordinator: the pure core (core.mk) and the shell around it, whose files begin with io_.
+include coordinator/core.mk
+
+sbin_PROGRAMS += muster-coordinator
+muster_coordinator_SOURCES = %D%/main.c %D%/io_announce.c %D%/io_announce.h %D%/io_logs.c %D%/io_logs.h \
+    %D%/io_loop.c %D%/io_loop.h %D%/io_requests.c %D%/io_requests.h %D%/io_socket.c %D%/io_socket.h \
+    %D%/io_store.c %D%/io_store.h %D%/io_turn.c %D%/io_turn.h
+nodist_muster_coordinator_SOURCES = %D%/store_steps.h
+muster_coordinator_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_builddir)/%D% $(ZMQ_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS)
+muster_coordinator_LDADD = %D%/libcoord.la common/liboptions.la common/libjobspec.la common/libcommon.la \
+    $(ZMQ_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) $(MSGPACK_LIBS) -lpthread
+
+BUILT_SOURCES += %D%/store_steps.h
+CLEANFILES += %D%/store_steps.h
+EXTRA_DIST += schemas/store.sql scripts/gen_store.py
+%D%/store_steps.h: schemas/store.sql scripts/gen_store.py
+	$(AM_V_GEN)$(MKDIR_P) %D% && $(PYTHON) $(srcdir)/scripts/gen_store.py $(srcdir)/schemas/store.sql %D%

@@ -1,0 +1,26 @@
+# Tests speak TAP, so that every case counts. What needs more than this machine has says SKIP and why.
+LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/config/tap-driver.sh
+AM_TESTS_ENVIRONMENT = CMOCKA_MESSAGE_OUTPUT=TAP; export CMOCKA_MESSAGE_OUTPUT; \
+    top_srcdir='$(abs_top_srcdir)'; export top_srcdir; top_builddir='$(abs_top_builddir)'; export top_builddir; \
+    MUSTER_LIBEXECDIR='$(abs_top_builddir)'; export MUSTER_LIBEXECDIR;
+
+TESTS += %D%/unit/schema_lock.sh
+EXTRA_DIST += %D%/unit/schema_lock.sh scripts/lock_schemas.py schemas/golden/wire-1.lock \
+    schemas/golden/journal-1.lock schemas/golden/wire-1.hex schemas/golden/journal-1.hex
+
+if HAVE_CMOCKA
+check_PROGRAMS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log
+TESTS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log
+
+%C%_unit_test_record_SOURCES = %D%/unit/test_record.c
+%C%_unit_test_record_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+%C%_unit_test_record_LDADD = common/libcommon.la $(CMOCKA_LIBS) $(JANSSON_LIBS) $(MSGPACK_LIBS)
+
+%C%_unit_test_store_SOURCES = %D%/unit/test_store.c coordinator/io_store.c coordinator/io_store.h
+%C%_unit_test_store_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator -I$(top_builddir)/coordinator $(SQLITE_CFLAGS)
+%C%_unit_test_store_LDADD = common/libcommon.la $(CMOCKA_LIBS) $(SQLITE_LIBS) $(MSGPACK_LIBS)
+
+%C%_unit_test_log_SOURCES = %D%/unit/test_log.c
+%C%_unit_test_log_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+%C%_unit_test_log_LDADD = common/libcommon.la $(CMOCKA_LIBS) $(JANSSON_LIBS) -lpthread
+endif
