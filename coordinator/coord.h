@@ -89,6 +89,8 @@ uint64_t coord_digest (const struct coord *coord);
 /* --- read-only views, for the shell, checkers and tests ------------------------------------------ */
 
 uint64_t coord_term (const struct coord *coord);
+/* A worker has heard a higher term: another coordinator reigns. This one decides and says no more. */
+bool coord_deposed (const struct coord *coord);
 uint32_t coord_job_count (const struct coord *coord);
 uint32_t coord_worker_count (const struct coord *coord);
 
