@@ -3,25 +3,25 @@
  *
  * The agent is the worker's only voice to the coordinator and the keeper of its two children: the
  * trainer, which lives as long as the job is here, and the collective process, which lives for one
- * generation. It decides nothing about the job; it carries out orders, says what became of them, and
- * says it again until it was heard.
+ * generation. It decides nothing about the job; it carries out orders, says what became of them,
+ * and says it again until it was heard.
  *
- * Nothing behind this header reads a clock, a socket, a file or a random source: time arrives in the
- * event, every effect leaves as an action. The daemon (main.c, io_*.c) and the simulator are two
- * callers of the same object code; tests check with nm that it can be nothing else.
+ * Nothing behind this header reads a clock, a socket, a file or a random source: time arrives in
+ * the event, every effect leaves as an action. The daemon (main.c, io_*.c) and the simulator are
+ * two callers of the same object code; tests check with nm that it can be nothing else.
  *
  * What it promises, whatever order, repetition or loss messages suffer:
  *  - A word from a lower term than the highest heard is not obeyed.
  *  - Orders are idempotent: each may come many times, and late.
  *  - At most one collective process lives, and it is reaped before the next is asked for.
- *  - ABORTED is said only when the collective is reaped and the trainer has LEFT; what it says about
- *    step and kept micro-batches is then final.
+ *  - ABORTED is said only when the collective is reaped and the trainer has LEFT; what it says
+ * about step and kept micro-batches is then final.
  *  - RELEASED is said only when trainer and collective of that job are reaped.
  *  - Silence of the coordinator ends nothing: the job goes on as far as its leases reach.
  *
  * Contract for every caller:
- *  - carry out the actions of one call in order, before the next call: what they point to belongs to
- *    the core, or to the event, and lives only until then;
+ *  - carry out the actions of one call in order, before the next call: what they point to belongs
+ * to the core, or to the event, and lives only until then;
  *  - SEND may be lost, TELL must not be (while the trainer lives) and keeps its order;
  *  - report the end of each child that was asked for once, after it was reaped, also of one that
  *    could not be started;
@@ -156,7 +156,8 @@ void agent_step (struct agent *agent, const struct agent_event *event, struct ag
 /* The monotonic time at which AGENT_TIMER is next wanted. */
 uint64_t agent_deadline (const struct agent *agent);
 
-/* --- read-only views, for the shell, checkers and tests ------------------------------------------ */
+/* --- read-only views, for the shell, checkers and tests ------------------------------------------
+ */
 
 uint64_t agent_term (const struct agent *agent);       /* the highest heard */
 uint64_t agent_job (const struct agent *agent);        /* 0: none */

@@ -2,14 +2,15 @@
 /* agent_timing.h - every wait of the agent: its owner, its limit, and what happens at the limit
  *
  * Waits for the coordinator's next order have no limit here: their owner is the coordinator
- * (coordinator/timing.h), which lets the worker go when the limit has come. Times are milliseconds. */
+ * (coordinator/timing.h), which lets the worker go when the limit has come. Times are milliseconds.
+ */
 #ifndef AGENT_TIMING_H
 #define AGENT_TIMING_H
 
 /* Until WELCOME, HELLO is said again after this long, then twice as long, up to the limit; each
  * time shortened by up to a half at random, so that thousands do not knock at once. No end: a
  * worker may be there before its coordinator. */
-#define AGENT_HELLO_MS 250u
+#define AGENT_HELLO_MS       250u
 #define AGENT_HELLO_LIMIT_MS 4000u
 
 /* What WELCOME has not yet said. */
@@ -18,14 +19,14 @@
 
 /* A word that must be heard is said again after this long, then twice as long, up to the limit,
  * until the coordinator's answer or next order shows that it was heard. */
-#define AGENT_REPEAT_MS 500u
+#define AGENT_REPEAT_MS       500u
 #define AGENT_REPEAT_LIMIT_MS 8000u
 
 /* Told to stop, a worker asks to be drained and waits this long to be let go; then it says BYE and
  * ends anyway. Below the 30 s that Kubernetes gives a pod. */
 #define AGENT_DRAIN_LIMIT_MS 25000u
 
-_Static_assert (AGENT_HELLO_MS < AGENT_LOST_MS, "a lost coordinator is called more than once");
-_Static_assert (AGENT_REPEAT_MS < AGENT_REPEAT_LIMIT_MS, "repeats slow down");
+_Static_assert(AGENT_HELLO_MS < AGENT_LOST_MS, "a lost coordinator is called more than once");
+_Static_assert(AGENT_REPEAT_MS < AGENT_REPEAT_LIMIT_MS, "repeats slow down");
 
 #endif

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* agent_coordinator.c - the coordinator's words: who reigns, and what becomes of the job here
+ *
+ * One reign: a word of a lower term is not obeyed, nor taken as a sign of life. A higher one is a
+ * new reign: whatever still waits to be heard is said again at once.
+ *
+ * An order about a job that is not here is answered with RELEASED where the coordinator waits for
+ * an answer: it is the truth, whatever went lost before. An order about a job whose trainer ended
+ * is answered with how it ended. */
+#include "agent_core.h"
+
+#include <string.h>
+
+/* --- the worker
+ * ----------------------------------------------------------------------------------- */
+
+static void say_all_again (struct agent *agent)
+{
+    for (int word = 0; word < WORDS; word++) {
+        agent->repeat[word].next_ms = agent->now_ms;
+        agent->repeat[word].delay_ms = AGENT_REPEAT_MS;
+    }
+}
+
+static void on_welcome (struct agent *agent, const struct mu_wire *wire)
+{
+    struct agent_coordinator *coordinator = &agent->coordinator;
+    coordinator->beat_ms = wire->welcome.beat_ms;
+    coordinator->lost_ms = wire->welcome.lost_ms;
+    coordinator->number = wire->welcome.worker;
+    coordinator->hello_delay_ms = AGENT_HELLO_MS;
+    if (coordinator->welcome)
+        return;
+    coordinator->welcome = true;
+    coordinator->beat_next_ms = agent->now_ms;
+    say_all_again (agent);
+    agent_log (agent, LOG_INFO_, "joined", "on the roster as worker %u, term %llu",
+               coordinator->number, (unsigned long long)coordinator->term);
+}
+
+static void on_who (struct agent *agent, const struct mu_wire *wire)
+{
+    (void)wire;
+    agent->coordinator.welcome = false;
+    agent->coordinator.hello_delay_ms = AGENT_HELLO_MS;
+    agent->coordinator.hello_ms = agent->now_ms;
+}
+
+/* --- the job
+ * -------------------------------------------------------------------------------------- */
+
+void agent_forget_job (struct agent *agent)
+{
+    agent_forget_generation (agent);
+    agent_bytes_clear (&agent->job.spec);
+    agent_bytes_clear (&agent->job.resume_path);
+    agent_bytes_clear (&agent->job.saved_path);
+    memset (&agent->job, 0, sizeof agent->job);
+    for (int word = 0; word < WORDS; word++)
+        agent->repeat[word].pending = false;
+}
+
+static void let_go (struct agent *agent)
+{
+    agent->job.releasing = true;
+    agent->generation.over = true;
+    agent->generation.next.generation = 0;
+    for (int word = 0; word < WORDS; word++)
+        agent->repeat[word].pending = false;
+}
+
+static void take_job (struct agent *agent, const struct mu_wire_assign *assign)
+{
+    struct agent_job *job = &agent->job;
+    agent_forget_job (agent);
+    job->number = assign->job;
+    agent_bytes_set (&job->spec, assign->spec.data, assign->spec.size);
+    agent_bytes_set (&job->resume_path, assign->resume_path.data, assign->resume_path.size);
+    agent_copy (job->resume_hash, sizeof job->resume_hash, assign->resume_hash);
+    job->resume_step = assign->resume_step;
+    agent_log (agent, LOG_INFO_, "assigned", "job %llu (%s)", (unsigned long long)assign->job,
+               assign->name);
+    agent_start_trainer (agent);
+}
+
+/* A crashed trainer is started anew; one that refused the job would refuse it again. */
+static void take_again (struct agent *agent, const struct mu_wire_assign *assign)
+{
+    struct agent_job *job = &agent->job;
+    if (job->releasing)
+        return;
+    if (job->trainer == TRAINER_OPEN)
+        agent_repeat (agent, WORD_PREPARED);
+    else if (job->failed)
+        agent_repeat (agent, WORD_VERDICT);
+    else if (job->trainer == TRAINER_NONE && !job->region && agent_is_clear (agent))
+        take_job (agent, assign);
+}
+
+static void on_assign (struct agent *agent, const struct mu_wire *wire)
+{
+    const struct mu_wire_assign *assign = &wire->assign;
+    if (agent->stopping)
+        agent_repeat (agent, WORD_LEAVING);
+    else if (!agent->job.number)
+        take_job (agent, assign);
+    else if (agent->job.number == assign->job)
+        take_again (agent, assign);
+    else if (!agent->job.releasing)
+        let_go (agent);
+}
+
+static void on_release (struct agent *agent, const struct mu_wire *wire)
+{
+    if (agent->job.number != wire->release.job) {
+        agent_say (agent, MU_WIRE_RELEASED)->released.job = wire->release.job;
+        return;
+    }
+    if (!agent->job.releasing)
+        agent_log (agent, LOG_INFO_, "release", "told to let job %llu go: %s",
+                   (unsigned long long)wire->release.job, wire->release.reason);
+    let_go (agent);
+}
+
+/* Whether an order about this job can be obeyed. If it cannot and the coordinator waits for an
+ * answer, it gets one. */
+static bool is_here (struct agent *agent, uint64_t number, bool answer)
+{
+    const struct agent_job *job = &agent->job;
+    if (job->number != number) {
+        if (answer)
+            agent_say (agent, MU_WIRE_RELEASED)->released.job = number;
+        return false;
+    }
+    if (job->failed || job->crashed) {
+        if (answer && !job->releasing)
+            agent_repeat (agent, WORD_VERDICT);
+        return false;
+    }
+    return !job->releasing && job->trainer == TRAINER_OPEN;
+}
+
+/* --- orders for the generation, passed on if the job is here
+ * --------------------------------------- */
+
+static void on_form (struct agent *agent, const struct mu_wire *wire)
+{
+    if (is_here (agent, wire->form.job, true))
+        agent_on_form (agent, &wire->form);
+}
+
+static void on_fenced (struct agent *agent, const struct mu_wire *wire)
+{
+    if (is_here (agent, wire->fenced.job, false))
+        agent_on_fenced (agent, &wire->fenced);
+}
+
+static void on_go (struct agent *agent, const struct mu_wire *wire)
+{
+    if (is_here (agent, wire->go.job, false))
+        agent_on_go (agent, &wire->go);
+}
+
+static void on_lease (struct agent *agent, const struct mu_wire *wire)
+{
+    if (is_here (agent, wire->lease.job, false))
+        agent_on_lease (agent, &wire->lease);
+}
+
+static void on_abort (struct agent *agent, const struct mu_wire *wire)
+{
+    if (is_here (agent, wire->abort.job, true))
+        agent_on_abort (agent, &wire->abort);
+}
+
+/* --- the ledger and checkpoints
+ * ------------------------------------------------------------------- */
+
+static void on_trained_ok (struct agent *agent, const struct mu_wire *wire)
+{
+    struct agent_job *job = &agent->job;
+    if (!is_here (agent, wire->trained_ok.job, false))
+        return;
+    if (wire->trained_ok.windows > job->windows_heard)
+        job->windows_heard = wire->trained_ok.windows;
+    if (job->windows_heard >= job->windows_said)
+        agent_was_heard (agent, WORD_TRAINED);
+}
+
+static void on_save (struct agent *agent, const struct mu_wire *wire)
+{
+    struct agent_job *job = &agent->job;
+    if (!is_here (agent, wire->save.job, true))
+        return;
+    if (job->saved_path.size && job->saved_step == job->step)
+        agent_repeat (agent, WORD_SAVED);
+    else if (agent_is_clear (agent))
+        agent_tell (agent, MU_WIRE_WRITE)->write.generation = wire->save.generation;
+}
+
+static void on_committed (struct agent *agent, const struct mu_wire *wire)
+{
+    struct agent_job *job = &agent->job;
+    uint64_t step = wire->committed.step;
+    if (!is_here (agent, wire->committed.job, false))
+        return;
+    if (step >= job->saved_step)
+        agent_was_heard (agent, WORD_SAVED);
+    if (job->committed_step > step)
+        return;
+    job->committed_step = step + 1;
+    agent_tell (agent, MU_WIRE_PRUNE)->prune.step = step;
+}
+
+/* --- all of them
+ * ---------------------------------------------------------------------------------- */
+
+static void (*const hears[]) (struct agent *agent, const struct mu_wire *wire) = {
+    [MU_WIRE_WELCOME] = on_welcome,
+    [MU_WIRE_WHO] = on_who,
+    [MU_WIRE_ASSIGN] = on_assign,
+    [MU_WIRE_RELEASE] = on_release,
+    [MU_WIRE_FORM] = on_form,
+    [MU_WIRE_FENCED] = on_fenced,
+    [MU_WIRE_GO] = on_go,
+    [MU_WIRE_LEASE] = on_lease,
+    [MU_WIRE_TRAINED_OK] = on_trained_ok,
+    [MU_WIRE_ABORT] = on_abort,
+    [MU_WIRE_COMMITTED] = on_committed,
+    [MU_WIRE_SAVE] = on_save,
+};
+
+/* False when the word is of a reign that is over. */
+static bool mind_term (struct agent *agent, const struct mu_wire *wire)
+{
+    struct agent_coordinator *coordinator = &agent->coordinator;
+    if (wire->term < coordinator->term) {
+        agent_log (agent, LOG_WARN_, "old-term", "%s of term %llu is not obeyed: term %llu reigns",
+                   mu_record_name (&mu_wire_family, wire->type), (unsigned long long)wire->term,
+                   (unsigned long long)coordinator->term);
+        return false;
+    }
+    if (wire->term > coordinator->term) {
+        coordinator->term = wire->term;
+        say_all_again (agent);
+    }
+    coordinator->heard_ms = agent->now_ms;
+    if (coordinator->welcome)
+        coordinator->hello_ms = agent->now_ms + coordinator->lost_ms / 2;
+    return true;
+}
+
+void agent_hear (struct agent *agent, const struct mu_wire *wire)
+{
+    size_t type = (size_t)wire->type;
+    if (type >= sizeof hears / sizeof *hears || !hears[type])
+        return;
+    if (mind_term (agent, wire))
+        hears[type](agent, wire);
+}

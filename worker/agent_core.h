@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* agent_core.h - the agent's state, shared by its files alone
+ *
+ *     agent.c              events in, beats, repeats, the drain
+ *     agent_coordinator.c  orders about the worker and its job
+ *     agent_generation.c   one generation: forming, ending, what the collective tells
+ *     agent_trainer.c      what the trainer tells
+ *
+ * The core is written as goals and settle (): an order changes what is wanted (this job let go,
+ * that generation ended, the next one formed), and agent_settle () does the next thing that what is
+ * there allows. So it does not matter in which order children end and words arrive. */
+#ifndef AGENT_CORE_H
+#define AGENT_CORE_H
+
+#include "agent.h"
+#include "agent_timing.h"
+
+#define AGENT_KEPT_MAX 256u
+
+/* Words that are said again until they were heard; agent.c has the table. */
+enum agent_word {
+    WORD_PREPARED,
+    WORD_VERDICT, /* FAILED or CRASHED */
+    WORD_FENCE,
+    WORD_READY,
+    WORD_DOWN,
+    WORD_ABORTED,
+    WORD_TRAINED,
+    WORD_SAVED,
+    WORD_LEAVING, /* HELLO, asking to be drained */
+    WORDS
+};
+
+struct agent_repeat {
+    bool pending;
+    uint32_t delay_ms;
+    uint64_t next_ms;
+};
+
+struct agent_bytes { /* owned */
+    void *data;
+    uint32_t size;
+};
+
+struct agent_coordinator {
+    uint64_t term; /* the highest heard */
+    bool welcome;  /* it knows this worker */
+    uint32_t number;
+    uint32_t beat_ms, lost_ms;
+    uint32_t hello_delay_ms;
+    uint64_t heard_ms, hello_ms, beat_next_ms;
+};
+
+enum trainer_state { TRAINER_NONE, TRAINER_OPENING, TRAINER_OPEN, TRAINER_KILLED };
+
+struct agent_job {
+    uint64_t number; /* 0: none */
+    enum trainer_state trainer;
+    bool region;    /* the trainer's shared memory is mapped */
+    bool releasing; /* let go when both children are reaped */
+    struct agent_bytes spec, resume_path;
+    char resume_hash[65];
+    uint64_t resume_step;
+
+    /* From OPENED. */
+    uint64_t records, parameters, targets, opened_step;
+    uint32_t window, opened_attempt;
+    char data_identity[128], digest[65];
+
+    /* How it ended by itself, if it did: FAILED with a code, or CRASHED with a status. */
+    bool failed, crashed;
+    uint32_t code, status;
+    char verdict[AGENT_LOG_TEXT_MAX];
+
+    /* Where the trainer stands. */
+    uint64_t step, busy_us, evaluated_step;
+    uint32_t attempt;
+    double loss, loss_evaluated, accuracy;
+    uint64_t targets_trained;
+    enum mu_phase_state trainer_phase;
+    uint8_t kept[AGENT_KEPT_MAX];
+    uint32_t kept_size;
+
+    uint64_t windows_said, windows_heard; /* TRAINED, TRAINED_OK */
+
+    /* The newest checkpoint on storage. */
+    struct agent_bytes saved_path;
+    uint64_t saved_step, saved_bytes, saved_generation;
+    uint32_t saved_milliseconds;
+    char saved_hash[65];
+    uint64_t committed_step; /* plus one; 0 is none */
+};
+
+enum collective_state { COLLECTIVE_NONE, COLLECTIVE_ALIVE, COLLECTIVE_KILLED };
+enum part_state { PART_OUT, PART_IN, PART_LEAVING }; /* the trainer's part in a generation */
+
+/* FORM, kept until what was before it is cleared away. */
+struct agent_order {
+    uint64_t generation; /* 0: none */
+    uint32_t rank, size, attempt, source_rank;
+    bool transfer;
+    uint64_t step, until_step, steps, records;
+    char world[64];
+    struct agent_bytes first_map, map;
+};
+
+struct agent_generation {
+    uint64_t number; /* the newest heard of, formed or aborted; 0: none */
+    uint64_t formed; /* the newest formed */
+    uint64_t ended;  /* AGENT_END was asked for up to here */
+    bool over;       /* no more of it: `number` is aborted, or broke here */
+    bool aborting;   /* the coordinator wants ABORTED */
+    struct agent_order now, next;
+    enum collective_state collective;
+    enum part_state part;
+    bool ready, go;
+    uint32_t fence; /* the fence that waits */
+    struct agent_bytes values;
+    char down[256];
+};
+
+struct agent {
+    char name[64], host[256], version[32], compute_class[128], isa[32];
+    uint32_t threads, devices;
+    uint64_t incarnation, random;
+    bool spare;
+    uint32_t drain_limit_ms;
+
+    uint64_t now_ms;
+    struct agent_coordinator coordinator;
+    struct agent_job job;
+    struct agent_generation generation;
+    struct agent_repeat repeat[WORDS];
+    bool stopping, gone;
+    uint64_t stop_ms; /* when a drain ends anyway */
+    enum mu_phase_state phase;
+    uint64_t phase_since_ms;
+
+    struct agent_actions *out; /* during agent_step () */
+};
+
+/* --- agent.c -------------------------------------------------------------------------------------
+ */
+
+struct agent_action *agent_add (struct agent *agent, enum agent_action_type type);
+/* A message to the coordinator, or to the trainer, to be filled in. Valid until the next one. */
+struct mu_wire *agent_say (struct agent *agent, enum mu_wire_type type);
+struct mu_wire *agent_tell (struct agent *agent, enum mu_wire_type type);
+void agent_log (struct agent *agent, uint32_t level, const char *event, const char *format, ...)
+    __attribute__ ((format (printf, 4, 5)));
+enum { LOG_DEBUG_, LOG_INFO_, LOG_WARN_, LOG_ERROR_ };
+
+/* Say a word, and again until it was heard. */
+void agent_repeat (struct agent *agent, enum agent_word word);
+void agent_was_heard (struct agent *agent, enum agent_word word);
+bool agent_repeats (const struct agent *agent, enum agent_word word);
+
+void agent_bytes_set (struct agent_bytes *bytes, const void *data, uint32_t size);
+void agent_bytes_clear (struct agent_bytes *bytes);
+struct mu_blob agent_blob (const struct agent_bytes *bytes);
+struct mu_blob agent_text (const char *text);
+void agent_copy (char *field, size_t size, const char *text);
+
+void agent_hello (struct agent *agent);
+/* Do whatever the goals ask for and what is there allows. */
+void agent_settle (struct agent *agent);
+
+/* --- agent_coordinator.c -------------------------------------------------------------------------
+ */
+
+void agent_hear (struct agent *agent, const struct mu_wire *wire);
+void agent_forget_job (struct agent *agent);
+
+/* --- agent_generation.c --------------------------------------------------------------------------
+ */
+
+void agent_on_form (struct agent *agent, const struct mu_wire_form *form);
+void agent_on_fenced (struct agent *agent, const struct mu_wire_fenced *fenced);
+void agent_on_go (struct agent *agent, const struct mu_wire_go *go);
+void agent_on_lease (struct agent *agent, const struct mu_wire_lease *lease);
+void agent_on_abort (struct agent *agent, const struct mu_wire_abort *abort_order);
+void agent_on_collective (struct agent *agent, const struct agent_event *event);
+/* The generation cannot go on here: end it and say DOWN. */
+void agent_break (struct agent *agent, const char *why);
+/* Nothing of any generation is left: no collective lives, the trainer takes part in none. */
+bool agent_is_clear (const struct agent *agent);
+void agent_settle_generation (struct agent *agent);
+void agent_forget_generation (struct agent *agent);
+
+/* --- agent_trainer.c -----------------------------------------------------------------------------
+ */
+
+void agent_start_trainer (struct agent *agent);
+void agent_trainer_said (struct agent *agent, const struct agent_event *event);
+void agent_trainer_ended (struct agent *agent, const struct agent_event *event);
+
+#endif
