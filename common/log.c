@@ -2,6 +2,8 @@
 /* log.c - formats a line into a stack buffer and writes it whole */
 #include "log.h"
 
+#include "record.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -116,21 +118,33 @@ static void put (struct line *line, const char *text, size_t size)
 
 static void put_text (struct line *line, const char *text) { put (line, text, strlen (text)); }
 
-/* Escape one byte of a JSON string; other bytes pass, so UTF-8 stays UTF-8. */
+/* Bytes of the UTF-8 character at `text`, 0 if it is none; NUL-terminated, so it never reads on. */
+static size_t character_size (const char *text)
+{
+    unsigned char lead = (unsigned char)*text;
+    size_t size = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    return mu_text_valid (text, strnlen (text, size)) && strnlen (text, size) == size ? size : 0;
+}
+
+/* A JSON string: what is no UTF-8 becomes the replacement character, and nothing is cut in its middle. */
 static void put_escaped (struct line *line, const char *text)
 {
     put (line, "\"", 1);
-    for (; *text && line->end - line->at > 8; text++) {
+    while (*text && line->end - line->at > 8) {
         unsigned char c = (unsigned char)*text;
+        size_t size = character_size (text);
         char escape[8];
         if (c == '"' || c == '\\')
-            put (line, (char[]){ '\\', (char)c }, 2);
+            put (line, (char[]) { '\\', (char)c }, 2);
         else if (c == '\n')
             put (line, "\\n", 2);
         else if (c < 0x20 || c == 0x7f)
             put (line, escape, (size_t)snprintf (escape, sizeof escape, "\\u%04x", c));
+        else if (size)
+            put (line, text, size);
         else
-            put (line, text, 1);
+            put (line, "\\ufffd", 6);
+        text += size ? size : 1;
     }
     put (line, "\"", 1);
 }

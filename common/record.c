@@ -264,10 +264,10 @@ static int decode_text (const struct mu_shape *shape, const struct mu_field *fie
         return kind_error (shape, field, error);
     if (text_in_limits (shape, field, blob.data, blob.size, error))
         return -1;
-    if (field->kind == MU_FIELD_TEXT)
-        memcpy (at, blob.data, blob.size); /* the struct was zeroed: a NUL follows */
-    else
+    if (field->kind != MU_FIELD_TEXT)
         memcpy (at, &blob, sizeof blob);
+    else if (blob.size)
+        memcpy (at, blob.data, blob.size); /* the struct was zeroed: a NUL follows */
     return 0;
 }
 

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_store.c - what was committed is there after any end of the process; what was not is not */
+#include "io_store.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char dir[64];
+
+static int make_dir (void **state)
+{
+    (void)state;
+    strcpy (dir, "/tmp/muster-store-XXXXXX");
+    return mkdtemp (dir) ? 0 : -1;
+}
+
+static int remove_dir (void **state)
+{
+    (void)state;
+    char command[128];
+    snprintf (command, sizeof command, "rm -rf %s", dir);
+    return system (command);
+}
+
+static struct store *must_open (void)
+{
+    struct mu_error error = { .text = "" };
+    struct store *store = NULL;
+    if (store_open (&store, dir, &error))
+        fail_msg ("%s", error.text);
+    return store;
+}
+
+static struct mu_journal drain (const char *worker)
+{
+    struct mu_journal record = { .type = MU_JOURNAL_DRAIN, .drain.drained = true };
+    mu_text_set (record.drain.worker, sizeof record.drain.worker, worker);
+    return record;
+}
+
+static void commit (struct store *store, const struct mu_journal *record)
+{
+    struct store_batch *batch = store_batch_create ();
+    assert_int_equal (store_batch_add (batch, record, NULL), 0);
+    assert_int_equal (store_commit (store, batch, 1000, NULL), 0);
+    assert_int_equal (store_batch_count (batch), 0);
+    store_batch_destroy (&batch);
+}
+
+struct seen {
+    uint32_t count;
+    char last[64];
+    uint64_t windows;
+    const char *refuse;
+};
+
+static int see (void *arg, const struct mu_journal *record, struct mu_error *error)
+{
+    struct seen *seen = arg;
+    if (record->type == MU_JOURNAL_DRAIN) {
+        if (seen->refuse && !strcmp (record->drain.worker, seen->refuse))
+            return mu_fail (error, MU_BAD_INPUT, "I do not like it");
+        strcpy (seen->last, record->drain.worker);
+    }
+    if (record->type == MU_JOURNAL_TRAINED)
+        seen->windows = record->trained.windows;
+    seen->count++;
+    return 0;
+}
+
+static struct seen replay (struct store *store, const char *refuse, uint64_t bad_expected)
+{
+    struct seen seen = { .refuse = refuse };
+    uint64_t records, bad;
+    assert_int_equal (store_replay (store, see, &seen, &records, &bad, NULL), 0);
+    assert_int_equal (records, seen.count);
+    assert_int_equal (bad, bad_expected);
+    return seen;
+}
+
+static void records_come_back_in_order (void **state)
+{
+    (void)state;
+    struct store *store = must_open ();
+    char name[32];
+    for (int i = 0; i < 100; i++) {
+        snprintf (name, sizeof name, "w%d", i);
+        struct mu_journal record = drain (name);
+        commit (store, &record);
+    }
+    assert_int_equal (store_newest (store), 100);
+    store_close (&store);
+    store = must_open ();
+    assert_int_equal (store_newest (store), 100);
+    struct seen seen = replay (store, NULL, 0);
+    assert_int_equal (seen.count, 100);
+    assert_string_equal (seen.last, "w99");
+    store_close (&store);
+}
+
+static void only_the_newest_progress_is_kept (void **state)
+{
+    (void)state;
+    struct store *store = must_open ();
+    struct mu_journal record = { .type = MU_JOURNAL_TRAINED, .trained = { .job = 1, .rank = 3 } };
+    for (uint64_t windows = 1; windows <= 50; windows++) {
+        record.trained.windows = windows;
+        commit (store, &record);
+    }
+    record.trained.rank = 4;
+    record.trained.windows = 7;
+    commit (store, &record);
+    assert_int_equal (store_newest (store), 51); /* a number is never used twice */
+    struct seen seen = replay (store, NULL, 0);
+    assert_int_equal (seen.count, 2);
+    assert_int_equal (seen.windows, 7);
+    store_close (&store);
+}
+
+static void one_coordinator_a_directory (void **state)
+{
+    (void)state;
+    struct store *store = must_open (), *second = NULL;
+    struct mu_error error;
+    assert_int_equal (store_open (&second, dir, &error), -1);
+    assert_int_equal (error.code, MU_UNAVAILABLE);
+    assert_non_null (strstr (error.text, "another coordinator"));
+    assert_null (second);
+    store_close (&store);
+}
+
+static void change (const char *sql)
+{
+    sqlite3 *database;
+    char path[128];
+    snprintf (path, sizeof path, "%s/muster.db", dir);
+    assert_int_equal (sqlite3_open (path, &database), SQLITE_OK);
+    assert_int_equal (sqlite3_exec (database, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close (database);
+}
+
+static void a_newer_database_is_refused (void **state)
+{
+    (void)state;
+    struct store *store = must_open ();
+    struct mu_error error;
+    store_close (&store);
+    change ("PRAGMA user_version=1000");
+    assert_int_equal (store_open (&store, dir, &error), -1);
+    assert_int_equal (error.code, MU_BAD_INPUT);
+    assert_non_null (strstr (error.text, "version 1000"));
+    change ("PRAGMA user_version=1; PRAGMA application_id=5");
+    assert_int_equal (store_open (&store, dir, &error), -1);
+    assert_non_null (strstr (error.text, "another program"));
+}
+
+static void a_file_that_is_no_database (void **state)
+{
+    (void)state;
+    char path[128];
+    struct mu_error error;
+    struct store *store = NULL;
+    snprintf (path, sizeof path, "%s/muster.db", dir);
+    FILE *file = fopen (path, "w");
+    for (int i = 0; i < 5000; i++)
+        fputs ("This is not a database. ", file);
+    fclose (file);
+    assert_int_equal (store_open (&store, dir, &error), -1);
+    assert_int_equal (error.code, MU_BAD_INPUT);
+    assert_non_null (strstr (error.text, path));
+}
+
+static void one_bad_row_blocks_nothing (void **state)
+{
+    (void)state;
+    struct store *store = must_open ();
+    static const char *const names[] = { "good", "torn", "contradicts", "last" };
+    for (size_t i = 0; i < 4; i++) {
+        struct mu_journal record = drain (names[i]);
+        commit (store, &record);
+    }
+    store_close (&store);
+    change ("UPDATE journal SET body = x'93' WHERE number = 2");
+    store = must_open ();
+    struct seen seen = replay (store, "contradicts", 2);
+    assert_int_equal (seen.count, 2);
+    assert_string_equal (seen.last, "last");
+    store_close (&store);
+    store = must_open (); /* set aside for good, numbers not used again */
+    assert_int_equal (store_newest (store), 4);
+    seen = replay (store, NULL, 0);
+    assert_int_equal (seen.count, 2);
+    store_close (&store);
+}
+
+static void a_folder_that_cannot_be_made (void **state)
+{
+    (void)state;
+    struct mu_error error;
+    struct store *store = NULL;
+    assert_int_equal (store_open (&store, "/proc/muster/state", &error), -1);
+    assert_int_equal (error.code, MU_CANT_CREATE);
+    assert_non_null (strstr (error.text, "--dir"));
+}
+
+/* A file-size limit stands for a full disk: the write fails in the same place. */
+static void a_full_disk_keeps_the_batch (void **state)
+{
+    (void)state;
+    signal (SIGXFSZ, SIG_IGN);
+    struct store *store = must_open ();
+    struct mu_journal record = drain ("before");
+    commit (store, &record);
+    struct rlimit limit, kept;
+    getrlimit (RLIMIT_FSIZE, &kept);
+    limit = kept;
+    limit.rlim_cur = 64 << 10;
+    assert_int_equal (setrlimit (RLIMIT_FSIZE, &limit), 0);
+    struct store_batch *batch = store_batch_create ();
+    char *spec = test_calloc (1, 60000);
+    memset (spec, 'x', 60000);
+    struct mu_journal big = { .type = MU_JOURNAL_SUBMIT,
+                              .submit = { .job = 1,
+                                          .name = "big",
+                                          .workers_min = 1,
+                                          .workers_max = 1,
+                                          .micro_batches = 1,
+                                          .global_batch = 1,
+                                          .window_steps = 64,
+                                          .spec = { spec, 60000 } } };
+    for (uint64_t job = 1; job <= 4; job++) {
+        big.submit.job = job;
+        assert_int_equal (store_batch_add (batch, &big, NULL), 0);
+    }
+    struct mu_error error;
+    for (int tries = 0; tries < 3; tries++) {
+        assert_int_equal (store_commit (store, batch, 1000, &error), -1);
+        assert_int_equal (store_batch_count (batch), 4);
+    }
+    setrlimit (RLIMIT_FSIZE, &kept);
+    assert_int_equal (store_commit (store, batch, 1000, &error), 0);
+    store_batch_destroy (&batch);
+    assert_int_equal (replay (store, NULL, 0).count, 5);
+    store_close (&store);
+    test_free (spec);
+}
+
+/* A child commits and tells each number when it is durable; killed at any moment, no told number
+ * may be missing afterwards. */
+static void nothing_told_is_lost_by_kill_9 (void **state)
+{
+    (void)state;
+    uint64_t told = 0;
+    for (unsigned round = 0; round < 12; round++) {
+        int pipe_fd[2];
+        assert_int_equal (pipe (pipe_fd), 0);
+        pid_t child = fork ();
+        if (!child) {
+            struct store *store = NULL;
+            if (store_open (&store, dir, NULL))
+                _exit (1);
+            for (;;) {
+                struct mu_journal record = drain ("x");
+                struct store_batch *batch = store_batch_create ();
+                store_batch_add (batch, &record, NULL);
+                if (store_commit (store, batch, 1, NULL))
+                    _exit (2);
+                uint64_t number = store_newest (store);
+                if (write (pipe_fd[1], &number, sizeof number) != sizeof number)
+                    _exit (3);
+                store_batch_destroy (&batch);
+            }
+        }
+        close (pipe_fd[1]);
+        uint64_t number, want = told + 5 + 17 * round;
+        while (told < want && read (pipe_fd[0], &number, sizeof number) == sizeof number)
+            told = number;
+        kill (child, SIGKILL);
+        while (read (pipe_fd[0], &number, sizeof number) == sizeof number)
+            told = number;
+        close (pipe_fd[0]);
+        int status;
+        waitpid (child, &status, 0);
+        assert_true (WIFSIGNALED (status));
+        struct store *store = must_open ();
+        assert_true (store_newest (store) >= told);
+        assert_int_equal (replay (store, NULL, 0).count, store_newest (store));
+        told = store_newest (store);
+        store_close (&store);
+    }
+}
+
+struct pages {
+    uint32_t count;
+    uint64_t last;
+};
+
+static int count_events (void *arg, uint64_t number, uint64_t unix_ms, uint64_t job,
+                         const struct mu_journal *record)
+{
+    struct pages *pages = arg;
+    assert_true (number > pages->last);
+    assert_int_equal (unix_ms, 1000);
+    assert_int_equal (job, record->type == MU_JOURNAL_LEASE ? record->lease.job : 0);
+    pages->last = number;
+    pages->count++;
+    return 0;
+}
+
+static void events_are_read_in_pages (void **state)
+{
+    (void)state;
+    struct store *store = must_open ();
+    for (uint64_t i = 0; i < 30; i++) {
+        struct mu_journal lease = { .type = MU_JOURNAL_LEASE,
+                                    .lease = { .job = i % 3 + 1, .generation = i } };
+        commit (store, &lease);
+    }
+    struct pages pages = { 0 };
+    assert_int_equal (store_read (store, 0, 0, 20, count_events, &pages, NULL), 0);
+    assert_int_equal (pages.count, 20);
+    assert_int_equal (store_read (store, pages.last, 0, 20, count_events, &pages, NULL), 0);
+    assert_int_equal (pages.count, 30);
+    pages = (struct pages){ 0 };
+    assert_int_equal (store_read (store, 0, 2, 1000, count_events, &pages, NULL), 0);
+    assert_int_equal (pages.count, 10);
+    store_close (&store);
+}
+
+#define STORE_TEST(test) cmocka_unit_test_setup_teardown (test, make_dir, remove_dir)
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        STORE_TEST (records_come_back_in_order),     STORE_TEST (only_the_newest_progress_is_kept),
+        STORE_TEST (one_coordinator_a_directory),    STORE_TEST (a_newer_database_is_refused),
+        STORE_TEST (a_file_that_is_no_database),     STORE_TEST (one_bad_row_blocks_nothing),
+        STORE_TEST (a_folder_that_cannot_be_made),   STORE_TEST (a_full_disk_keeps_the_batch),
+        STORE_TEST (nothing_told_is_lost_by_kill_9), STORE_TEST (events_are_read_in_pages),
+    };
+    return cmocka_run_group_tests_name ("store", tests, NULL, NULL);
+}
