@@ -70,7 +70,7 @@ static void expect_number (const struct mu_entry *entry, char *text, size_t size
         mu_number_print_f64 (entry->high.f64, high);
         snprintf (text, size, "a number %s %s %s %s%s%s",
                   entry->flags & MU_ENTRY_ABOVE ? "above" : "from", low,
-                  entry->flags & MU_ENTRY_BELOW ? "and below" : "to", high, space, unit);
+                  entry->flags & MU_ENTRY_BELOW ? "to below" : "to", high, space, unit);
     }
 }
 
@@ -111,6 +111,10 @@ void mu_entry_expected (const struct mu_entry *entry, char text[MU_ENTRY_EXPECTE
         break;
     case MU_ENTRY_PATH: snprintf (text, size, "a path"); break;
     case MU_ENTRY_PATHS: snprintf (text, size, "a path or a list of paths"); break;
+    case MU_ENTRY_ENDPOINTS:
+        snprintf (text, size, "tcp://HOST:PORT or ipc://PATH");
+        break;
+    case MU_ENTRY_PORTS: snprintf (text, size, "LOW-HIGH, two ports from 1 to 65535"); break;
     case MU_ENTRY_U64:
     case MU_ENTRY_I64:
     case MU_ENTRY_F64: expect_number (entry, text, size); break;
@@ -125,8 +129,9 @@ static int unfit (const struct mu_entry *entry, const char *text, struct mu_erro
 {
     char shown[MU_ENTRY_SHOWN_MAX], expected[MU_ENTRY_EXPECTED_MAX];
     mu_entry_expected (entry, expected);
-    return mu_fail (error, MU_CONFIG, "is %s; it takes %s, as in %s", mu_entry_show (text, shown),
-                    expected, entry->example);
+    bool whole = entry->type == MU_ENTRY_U64 || entry->type == MU_ENTRY_I64;
+    return mu_fail (error, MU_CONFIG, "is %s; it takes %s%s, as in %s", mu_entry_show (text, shown),
+                    expected, whole ? ", in digits alone" : "", entry->example);
 }
 
 static int outside (const struct mu_entry *entry, const char *text, struct mu_error *error)
@@ -198,6 +203,41 @@ static int set_texts (const struct mu_entry *entry, void *to, const char *text,
     list->item = items;
     list->item[list->count++] = copy;
     return 0;
+}
+
+/* tcp://HOST:PORT, with [..] around an IPv6 address, or ipc://PATH; the host is not looked up. */
+static bool is_endpoint (const char *text)
+{
+    uint64_t port = 0;
+    if (strncmp (text, "ipc://", 6) == 0)
+        return text[6] != '\0';
+    const char *colon = strrchr (text, ':');
+    if (strncmp (text, "tcp://", 6) != 0 || colon <= text + 6 || strpbrk (text, " \t"))
+        return false;
+    if (memchr (text + 6, ':', (size_t)(colon - text - 6)) && (text[6] != '[' || colon[-1] != ']'))
+        return false;
+    return mu_number_u64 (colon + 1, &port) == MU_NUMBER_GOOD && port >= 1 && port <= 65535;
+}
+
+static int set_endpoints (const struct mu_entry *entry, void *to, const char *text,
+                          struct mu_error *error)
+{
+    return is_endpoint (text) ? set_texts (entry, to, text, error) : unfit (entry, text, error);
+}
+
+static int set_ports (const struct mu_entry *entry, void *to, const char *text,
+                      struct mu_error *error)
+{
+    char low_text[8] = "";
+    uint64_t low = 0, high = 0;
+    const char *dash = strchr (text, '-');
+    if (!dash || (size_t)(dash - text) >= sizeof low_text)
+        return unfit (entry, text, error);
+    memcpy (low_text, text, (size_t)(dash - text));
+    if (mu_number_u64 (low_text, &low) != MU_NUMBER_GOOD ||
+        mu_number_u64 (dash + 1, &high) != MU_NUMBER_GOOD || low < 1 || low > high || high > 65535)
+        return unfit (entry, text, error);
+    return replace_text (to, text, error);
 }
 
 static int set_u64 (const struct mu_entry *entry, void *to, const char *text,
@@ -316,10 +356,20 @@ typedef int set_function (const struct mu_entry *entry, void *to, const char *te
                           struct mu_error *error);
 
 static set_function *const setters[] = {
-    [MU_ENTRY_TEXT] = set_text,     [MU_ENTRY_LABEL] = set_label,   [MU_ENTRY_PATH] = set_text,
-    [MU_ENTRY_NAME] = set_name,     [MU_ENTRY_TEXTS] = set_texts,   [MU_ENTRY_PATHS] = set_texts,
-    [MU_ENTRY_U64] = set_u64,       [MU_ENTRY_I64] = set_i64,       [MU_ENTRY_F64] = set_f64,
-    [MU_ENTRY_BOOL] = set_bool,     [MU_ENTRY_CHOICE] = set_choice, [MU_ENTRY_SETTINGS] = set_settings,
+    [MU_ENTRY_TEXT] = set_text,
+    [MU_ENTRY_LABEL] = set_label,
+    [MU_ENTRY_PATH] = set_text,
+    [MU_ENTRY_NAME] = set_name,
+    [MU_ENTRY_TEXTS] = set_texts,
+    [MU_ENTRY_PATHS] = set_texts,
+    [MU_ENTRY_ENDPOINTS] = set_endpoints,
+    [MU_ENTRY_PORTS] = set_ports,
+    [MU_ENTRY_U64] = set_u64,
+    [MU_ENTRY_I64] = set_i64,
+    [MU_ENTRY_F64] = set_f64,
+    [MU_ENTRY_BOOL] = set_bool,
+    [MU_ENTRY_CHOICE] = set_choice,
+    [MU_ENTRY_SETTINGS] = set_settings,
 };
 
 int mu_entry_set (const struct mu_entry *entry, void *base, const char *text,
@@ -336,7 +386,7 @@ static int check_setting (const char *key, const char *value, struct mu_error *e
         mu_error_prefix (error, "has a key that ");
         return -1;
     }
-    return check_text (value, MU_ENTRY_SETTING_VALUE_MAX, error);
+    return *value ? check_text (value, MU_ENTRY_SETTING_VALUE_MAX, error) : 0;
 }
 
 /* The place of `key`, or where it belongs when it is not there (*found says which). */
@@ -411,11 +461,13 @@ void mu_entry_clear (const struct mu_entry *entry, void *base)
     case MU_ENTRY_TEXT:
     case MU_ENTRY_LABEL:
     case MU_ENTRY_PATH:
+    case MU_ENTRY_PORTS:
     case MU_ENTRY_NAME:
         free (*(char **)at);
         *(char **)at = NULL;
         break;
     case MU_ENTRY_TEXTS:
+    case MU_ENTRY_ENDPOINTS:
     case MU_ENTRY_PATHS: clear_texts (at); break;
     case MU_ENTRY_U64: *(uint64_t *)at = 0; break;
     case MU_ENTRY_I64: *(int64_t *)at = 0; break;
@@ -439,8 +491,10 @@ bool mu_entry_is_set (const struct mu_entry *entry, const void *base)
     case MU_ENTRY_TEXT:
     case MU_ENTRY_LABEL:
     case MU_ENTRY_PATH:
+    case MU_ENTRY_PORTS:
     case MU_ENTRY_NAME: return *(char *const *)at != NULL;
     case MU_ENTRY_TEXTS:
+    case MU_ENTRY_ENDPOINTS:
     case MU_ENTRY_PATHS: return ((const struct mu_text_list *)at)->count > 0;
     case MU_ENTRY_SETTINGS: return ((const struct mu_setting_list *)at)->count > 0;
     case MU_ENTRY_U64: return entry->standard || *(const uint64_t *)at != 0;
@@ -506,8 +560,10 @@ void mu_entry_print_json (const struct mu_entry *entry, const void *base, FILE *
     case MU_ENTRY_TEXT:
     case MU_ENTRY_LABEL:
     case MU_ENTRY_PATH:
+    case MU_ENTRY_PORTS:
     case MU_ENTRY_NAME: mu_entry_print_json_text (*(char *const *)at, out); break;
     case MU_ENTRY_TEXTS:
+    case MU_ENTRY_ENDPOINTS:
     case MU_ENTRY_PATHS: print_texts (at, out); break;
     case MU_ENTRY_U64: fprintf (out, "%llu", (unsigned long long)*(const uint64_t *)at); break;
     case MU_ENTRY_I64: fprintf (out, "%lld", (long long)*(const int64_t *)at); break;

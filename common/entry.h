@@ -47,6 +47,8 @@ enum mu_entry_type {      /* in the struct */
     MU_ENTRY_NAME,        /* char *: one of the choices, or a path or id where the flags say so */
     MU_ENTRY_TEXTS,       /* struct mu_text_list */
     MU_ENTRY_PATHS,       /* struct mu_text_list */
+    MU_ENTRY_ENDPOINTS,   /* struct mu_text_list */
+    MU_ENTRY_PORTS,       /* char *: "LOW-HIGH" */
     MU_ENTRY_U64,         /* uint64_t */
     MU_ENTRY_I64,         /* int64_t */
     MU_ENTRY_F64,         /* double */

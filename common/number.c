@@ -97,7 +97,10 @@ void mu_number_print_f64 (double value, char text[MU_NUMBER_TEXT_MAX])
 {
     locale_t plain = newlocale (LC_ALL_MASK, "C", (locale_t)0);
     locale_t before = plain == (locale_t)0 ? plain : uselocale (plain);
-    for (int precision = 1; precision <= 17; precision++) {
+    bool whole = value > -1e15 && value < 1e15 && value - (double)(int64_t)value == 0;
+    if (whole)
+        snprintf (text, MU_NUMBER_TEXT_MAX, "%lld", (long long)value);
+    for (int precision = 1; precision <= 17 && !whole; precision++) {
         snprintf (text, MU_NUMBER_TEXT_MAX, "%.*g", precision, value);
         double back = 0;
         if (mu_number_f64 (text, &back) == MU_NUMBER_GOOD && memcmp (&back, &value, sizeof back) == 0)

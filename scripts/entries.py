@@ -15,6 +15,8 @@ TYPES = {
     "name": ("NAME", "char *"),
     "texts": ("TEXTS", "struct mu_text_list "),
     "paths": ("PATHS", "struct mu_text_list "),
+    "endpoints": ("ENDPOINTS", "struct mu_text_list "),
+    "ports": ("PORTS", "char *"),
     "u64": ("U64", "uint64_t "),
     "i64": ("I64", "int64_t "),
     "f64": ("F64", "double "),
@@ -50,7 +52,7 @@ class Entry:
         self.type = words.pop(0)
         if self.type not in TYPES:
             raise Wrong(f"{self.path}: no type {self.type}")
-        if self.type in ("text", "label", "texts", "paths", "settings"):
+        if self.type in ("text", "label", "texts", "paths", "endpoints", "settings"):
             self.limit = int(words.pop(0))
         elif self.type == "path":
             self.limit = PATH_MAX
@@ -80,7 +82,7 @@ class Entry:
     def read_rest(self, words):
         while words:
             word = words.pop(0)
-            if word in ("required", "optional", "repeat"):
+            if word in ("required", "optional"):
                 setattr(self, word, True)
             elif word == "also":
                 self.also = words.pop(0).split(",")
@@ -137,6 +139,8 @@ class Entry:
             "path": "a path",
             "paths": f"a path, or a list of up to {self.limit}",
             "texts": f"text, or a list of up to {self.limit}",
+            "endpoints": "tcp://HOST:PORT or ipc://PATH",
+            "ports": "LOW-HIGH, each 1 to 65535",
             "bool": "true or false",
             "settings": f"a mapping, up to {self.limit} keys",
         }[self.type]
