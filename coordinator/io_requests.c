@@ -168,8 +168,8 @@ int requests_read_submit (const struct mu_wire *wire, struct mu_journal_submit *
             .micro_batches = mu_jobspec_micro_batches (&spec),
             .global_batch = (uint32_t)spec.batch.global,
             .window_steps = (uint32_t)spec.window,
-            .steps = spec.has_steps ? spec.steps : 0,
-            .epochs = spec.has_epochs ? (double)spec.epochs : 0,
+            .steps = spec.steps,
+            .epochs = (double)spec.epochs,
             .portable = spec.bits == MU_JOBSPEC_BITS_PORTABLE,
         };
         mu_text_set (submit->key, sizeof submit->key, wire->submit.key);
