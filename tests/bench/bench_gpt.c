@@ -3,7 +3,8 @@
  *
  * usage: bench_gpt [ROUNDS [KEY=VALUE ...]]
  * Default: 4 layers, 256 channels, 4 heads, 128 tokens, 8 records, 256 different tokens. Besides
- * gpt's own settings, `tokens`, `records` and `bytes` (the vocabulary) set the data's shape. CPU
+ * gpt's own settings, `tokens`, `records` and `bytes` (the vocabulary) set the data's shape, and
+ * `sets` says how many instruction sets take part, best first (all but the last, "plain"). CPU
  * time, the median of ROUNDS calls after one that is not counted: on a busy machine CPU time still
  * means something. The instruction sets take turns, so that they see the same machine. */
 #include "tests/unit/trainer_bed.h"
@@ -46,10 +47,12 @@ int main (int argc, char **argv)
 {
     static double seconds[SETS_MAX][ROUNDS_MAX];
     struct muster_records records = { .size = sizeof records, .tokens = 129, .vocabulary = 256 };
-    uint32_t batch = 8;
+    uint32_t batch = 8, sets = 0;
     char settings[256] = "";
     long rounds = argc > 1 ? strtol (argv[1], NULL, 10) : 9;
     rounds = rounds < 1 ? 1 : rounds > ROUNDS_MAX ? ROUNDS_MAX : rounds;
+    while (sets < SETS_MAX && mu_kernels_available (sets + 1))
+        sets++;
     for (int i = 2; i < argc; i++) {
         unsigned number;
         if (sscanf (argv[i], "tokens=%u", &number) == 1)
@@ -58,23 +61,25 @@ int main (int argc, char **argv)
             records.vocabulary = number;
         else if (sscanf (argv[i], "records=%u", &number) == 1)
             batch = number;
+        else if (sscanf (argv[i], "sets=%u", &number) == 1)
+            sets = number < SETS_MAX ? number : SETS_MAX;
         else
             snprintf (settings + strlen (settings), sizeof settings - strlen (settings), "%s ",
                       argv[i]);
     }
     struct bed bed[SETS_MAX];
-    size_t sets = 0;
-    for (const char *name; sets < SETS_MAX && (name = mu_kernels_available (sets)); sets++)
-        bed[sets] = bed_open (&mu_trainer_gpt, &records, settings, batch,
-                              &mu_kernels_get (name, NULL)->math, 1);
+    for (uint32_t i = 0; i < sets; i++) {
+        const struct mu_kernels *kernels = mu_kernels_get (mu_kernels_available (i), NULL);
+        bed[i] = bed_open (&mu_trainer_gpt, &records, settings, batch, &kernels->math, 1);
+    }
     for (long round = -1; round < rounds; round++)
-        for (size_t i = 0; i < sets; i++) {
+        for (uint32_t i = 0; i < sets; i++) {
             double start = cpu_seconds ();
             bed_gradient (&bed[i]);
             if (round >= 0)
                 seconds[i][round] = cpu_seconds () - start;
         }
-    for (size_t i = 0; i < sets; i++) {
+    for (uint32_t i = 0; i < sets; i++) {
         double tokens = (double)batch * (records.tokens - 1);
         double channels = (double)bed[i].tensors[0].dimension[1], layers = (bed[i].count - 4) / 12;
         qsort (seconds[i], (size_t)rounds, sizeof (double), ascending);

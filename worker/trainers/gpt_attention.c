@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#define BLOCK 32
+#define BLOCK 64
 
 /* One head's matrices. Rows of q, k, v and their gradients are 3C apart, of y and dy C. */
 struct head {
