@@ -28,10 +28,9 @@ static inline uint64_t mu_stir (uint64_t z)
 }
 #define MU_GOLDEN UINT64_C (0x9e3779b97f4a7c15) /* 2^64 / the golden ratio: splitmix64's stride */
 
-#ifdef HAVE_OPENBLAS
-/* `rest` with OpenBLAS's product, named "openblas-" and OpenBLAS's core type. Call it once. */
+/* `rest` with OpenBLAS's product, named "openblas-" and OpenBLAS's core type. Call it once. In
+ * builds with OpenBLAS alone. */
 const struct mu_kernels *mu_openblas_kernels (const struct mu_kernels *rest);
-#endif
 
 #ifdef MU_ISA
 #include "worker/kernels/simd.h"

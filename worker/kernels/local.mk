@@ -4,7 +4,9 @@
 noinst_LTLIBRARIES += %D%/libkernels.la
 
 mu_exact_flags = $(AM_CFLAGS) -ffp-contract=off -fno-trapping-math -fno-math-errno
-mu_kernel_flags = $(mu_exact_flags) -O3
+# What -O3 would switch on, by name: the user's CFLAGS come last, and their -O2 would take -O3 away.
+mu_kernel_flags = $(mu_exact_flags) -ftree-vectorize -fvect-cost-model=dynamic -fpeel-loops \
+    -funswitch-loops -fsplit-loops
 mu_kernel_sources = %D%/gemm.c %D%/elementwise.c %D%/reduce.c %D%/rows.c
 
 %C%_libkernels_la_SOURCES = %D%/kernels.c %D%/portable.c %D%/kernels.h %D%/isa.h %D%/simd.h \
@@ -44,12 +46,22 @@ if HAVE_OPENBLAS
 endif
 
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/test_kernels
+mu_kernel_tests = tests/unit/test_kernels tests/unit/test_kernels_matrix \
+    tests/unit/test_kernels_numbers
+check_PROGRAMS += $(mu_kernel_tests)
+TESTS += $(mu_kernel_tests)
+mu_kernel_test_ldadd = %D%/libkernels.la common/libcommon.la $(CMOCKA_LIBS) -lpthread -lm
 tests_unit_test_kernels_SOURCES = tests/unit/test_kernels.c tests/unit/kernels_reference.c \
     tests/unit/kernels_reference.h
 tests_unit_test_kernels_CFLAGS = $(mu_exact_flags) $(CMOCKA_CFLAGS)
-tests_unit_test_kernels_LDADD = %D%/libkernels.la common/libcommon.la $(CMOCKA_LIBS) -lpthread -lm
-TESTS += tests/unit/test_kernels
+tests_unit_test_kernels_LDADD = $(mu_kernel_test_ldadd)
+tests_unit_test_kernels_matrix_SOURCES = tests/unit/test_kernels_matrix.c \
+    tests/unit/kernels_reference.c tests/unit/kernels_reference.h
+tests_unit_test_kernels_matrix_CFLAGS = $(mu_exact_flags) $(CMOCKA_CFLAGS)
+tests_unit_test_kernels_matrix_LDADD = $(mu_kernel_test_ldadd)
+tests_unit_test_kernels_numbers_SOURCES = tests/unit/test_kernels_numbers.c
+tests_unit_test_kernels_numbers_CFLAGS = $(mu_exact_flags) $(CMOCKA_CFLAGS)
+tests_unit_test_kernels_numbers_LDADD = $(mu_kernel_test_ldadd)
 endif
 
 # Not run by `make check`: a table of ratios, see docs/performance.md.

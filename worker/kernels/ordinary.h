@@ -60,34 +60,36 @@ MU_INLINE float tanh_one (float x)
     p = __builtin_fmaf (p, z, -5.37397155531e-2f);
     p = __builtin_fmaf (p, z, 1.33314422036e-1f);
     p = __builtin_fmaf (p, z, -3.33332819422e-1f);
-    float near_zero = __builtin_fmaf (p * z, x, x);
+    float near_zero = __builtin_fmaf (p * z, size, size);
     float beyond = 1.f - 2.f / (exp_one (2.f * size) + 1.f);
-    beyond = float_of (bits_of (beyond) | (bits_of (x) & 0x80000000u));
-    return size < 0.625f ? near_zero : beyond;
+    float y = size < 0.625f ? near_zero : beyond;
+    return float_of (bits_of (y) | (bits_of (x) & 0x80000000u));
 }
 
 #define GELU_ROOT  0.7978845608f /* sqrt (2 / pi) */
 #define GELU_CUBIC 0.044715f
 
-/* 1 / (1 + exp (-2 u)) = (1 + tanh u) / 2, with u as GELU's tanh form has it: no cancellation where
- * x is negative. */
-MU_INLINE float gelu_gate (float x)
+/* exp (-2 u), with u as GELU's tanh form has it: its gate (1 + tanh u) / 2 is 1 / (1 + this),
+ * without cancellation where x is negative. */
+MU_INLINE float gelu_decay (float x)
 {
     float u = GELU_ROOT * __builtin_fmaf ((GELU_CUBIC * x) * x, x, x);
-    return 1.f / (1.f + exp_one (-2.f * u));
+    return exp_one (-2.f * u);
 }
 
 /* inf gives inf, -inf gives NaN (its gate is 0). */
-MU_INLINE float gelu_one (float x) { return x * gelu_gate (x); }
+MU_INLINE float gelu_one (float x) { return x * (1.f / (1.f + gelu_decay (x))); }
 
-/* Beyond +-20 the derivative is 1 or 0, infinities included. */
+/* gate + x * gate * (1 - gate) * 2 u'. Beyond +-20 it is 1 or 0, at infinities too. */
 MU_INLINE float gelu_derivative (float x)
 {
     float in = x > 20.f ? 20.f : x;
     in = in < -20.f ? -20.f : in;
-    float gate = gelu_gate (in);
+    float decay = gelu_decay (in);
+    float gate = 1.f / (1.f + decay);
+    float closed = decay < 1.f ? decay * gate : 1.f - gate; /* 1 - gate without cancellation */
     float slope = (2.f * GELU_ROOT) * __builtin_fmaf ((3.f * GELU_CUBIC) * in, in, 1.f);
-    return __builtin_fmaf ((in * gate) * (1.f - gate), slope, gate);
+    return __builtin_fmaf ((in * gate) * closed, slope, gate);
 }
 
 #endif
