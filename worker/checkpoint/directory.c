@@ -236,30 +236,43 @@ int mu_checkpoint_list (const char *directory, struct mu_checkpoint_entry **entr
     return status;
 }
 
+/* Whether the entry is sound to its last byte; its path comes along. */
+static bool is_sound (const char *directory, const struct mu_checkpoint_entry *entry,
+                      char path[PATH_MAX], struct mu_error *damage)
+{
+    int length = snprintf (path, PATH_MAX, "%s/%s", directory, entry->name);
+    if (length < 0 || length >= PATH_MAX)
+        mu_fail (damage, MU_CONFIG, "the path of checkpoint.dir is too long");
+    else if (!entry->whole)
+        mu_fail (damage, MU_BAD_INPUT, "checkpoint %s: %s", path, entry->problem);
+    else
+        return mu_checkpoint_verify (path, damage) == 0;
+    return false;
+}
+
 int mu_checkpoint_find (const char *directory, uint64_t step, char path[PATH_MAX],
                         struct mu_error *skipped, struct mu_error *error)
 {
     struct mu_checkpoint_entry *entries;
     size_t count;
-    struct mu_error damage = { .code = MU_OK };
-    if (skipped)
-        *skipped = damage;
+    struct mu_error newest = { .code = MU_OK }, damage;
     if (mu_checkpoint_list (directory, &entries, &count, error) < 0)
         return -1;
     bool found = false;
     for (size_t i = count; i-- > 0 && !found;) {
         if (entries[i].step > step)
             continue;
-        int length = snprintf (path, PATH_MAX, "%s/%s", directory, entries[i].name);
-        found = length > 0 && length < PATH_MAX && mu_checkpoint_verify (path, &damage) == 0;
-        if (!found && skipped && skipped->code == MU_OK)
-            *skipped = damage;
+        found = is_sound (directory, &entries[i], path, &damage);
+        if (!found && newest.code == MU_OK)
+            newest = damage;
     }
     free (entries);
+    if (skipped)
+        *skipped = newest;
     if (found)
         return 0;
     return mu_fail (error, MU_NOT_FOUND, "there is no sound checkpoint in %s%s%s", directory,
-                    damage.code == MU_OK ? "" : "; the last one tried: ", damage.text);
+                    newest.code == MU_OK ? "" : "; the newest: ", newest.text);
 }
 
 /* --- pruning

@@ -6,3 +6,18 @@ noinst_LTLIBRARIES += %D%/libcheckpoint.la
     %D%/storage.c %D%/storage.h %D%/write.c
 %C%_libcheckpoint_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(SODIUM_CFLAGS)
 %C%_libcheckpoint_la_LIBADD = worker/state/libstate.la $(JANSSON_LIBS) $(SODIUM_LIBS) -lm
+
+if HAVE_CMOCKA
+mu_checkpoint_test_libs = %D%/libcheckpoint.la worker/state/libstate.la \
+    worker/kernels/libkernels.la common/libcommon.la $(JANSSON_LIBS) $(SODIUM_LIBS) \
+    $(CMOCKA_LIBS) -lpthread -lm
+check_PROGRAMS += tests/unit/test_safetensors tests/unit/test_checkpoint
+tests_unit_test_safetensors_SOURCES = tests/unit/test_safetensors.c
+tests_unit_test_safetensors_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(SODIUM_CFLAGS)
+tests_unit_test_safetensors_LDADD = $(mu_checkpoint_test_libs)
+tests_unit_test_checkpoint_SOURCES = tests/unit/test_checkpoint.c tests/unit/state_bed.c \
+    tests/unit/state_bed.h
+tests_unit_test_checkpoint_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(SODIUM_CFLAGS)
+tests_unit_test_checkpoint_LDADD = $(mu_checkpoint_test_libs)
+TESTS += tests/unit/test_safetensors tests/unit/test_checkpoint
+endif
