@@ -1,0 +1,41 @@
+# options.mk - options of every program: schemas/config.schema is the only place to change them
+%C%_options_sources = %D%/options.c %D%/options.h %D%/options_parts.h %D%/options_config.c \
+    %D%/options_help.c
+%C%_options_generated = %D%/options_table.c %D%/options_table.h
+%C%_options_manuals = %D%/muster.1 %D%/muster-coordinator.8 %D%/muster-worker.8
+%C%_options_pages = %D%/options.md %D%/muster.bash
+
+%C%_libcommon_la_SOURCES += $(%C%_options_sources)
+nodist_%C%_libcommon_la_SOURCES += $(%C%_options_generated)
+BUILT_SOURCES += $(%C%_options_generated)
+CLEANFILES += $(%C%_options_generated) $(%C%_options_manuals) $(%C%_options_pages)
+EXTRA_DIST += schemas/config.schema scripts/gen_options.py docs/man/muster.1.in \
+    docs/man/muster-coordinator.8.in docs/man/muster-worker.8.in
+
+%D%/options_table.c: schemas/config.schema schemas/errors.schema scripts/gen_options.py \
+    scripts/entries.py scripts/gen_errors.py docs/man/muster.1.in \
+    docs/man/muster-coordinator.8.in docs/man/muster-worker.8.in
+	$(AM_V_GEN)$(MKDIR_P) %D% && $(PYTHON) $(srcdir)/scripts/gen_options.py \
+	    $(srcdir)/schemas/config.schema $(srcdir)/schemas/errors.schema $(srcdir)/docs/man \
+	    $(VERSION) %D%
+%D%/options_table.h $(%C%_options_manuals) $(%C%_options_pages): %D%/options_table.c
+
+nodist_man_MANS += $(%C%_options_manuals)
+
+# Completion is found by the command's name.
+install-data-hook:
+	$(MKDIR_P) "$(DESTDIR)$(bashcompdir)"
+	$(INSTALL_DATA) %D%/muster.bash "$(DESTDIR)$(bashcompdir)/muster"
+	for name in muster-coordinator muster-worker; do \
+	    (cd "$(DESTDIR)$(bashcompdir)" && rm -f $$name && $(LN_S) muster $$name) || exit 1; \
+	done
+uninstall-hook:
+	cd "$(DESTDIR)$(bashcompdir)" && rm -f muster muster-coordinator muster-worker
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_options
+tests_unit_test_options_SOURCES = tests/unit/test_options.c
+tests_unit_test_options_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_options_LDADD = %D%/libcommon.la $(CMOCKA_LIBS)
+TESTS += tests/unit/test_options
+endif
