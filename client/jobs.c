@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* jobs.c - submit, validate, list, describe and control jobs */
+#include "command.h"
+#include "jobspec.h"
+#include "output.h"
+#include "wire.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- the job file
+ * --------------------------------------------------------------------------------- */
+
+static struct mu_jobspec_problems problems; /* large */
+
+/* Read, change and check; say all that is wrong or worth knowing. 0, or the exit status. */
+static int read_spec (const char *path, const struct mu_text_list *sets, struct mu_jobspec *spec)
+{
+    if (!mu_jobspec_read (path, spec, &problems)) {
+        for (size_t i = 0; i < sets->count; i++)
+            mu_jobspec_set (spec, sets->item[i], &problems);
+        mu_jobspec_check (spec, &problems);
+    }
+    char *text = mu_jobspec_problems_text (&problems);
+    if (text)
+        fputs (text, stderr);
+    free (text);
+    if (!problems.errors)
+        return 0;
+    struct mu_error error;
+    mu_jobspec_problems_fail (&problems, &error);
+    return mu_code_exit (error.code);
+}
+
+int command_validate (const struct command *command)
+{
+    struct mu_jobspec spec = { 0 };
+    int status = read_spec (command->operands->item[0], &command->options->validate.set, &spec);
+    char *json = status ? NULL : mu_jobspec_to_json (&spec);
+    if (!status && command->json && json)
+        puts (json);
+    else if (!status)
+        printf ("%s: a good job file: %u micro-batches a step, %" PRIu64 " to %" PRIu64
+                " workers\n",
+                command->operands->item[0], mu_jobspec_micro_batches (&spec), spec.workers.min,
+                spec.workers.max);
+    free (json);
+    mu_jobspec_clear (&spec);
+    return status;
+}
+
+static void say_submitted (const struct command *command, uint64_t job, bool repeated)
+{
+    if (command->json)
+        print_json (json_pack ("{s:I,s:b}", "id", (json_int_t)job, "repeated", repeated));
+    else
+        printf ("%" PRIu64 "\n", job);
+    fflush (stdout);
+    if (repeated)
+        fprintf (stderr, "the key is known: this is the job it made then\n");
+    else if (!command->options->submit.wait)
+        fprintf (stderr,
+                 "submitted; `muster watch %" PRIu64 "` follows it, `muster logs %" PRIu64
+                 "` shows its log\n",
+                 job, job);
+}
+
+int command_submit (const struct command *command)
+{
+    struct mu_jobspec spec = { 0 };
+    struct muster_error error;
+    uint64_t job = 0;
+    bool repeated = false;
+    int status = read_spec (command->operands->item[0], &command->options->submit.set, &spec);
+    char *json = status ? NULL : mu_jobspec_to_json (&spec);
+    mu_jobspec_clear (&spec);
+    if (status)
+        return status;
+    if (!json)
+        abort ();
+    int rc = muster_submit (command->muster, json, strlen (json), command->options->submit.key,
+                            &job, &repeated, &error);
+    free (json);
+    if (rc)
+        return command_fail (&error);
+    say_submitted (command, job, repeated);
+    if (!command->options->submit.wait)
+        return 0;
+    char number[32];
+    snprintf (number, sizeof number, "%" PRIu64, job);
+    return follow_job (command->muster, number, false);
+}
+
+/* --- lists
+ * ---------------------------------------------------------------------------------------- */
+
+/* People and scripts say id; on the wire it is the job's number. */
+static json_t *with_id (json_t *object)
+{
+    json_object_set (object, "id", json_object_get (object, "job"));
+    json_object_del (object, "job");
+    return object;
+}
+
+static void print_job_table (const struct muster_job_info *jobs, size_t count)
+{
+    struct table *table =
+        table_create (">ID|NAME|STATE|>STEP|>STEPS|>LOSS|>TOKENS/S|>ETA|>WORKERS|REASON");
+    char rate[32], eta[32];
+    for (size_t i = 0; i < count; i++) {
+        const struct muster_job_info *job = &jobs[i];
+        table_cell (table, "%" PRIu64, job->job);
+        table_cell (table, "%s", job->name);
+        table_cell (table, "%s", job->state);
+        table_cell (table, "%" PRIu64, job->step);
+        table_cell (table, "%" PRIu64, job->steps);
+        table_cell (table, "%.4f", job->loss);
+        table_cell (table, "%s", rate_text (job->tokens_per_second, rate, sizeof rate));
+        table_cell (table, "%s", duration_text (job->eta_seconds, eta, sizeof eta));
+        table_cell (table, "%u", job->workers);
+        table_cell (table, "%s", job->reason);
+    }
+    table_print (&table);
+}
+
+int command_jobs (const struct command *command)
+{
+    struct muster_answer *answer;
+    struct muster_error error;
+    const struct muster_job_info *jobs;
+    size_t count;
+    if (muster_jobs (command->muster, NULL, &answer, &jobs, &count, &error))
+        return command_fail (&error);
+    if (command->json) {
+        json_t *array = list_to_json (MU_WIRE_JOB_LIST, jobs, count);
+        for (size_t i = 0; i < count; i++)
+            with_id (json_array_get (array, i));
+        print_json (array);
+    } else {
+        print_job_table (jobs, count);
+    }
+    muster_answer_free (&answer);
+    return 0;
+}
+
+static void print_job (const struct muster_job_info *job)
+{
+    char a[64], b[64];
+    printf ("job        %" PRIu64 " %s\nstate      %s%s%s\n", job->job, job->name, job->state,
+            *job->reason ? ": " : "", job->reason);
+    printf ("step       %" PRIu64 " of %" PRIu64 " (epoch %.2f)\n", job->step, job->steps,
+            job->epoch);
+    printf ("loss       %.6f\n", job->loss);
+    if (job->evaluated_step)
+        printf ("evaluated  loss %.6f, accuracy %.2f%% after step %" PRIu64 "\n",
+                job->loss_evaluated, 100 * job->accuracy, job->evaluated_step - 1);
+    printf ("speed      %s tokens/s, ETA %s\n", rate_text (job->tokens_per_second, a, sizeof a),
+            duration_text (job->eta_seconds, b, sizeof b));
+    printf ("workers    %u (%u to %u), generation %" PRIu64 ", %u restarts\n", job->workers,
+            job->workers_min, job->workers_max, job->generation, job->restarts);
+    printf ("submitted  %s, started %s\n", time_text (job->submitted_ms, a, sizeof a),
+            time_text (job->started_ms, b, sizeof b));
+    if (job->checkpoint.size)
+        printf ("committed  step %" PRIu64 ", weights %s\n           %.*s\n", job->weights_step,
+                job->weights_hash, (int)job->checkpoint.size, (const char *)job->checkpoint.data);
+}
+
+int command_status (const struct command *command)
+{
+    struct muster_answer *answer;
+    struct muster_error error;
+    const struct muster_job_info *job;
+    size_t count;
+    int status;
+    if (muster_jobs (command->muster, command->operands->item[0], &answer, &job, &count, &error))
+        return command_fail (&error);
+    if (command->json) {
+        json_t *array = list_to_json (MU_WIRE_JOB_LIST, job, 1);
+        print_json (with_id (json_incref (json_array_get (array, 0))));
+        json_decref (array);
+    } else {
+        print_job (job);
+    }
+    job_ended (job, &status);
+    muster_answer_free (&answer);
+    return status == EXIT_JOB_NOT_FINISHED ? 0 : status;
+}
+
+/* --- control
+ * -------------------------------------------------------------------------------------- */
+
+static int control (const struct command *command, enum muster_verb verb, const char *done)
+{
+    struct muster_error error;
+    const char *job = command->operands->item[0];
+    if (muster_control (command->muster, job, verb, &error))
+        return command_fail (&error);
+    fprintf (stderr, "job %s %s\n", job, done);
+    return 0;
+}
+
+int command_cancel (const struct command *command)
+{
+    return control (command, MUSTER_CANCEL, "is cancelled");
+}
+
+int command_pause (const struct command *command)
+{
+    return control (command, MUSTER_PAUSE, "is saved and paused; `muster resume` goes on with it");
+}
+
+int command_resume (const struct command *command)
+{
+    return control (command, MUSTER_RESUME, "goes on when there are workers for it");
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lists.c - workers, shards, checkpoints, events and logs */
+#include "command.h"
+#include "output.h"
+#include "wire.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define EVENTS_A_CALL 500u
+#define FOLLOW_MS     500
+
+static void pause_a_while (void)
+{
+    struct timespec pause = { 0, FOLLOW_MS * 1000000L };
+    nanosleep (&pause, NULL);
+}
+
+/* --- workers
+ * -------------------------------------------------------------------------------------- */
+
+static void print_workers (const struct muster_worker_info *workers, size_t count)
+{
+    struct table *table =
+        table_create (">ID|NAME|HOST|STATE|>JOB|>RANK|PHASE|>FOR|>STEP|KERNELS|>THREADS|>SILENT");
+    char since[32];
+    for (size_t i = 0; i < count; i++) {
+        const struct muster_worker_info *worker = &workers[i];
+        table_cell (table, "%u", worker->worker);
+        table_cell (table, "%s", worker->name);
+        table_cell (table, "%s", worker->host);
+        table_cell (table, "%s", worker->state);
+        if (worker->job) {
+            table_cell (table, "%" PRIu64, worker->job);
+            table_cell (table, "%u", worker->rank);
+        } else {
+            table_cell (table, "-");
+            table_cell (table, "-");
+        }
+        table_cell (table, "%s", worker->phase);
+        table_cell (table, "%s",
+                    duration_text ((double)worker->phase_ms / 1000, since, sizeof since));
+        table_cell (table, "%" PRIu64, worker->step);
+        table_cell (table, "%s", worker->isa);
+        table_cell (table, "%u", worker->threads);
+        table_cell (table, "%" PRIu64 " ms", worker->silent_ms);
+    }
+    table_print (&table);
+}
+
+int command_workers (const struct command *command)
+{
+    struct muster_answer *answer;
+    struct muster_error error;
+    const struct muster_worker_info *workers;
+    size_t count;
+    if (muster_workers (command->muster, &answer, &workers, &count, &error))
+        return command_fail (&error);
+    if (command->json)
+        print_json (list_to_json (MU_WIRE_WORKER_LIST, workers, count));
+    else
+        print_workers (workers, count);
+    muster_answer_free (&answer);
+    return 0;
+}
+
+int command_drain (const struct command *command)
+{
+    struct muster_error error;
+    const char *worker = command->operands->item[0];
+    bool undo = command->options->drain.undo;
+    if (muster_drain (command->muster, worker, undo, &error))
+        return command_fail (&error);
+    fprintf (stderr,
+             undo ? "worker %s is back in service\n"
+                  : "worker %s finishes its step and takes no more work\n",
+             worker);
+    return 0;
+}
+
+/* --- shards
+ * --------------------------------------------------------------------------------------- */
+
+static void print_shards (const struct muster_shards *shards)
+{
+    printf ("%" PRIu64 " of %" PRIu64 " shards are trained, %" PRIu64
+            " leased; a shard is one of %u micro-batches over %u steps\n",
+            shards->trained, shards->shards, shards->leased, shards->micro_batches,
+            shards->window_steps);
+    struct table *table = table_create (">WINDOW|>FROM STEP|>TRAINED|>LEASED");
+    for (size_t i = 0; i < shards->window_count; i++) {
+        const struct muster_window_info *window = &shards->windows[i];
+        table_cell (table, "%" PRIu64, window->window);
+        table_cell (table, "%" PRIu64, window->window * shards->window_steps);
+        table_cell (table, "%u", window->trained);
+        table_cell (table, "%u", window->leased);
+    }
+    table_print (&table);
+}
+
+int command_shards (const struct command *command)
+{
+    struct muster_answer *answer;
+    struct muster_error error;
+    struct muster_shards shards;
+    if (muster_shards (command->muster, command->operands->item[0], &answer, &shards, &error))
+        return command_fail (&error);
+    if (command->json)
+        print_json (json_pack (
+            "{s:I,s:I,s:I,s:i,s:i,s:o}", "shards", (json_int_t)shards.shards, "trained",
+            (json_int_t)shards.trained, "leased", (json_int_t)shards.leased, "window_steps",
+            (int)shards.window_steps, "micro_batches", (int)shards.micro_batches, "windows",
+            list_to_json (MU_WIRE_SHARD_LIST, shards.windows, shards.window_count)));
+    else
+        print_shards (&shards);
+    muster_answer_free (&answer);
+    return 0;
+}
+
+/* --- checkpoints
+ * ---------------------------------------------------------------------------------- */
+
+int command_checkpoints (const struct command *command)
+{
+    struct muster_answer *answer;
+    struct muster_error error;
+    const struct muster_checkpoint_info *checkpoints;
+    size_t count;
+    char when[64];
+    if (muster_checkpoints (command->muster, command->operands->item[0], &answer, &checkpoints,
+                            &count, &error))
+        return command_fail (&error);
+    if (command->json) {
+        print_json (list_to_json (MU_WIRE_CHECKPOINT_LIST, checkpoints, count));
+    } else {
+        struct table *table = table_create (">STEP|COMMITTED|>BYTES|WEIGHTS|PATH");
+        for (size_t i = 0; i < count; i++) {
+            table_cell (table, "%" PRIu64, checkpoints[i].step);
+            table_cell (table, "%s", time_text (checkpoints[i].committed_ms, when, sizeof when));
+            table_cell (table, "%" PRIu64, checkpoints[i].bytes);
+            table_cell (table, "%.16s", checkpoints[i].weights_hash);
+            table_cell (table, "%.*s", (int)checkpoints[i].path.size,
+                        checkpoints[i].path.size ? (const char *)checkpoints[i].path.data : "");
+        }
+        table_print (&table);
+    }
+    muster_answer_free (&answer);
+    return 0;
+}
+
+/* --- events
+ * --------------------------------------------------------------------------------------- */
+
+static void print_event (const struct muster_event_info *event, bool json)
+{
+    json_t *object = json_loadb (event->text.data, event->text.size, 0, NULL);
+    if (!object)
+        return;
+    char when[64];
+    const char *text = json_string_value (json_object_get (object, "text"));
+    if (json) {
+        json_object_set_new (object, "number", json_integer ((json_int_t)event->number));
+        json_object_set_new (object, "unix_ms", json_integer ((json_int_t)event->time_ms));
+        json_dumpf (object, stdout, JSON_COMPACT);
+        putchar ('\n');
+    } else if (text && *text) {
+        printf ("%s  ", time_text (event->time_ms, when, sizeof when));
+        if (event->job)
+            printf ("job %" PRIu64 ": ", event->job);
+        puts (text);
+    }
+    json_decref (object);
+}
+
+int command_events (const struct command *command)
+{
+    uint64_t after = 0;
+    for (;;) {
+        struct muster_answer *answer;
+        struct muster_error error;
+        const struct muster_event_info *events;
+        size_t count;
+        if (muster_events (command->muster, command->options->events.job, after, EVENTS_A_CALL,
+                           &answer, &events, &count, &error))
+            return command_fail (&error);
+        for (size_t i = 0; i < count; i++) {
+            print_event (&events[i], command->json);
+            after = events[i].number;
+        }
+        muster_answer_free (&answer);
+        fflush (stdout);
+        if (!count && !command->options->events.follow)
+            return 0;
+        if (!count)
+            pause_a_while ();
+    }
+}
+
+/* --- logs
+ * ----------------------------------------------------------------------------------------- */
+
+static bool has_ended (const struct command *command, const char *job, struct muster_error *error)
+{
+    struct muster_answer *answer;
+    const struct muster_job_info *info;
+    size_t count;
+    int status;
+    if (muster_jobs (command->muster, job, &answer, &info, &count, error))
+        return true;
+    bool ended = job_ended (info, &status);
+    muster_answer_free (&answer);
+    return ended;
+}
+
+int command_logs (const struct command *command)
+{
+    const char *job = command->operands->item[0];
+    bool follow = command->options->logs.follow;
+    uint64_t offset = 0;
+    for (bool last = !follow;;) {
+        struct muster_answer *answer;
+        struct muster_error error = { .code = 0 };
+        struct muster_text text;
+        uint64_t before = offset;
+        if (muster_logs (command->muster, job, offset, &answer, &text, &offset, &error))
+            return command_fail (&error);
+        if (text.size)
+            fwrite (text.data, 1, text.size, stdout);
+        fflush (stdout);
+        muster_answer_free (&answer);
+        if (offset != before)
+            continue;
+        if (last)
+            return 0;
+        last = has_ended (command, job, &error); /* one more look after the end */
+        if (error.code)
+            return command_fail (&error);
+        if (!last)
+            pause_a_while ();
+    }
+}
