@@ -21,11 +21,14 @@
  *    is order-fixed by the trainer itself: compile with -ffp-contract=off, write fused operations
  *    as fmaf (), call nothing from libm but fmaf, sqrtf, rintf and fabsf.
  *
- * A plug-in is a shared object that exports one symbol:
+ * A plug-in is a shared object that exports one symbol, declared at the end of this header:
  *
  *     const struct muster_trainer muster_trainer = {
  *         .size = sizeof (struct muster_trainer), .abi = MUSTER_TRAINER_ABI, .name = "...", ...
  *     };
+ *
+ * and is built with nothing but this header: cc -shared -fPIC -ffp-contract=off mine.c -o mine.so
+ * (docs/trainer.md tells the whole story; examples/linear is one to copy.)
  *
  * Versions: `abi` changes when an old plug-in can no longer work, and the host then refuses it with
  * a sentence that names both numbers. Within one abi each struct only grows at its end; `size` tells
@@ -188,7 +191,8 @@ struct muster_result {
 
 /* How a trainer tells that a tensor's gradient is complete while it still works on others, so that
  * its reduction can begin. Calling it is optional; a tensor not told is complete when gradient ()
- * returns. After the call the trainer no longer touches that gradient. */
+ * returns. After the call the trainer no longer touches that gradient. It is called on the thread that
+ * runs gradient (), at most once a tensor. */
 struct muster_progress {
     void (*tensor_done) (void *host, uint32_t tensor);
     void *host;
@@ -216,13 +220,15 @@ struct muster_trainer {
     void (*init) (const struct muster_model *model, uint32_t tensor, uint64_t seed, float *values);
 
     /* Bytes of workspace that one call needs. The host allocates one a thread, 64-byte aligned,
-     * zeroed once, and passes it to every call on that thread. */
+     * zeroed once, and passes it to every call on that thread. What a call leaves in it must not
+     * change what a later call answers. */
     size_t (*workspace) (const struct muster_model *model);
 
     /* Loss and gradient of one micro-batch. weights[i] and gradients[i] are tensor i; gradients are
      * overwritten with the gradient of result->loss. Return 0, or -1 with problem->text when the
      * batch itself is wrong (a token outside the vocabulary, say). A loss or gradient that is not
-     * finite is no failure here: the host sees it and treats it alike on all workers. */
+     * finite is no failure here: the host sees it and treats it alike on all workers. `progress` may
+     * be NULL. */
     int (*gradient) (const struct muster_model *model, const float *const *weights,
                      const struct muster_batch *batch, void *workspace, float *const *gradients,
                      const struct muster_progress *progress, struct muster_result *result,
@@ -233,8 +239,8 @@ struct muster_trainer {
                      const struct muster_batch *batch, void *workspace,
                      struct muster_result *result, struct muster_problem *problem);
 
-    /* Optional, token models: logits[vocabulary] after the `count` tokens given (the trainer uses
-     * the last ones that its context holds). */
+    /* Optional, token models: logits[muster_records.vocabulary] after the `count` tokens given, at
+     * least one (the trainer uses the last ones that its context holds). */
     int (*next_token) (const struct muster_model *model, const float *const *weights,
                        const int32_t *tokens, uint32_t count, void *workspace, float *logits,
                        struct muster_problem *problem);
@@ -244,7 +250,13 @@ struct muster_trainer {
     size_t (*config_json) (const struct muster_model *model, char *text, size_t size);
 };
 
+/* What a plug-in defines; visible even where -fvisibility=hidden hides the rest, and with C linkage
+ * in C++. Programs that only include this header need not have it. */
 #define MUSTER_TRAINER_SYMBOL "muster_trainer"
+#ifdef __GNUC__
+__attribute__ ((visibility ("default")))
+#endif
+extern const struct muster_trainer muster_trainer;
 
 #ifdef __cplusplus
 }

@@ -10,3 +10,35 @@ noinst_LTLIBRARIES += %D%/libtrainers.la
 
 # The one header that a plug-in needs: #include <muster/trainer.h>
 pkginclude_HEADERS += worker/trainer.h
+
+EXTRA_DIST += docs/trainer.md examples/linear/linear.c examples/linear/Makefile \
+    examples/linear/linear.yaml
+
+mu_trainer_libraries = %D%/libtrainers.la worker/kernels/libkernels.la common/libcommon.la
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_trainers tests/unit/test_loader
+TESTS += tests/unit/test_trainers tests/unit/test_loader
+tests_unit_test_trainers_SOURCES = tests/unit/test_trainers.c tests/unit/trainer_bed.c \
+    tests/unit/trainer_bed.h tests/unit/trainer_reference.c tests/unit/trainer_reference.h
+tests_unit_test_trainers_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) -ffp-contract=off
+tests_unit_test_trainers_LDADD = $(mu_trainer_libraries) $(CMOCKA_LIBS) -lpthread -lm
+tests_unit_test_loader_SOURCES = tests/unit/test_loader.c tests/unit/trainer_bed.c \
+    tests/unit/trainer_bed.h
+tests_unit_test_loader_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) -ffp-contract=off
+tests_unit_test_loader_LDADD = $(mu_trainer_libraries) $(CMOCKA_LIBS) -lpthread -lm
+endif
+
+# The same gradients in PyTorch, float64; skips where it is not installed.
+check_PROGRAMS += tests/gradients/dump_gradients
+tests_gradients_dump_gradients_SOURCES = tests/gradients/dump_gradients.c \
+    tests/unit/trainer_bed.c tests/unit/trainer_bed.h
+tests_gradients_dump_gradients_LDADD = $(mu_trainer_libraries) -lpthread -lm
+TESTS += tests/gradients/check_torch.py
+EXTRA_DIST += tests/gradients/check_torch.py
+
+# Not run by `make check`.
+EXTRA_PROGRAMS += tests/bench/bench_gpt
+tests_bench_bench_gpt_SOURCES = tests/bench/bench_gpt.c tests/unit/trainer_bed.c \
+    tests/unit/trainer_bed.h
+tests_bench_bench_gpt_LDADD = $(mu_trainer_libraries) -lpthread -lm
