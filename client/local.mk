@@ -1,0 +1,25 @@
+# libmuster (the public C API) and the muster command, which is built on it.
+lib_LTLIBRARIES += %D%/libmuster.la
+include_HEADERS += %D%/muster.h
+pkgconfigdir = $(libdir)/pkgconfig
+pkgconfig_DATA = %D%/muster.pc
+nodist_pkginclude_HEADERS = %D%/include/muster/muster_info.h
+EXTRA_DIST += %D%/libmuster.map
+
+%C%_libmuster_la_SOURCES = %D%/libmuster.c %D%/muster.h
+%C%_libmuster_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_builddir)/%D%/include $(ZMQ_CFLAGS)
+%C%_libmuster_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -Wl,--version-script=$(top_srcdir)/%D%/libmuster.map
+%C%_libmuster_la_DEPENDENCIES = common/libcommon.la $(top_srcdir)/%D%/libmuster.map
+%C%_libmuster_la_LIBADD = common/libcommon.la $(ZMQ_LIBS) $(JANSSON_LIBS) $(MSGPACK_LIBS)
+
+BUILT_SOURCES += %D%/include/muster/muster_info.h
+CLEANFILES += %D%/include/muster/muster_info.h
+%D%/include/muster/muster_info.h: common/muster_info.h
+	$(AM_V_GEN)$(MKDIR_P) %D%/include/muster && cp common/muster_info.h $@
+
+bin_PROGRAMS += muster
+muster_SOURCES = %D%/main.c %D%/command.h %D%/jobs.c %D%/lists.c %D%/watch.c %D%/up.c %D%/output.c %D%/output.h \
+    %D%/sample.c %D%/data.c %D%/libmuster.c
+muster_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/%D% -I$(top_builddir)/%D%/include $(ZMQ_CFLAGS) $(JANSSON_CFLAGS)
+muster_LDADD = worker/libsample.la worker/data/libdata.la common/libjobspec.la common/liboptions.la common/libcommon.la \
+    $(ZMQ_LIBS) $(JANSSON_LIBS) $(MSGPACK_LIBS)

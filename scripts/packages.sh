@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+# packages.sh - sourced by the README's two commands: install the Debian packages that are missing
+#
+# need PACKAGE... installs those that are not there; as another user than root it asks sudo. Says what it
+# does, and what to type where it cannot.
+
+need () {
+    local missing=() package
+    for package in "$@"; do
+        dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+    done
+    [ ${#missing[@]} -eq 0 ] && return 0
+    echo "installing: ${missing[*]}"
+    local as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || { echo "these packages are needed; as root: apt-get install ${missing[*]}" >&2; return 69; }
+        as_root=(sudo)
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    if ! "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null 2>&1; then
+        "${as_root[@]}" apt-get update -qq &&
+        "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null || {
+            echo "could not install ${missing[*]}: see what apt-get install says" >&2
+            return 69
+        }
+    fi
+}
+
+BUILD_PACKAGES=(gcc make autoconf automake libtool pkg-config python3 libzmq3-dev libczmq-dev libmsgpack-dev
+    libsqlite3-dev libjansson-dev libyaml-dev zlib1g-dev libsodium-dev mpich libmpich-dev libucx-dev)
