@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* parts.h - the inside of struct mu_data, for data.c and describe.c */
+#ifndef MU_DATA_PARTS_H
+#define MU_DATA_PARTS_H
+
+#include "format.h"
+
+struct mu_data {
+    struct mu_data_info info;
+    const struct mu_format *format;
+    struct mu_part *parts;
+    uint32_t part_count;
+    struct mu_chunk_cache *chunks;
+    uint64_t first_record; /* of all the data's, that is record 0 here */
+    float scale;
+};
+
+struct mu_values mu_part_values (const struct mu_data *data, const struct mu_part *part);
+struct mu_values mu_part_label_values (const struct mu_part *part);
+
+#endif
