@@ -47,29 +47,31 @@ MU_INLINE void tile (const size_t rows, const size_t vectors, size_t k, const fl
                      size_t ldc, bool accumulate)
 {
     mu_vector sum[TILE_ROWS][TILE_VECTORS];
-#pragma GCC unroll 16
-    for (size_t i = 0; i < rows; i++)
-#pragma GCC unroll 16
+    UNROLL
+    for (size_t i = 0; i < rows; i++) {
+        UNROLL
         for (size_t j = 0; j < vectors; j++)
             sum[i][j] = accumulate ? vector_load (c + i * ldc + j * LANES) : vector_fill (0.f);
+    }
     for (size_t p = 0; p < k; p++, a += a_k_step, b += b_step) {
         mu_vector bs[TILE_VECTORS];
-#pragma GCC unroll 16
+        UNROLL
         for (size_t j = 0; j < vectors; j++)
             bs[j] = vector_load (b + j * LANES);
-#pragma GCC unroll 16
+        UNROLL
         for (size_t i = 0; i < rows; i++) {
             mu_vector as = vector_fill (a[i * a_step]);
-#pragma GCC unroll 16
+            UNROLL
             for (size_t j = 0; j < vectors; j++)
                 sum[i][j] = vector_fma (as, bs[j], sum[i][j]);
         }
     }
-#pragma GCC unroll 16
-    for (size_t i = 0; i < rows; i++)
-#pragma GCC unroll 16
+    UNROLL
+    for (size_t i = 0; i < rows; i++) {
+        UNROLL
         for (size_t j = 0; j < vectors; j++)
             vector_store (c + i * ldc + j * LANES, sum[i][j]);
+    }
 }
 
 typedef void tile_function (size_t k, const float *a, size_t a_step, const float *b, size_t b_step,
@@ -126,21 +128,20 @@ static void edge_tile (tile_function *function, size_t rows, size_t columns, siz
  */
 
 typedef float four __attribute__ ((vector_size (16), aligned (4)));
-typedef int32_t four_index __attribute__ ((vector_size (16)));
 
 /* to[p * width + x] = from[x * ld + p] for x < 4, p < 4. */
 MU_INLINE void transpose_4x4 (float *to, size_t width, const float *from, size_t ld)
 {
     four r0 = *(const four *)from, r1 = *(const four *)(from + ld),
          r2 = *(const four *)(from + 2 * ld), r3 = *(const four *)(from + 3 * ld);
-    four low01 = __builtin_shuffle (r0, r1, (four_index){ 0, 4, 1, 5 });
-    four high01 = __builtin_shuffle (r0, r1, (four_index){ 2, 6, 3, 7 });
-    four low23 = __builtin_shuffle (r2, r3, (four_index){ 0, 4, 1, 5 });
-    four high23 = __builtin_shuffle (r2, r3, (four_index){ 2, 6, 3, 7 });
-    *(four *)to = __builtin_shuffle (low01, low23, (four_index){ 0, 1, 4, 5 });
-    *(four *)(to + width) = __builtin_shuffle (low01, low23, (four_index){ 2, 3, 6, 7 });
-    *(four *)(to + 2 * width) = __builtin_shuffle (high01, high23, (four_index){ 0, 1, 4, 5 });
-    *(four *)(to + 3 * width) = __builtin_shuffle (high01, high23, (four_index){ 2, 3, 6, 7 });
+    four low01 = __builtin_shufflevector (r0, r1, 0, 4, 1, 5);
+    four high01 = __builtin_shufflevector (r0, r1, 2, 6, 3, 7);
+    four low23 = __builtin_shufflevector (r2, r3, 0, 4, 1, 5);
+    four high23 = __builtin_shufflevector (r2, r3, 2, 6, 3, 7);
+    *(four *)to = __builtin_shufflevector (low01, low23, 0, 1, 4, 5);
+    *(four *)(to + width) = __builtin_shufflevector (low01, low23, 2, 3, 6, 7);
+    *(four *)(to + 2 * width) = __builtin_shufflevector (high01, high23, 0, 1, 4, 5);
+    *(four *)(to + 3 * width) = __builtin_shufflevector (high01, high23, 2, 3, 6, 7);
 }
 
 /* A panel from an operand whose k are neighbours: to[p * width + x] = from[x * ld + p]. */
@@ -229,7 +230,7 @@ static void multiply_panels (const struct product *x, const struct block *at, si
         const float *a =
             x->pack_a ? x->packed_a + row * at->k : operand_at (&x->a, at->m0 + row, at->k0);
         size_t a_step = x->pack_a ? rows : by_column ? x->a.k_step : x->a.step;
-        tile_function *function = (by_column ? tiles_by_column : tiles_by_row)[rows - 1];
+        tile_function *function = by_column ? tiles_by_column[rows - 1] : tiles_by_row[rows - 1];
         float *c = x->c + (at->m0 + row) * x->ldc + at->n0 + column;
         if (columns == TILE_COLUMNS)
             function (at->k, a, a_step, b, TILE_COLUMNS, c, x->ldc, accumulate);

@@ -4,9 +4,8 @@
 noinst_LTLIBRARIES += %D%/libkernels.la
 
 mu_exact_flags = $(AM_CFLAGS) -ffp-contract=off -fno-trapping-math -fno-math-errno
-# What -O3 would switch on, by name: the user's CFLAGS come last, and their -O2 would take -O3 away.
-mu_kernel_flags = $(mu_exact_flags) -ftree-vectorize -fvect-cost-model=dynamic -fpeel-loops \
-    -funswitch-loops -fsplit-loops
+# -O3 by itself would yield to the -O2 in the user's CFLAGS, which come last; the name of what it adds does not.
+mu_kernel_flags = $(mu_exact_flags) -O3 -ftree-vectorize
 mu_kernel_sources = %D%/gemm.c %D%/elementwise.c %D%/reduce.c %D%/rows.c
 
 %C%_libkernels_la_SOURCES = %D%/kernels.c %D%/portable.c %D%/kernels.h %D%/isa.h %D%/simd.h \

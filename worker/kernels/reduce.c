@@ -26,9 +26,11 @@ static double block_squares (const float *x, size_t n)
 {
     double lane[16] = { 0 };
     size_t i = 0;
-    for (; i + 16 <= n; i += 16)
+    for (; i + 16 <= n; i += 16) {
+        UNROLL
         for (size_t l = 0; l < 16; l++)
             lane[l] += (double)x[i + l] * (double)x[i + l];
+    }
     for (size_t l = 0; i + l < n; l++)
         lane[l] += (double)x[i + l] * (double)x[i + l];
     for (size_t half = 8; half > 0; half /= 2)

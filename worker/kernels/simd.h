@@ -22,6 +22,13 @@
 #define MU_PASTE(a, b, c, d)  MU_PASTE_ (a, b, c, d)
 #define MU_NAME(name)         MU_PASTE (mu_, MU_ISA, _, name)
 
+/* Before a loop of few, constant turns: no loop is left of it. */
+#ifdef __clang__
+#define UNROLL _Pragma ("unroll")
+#else
+#define UNROLL _Pragma ("GCC unroll 16")
+#endif
+
 /* The sets by number, for #if. */
 #define MU_NUMBER_plain  1
 #define MU_NUMBER_avx2   2
@@ -117,8 +124,10 @@ MU_INLINE mu_vector vector_max (mu_vector a, mu_vector b) { return a > b ? a : b
 MU_INLINE float join_lanes (const float lane[16])
 {
     float eight[8], four[4];
+    UNROLL
     for (size_t i = 0; i < 8; i++)
         eight[i] = lane[i] + lane[i + 8];
+    UNROLL
     for (size_t i = 0; i < 4; i++)
         four[i] = eight[i] + eight[i + 4];
     return (four[0] + four[2]) + (four[1] + four[3]);
@@ -129,11 +138,15 @@ MU_INLINE float sum_lanes (const float *x, size_t n)
     mu_vector sum[SIXTEEN];
     float lane[16];
     size_t i = 0;
+    UNROLL
     for (size_t v = 0; v < SIXTEEN; v++)
         sum[v] = vector_fill (0.f);
-    for (; i + 16 <= n; i += 16)
+    for (; i + 16 <= n; i += 16) {
+        UNROLL
         for (size_t v = 0; v < SIXTEEN; v++)
             sum[v] = vector_add (sum[v], vector_load (x + i + v * LANES));
+    }
+    UNROLL
     for (size_t v = 0; v < SIXTEEN; v++)
         vector_store (lane + v * LANES, sum[v]);
     for (size_t l = 0; i + l < n; l++)
@@ -146,12 +159,16 @@ MU_INLINE float dot_lanes (const float *x, const float *y, size_t n)
     mu_vector sum[SIXTEEN];
     float lane[16];
     size_t i = 0;
+    UNROLL
     for (size_t v = 0; v < SIXTEEN; v++)
         sum[v] = vector_fill (0.f);
-    for (; i + 16 <= n; i += 16)
+    for (; i + 16 <= n; i += 16) {
+        UNROLL
         for (size_t v = 0; v < SIXTEEN; v++)
             sum[v] = vector_fma (vector_load (x + i + v * LANES), vector_load (y + i + v * LANES),
                                  sum[v]);
+    }
+    UNROLL
     for (size_t v = 0; v < SIXTEEN; v++)
         vector_store (lane + v * LANES, sum[v]);
     for (size_t l = 0; i + l < n; l++)
