@@ -21,3 +21,14 @@ tests_unit_test_checkpoint_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(SODIUM_CFLAG
 tests_unit_test_checkpoint_LDADD = $(mu_checkpoint_test_libs)
 TESTS += tests/unit/test_safetensors tests/unit/test_checkpoint
 endif
+
+if FUZZING
+noinst_PROGRAMS += tests/fuzz/fuzz_safetensors
+tests_fuzz_fuzz_safetensors_SOURCES = tests/fuzz/fuzz_safetensors.c %D%/safetensors.c \
+    %D%/storage.c common/error.c
+nodist_tests_fuzz_fuzz_safetensors_SOURCES = common/errors.c
+tests_fuzz_fuzz_safetensors_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(SODIUM_CFLAGS) \
+    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
+tests_fuzz_fuzz_safetensors_LDFLAGS = -fsanitize=fuzzer,address,undefined
+tests_fuzz_fuzz_safetensors_LDADD = $(JANSSON_LIBS) $(SODIUM_LIBS)
+endif

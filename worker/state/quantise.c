@@ -259,10 +259,11 @@ int mu_sums_decide (const struct mu_sums_layout *layout, const void *result,
  * stayed just within the limit. */
 static int room (uint64_t counter)
 {
+    const uint64_t wanted = counter << MU_SCALE_HEADROOM;
     int bits = 0;
-    while (counter << (bits + 1 + MU_SCALE_HEADROOM) <= COUNTER_LIMIT)
+    while (wanted << (bits + 1) <= COUNTER_LIMIT)
         bits++;
-    while ((counter << MU_SCALE_HEADROOM) >> -bits > COUNTER_LIMIT)
+    for (int fall = 0; wanted >> fall > COUNTER_LIMIT; fall++)
         bits--;
     return bits;
 }
