@@ -2,8 +2,8 @@
 noinst_LTLIBRARIES += %D%/libcommon.la
 %C%_libcommon_la_SOURCES = %D%/error.c %D%/error.h %D%/record.c %D%/record.h %D%/log.c %D%/log.h
 nodist_%C%_libcommon_la_SOURCES = %D%/errors.c %D%/wire_shapes.c %D%/journal_shapes.c %D%/states.c
-%C%_libcommon_la_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
-%C%_libcommon_la_LIBADD = $(MSGPACK_LIBS) $(JANSSON_LIBS)
+%C%_libcommon_la_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(YAML_CFLAGS)
+%C%_libcommon_la_LIBADD = $(MSGPACK_LIBS) $(JANSSON_LIBS) $(YAML_LIBS)
 
 BUILT_SOURCES += %D%/errors.h %D%/wire.h %D%/journal.h %D%/states.h
 CLEANFILES += %D%/errors.h %D%/errors.c %D%/errors.md %D%/wire.h %D%/wire_shapes.c %D%/wire.md \
@@ -22,3 +22,6 @@ CLEANFILES += %D%/errors.h %D%/errors.c %D%/errors.md %D%/wire.h %D%/wire_shapes
 %D%/states.c: schemas/states.schema scripts/gen_states.py
 	$(AM_V_GEN)$(MKDIR_P) %D% && $(PYTHON) $(srcdir)/scripts/gen_states.py $(srcdir)/schemas/states.schema %D%
 %D%/states.h: %D%/states.c
+
+include common/jobspec.mk
+include common/options.mk

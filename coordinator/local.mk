@@ -7,7 +7,7 @@ muster_coordinator_SOURCES = %D%/main.c %D%/io_announce.c %D%/io_announce.h %D%/
     %D%/io_store.c %D%/io_store.h %D%/io_turn.c %D%/io_turn.h
 nodist_muster_coordinator_SOURCES = %D%/store_steps.h
 muster_coordinator_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_builddir)/%D% $(ZMQ_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS)
-muster_coordinator_LDADD = %D%/libcoord.la common/liboptions.la common/libjobspec.la common/libcommon.la \
+muster_coordinator_LDADD = %D%/libcoord.la common/libcommon.la \
     $(ZMQ_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) $(MSGPACK_LIBS) -lpthread
 
 BUILT_SOURCES += %D%/store_steps.h
