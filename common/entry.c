@@ -52,7 +52,8 @@ const char *mu_entry_show (const char *text, char shown[MU_ENTRY_SHOWN_MAX])
     return shown;
 }
 
-/* --- what an entry takes, in words ---------------------------------------------------------------- */
+/* --- what an entry takes, in words
+ * ---------------------------------------------------------------- */
 
 static void expect_number (const struct mu_entry *entry, char *text, size_t size)
 {
@@ -111,9 +112,7 @@ void mu_entry_expected (const struct mu_entry *entry, char text[MU_ENTRY_EXPECTE
         break;
     case MU_ENTRY_PATH: snprintf (text, size, "a path"); break;
     case MU_ENTRY_PATHS: snprintf (text, size, "a path or a list of paths"); break;
-    case MU_ENTRY_ENDPOINTS:
-        snprintf (text, size, "tcp://HOST:PORT or ipc://PATH");
-        break;
+    case MU_ENTRY_ENDPOINTS: snprintf (text, size, "tcp://HOST:PORT or ipc://PATH"); break;
     case MU_ENTRY_PORTS: snprintf (text, size, "LOW-HIGH, two ports from 1 to 65535"); break;
     case MU_ENTRY_U64:
     case MU_ENTRY_I64:
@@ -130,8 +129,11 @@ static int unfit (const struct mu_entry *entry, const char *text, struct mu_erro
     char shown[MU_ENTRY_SHOWN_MAX], expected[MU_ENTRY_EXPECTED_MAX];
     mu_entry_expected (entry, expected);
     bool whole = entry->type == MU_ENTRY_U64 || entry->type == MU_ENTRY_I64;
+    const char *hint = !whole           ? ""
+                       : text[0] == '0' ? ", without leading zeros"
+                                        : ", in digits alone";
     return mu_fail (error, MU_CONFIG, "is %s; it takes %s%s, as in %s", mu_entry_show (text, shown),
-                    expected, whole ? ", in digits alone" : "", entry->example);
+                    expected, hint, entry->example);
 }
 
 static int outside (const struct mu_entry *entry, const char *text, struct mu_error *error)
@@ -141,7 +143,8 @@ static int outside (const struct mu_entry *entry, const char *text, struct mu_er
     return mu_fail (error, MU_CONFIG, "is %.40s; it takes %s", text, expected);
 }
 
-/* --- reading ------------------------------------------------------------------------------------- */
+/* --- reading -------------------------------------------------------------------------------------
+ */
 
 static int check_text (const char *text, size_t limit, struct mu_error *error)
 {
@@ -378,7 +381,8 @@ int mu_entry_set (const struct mu_entry *entry, void *base, const char *text,
     return setters[entry->type](entry, place (entry, base), text, error);
 }
 
-/* --- the trainer's own settings -------------------------------------------------------------------- */
+/* --- the trainer's own settings
+ * -------------------------------------------------------------------- */
 
 static int check_setting (const char *key, const char *value, struct mu_error *error)
 {
@@ -405,7 +409,7 @@ static int insert_setting (struct mu_setting_list *list, size_t at, const char *
 {
     struct mu_setting new = { strdup (key), strdup (value) };
     struct mu_setting *items = NULL;
-    if (new.key && new.value)
+    if (new.key &&new.value)
         items = reallocarray (list->item, list->count + 1, sizeof *items);
     if (!items) {
         free (new.key);
@@ -419,8 +423,8 @@ static int insert_setting (struct mu_setting_list *list, size_t at, const char *
     return 0;
 }
 
-int mu_entry_set_pair (const struct mu_entry *entry, void *base, const char *key,
-                       const char *value, struct mu_error *error)
+int mu_entry_set_pair (const struct mu_entry *entry, void *base, const char *key, const char *value,
+                       struct mu_error *error)
 {
     struct mu_setting_list *list = place (entry, base);
     bool found;
@@ -434,7 +438,8 @@ int mu_entry_set_pair (const struct mu_entry *entry, void *base, const char *key
     return insert_setting (list, at, key, value, error);
 }
 
-/* --- clearing, defaults ------------------------------------------------------------------------------ */
+/* --- clearing, defaults
+ * ------------------------------------------------------------------------------ */
 
 static void clear_texts (struct mu_text_list *list)
 {
@@ -506,7 +511,8 @@ bool mu_entry_is_set (const struct mu_entry *entry, const void *base)
     return true;
 }
 
-/* --- JSON ---------------------------------------------------------------------------------------------- */
+/* --- JSON
+ * ---------------------------------------------------------------------------------------------- */
 
 void mu_entry_print_json_text (const char *text, FILE *out)
 {
@@ -577,7 +583,9 @@ void mu_entry_print_json (const struct mu_entry *entry, const void *base, FILE *
     }
 }
 
-/* --- paths ----------------------------------------------------------------------------------------------- */
+/* --- paths
+ * -----------------------------------------------------------------------------------------------
+ */
 
 /* Resolve the path that begins `skip` bytes into *text. */
 static int resolve (char **text, size_t skip, const char *folder, struct mu_error *error)

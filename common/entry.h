@@ -19,11 +19,11 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define MU_ENTRY_PATH_MAX 4095        /* bytes of a path */
-#define MU_ENTRY_SETTING_KEY_MAX 63   /* bytes of a key of the trainer's own */
+#define MU_ENTRY_PATH_MAX          4095 /* bytes of a path */
+#define MU_ENTRY_SETTING_KEY_MAX   63   /* bytes of a key of the trainer's own */
 #define MU_ENTRY_SETTING_VALUE_MAX 255
-#define MU_ENTRY_CHOICES_MAX 16
-#define MU_ENTRY_EXPECTED_MAX 320     /* room for what an entry takes, in words */
+#define MU_ENTRY_CHOICES_MAX       16
+#define MU_ENTRY_EXPECTED_MAX      320 /* room for what an entry takes, in words */
 
 struct mu_text_list {
     char **item;
@@ -40,21 +40,23 @@ struct mu_setting_list { /* ascending by key, no key twice */
     size_t count;
 };
 
-enum mu_entry_type {      /* in the struct */
-    MU_ENTRY_TEXT,        /* char * */
-    MU_ENTRY_LABEL,       /* char * */
-    MU_ENTRY_PATH,        /* char * */
-    MU_ENTRY_NAME,        /* char *: one of the choices, or a path or id where the flags say so */
-    MU_ENTRY_TEXTS,       /* struct mu_text_list */
-    MU_ENTRY_PATHS,       /* struct mu_text_list */
-    MU_ENTRY_ENDPOINTS,   /* struct mu_text_list */
-    MU_ENTRY_PORTS,       /* char *: "LOW-HIGH" */
-    MU_ENTRY_U64,         /* uint64_t */
-    MU_ENTRY_I64,         /* int64_t */
-    MU_ENTRY_F64,         /* double */
-    MU_ENTRY_BOOL,        /* bool */
-    MU_ENTRY_CHOICE,      /* an enum of the table's own, in the order of the choices, from 0 */
-    MU_ENTRY_SETTINGS,    /* struct mu_setting_list */
+enum mu_entry_type {                 /* in the struct */
+                     MU_ENTRY_TEXT,  /* char * */
+                     MU_ENTRY_LABEL, /* char * */
+                     MU_ENTRY_PATH,  /* char * */
+                     MU_ENTRY_NAME,  /* char *: one of the choices, or a path or id where the flags
+                                        say so */
+                     MU_ENTRY_TEXTS, /* struct mu_text_list */
+                     MU_ENTRY_PATHS, /* struct mu_text_list */
+                     MU_ENTRY_ENDPOINTS, /* struct mu_text_list */
+                     MU_ENTRY_PORTS,     /* char *: "LOW-HIGH" */
+                     MU_ENTRY_U64,       /* uint64_t */
+                     MU_ENTRY_I64,       /* int64_t */
+                     MU_ENTRY_F64,       /* double */
+                     MU_ENTRY_BOOL,      /* bool */
+                     MU_ENTRY_CHOICE,    /* an enum of the table's own, in the order of the choices,
+                                            from 0 */
+                     MU_ENTRY_SETTINGS,  /* struct mu_setting_list */
 };
 
 enum {
@@ -93,8 +95,8 @@ int mu_entry_set (const struct mu_entry *entry, void *base, const char *text,
                   struct mu_error *error);
 
 /* Add one pair to a MU_ENTRY_SETTINGS entry. A key that is there already has its value replaced. */
-int mu_entry_set_pair (const struct mu_entry *entry, void *base, const char *key,
-                       const char *value, struct mu_error *error);
+int mu_entry_set_pair (const struct mu_entry *entry, void *base, const char *key, const char *value,
+                       struct mu_error *error);
 
 /* Free what the entry holds and make it not set. */
 void mu_entry_clear (const struct mu_entry *entry, void *base);
@@ -116,7 +118,8 @@ void mu_entry_print_json_text (const char *text, FILE *out);
 int mu_entry_resolve (const struct mu_entry *entry, void *base, const char *folder,
                       struct mu_error *error);
 
-/* Put text from outside between quotes into `shown`, cut and with odd bytes as \x.., for a sentence. */
+/* Put text from outside between quotes into `shown`, cut and with odd bytes as \x.., for a
+ * sentence. */
 #define MU_ENTRY_SHOWN_MAX 72
 const char *mu_entry_show (const char *text, char shown[MU_ENTRY_SHOWN_MAX]);
 

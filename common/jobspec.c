@@ -52,7 +52,8 @@ static int unreadable (struct mu_jobspec_problems *problems, const char *sentenc
     return -1;
 }
 
-/* --- reading --------------------------------------------------------------------------------------- */
+/* --- reading
+ * --------------------------------------------------------------------------------------- */
 
 /* Everything of a file, at most MU_JOBSPEC_SIZE_MAX bytes; -1 with the problem told. */
 static int load_text (const char *path, char *text, size_t *size,
@@ -130,7 +131,8 @@ int mu_jobspec_from_json (const char *text, size_t size, struct mu_jobspec *spec
     return mu_jobspec_parse (text, size, "job", NULL, spec, problems);
 }
 
-/* --- setting one key ------------------------------------------------------------------------------- */
+/* --- setting one key
+ * ------------------------------------------------------------------------------- */
 
 unsigned mu_jobspec_find_key (const char *section, const char *key)
 {
@@ -218,7 +220,8 @@ int mu_jobspec_set (struct mu_jobspec *spec, const char *assignment,
     return problems->errors > before ? -1 : 0;
 }
 
-/* --- unknown keys ---------------------------------------------------------------------------------- */
+/* --- unknown keys
+ * ---------------------------------------------------------------------------------- */
 
 static bool is_word_for (const struct mu_entry *entry, const char *word)
 {
@@ -291,16 +294,16 @@ void mu_jobspec_unknown_key (struct mu_jobspec_problems *problems, struct mu_job
         mu_jobspec_problem (problems, place, "there is no key %s%s%s", shown, inside ? " in " : "",
                             section);
     else if (dot && !(inside && is_in (near, section)))
-        mu_jobspec_problem (problems, place,
-                            "there is no key %s%s%s; did you mean %s, the key %s inside %.*s?",
-                            shown, inside ? " in " : "", section, near, dot + 1, (int)(dot - near),
-                            near);
+        mu_jobspec_problem (
+            problems, place, "there is no key %s%s%s; did you mean %s, the key %s inside %.*s?",
+            shown, inside ? " in " : "", section, near, dot + 1, (int)(dot - near), near);
     else
         mu_jobspec_problem (problems, place, "there is no key %s%s%s; did you mean %s?", shown,
                             inside ? " in " : "", section, inside && dot ? dot + 1 : near);
 }
 
-/* --- the whole ------------------------------------------------------------------------------------- */
+/* --- the whole
+ * ------------------------------------------------------------------------------------- */
 
 int mu_jobspec_check (struct mu_jobspec *spec, struct mu_jobspec_problems *problems)
 {
@@ -362,7 +365,8 @@ char *mu_jobspec_to_json (const struct mu_jobspec *spec)
     return NULL;
 }
 
-/* --- arithmetic ------------------------------------------------------------------------------------ */
+/* --- arithmetic
+ * ------------------------------------------------------------------------------------ */
 
 uint32_t mu_jobspec_micro_batches (const struct mu_jobspec *spec)
 {

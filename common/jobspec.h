@@ -3,16 +3,17 @@
  *
  * schemas/jobspec.schema defines each key once; struct mu_jobspec and the table behind it are
  * generated from there (jobspec_table.h). The client reads a person's YAML, the coordinator and the
- * workers read the canonical JSON that the client made of it: JSON is YAML, so it is one reader with
- * one set of checks, and nobody trusts what somebody else has checked.
+ * workers read the canonical JSON that the client made of it: JSON is YAML, so it is one reader
+ * with one set of checks, and nobody trusts what somebody else has checked.
  *
  * Reading never stops at the first problem: all are gathered, each with its place, as
  * `file:line:column: sentence`. Lines and columns count from 1, columns in characters.
  *
- * Not allowed in a job file, each with a sentence of its own: unknown keys (the nearest known one is
- * named), a key twice, anchors, aliases, merge keys, tags, a second document, text that is not
+ * Not allowed in a job file, each with a sentence of its own: unknown keys (the nearest known one
+ * is named), a key twice, anchors, aliases, merge keys, tags, a second document, text that is not
  * UTF-8, more than MU_JOBSPEC_SIZE_MAX bytes, lists and mappings where the schema has none (so
- * nesting ends at the fourth level: the file, a section, a mapping, a list). A number is not quoted, a whole number is digits alone (not 1e3), a truth value is true or false.
+ * nesting ends at the fourth level: the file, a section, a mapping, a list). A number is not
+ * quoted, a whole number is digits alone (not 1e3), a truth value is true or false.
  *
  * Ownership: the struct is plain data that owns its texts and lists. Begin with mu_jobspec_init ()
  * or all zeros; end with mu_jobspec_clear (). Each reader clears what was there before. After a
@@ -22,10 +23,10 @@
 
 #include "jobspec_table.h"
 
-#define MU_JOBSPEC_SIZE_MAX 65536u /* bytes of a job file, and of its JSON */
-#define MU_JOBSPEC_MICRO_BATCHES_MAX 2047u /* in a step: more could overflow an exact sum */
-#define MU_JOBSPEC_PROBLEMS_MAX 64u
-#define MU_JOBSPEC_PROBLEM_TEXT_MAX 512u
+#define MU_JOBSPEC_SIZE_MAX          65536u /* bytes of a job file, and of its JSON */
+#define MU_JOBSPEC_MICRO_BATCHES_MAX 2047u  /* in a step: more could overflow an exact sum */
+#define MU_JOBSPEC_PROBLEMS_MAX      64u
+#define MU_JOBSPEC_PROBLEM_TEXT_MAX  512u
 
 struct mu_jobspec_place {
     unsigned line, column; /* from 1; 0 where there is no place in a file */
@@ -73,8 +74,8 @@ int mu_jobspec_set (struct mu_jobspec *spec, const char *assignment,
                     struct mu_jobspec_problems *problems);
 int mu_jobspec_check (struct mu_jobspec *spec, struct mu_jobspec_problems *problems);
 
-/* Read and check from memory; `file` is how the problems name it. Paths stay as they are if `folder`
- * is NULL. */
+/* Read and check from memory; `file` is how the problems name it. Paths stay as they are if
+ * `folder` is NULL. */
 int mu_jobspec_parse (const char *text, size_t size, const char *file, const char *folder,
                       struct mu_jobspec *spec, struct mu_jobspec_problems *problems);
 
@@ -95,8 +96,8 @@ int mu_jobspec_problems_fail (const struct mu_jobspec_problems *problems, struct
 /* Micro-batches in a step. */
 uint32_t mu_jobspec_micro_batches (const struct mu_jobspec *spec);
 
-/* The share of the workers' time that is used when `micro_batches` are split over `workers`, as each
- * step lasts as long as its busiest worker: M / (W * ceil (M / W)). */
+/* The share of the workers' time that is used when `micro_batches` are split over `workers`, as
+ * each step lasts as long as its busiest worker: M / (W * ceil (M / W)). */
 double mu_jobspec_efficiency (uint64_t micro_batches, uint64_t workers);
 
 #endif

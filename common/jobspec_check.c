@@ -157,7 +157,8 @@ static void check_checkpoint (const struct mu_jobspec *spec, struct mu_jobspec_p
                             "come from one of them");
 }
 
-/* --- warnings ------------------------------------------------------------------------------------- */
+/* --- warnings
+ * ------------------------------------------------------------------------------------- */
 
 /* The largest micro-batch into which the same global batch can be cut so that the workers are well
  * used, also after one has died; 0 if there is none. */
@@ -231,8 +232,10 @@ static void check_advice (const struct mu_jobspec *spec, struct mu_jobspec_probl
 
 void mu_jobspec_check_whole (const struct mu_jobspec *spec, struct mu_jobspec_problems *problems)
 {
-    static check *const checks[] = { check_required,  check_length, check_batch,      check_workers,
-                                     check_optimizer, check_eval,   check_checkpoint, check_advice };
+    static check *const checks[] = {
+        check_required,  check_length, check_batch,      check_workers,
+        check_optimizer, check_eval,   check_checkpoint, check_advice
+    };
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
         checks[i](spec, problems);
 }

@@ -23,9 +23,8 @@ void mu_jobspec_read_text (const char *text, size_t size, const char *folder,
 
 /* The same for the value of one key (an index of the table), or of one of the trainer's settings,
  * `setting`, which is NULL otherwise. Places count within `text`. */
-void mu_jobspec_read_value (const char *text, unsigned key, const char *setting,
-                            const char *folder, struct mu_jobspec *spec,
-                            struct mu_jobspec_problems *problems);
+void mu_jobspec_read_value (const char *text, unsigned key, const char *setting, const char *folder,
+                            struct mu_jobspec *spec, struct mu_jobspec_problems *problems);
 
 /* Say that there is no such key and what was probably meant. `section` is a name, or "". */
 void mu_jobspec_unknown_key (struct mu_jobspec_problems *problems, struct mu_jobspec_place place,
@@ -33,7 +32,8 @@ void mu_jobspec_unknown_key (struct mu_jobspec_problems *problems, struct mu_job
 
 #define MU_JOBSPEC_NO_KEY MU_JOBSPEC_KEY_COUNT
 
-/* The table's index of "section.key", or of `key` alone where section is ""; or MU_JOBSPEC_NO_KEY. */
+/* The table's index of "section.key", or of `key` alone where section is ""; or MU_JOBSPEC_NO_KEY.
+ */
 unsigned mu_jobspec_find_key (const char *section, const char *key);
 
 /* jobspec_check.c: what only the whole can answer. */

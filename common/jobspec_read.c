@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* jobspec_read.c - walks libyaml's events into the struct, along the table
  *
- * libyaml's event parser is used, not its documents: an alias is then one event to be refused, never
- * something that grows. A node that is refused is skipped whole and reading goes on behind it, so
- * that one run finds all mistakes; only what libyaml itself cannot parse ends the reading. The walk
- * goes no deeper than the schema does; skipping counts levels instead of recursing. */
+ * libyaml's event parser is used, not its documents: an alias is then one event to be refused,
+ * never something that grows. A node that is refused is skipped whole and reading goes on behind
+ * it, so that one run finds all mistakes; only what libyaml itself cannot parse ends the reading.
+ * The walk goes no deeper than the schema does; skipping counts levels instead of recursing. */
 #include "jobspec_parts.h"
 #include "nearest.h"
 
@@ -28,7 +28,8 @@ static struct mu_jobspec_place place_of (yaml_mark_t mark)
     return (struct mu_jobspec_place){ (unsigned)mark.line + 1, (unsigned)mark.column + 1 };
 }
 
-/* --- what libyaml cannot parse --------------------------------------------------------------------- */
+/* --- what libyaml cannot parse
+ * --------------------------------------------------------------------- */
 
 static struct mu_jobspec_place place_of_offset (const struct reader *reader, size_t offset)
 {
@@ -100,7 +101,8 @@ static bool next (struct reader *reader, yaml_event_t *event)
     return false;
 }
 
-/* --- nodes --------------------------------------------------------------------------------------- */
+/* --- nodes ---------------------------------------------------------------------------------------
+ */
 
 static bool begins_collection (const yaml_event_t *event)
 {
@@ -190,7 +192,8 @@ static const char *node_name (const yaml_event_t *event)
     return event->type == YAML_MAPPING_START_EVENT ? "a mapping" : "a list";
 }
 
-/* --- the value of a key ---------------------------------------------------------------------------- */
+/* --- the value of a key
+ * ---------------------------------------------------------------------------- */
 
 /* One value on its way to its key. */
 struct target {
@@ -280,7 +283,8 @@ static bool read_list (struct reader *reader, const yaml_event_t *start,
     return good && count > 0;
 }
 
-/* --- the trainer's own settings -------------------------------------------------------------------- */
+/* --- the trainer's own settings
+ * -------------------------------------------------------------------- */
 
 static bool set_setting (struct reader *reader, const yaml_event_t *event,
                          const struct target *target, const char *key, const char *value)
@@ -336,8 +340,7 @@ static bool read_setting (struct reader *reader, const yaml_event_t *event, cons
            set_setting (reader, event, &target, key, scalar_text (event));
 }
 
-static bool has_setting (const struct reader *reader, const struct mu_entry *entry,
-                         const char *key)
+static bool has_setting (const struct reader *reader, const struct mu_entry *entry, const char *key)
 {
     const char *at = (const char *)reader->spec + entry->offset;
     const struct mu_setting_list *list = (const void *)at;
@@ -392,8 +395,8 @@ static void read_mapping (struct reader *reader, each_pair *each, const void *co
     }
 }
 
-static void setting_pair (struct reader *reader, const yaml_event_t *key,
-                          const yaml_event_t *value, const void *context)
+static void setting_pair (struct reader *reader, const yaml_event_t *key, const yaml_event_t *value,
+                          const void *context)
 {
     const struct mu_entry *entry = context;
     char shown[MU_ENTRY_SHOWN_MAX];
@@ -408,7 +411,8 @@ static void setting_pair (struct reader *reader, const yaml_event_t *key,
         reader->problems->wrong[entry - mu_jobspec_keys] = true;
 }
 
-/* --- keys and sections --------------------------------------------------------------------------- */
+/* --- keys and sections ---------------------------------------------------------------------------
+ */
 
 static bool read_value (struct reader *reader, const yaml_event_t *event,
                         const struct mu_entry *entry)
@@ -464,8 +468,8 @@ static bool is_twice (struct reader *reader, struct mu_jobspec_place *place,
     return true;
 }
 
-static void section_pair (struct reader *reader, const yaml_event_t *key,
-                          const yaml_event_t *value, const void *context)
+static void section_pair (struct reader *reader, const yaml_event_t *key, const yaml_event_t *value,
+                          const void *context)
 {
     const char *section = context, *name = scalar_text (key);
     unsigned index = mu_jobspec_find_key (section, name);
@@ -531,7 +535,8 @@ static void file_pair (struct reader *reader, const yaml_event_t *key, const yam
     section_pair (reader, key, value, context);
 }
 
-/* --- documents ------------------------------------------------------------------------------------- */
+/* --- documents
+ * ------------------------------------------------------------------------------------- */
 
 /* Read up to the first event of the document's node. */
 static bool begin (struct reader *reader, yaml_event_t *event)
@@ -613,15 +618,12 @@ void mu_jobspec_read_text (const char *text, size_t size, const char *folder,
     yaml_parser_delete (&reader.parser);
 }
 
-void mu_jobspec_read_value (const char *text, unsigned key, const char *setting,
-                            const char *folder, struct mu_jobspec *spec,
-                            struct mu_jobspec_problems *problems)
+void mu_jobspec_read_value (const char *text, unsigned key, const char *setting, const char *folder,
+                            struct mu_jobspec *spec, struct mu_jobspec_problems *problems)
 {
-    struct reader reader = { .text = text,
-                             .size = strlen (text),
-                             .folder = folder,
-                             .spec = spec,
-                             .problems = problems };
+    struct reader reader = {
+        .text = text, .size = strlen (text), .folder = folder, .spec = spec, .problems = problems
+    };
     yaml_event_t event;
     if (!open_reader (&reader))
         return;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* nearest.c - optimal string alignment over three rows; nothing is allocated, nothing is fatal
  *
- * Source: L. Boytsov, "Indexing methods for approximate dictionary searching" (2011), section 2.2.1:
- * Levenshtein's recurrence with one more case for two neighbours swapped. */
+ * Source: L. Boytsov, "Indexing methods for approximate dictionary searching" (2011),
+ * section 2.2.1: Levenshtein's recurrence with one more case for two neighbours swapped. */
 #include "nearest.h"
 
 #include <string.h>

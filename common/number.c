@@ -103,7 +103,8 @@ void mu_number_print_f64 (double value, char text[MU_NUMBER_TEXT_MAX])
     for (int precision = 1; precision <= 17 && !whole; precision++) {
         snprintf (text, MU_NUMBER_TEXT_MAX, "%.*g", precision, value);
         double back = 0;
-        if (mu_number_f64 (text, &back) == MU_NUMBER_GOOD && memcmp (&back, &value, sizeof back) == 0)
+        if (mu_number_f64 (text, &back) == MU_NUMBER_GOOD &&
+            memcmp (&back, &value, sizeof back) == 0)
             break;
     }
     if (plain != (locale_t)0) {

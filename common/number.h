@@ -13,7 +13,8 @@
 enum mu_number_result {
     MU_NUMBER_GOOD,
     MU_NUMBER_MALFORMED, /* not such a number */
-    MU_NUMBER_TOO_LARGE, /* well written, but does not fit the type (a double: over- or underflow) */
+    MU_NUMBER_TOO_LARGE, /* well written, but does not fit the type (a double: over- or underflow)
+                          */
 };
 
 enum mu_number_result mu_number_u64 (const char *text, uint64_t *value);

@@ -39,18 +39,31 @@ struct scan {
     bool help, version;
 };
 
-/* --- one value ------------------------------------------------------------------------------------- */
+/* --- one value
+ * ------------------------------------------------------------------------------------- */
 
 static const struct {
     const char *unit, *suffix;
     uint64_t factor;
 } units[] = {
-    { "us", "us", 1 },          { "us", "ms", 1000 },       { "us", "s", 1000000 },
-    { "ms", "ms", 1 },          { "ms", "s", 1000 },        { "ms", "m", 60000 },
-    { "ms", "h", 3600000 },     { "s", "s", 1 },            { "s", "m", 60 },
-    { "s", "h", 3600 },         { "s", "d", 86400 },        { "bytes", "B", 1 },
-    { "bytes", "KiB", 1u << 10 }, { "bytes", "MiB", 1u << 20 }, { "bytes", "GiB", 1u << 30 },
-    { "bytes", "kB", 1000 },    { "bytes", "MB", 1000000 }, { "bytes", "GB", 1000000000 },
+    { "us", "us", 1 },
+    { "us", "ms", 1000 },
+    { "us", "s", 1000000 },
+    { "ms", "ms", 1 },
+    { "ms", "s", 1000 },
+    { "ms", "m", 60000 },
+    { "ms", "h", 3600000 },
+    { "s", "s", 1 },
+    { "s", "m", 60 },
+    { "s", "h", 3600 },
+    { "s", "d", 86400 },
+    { "bytes", "B", 1 },
+    { "bytes", "KiB", 1u << 10 },
+    { "bytes", "MiB", 1u << 20 },
+    { "bytes", "GiB", 1u << 30 },
+    { "bytes", "kB", 1000 },
+    { "bytes", "MB", 1000000 },
+    { "bytes", "GB", 1000000000 },
 };
 
 /* "2s" where milliseconds are meant becomes "2000"; anything else stays as it is. */
@@ -122,7 +135,8 @@ const struct mu_option *mu_options_find (const struct mu_program *program, const
     return NULL;
 }
 
-/* --- the command line ------------------------------------------------------------------------------ */
+/* --- the command line
+ * ------------------------------------------------------------------------------ */
 
 static void offer (struct scan *scan, const struct mu_option *options, size_t count)
 {
@@ -131,9 +145,9 @@ static void offer (struct scan *scan, const struct mu_option *options, size_t co
     size_t used = (size_t)snprintf (scan->shorts, sizeof scan->shorts, "-:hV");
     for (size_t i = 0; i < scan->count; i++) {
         const struct mu_option *option = scan->option[i];
-        scan->longs[i] = (struct option){ option->entry.path,
-                                          option->argument ? required_argument : no_argument, NULL,
-                                          FIRST_LONG + (int)i };
+        scan->longs[i] =
+            (struct option){ option->entry.path, option->argument ? required_argument : no_argument,
+                             NULL, FIRST_LONG + (int)i };
         if (option->letter && used + 3 < sizeof scan->shorts)
             used += (size_t)snprintf (scan->shorts + used, 3, "%c%s", option->letter,
                                       option->argument ? ":" : "");
@@ -196,7 +210,9 @@ static int refuse (const struct scan *scan, int found, char **argv, struct mu_er
     }
     if (optopt >= FIRST_LONG)
         return mu_fail (error, MU_USAGE, "--%s takes no value",
-                        option ? option->entry.path : optopt == HELP ? "help" : "version");
+                        option           ? option->entry.path
+                        : optopt == HELP ? "help"
+                                         : "version");
     if (optopt > 0x20 && optopt < 0x7f)
         return mu_fail (error, MU_USAGE, "there is no option -%c", optopt);
     if (optopt == 0)
@@ -211,9 +227,8 @@ static int unknown_command (const struct scan *scan, const char *word, struct mu
     for (size_t i = 0; i < scan->program->command_count && i < MU_OPTIONS_MAX; i++)
         names[i] = scan->program->commands[i].name;
     const char *near = mu_nearest (word, names);
-    return mu_fail (error, MU_USAGE, "there is no command %s%s%s%s",
-                    mu_entry_show (word, shown), near ? "; did you mean " : "", near ? near : "",
-                    near ? "?" : "");
+    return mu_fail (error, MU_USAGE, "there is no command %s%s%s%s", mu_entry_show (word, shown),
+                    near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }
 
 /* The first operand, or the first two, name a command. */
@@ -315,7 +330,8 @@ static int check_operands (const struct scan *scan, struct mu_error *error)
     return 0;
 }
 
-/* --- all sources ----------------------------------------------------------------------------------- */
+/* --- all sources
+ * ----------------------------------------------------------------------------------- */
 
 static int set_standards (const struct mu_option *options, size_t count, void *base,
                           struct mu_error *error)
@@ -354,8 +370,7 @@ static int set_from_list (struct mu_option_source *source, const struct mu_optio
     return result;
 }
 
-static int apply_environment (const struct mu_program *program, void *base,
-                              struct mu_error *error)
+static int apply_environment (const struct mu_program *program, void *base, struct mu_error *error)
 {
     struct mu_option_source source = { .program = program, .options = base };
     for (size_t i = 0; i < program->option_count; i++) {
@@ -481,7 +496,8 @@ char *mu_options_state_dir (struct mu_error *error)
     } else if (home && home[0] == '/') {
         size = asprintf (&path, "%s/.local/share/muster", home);
     } else {
-        mu_fail (error, MU_CONFIG, "there is no home folder (HOME is not set); name one with --dir");
+        mu_fail (error, MU_CONFIG,
+                 "there is no home folder (HOME is not set); name one with --dir");
         return NULL;
     }
     if (size >= 0)

@@ -29,8 +29,8 @@
 #include "options_table.h"
 
 #define MU_OPTIONS_CONFIG_SIZE_MAX 65536u
-#define MU_OPTIONS_MAX 64u   /* of a program and one command together */
-#define MU_OPERANDS_MAX 256u /* arguments that are no options */
+#define MU_OPTIONS_MAX             64u  /* of a program and one command together */
+#define MU_OPERANDS_MAX            256u /* arguments that are no options */
 
 struct mu_option {
     struct mu_entry entry;

@@ -3,7 +3,8 @@
     %D%/options_help.c
 %C%_options_generated = %D%/options_table.c %D%/options_table.h
 %C%_options_manuals = %D%/muster.1 %D%/muster-coordinator.8 %D%/muster-worker.8
-%C%_options_pages = %D%/options.md %D%/muster.bash
+%C%_options_completions = %D%/muster.bash %D%/muster-coordinator.bash %D%/muster-worker.bash
+%C%_options_pages = %D%/options.md $(%C%_options_completions)
 
 %C%_libcommon_la_SOURCES += $(%C%_options_sources)
 nodist_%C%_libcommon_la_SOURCES += $(%C%_options_generated)
@@ -22,15 +23,7 @@ EXTRA_DIST += schemas/config.schema scripts/gen_options.py docs/man/muster.1.in 
 
 nodist_man_MANS += $(%C%_options_manuals)
 
-# Completion is found by the command's name.
-install-data-hook:
-	$(MKDIR_P) "$(DESTDIR)$(bashcompdir)"
-	$(INSTALL_DATA) %D%/muster.bash "$(DESTDIR)$(bashcompdir)/muster"
-	for name in muster-coordinator muster-worker; do \
-	    (cd "$(DESTDIR)$(bashcompdir)" && rm -f $$name && $(LN_S) muster $$name) || exit 1; \
-	done
-uninstall-hook:
-	cd "$(DESTDIR)$(bashcompdir)" && rm -f muster muster-coordinator muster-worker
+nodist_bashcomp_DATA = $(%C%_options_completions)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_options

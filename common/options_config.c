@@ -89,9 +89,9 @@ static int unknown_key (const struct config *config, const char *name, struct mu
     for (size_t i = 0; i < program->option_count; i++)
         names[i] = program->options[i].entry.path;
     const char *near = mu_nearest (name, names);
-    return mu_fail (error, MU_CONFIG, "%s:%u: there is no key %s%s%s%s", config->path,
-                    config->line, mu_entry_show (name, shown), near ? "; did you mean " : "",
-                    near ? near : "", near ? "?" : "");
+    return mu_fail (error, MU_CONFIG, "%s:%u: there is no key %s%s%s%s", config->path, config->line,
+                    mu_entry_show (name, shown), near ? "; did you mean " : "", near ? near : "",
+                    near ? "?" : "");
 }
 
 static int begin_section (struct config *config, char *line, struct mu_error *error)
@@ -147,8 +147,8 @@ static int read_text (struct config *config, char *text, struct mu_error *error)
     return 0;
 }
 
-static int read_file (const struct mu_program *program, void *options, const char *path,
-                      bool named, struct mu_error *error)
+static int read_file (const struct mu_program *program, void *options, const char *path, bool named,
+                      struct mu_error *error)
 {
     struct config config = { .source = { .program = program, .options = options },
                              .path = path,

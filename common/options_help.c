@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#define WIDTH 80
+#define WIDTH  80
 #define INDENT 30 /* where the sentences of options begin */
 
 /* Print words from column `column` on, with further lines indented by `indent`. */
@@ -102,8 +102,7 @@ static void print_exits (FILE *out)
     }
 }
 
-void mu_options_help (const struct mu_program *program, const struct mu_command *command,
-                      FILE *out)
+void mu_options_help (const struct mu_program *program, const struct mu_command *command, FILE *out)
 {
     if (command) {
         fprintf (out, "Usage: %s %s [OPTION]... %s\n\n%s\n", program->name, command->name,
@@ -114,8 +113,8 @@ void mu_options_help (const struct mu_program *program, const struct mu_command 
         }
         fputs ("\nOptions of every command:\n", out);
     } else {
-        fprintf (out, "Usage: %s [OPTION]... %s\n\n%s\n\nOptions:\n", program->name,
-                 program->usage, program->meaning);
+        fprintf (out, "Usage: %s [OPTION]... %s\n\n%s\n\nOptions:\n", program->name, program->usage,
+                 program->meaning);
     }
     print_options (program->options, program->option_count, out);
     print_row ("-h, --help", "Show this, or the help of a command.", INDENT, out);

@@ -13,11 +13,13 @@ struct mu_option_source {
     bool begun[MU_OPTIONS_MAX]; /* which of the program's own lists this source has replaced */
 };
 
-/* Read `text` into an option, units understood. The error lacks its subject, as of mu_entry_set (). */
+/* Read `text` into an option, units understood. The error lacks its subject, as of mu_entry_set ().
+ */
 int mu_option_set (struct mu_option_source *source, const struct mu_option *option,
                    const char *text, struct mu_error *error);
 
-/* options_config.c: read the config files over what is there. `named` is --config's file, or NULL. */
+/* options_config.c: read the config files over what is there. `named` is --config's file, or NULL.
+ */
 int mu_options_read_config (const struct mu_program *program, void *options, const char *named,
                             struct mu_error *error);
 

@@ -4,8 +4,8 @@
 
 usage: gen_options.py CONFIG_SCHEMA ERRORS_SCHEMA MAN_DIR VERSION OUT_DIR
 
-Writes options_table.h and options_table.c, options.md, muster.bash, and for each program its manual
-page: MAN_DIR/PROGRAM.SECTION.in with @OPTIONS@, @COMMANDS@, @ENVIRONMENT@, @EXAMPLES@, @EXITS@ and
+Writes options_table.h and options_table.c, options.md, and for each program PROGRAM.bash
+(completion) and its manual page: MAN_DIR/PROGRAM.SECTION.in with @OPTIONS@, @COMMANDS@, @ENVIRONMENT@, @EXAMPLES@, @EXITS@ and
 @VERSION@ filled in."""
 import sys
 
@@ -258,34 +258,33 @@ def page(programs):
                 yield from table(command.options)
 
 
-def completion(programs):
-    """Commands, options and choices of every program; files where an operand is one."""
-    yield "# bash completion for Muster - generated from schemas/config.schema"
-    for program in programs:
-        function = "_" + c_name(program.name)
-        everywhere = " ".join(f"--{option.name}" for option in program.options) + " --help --version"
-        commands = " ".join(dict.fromkeys(command.name.split()[0] for command in program.commands))
-        yield f"{function} ()\n{{"
-        yield '    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command= each'
-        yield f'    local words="{everywhere}"'
-        yield '    for each in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do\n        case " ' + commands + ' " in'
-        yield '        *" $each "*) command=$each; break ;;\n        esac\n    done'
-        yield "    case $command,$before in"
-        for option in program.options:
-            if option.entry.choices:
-                forms = f"*,--{option.name}" + (f" | *,-{option.letter}" if option.letter else "")
-                yield f'    {forms}) COMPREPLY=($(compgen -W "{" ".join(option.entry.choices)}" -- "$word")); return ;;'
-        yield "    esac\n    case $command in"
-        for first in commands.split():
-            own = [command for command in program.commands if command.name.split()[0] == first]
-            words = [f"--{option.name}" for command in own for option in command.options]
-            words += [command.name.split()[1] for command in own if " " in command.name]
-            if words:
-                yield f'    {first}) words="$words {" ".join(dict.fromkeys(words))}" ;;'
-        yield f'    "") words="$words {commands}" ;;' if commands else '    "") ;;'
-        yield "    esac"
-        yield '    COMPREPLY=($(compgen -W "$words" -- "$word"))'
-        yield f"}}\ncomplete -o default -F {function} {program.name}\n"
+def completion(program):
+    """Commands, options and choices; files where neither fits."""
+    yield "# bash completion - generated from schemas/config.schema"
+    function = "_" + c_name(program.name)
+    everywhere = " ".join(f"--{option.name}" for option in program.options) + " --help --version"
+    commands = " ".join(dict.fromkeys(command.name.split()[0] for command in program.commands))
+    yield f"{function} ()\n{{"
+    yield '    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command= each'
+    yield f'    local words="{everywhere}"'
+    yield '    for each in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do\n        case " ' + commands + ' " in'
+    yield '        *" $each "*) command=$each; break ;;\n        esac\n    done'
+    yield "    case $command,$before in"
+    for option in program.options:
+        if option.entry.choices:
+            forms = f"*,--{option.name}" + (f" | *,-{option.letter}" if option.letter else "")
+            yield f'    {forms}) COMPREPLY=($(compgen -W "{" ".join(option.entry.choices)}" -- "$word")); return ;;'
+    yield "    esac\n    case $command in"
+    for first in commands.split():
+        own = [command for command in program.commands if command.name.split()[0] == first]
+        words = [f"--{option.name}" for command in own for option in command.options]
+        words += [command.name.split()[1] for command in own if " " in command.name]
+        if words:
+            yield f'    {first}) words="$words {" ".join(dict.fromkeys(words))}" ;;'
+    yield f'    "") words="$words {commands}" ;;' if commands else '    "") ;;'
+    yield "    esac"
+    yield '    COMPREPLY=($(compgen -W "$words" -- "$word"))'
+    yield f"}}\ncomplete -o default -F {function} {program.name}\n"
 
 
 def main():
@@ -293,9 +292,10 @@ def main():
     programs = parse(schema)
     errors = gen_errors.parse(errors_schema)
     files = [("options_table.h", header(programs)), ("options_table.c", source(programs)),
-             ("options.md", page(programs)), ("muster.bash", completion(programs))]
+             ("options.md", page(programs))]
     for program in programs:
         name = f"{program.name}.{program.section}"
+        files.append((f"{program.name}.bash", completion(program)))
         files.append((name, manual(program, f"{man_dir}/{name}.in", errors, version)))
     for name, lines in files:
         with open(f"{out}/{name}", "w", encoding="utf-8") as file:
