@@ -32,3 +32,14 @@ tests_fuzz_fuzz_safetensors_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(SODIUM_CFL
 tests_fuzz_fuzz_safetensors_LDFLAGS = -fsanitize=fuzzer,address,undefined
 tests_fuzz_fuzz_safetensors_LDADD = $(JANSSON_LIBS) $(SODIUM_LIBS)
 endif
+
+# Other tools read what is written, and the other way round; skips where they are not installed.
+check_PROGRAMS += tests/system/gpt_checkpoint
+tests_system_gpt_checkpoint_SOURCES = tests/system/gpt_checkpoint.c tests/unit/trainer_bed.c \
+    tests/unit/trainer_bed.h
+tests_system_gpt_checkpoint_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS) -ffp-contract=off
+tests_system_gpt_checkpoint_LDADD = %D%/libcheckpoint.la worker/state/libstate.la \
+    worker/trainers/libtrainers.la worker/kernels/libkernels.la common/libcommon.la \
+    $(JANSSON_LIBS) $(SODIUM_LIBS) -lpthread -lm
+TESTS += tests/system/check_hf.py
+EXTRA_DIST += tests/system/check_hf.py docs/checkpoints.md tests/fuzz/corpus/safetensors
