@@ -63,7 +63,9 @@ tests_unit_test_kernels_numbers_CFLAGS = $(mu_exact_flags) $(CMOCKA_CFLAGS)
 tests_unit_test_kernels_numbers_LDADD = $(mu_kernel_test_ldadd)
 endif
 
-# Not run by `make check`: a table of ratios, see docs/performance.md.
+# Not run by `make check`: a table of ratios for docs/performance.md.
+if HAVE_OPENBLAS
 EXTRA_PROGRAMS += tests/bench/bench_gemm
 tests_bench_bench_gemm_SOURCES = tests/bench/bench_gemm.c
 tests_bench_bench_gemm_LDADD = %D%/libkernels.la common/libcommon.la -lpthread
+endif

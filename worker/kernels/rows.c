@@ -2,7 +2,7 @@
 /* rows.c - functions of rows, and the set's table; compiled once per instruction set
  *
  * Each is made of the lane sums of simd.h and of loops over elements by themselves, in the order
- * that tests/unit/test_kernels.c repeats. Rows are taken in ascending order. */
+ * that tests/unit/kernels_reference.c repeats. Rows are taken in ascending order. */
 #include "worker/kernels/isa.h"
 #include "worker/kernels/ordinary.h"
 
