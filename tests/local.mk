@@ -24,3 +24,7 @@ TESTS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log
 %C%_unit_test_log_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 %C%_unit_test_log_LDADD = common/libcommon.la $(CMOCKA_LIBS) $(JANSSON_LIBS) -lpthread
 endif
+
+# Whole systems: real processes on this machine, python3's standard library.
+TESTS += %D%/system/test_jobs.py %D%/system/test_same_bits.py
+EXTRA_DIST += %D%/system/cluster.py %D%/system/test_jobs.py %D%/system/test_same_bits.py

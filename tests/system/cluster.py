@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""cluster.py - real processes for system tests: a coordinator, workers, and the muster command
+
+A Cluster lives in a folder of its own and talks over loopback. Nothing here sleeps and hopes: wait_for ()
+polls a condition with a generous limit and says what it waited for. Tap prints the results.
+"""
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+BUILD = os.environ.get("top_builddir", os.getcwd())
+SOURCE = os.environ.get("top_srcdir", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+LIMIT_S = float(os.environ.get("MUSTER_TEST_LIMIT", "120"))
+
+# Ends of a job, as `muster status` names them.
+ENDS = ("done", "failed", "cancelled")
+
+
+def wait_for(what, condition, limit_s=LIMIT_S):
+    """The first true value of condition (); fails after limit_s."""
+    end = time.monotonic() + limit_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {limit_s:.0f} s for: {what}")
+        time.sleep(0.02)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Cluster:
+    def __init__(self, workers=0, **worker_options):
+        self.dir = tempfile.mkdtemp(prefix="muster-system-")
+        self.endpoint = f"tcp://127.0.0.1:{free_port()}"
+        self.coordinator = None
+        self.workers = {}
+        self.logs = []
+        self.start_coordinator()
+        for number in range(workers):
+            self.start_worker(f"w{number}", **worker_options)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if kind:
+            self.show_logs()
+        for process in [*self.workers.values(), self.coordinator]:
+            if process and process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+                process.wait()
+        for log in self.logs:
+            log.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def show_logs(self):
+        for name in sorted(os.listdir(self.dir)):
+            if name.endswith(".log"):
+                with open(os.path.join(self.dir, name), encoding="utf-8", errors="replace") as log:
+                    for line in log.readlines()[-25:]:
+                        print(f"# {name}: {line.rstrip()[:400]}")
+
+    def spawn(self, name, *arguments, env=None):
+        log = open(os.path.join(self.dir, f"{name}.log"), "ab")
+        self.logs.append(log)
+        environment = dict(os.environ, HOME=self.dir, **(env or {}))
+        environment.pop("MUSTER_COORDINATOR", None)
+        return subprocess.Popen([os.path.join(BUILD, arguments[0]), *arguments[1:]], stdin=subprocess.DEVNULL,
+                                stdout=log, stderr=log, env=environment, start_new_session=True)
+
+    def start_coordinator(self, *options):
+        self.coordinator = self.spawn("coordinator", "muster-coordinator", "--dir", os.path.join(self.dir, "state"),
+                                      "--listen", self.endpoint, *options)
+        wait_for("the coordinator answers", lambda: self.try_muster("jobs").returncode == 0, 30)
+
+    def kill_coordinator(self):
+        self.coordinator.kill()
+        self.coordinator.wait()
+
+    def start_worker(self, name, *options, threads=1, isa="auto", env=None):
+        self.workers[name] = self.spawn(name, "muster-worker", "--coordinator", self.endpoint, "--name", name, "--dir",
+                                        os.path.join(self.dir, name), "--threads", str(threads), "--isa", isa,
+                                        "--interface", "lo", *options, env=env)
+
+    def kill_worker(self, name):
+        """As the machine would: the agent dies, its children with it."""
+        self.workers[name].kill()
+        self.workers.pop(name).wait()
+
+    def try_muster(self, *arguments, limit_s=60, **keywords):
+        return subprocess.run([os.path.join(BUILD, "muster"), "--coordinator", self.endpoint, *arguments],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=limit_s,
+                              env=dict(os.environ, HOME=self.dir), check=False, **keywords)
+
+    def muster(self, *arguments):
+        run = self.try_muster(*arguments)
+        if run.returncode:
+            raise AssertionError(f"muster {' '.join(arguments)} exits with {run.returncode}: {run.stderr}")
+        return run.stdout
+
+    def json(self, *arguments):
+        return json.loads(self.muster("-o", "json", *arguments))
+
+    def status(self, job):
+        return json.loads(self.try_muster("-o", "json", "status", job).stdout)
+
+    def write(self, name, text):
+        path = os.path.join(self.dir, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def submit(self, spec, *sets):
+        arguments = [word for assignment in sets for word in ("--set", assignment)]
+        return self.muster("submit", spec, *arguments).strip()
+
+    def wait_end(self, job, limit_s=LIMIT_S):
+        def ended():
+            status = self.status(job)
+            return status if status["state"] in ENDS else None
+        return wait_for(f"job {job} ends", ended, limit_s)
+
+    def wait_step(self, job, step, limit_s=LIMIT_S):
+        def there():
+            status = self.status(job)
+            if status["state"] in ENDS and status["step"] < step:
+                raise AssertionError(f"job {job} is {status['state']} at step {status['step']}: {status['reason']}")
+            return status if status["step"] >= step else None
+        return wait_for(f"job {job} reaches step {step}", there, limit_s)
+
+    def wait_done(self, job, limit_s=LIMIT_S):
+        status = self.wait_end(job, limit_s)
+        assert status["state"] == "done", f"job {job} is {status['state']}: {status['reason']}"
+        return status
+
+    # --- data and jobs small enough for a test -------------------------------------------------------
+
+    def text(self, size=200_000):
+        """A text file with something to learn in it, the same every time."""
+        path = os.path.join(self.dir, "text.txt")
+        if not os.path.exists(path):
+            words = "the worker dies and the others go on with the same bits as before ".split()
+            state, out, length = 1, [], 0
+            while length < size:
+                state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
+                word = words[state >> 40 & 7] if state >> 60 else words[state >> 40 & 7] + "\n"
+                out.append(word)
+                length += len(word) + 1
+            with open(path, "w", encoding="ascii") as file:
+                file.write(" ".join(out))
+        return path
+
+    def gpt(self, name="gpt", steps=60, workers=(1, 8), batch=8, every=1000, dropout=0, **more):
+        extra = "".join(f"{key}: {value}\n" for key, value in more.items())
+        return self.write(f"{name}.yaml", f"""
+name: {name}
+trainer: gpt
+model: {{layers: 2, channels: 32, heads: 2, dropout: {dropout}}}
+data: {{path: {self.text()}, format: text, tokenizer: bytes, context: 32}}
+batch: {{global: {batch}, micro: 1}}
+steps: {steps}
+window: 16
+optimizer: {{learning_rate: 1e-3, warmup: 5}}
+workers: {{min: {workers[0]}, max: {workers[1]}}}
+checkpoint: {{every: {every}, keep: 2, dir: {self.dir}/checkpoints-{name}}}
+{extra}""")
+
+    def csv(self):
+        path = os.path.join(self.dir, "points.csv")
+        if not os.path.exists(path):
+            state, lines = 7, ["a,b,c,label"]
+            for _ in range(600):
+                row = []
+                for _ in range(3):
+                    state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
+                    row.append((state >> 33) / 2**31)
+                lines.append(f"{row[0]:.6f},{row[1]:.6f},{row[2]:.6f},{int(row[0] + row[1] > row[2] + 0.5)}")
+            with open(path, "w", encoding="ascii") as file:
+                file.write("\n".join(lines) + "\n")
+        return path
+
+    def mlp(self, name="mlp", steps=60, workers=(1, 8), **more):
+        extra = "".join(f"{key}: {value}\n" for key, value in more.items())
+        return self.write(f"{name}.yaml", f"""
+name: {name}
+trainer: mlp
+model: {{hidden: [16, 8]}}
+data: {{path: {self.csv()}, format: csv, label_column: label}}
+batch: {{global: 32, micro: 4}}
+steps: {steps}
+window: 16
+optimizer: {{learning_rate: 1e-2}}
+workers: {{min: {workers[0]}, max: {workers[1]}}}
+checkpoint: {{every: 1000, keep: 2, dir: {self.dir}/checkpoints-{name}}}
+{extra}""")
+
+
+class Tap:
+    """Runs test functions and prints TAP. A Skip tells why."""
+
+    class Skip(Exception):
+        pass
+
+    def run(self, *tests):
+        only = sys.argv[1:]
+        tests = [test for test in tests if not only or test.__name__ in only]
+        print(f"1..{len(tests)}", flush=True)
+        failed = 0
+        for number, test in enumerate(tests, 1):
+            name = (test.__doc__ or test.__name__).strip().splitlines()[0]
+            began = time.monotonic()
+            try:
+                test()
+                print(f"ok {number} - {name} ({time.monotonic() - began:.1f} s)", flush=True)
+            except Tap.Skip as why:
+                print(f"ok {number} - {name} # SKIP {why}", flush=True)
+            except Exception:  # pylint: disable=broad-except
+                failed += 1
+                for line in traceback.format_exc().splitlines():
+                    print(f"# {line}")
+                print(f"not ok {number} - {name}", flush=True)
+        return 1 if failed else 0

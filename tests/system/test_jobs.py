@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Jobs as people use them: submit, wait, pause, cancel, several at once; what dies in between."""
+import os
+import signal
+import subprocess
+import sys
+
+from cluster import BUILD, Cluster, Tap, wait_for
+
+
+def submit_and_wait():
+    """submit --wait prints the id, shows progress and exits with 0"""
+    with Cluster(2) as cluster:
+        run = cluster.try_muster("submit", cluster.gpt(steps=30), "--wait")
+        assert run.returncode == 0, run.stderr
+        assert run.stdout.strip() == "1", run.stdout
+        assert "step 30/30" in run.stderr and "tokens/s" in run.stderr, run.stderr
+        status = cluster.status("1")
+        for key in ("id", "name", "state", "reason", "step", "steps", "epoch", "loss", "tokens_per_second",
+                    "eta_seconds", "generation", "workers", "restarts", "weights_hash", "weights_step", "checkpoint"):
+            assert key in status, key
+        assert status["checkpoint"] and os.path.isdir(status["checkpoint"]), status
+        assert cluster.status("gpt")["id"] == 1
+        assert [job["id"] for job in cluster.json("jobs")] == [1]
+
+
+def idempotent():
+    """the same key twice is one job"""
+    with Cluster() as cluster:
+        spec = cluster.gpt()
+        first = cluster.muster("submit", spec, "--key", "once")
+        second = cluster.muster("submit", spec, "--key", "once")
+        cluster.kill_coordinator()
+        cluster.start_coordinator()
+        third = cluster.muster("submit", spec, "--key", "once")
+        other = cluster.muster("submit", spec, "--key", "twice")
+        assert first == second == third != other, (first, second, third, other)
+        assert len(cluster.json("jobs")) == 2
+
+
+def exit_codes():
+    """exit codes tell scripts what happened"""
+    with Cluster() as cluster:
+        job = cluster.submit(cluster.gpt())
+        assert cluster.try_muster("status", "nothing").returncode == 102
+        assert cluster.try_muster("cancel", "99").returncode == 102
+        waiting = subprocess.Popen([os.path.join(BUILD, "muster"), "--coordinator", cluster.endpoint, "wait", job])
+        cluster.muster("cancel", job)
+        assert waiting.wait(60) == 103
+        assert cluster.try_muster("status", job).returncode == 103
+        assert cluster.try_muster("submit", "/nonexistent.yaml").returncode == 66
+        assert cluster.try_muster("submit").returncode == 64
+        assert cluster.try_muster("frobnicate").returncode == 64
+        cluster.kill_coordinator()
+        assert cluster.try_muster("--timeout", "1", "jobs").returncode == 69
+
+
+def pending_says_why():
+    """a pending job says what it waits for, and starts when it comes"""
+    with Cluster(1) as cluster:
+        job = cluster.submit(cluster.gpt(workers=(2, 2), steps=20))
+        status = wait_for("a reason", lambda: (s := cluster.status(job))["reason"] and s)
+        assert status["state"] == "pending" and "2 workers" in status["reason"], status
+        cluster.start_worker("late")
+        cluster.wait_done(job)
+
+
+def two_jobs():
+    """two jobs train at once on one roster; a higher priority goes first"""
+    with Cluster(2) as cluster:
+        first = cluster.submit(cluster.gpt("first", steps=300, workers=(1, 1)))
+        second = cluster.submit(cluster.gpt("second", steps=300, workers=(1, 1)))
+        wait_for("both run", lambda: all(cluster.status(job)["step"] > 0 for job in (first, second)))
+        low = cluster.submit(cluster.gpt("low", steps=10, workers=(2, 2)))
+        high = cluster.submit(cluster.gpt("high", steps=10, workers=(2, 2), priority=5))
+        for job in (first, second, low, high):
+            cluster.wait_done(job)
+        ends = {job["name"]: job["ended_ms"] for job in cluster.json("jobs")}
+        assert ends["high"] < ends["low"], ends
+        hashes = {job["weights_hash"] for job in cluster.json("jobs") if job["name"] in ("first", "second")}
+        assert len(hashes) == 1, "equal jobs give equal weights"
+
+
+def pause_and_resume():
+    """pause saves where it is; resume goes on from there with the same answer"""
+    with Cluster(2) as cluster:
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=400, workers=(2, 2))))
+        job = cluster.submit(cluster.gpt("paused", steps=400, workers=(2, 2)))
+        cluster.wait_step(job, 50)
+        cluster.muster("pause", job)
+        status = wait_for("it is paused", lambda: (s := cluster.status(job))["state"] == "paused" and s)
+        assert status["weights_step"] >= 50, status
+        assert all(worker["state"] == "free" for worker in cluster.json("workers"))
+        cluster.muster("resume", job)
+        assert cluster.wait_done(job)["weights_hash"] == calm["weights_hash"]
+
+
+def coordinator_dies():
+    """kill -9 of the coordinator disturbs no step"""
+    with Cluster(2) as cluster:
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=600)))
+        job = cluster.submit(cluster.gpt("killed", steps=600))
+        for step in (50, 150, 250):
+            before = cluster.wait_step(job, step)
+            cluster.kill_coordinator()
+            cluster.start_coordinator()
+        status = cluster.wait_done(job)
+        assert status["generation"] == before["generation"], (before, status)
+        assert status["restarts"] == 0, status
+        assert status["weights_hash"] == calm["weights_hash"]
+
+
+def worker_dies():
+    """kill -9 of workers: the others finish the step, the weights are the same"""
+    with Cluster(3) as cluster:
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=400)))
+        job = cluster.submit(cluster.gpt("killed", steps=400))
+        cluster.wait_step(job, 40)
+        cluster.kill_worker("w1")
+        cluster.wait_step(job, 120)
+        cluster.start_worker("w1")
+        cluster.wait_step(job, 200)
+        cluster.kill_worker("w0")
+        status = cluster.wait_done(job)
+        assert status["restarts"] >= 2, status
+        assert status["weights_hash"] == calm["weights_hash"], (calm, status)
+
+
+def children_die():
+    """kill -9 of trainers and collectives: the same"""
+    with Cluster(2) as cluster:
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=400)))
+        job = cluster.submit(cluster.gpt("killed", steps=400))
+        for step, program in ((30, "muster-collective"), (100, "muster-trainer"), (180, "muster-collective")):
+            cluster.wait_step(job, step)
+            killed = 0
+            for name, agent in cluster.workers.items():
+                for pid in children(agent.pid, program):
+                    if not killed:
+                        os.kill(pid, signal.SIGKILL)
+                        killed += 1
+            assert killed, f"there is no {program}"
+        status = cluster.wait_done(job)
+        assert status["weights_hash"] == calm["weights_hash"], (calm, status)
+
+
+def children(parent, program):
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
+                text = stat.read()
+            with open(f"/proc/{pid}/cmdline", "rb") as line:
+                command = line.read().split(b"\0")[0].decode()
+        except OSError:
+            continue
+        if int(text.rsplit(")", 1)[1].split()[1]) == parent and os.path.basename(command) == program:
+            found.append(int(pid))
+    return found
+
+
+def all_workers_die():
+    """all workers die: training resumes from the committed checkpoint, with the same answer"""
+    with Cluster(2) as cluster:
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=300)))
+        job = cluster.submit(cluster.gpt("killed", steps=300, every=50))
+        wait_for("a checkpoint is committed", lambda: cluster.status(job)["weights_step"] >= 50)
+        cluster.kill_worker("w0")
+        cluster.kill_worker("w1")
+        cluster.start_worker("w2")
+        assert cluster.wait_done(job)["weights_hash"] == calm["weights_hash"]
+
+
+def drain():
+    """a drained worker leaves at a step's end and takes no more work"""
+    with Cluster(2) as cluster:
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=300)))
+        job = cluster.submit(cluster.gpt("drained", steps=300))
+        cluster.wait_step(job, 40)
+        cluster.muster("drain", "w0")
+        wait_for("w0 is drained", lambda: {w["name"]: w["state"] for w in cluster.json("workers")}["w0"] == "drained")
+        status = cluster.wait_done(job)
+        assert status["restarts"] == 0, status
+        assert status["weights_hash"] == calm["weights_hash"]
+
+
+def logs_and_events():
+    """logs are JSON lines, events tell the story"""
+    with Cluster(1) as cluster:
+        job = cluster.submit(cluster.gpt(steps=20))
+        cluster.wait_done(job)
+        import json
+        lines = [json.loads(line) for line in cluster.muster("logs", job).splitlines()]
+        assert any(line.get("event") == "form" for line in lines), lines[:5]
+        kinds = [json.loads(line)["event"] for line in cluster.muster("-o", "json", "events", "--job", job).splitlines()]
+        assert kinds[0] == "SUBMIT" and "FORM" in kinds and "COMMIT" in kinds, kinds
+        shards = cluster.json("shards", job)
+        assert shards["trained"] == shards["shards"] > 0, shards
+        checkpoints = cluster.json("checkpoints", job)
+        assert [checkpoint["step"] for checkpoint in checkpoints] == [20], checkpoints
+
+
+if __name__ == "__main__":
+    sys.exit(Tap().run(submit_and_wait, idempotent, exit_codes, pending_says_why, two_jobs, pause_and_resume,
+                       coordinator_dies, worker_dies, children_die, all_workers_die, drain, logs_and_events))
