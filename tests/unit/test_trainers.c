@@ -31,8 +31,7 @@ static const struct muster_math *math (void)
     return &kernels->math;
 }
 
-/* --- gradients against central differences
- * ---------------------------------------------------------- */
+/* --- gradients against central differences --- */
 
 enum { HEADS = 2 };
 
@@ -63,10 +62,11 @@ static void free_doubles (const struct bed *bed, double **weights)
 
 /* Every element of every tensor: |gradient - difference| against |difference|, by tensor, in L2. */
 static void check_every_gradient (const struct muster_trainer *trainer,
-                                  const struct muster_records *records, const char *settings)
+                                  const struct muster_records *records, const char *settings,
+                                  uint32_t micro_batch)
 {
-    const double step = 1e-5, allowed = 2e-6;
-    struct bed bed = bed_open (trainer, records, settings, 3, math (), 42);
+    const double step = 1e-4, allowed = 2e-6;
+    struct bed bed = bed_open (trainer, records, settings, micro_batch, math (), 42);
     double **weights = doubles_of (&bed);
     uint64_t correct = 0, ignored;
     bed.batch.training = 0;
@@ -96,15 +96,18 @@ static void check_every_gradient (const struct muster_trainer *trainer,
 static void gpt_gradients_are_those_of_the_loss (void **state)
 {
     (void)state;
-    check_every_gradient (&mu_trainer_gpt, &tiny_text, "layers=2 heads=2 channels=8");
-    check_every_gradient (&mu_trainer_gpt, &tiny_text, "layers=1 heads=2 channels=6 vocabulary=13");
+    check_every_gradient (&mu_trainer_gpt, &tiny_text, "layers=2 heads=2 channels=8", 3);
+    check_every_gradient (&mu_trainer_gpt, &tiny_text, "layers=1 heads=2 channels=6 vocabulary=13",
+                          3);
+    /* more rows than the output layer takes at a time */
+    check_every_gradient (&mu_trainer_gpt, &tiny_text, "layers=1 heads=2 channels=8", 60);
 }
 
 static void mlp_gradients_are_those_of_the_loss (void **state)
 {
     (void)state;
-    check_every_gradient (&mu_trainer_mlp, &tiny_table, "hidden=9,5");
-    check_every_gradient (&mu_trainer_mlp, &tiny_table, "hidden=");
+    check_every_gradient (&mu_trainer_mlp, &tiny_table, "hidden=9,5", 3);
+    check_every_gradient (&mu_trainer_mlp, &tiny_table, "hidden=", 3);
 }
 
 /* loss (weights + step * gradient) - loss (weights - step * gradient), for one tensor's part. */
@@ -184,8 +187,43 @@ static void dropout_depends_on_its_key_and_on_training_alone (void **state)
     bed_close (&bed);
 }
 
-/* --- the same bits
- * ------------------------------------------------------------------------------------ */
+/* A muster_math whose dropout writes down the keys that it is given. */
+static uint64_t seen_key[256];
+static size_t seen_keys;
+
+static void watched_dropout (float *y, size_t n, float rate, uint64_t key)
+{
+    assert_true (seen_keys < sizeof seen_key / sizeof seen_key[0]);
+    seen_key[seen_keys++] = key;
+    math ()->dropout (y, n, rate, key);
+}
+
+static void check_keys (const struct muster_trainer *trainer, const struct muster_records *records,
+                        const char *settings, size_t places)
+{
+    struct muster_math watched = *math ();
+    watched.dropout = watched_dropout;
+    struct bed bed = bed_open (trainer, records, settings, 3, &watched, 1);
+    seen_keys = 0;
+    bed_evaluate (&bed);
+    assert_int_equal (seen_keys, places);
+    for (size_t i = 0; i < places; i++)
+        for (size_t j = 0; j < i; j++)
+            assert_true (seen_key[i] != seen_key[j]);
+    bed_close (&bed);
+}
+
+/* Two places that shared a key would drop the same elements: layers, records and heads in step. */
+static void dropout_has_a_key_for_every_place (void **state)
+{
+    (void)state;
+    const size_t records = 3, layers = 2, heads = 2;
+    check_keys (&mu_trainer_gpt, &tiny_text, "layers=2 heads=2 channels=8 dropout=0.1",
+                records + layers * records * (2 + heads));
+    check_keys (&mu_trainer_mlp, &tiny_table, "hidden=5,5,5 dropout=0.1", 3);
+}
+
+/* --- the same bits --- */
 
 static const struct {
     const struct muster_trainer *trainer;
@@ -309,8 +347,7 @@ static void bits_do_not_depend_on_kept_attention (void **state)
     bed_close (&again);
 }
 
-/* --- evaluation, sampling, progress
- * ------------------------------------------------------------------- */
+/* --- evaluation, sampling, progress --- */
 
 static void evaluation_is_the_loss_without_the_gradient (void **state)
 {
@@ -407,8 +444,7 @@ static void each_tensor_is_told_once_when_it_is_complete (void **state)
     }
 }
 
-/* --- what the host is told about the model
- * ------------------------------------------------------------ */
+/* --- what the host is told about the model --- */
 
 static void gpt_starts_as_gpt2_does (void **state)
 {
@@ -520,8 +556,7 @@ static void config_json_says_what_other_tools_ask (void **state)
     bed_close (&bed);
 }
 
-/* --- refusals
- * ------------------------------------------------------------------------------------------ */
+/* --- refusals --- */
 
 static void expect_refused (const struct muster_trainer *trainer,
                             const struct muster_records *records, const char *settings,
@@ -632,6 +667,9 @@ static void bad_batches_are_refused_with_a_sentence (void **state)
     values[71 + 70] = -1;
     expect_batch_refused (&bed, "token -1");
     values[71 + 70] = 0;
+    values[5 * 71 - 1] = 97;
+    expect_batch_refused (&bed, "token 97 at place 70 of record 4");
+    values[5 * 71 - 1] = 0;
     bed.batch.records = 6;
     expect_batch_refused (&bed, "micro-batch of 6 records; it takes 1 to 5");
     bed.batch.records = 0;
@@ -653,6 +691,7 @@ int main (void)
         cmocka_unit_test (mlp_gradients_are_those_of_the_loss),
         cmocka_unit_test (gradients_with_dropout_are_those_of_the_loss),
         cmocka_unit_test (dropout_depends_on_its_key_and_on_training_alone),
+        cmocka_unit_test (dropout_has_a_key_for_every_place),
         cmocka_unit_test (bits_do_not_depend_on_the_instruction_set),
         cmocka_unit_test (bits_do_not_depend_on_what_ran_before),
         cmocka_unit_test (bits_do_not_depend_on_threads),

@@ -9,8 +9,7 @@
 
 #include "worker/trainer.h"
 
-/* --- tensors, in the order of their numbers: two embeddings, L times twelve, the last norm -------
- */
+/* --- tensors, in the order of their numbers: two embeddings, L times twelve, the last norm --- */
 
 enum { GPT_WTE, GPT_WPE, GPT_FIRST_LAYER };
 
@@ -40,8 +39,7 @@ static inline uint32_t gpt_last_norm (uint32_t layers)
     return GPT_FIRST_LAYER + layers * GPT_LAYER_TENSORS;
 }
 
-/* --- the workspace: offsets in floats, each a multiple of 16 so that all is 64-byte aligned
- * ------- */
+/* --- the workspace: offsets in floats, each a multiple of 16 so that all is 64-byte aligned --- */
 
 /* A layer's activations, kept from the forward for the backward pass. */
 struct gpt_layer_plan {
@@ -82,8 +80,7 @@ struct gpt_plan {
  * of the workspace together. */
 #define GPT_HEAD_ROWS 256
 
-/* --- the model and a call
- * ------------------------------------------------------------------------- */
+/* --- the model and a call --- */
 
 struct muster_model {
     const struct muster_math *math;

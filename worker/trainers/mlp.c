@@ -27,11 +27,10 @@ struct muster_model {
     uint32_t micro_batch;
     float dropout;
     struct muster_tensor tensors[2 * LAYERS_MAX];
-    char names[2 * LAYERS_MAX][24];
+    char names[2 * LAYERS_MAX][32];
 };
 
-/* --- open and close
- * ------------------------------------------------------------------------------- */
+/* --- open and close --- */
 
 static void make_tensors (struct muster_model *model)
 {
@@ -163,8 +162,7 @@ static void init (const struct muster_model *model, uint32_t tensor, uint64_t se
         model->math->normals (values, in * out, seed, tensor, __builtin_sqrtf (2.0f / (float)in));
 }
 
-/* --- one micro-batch
- * -------------------------------------------------------------------------------- */
+/* --- one micro-batch --- */
 
 struct pass {
     const struct muster_model *model;
@@ -297,8 +295,7 @@ static int evaluate (const struct muster_model *model, const float *const *weigh
     return gradient (model, weights, batch, space, NULL, NULL, result, problem);
 }
 
-/* --- config.json
- * ------------------------------------------------------------------------------------ */
+/* --- config.json --- */
 
 static size_t config_json (const struct muster_model *model, char *text, size_t size)
 {
