@@ -46,6 +46,26 @@
 /* A trainer that crashes so often within one job, without a step between, fails the job. */
 #define COORD_CRASHES_MAX 3u
 
+/* Free workers and waiting jobs are matched this long after the first change, all changes at once. */
+#define COORD_PLACE_MS 5u
+
+/* A joiner that is prepared waits so long for others that still prepare; then the generation is
+ * formed anew with those that are. */
+#define COORD_JOIN_MS 2000u
+
+/* A worker that did not get ready for a job, or could not connect to the others twice, is not given
+ * that job again for so long. */
+#define COORD_COOL_OFF_MS 60000u
+
+/* Generations that break one after the other without a finished step are formed more and more
+ * slowly: from the third on after FORM_RETRY_MS, twice that, … at most FORM_RETRY_MAX_MS. */
+#define COORD_FORM_RETRY_MS 100u
+#define COORD_FORM_RETRY_MAX_MS 5000u
+
+/* The last checkpoint is tried so often, so far apart; then the job fails with what was wrong. */
+#define COORD_SAVES_MAX 3u
+#define COORD_SAVE_RETRY_MS 1000u
+
 _Static_assert (COORD_LOST_MS >= COORD_LOST_BEATS_MIN * COORD_BEAT_MS, "a lost beat is not a lost worker");
 _Static_assert (COORD_RESTART_GRACE_MS >= 2 * COORD_LOST_MS, "a restart must not lose workers");
 _Static_assert (COORD_REPEAT_MS < COORD_RELEASE_LIMIT_MS, "an order is repeated before it is given up");

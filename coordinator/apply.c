@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* apply.c - the one writer of durable state: each record, checked, then folded in
+ *
+ * A record comes from the core's own decisions or from a database that somebody may have mended by
+ * hand; so each applier first checks everything and then writes everything. A generation's records
+ * move the job by themselves: FORM to forming, START to running, BROKEN to breaking. */
+#include "core.h"
+
+/* --- helpers
+ * --------------------------------------------------------------------------------------- */
+
+static char *copy_text (struct mu_blob text)
+{
+    char *copy = malloc ((size_t)text.size + 1);
+    assert (copy);
+    if (text.size)
+        memcpy (copy, text.data, text.size);
+    copy[text.size] = '\0';
+    return copy;
+}
+
+static void *copy_bytes (const void *data, size_t size)
+{
+    void *copy = malloc (size ? size : 1);
+    assert (copy);
+    if (size)
+        memcpy (copy, data, size);
+    return copy;
+}
+
+#define SET(field, text) mu_text_set (field, sizeof (field), text)
+
+static int no_job (struct mu_error *error, uint64_t number)
+{
+    return mu_fail (error, MU_CONFLICT, "the journal speaks of job %llu, which was never submitted",
+                    (unsigned long long)number);
+}
+
+static int wrong_generation (struct mu_error *error, const struct job *job, const char *what,
+                             uint64_t generation)
+{
+    return mu_fail (error, MU_CONFLICT,
+                    "%s of job %llu names generation %llu, but %llu is its newest", what,
+                    (unsigned long long)job->durable.number, (unsigned long long)generation,
+                    (unsigned long long)job->durable.generation.number);
+}
+
+static bool ended (enum mu_job_state state)
+{
+    return state == MU_JOB_DONE || state == MU_JOB_FAILED || state == MU_JOB_CANCELLED;
+}
+
+static bool live (const struct job *job)
+{
+    return job->durable.state == MU_JOB_FORMING || job->durable.state == MU_JOB_RUNNING;
+}
+
+static int check_move (const struct job *job, enum mu_job_state to, struct mu_error *error)
+{
+    if (mu_job_may_move ((int)job->durable.state, (int)to))
+        return 0;
+    return mu_fail (error, MU_CONFLICT, "job %llu cannot move from %s to %s",
+                    (unsigned long long)job->durable.number,
+                    mu_job_state_name ((int)job->durable.state), mu_job_state_name ((int)to));
+}
+
+static void set_reason (struct job *job, struct mu_blob reason)
+{
+    free (job->durable.reason);
+    job->durable.reason = copy_text (reason);
+}
+
+/* --- the records
+ * ----------------------------------------------------------------------------------- */
+
+static int apply_reign (struct coord *coord, const struct mu_journal *record,
+                        struct mu_error *error)
+{
+    if (record->reign.term <= coord->durable.term)
+        return mu_fail (error, MU_CONFLICT, "term %llu follows term %llu",
+                        (unsigned long long)record->reign.term,
+                        (unsigned long long)coord->durable.term);
+    coord->durable.term = record->reign.term;
+    return 0;
+}
+
+static int apply_submit (struct coord *coord, const struct mu_journal *record,
+                         struct mu_error *error)
+{
+    const struct mu_journal_submit *submit = &record->submit;
+    struct durable *durable = &coord->durable;
+    if (submit->job != (uint64_t)durable->job_count + 1)
+        return mu_fail (error, MU_CONFLICT, "job %llu is submitted after job %u",
+                        (unsigned long long)submit->job, durable->job_count);
+    struct job *job = calloc (1, sizeof *job);
+    assert (job);
+    struct job_durable *mine = &job->durable;
+    mine->number = submit->job;
+    SET (mine->key, submit->key);
+    SET (mine->name, submit->name);
+    mine->spec = (struct mu_blob){ copy_text (submit->spec), submit->spec.size };
+    mine->priority = submit->priority;
+    mine->workers_min = submit->workers_min;
+    mine->workers_max =
+        submit->workers_max < submit->workers_min ? submit->workers_min : submit->workers_max;
+    mine->micro_batches = submit->micro_batches;
+    mine->global_batch = submit->global_batch;
+    mine->window_steps = submit->window_steps;
+    mine->steps = submit->steps;
+    mine->epochs = submit->epochs;
+    mine->portable = submit->portable;
+    mine->submitted_ms = submit->time_ms;
+    mine->reason = copy_text (core_blob (""));
+    durable->jobs = core_grow (durable->jobs, durable->job_count, &durable->job_capacity,
+                               sizeof (struct job *));
+    durable->jobs[durable->job_count++] = job;
+    durable->live = core_grow (durable->live, durable->live_count, &durable->live_capacity,
+                               sizeof (struct job *));
+    durable->live[durable->live_count++] = job;
+    if (*mine->key)
+        index_add (&durable->keys, index_hash_text (mine->key), durable->job_count);
+    return 0;
+}
+
+static int apply_sized (struct coord *coord, const struct mu_journal *record,
+                        struct mu_error *error)
+{
+    const struct mu_journal_sized *sized = &record->sized;
+    struct job *job = core_job (coord, sized->job);
+    if (!job)
+        return no_job (error, sized->job);
+    if (job->durable.sized || sized->steps == 0)
+        return mu_fail (error, MU_CONFLICT, "job %llu is sized twice, or to no step",
+                        (unsigned long long)sized->job);
+    struct job_durable *mine = &job->durable;
+    mine->sized = true;
+    mine->records = sized->records;
+    mine->steps = sized->steps;
+    mine->parameters = sized->parameters;
+    mine->targets = sized->targets;
+    SET (mine->data_identity, sized->data_identity);
+    SET (mine->compute_class, sized->compute_class);
+    return 0;
+}
+
+static bool map_is_good (struct mu_blob map, uint32_t micro_batches, uint32_t ranks)
+{
+    if (map.size != 2 * micro_batches)
+        return false;
+    for (uint32_t m = 0; m < micro_batches; m++)
+        if (shards_rank (map.data, m) >= ranks)
+            return false;
+    return true;
+}
+
+static int check_form (const struct job *job, const struct mu_journal_form *form,
+                       struct mu_error *error)
+{
+    const struct job_durable *mine = &job->durable;
+    if (form->generation != mine->generation.number + 1)
+        return wrong_generation (error, job, "FORM", form->generation);
+    if (check_move (job, MU_JOB_FORMING, error))
+        return -1;
+    if (!mine->sized || form->members.count == 0 || form->source_rank >= form->members.count ||
+        form->step > mine->steps || form->until_step > mine->steps ||
+        form->until_step < form->step ||
+        !map_is_good (form->first_map, mine->micro_batches, form->members.count) ||
+        !map_is_good (form->map, mine->micro_batches, form->members.count))
+        return mu_fail (error, MU_CONFLICT, "generation %llu of job %llu makes no sense",
+                        (unsigned long long)form->generation, (unsigned long long)form->job);
+    return 0;
+}
+
+static int apply_form (struct coord *coord, const struct mu_journal *record, struct mu_error *error)
+{
+    const struct mu_journal_form *form = &record->form;
+    struct job *job = core_job (coord, form->job);
+    if (!job)
+        return no_job (error, form->job);
+    if (check_form (job, form, error))
+        return -1;
+    struct generation *generation = &job->durable.generation;
+    free (generation->members);
+    free (generation->first_map);
+    *generation = (struct generation){ .number = form->generation,
+                                       .step = form->step,
+                                       .until_step = form->until_step,
+                                       .time_ms = form->time_ms,
+                                       .attempt = form->attempt,
+                                       .source_rank = form->source_rank,
+                                       .size = form->members.count,
+                                       .transfer = form->transfer };
+    generation->members = calloc (form->members.count, sizeof *generation->members);
+    assert (generation->members);
+    for (uint32_t rank = 0; rank < form->members.count; rank++) {
+        struct member *member = &generation->members[rank];
+        SET (member->name, form->members.items[rank].name);
+        member->incarnation = form->members.items[rank].incarnation;
+        member->windows = form->step / job->durable.window_steps;
+    }
+    uint32_t size = form->map.size;
+    generation->first_map = copy_bytes (form->first_map.data, 2 * (size_t)size);
+    generation->map = generation->first_map + size;
+    memcpy (generation->map, form->map.data, size);
+    SET (generation->world, form->world);
+    job->durable.state = MU_JOB_FORMING;
+    set_reason (job, core_blob (""));
+    return 0;
+}
+
+static int apply_start (struct coord *coord, const struct mu_journal *record,
+                        struct mu_error *error)
+{
+    const struct mu_journal_start *start = &record->start;
+    struct job *job = core_job (coord, start->job);
+    if (!job)
+        return no_job (error, start->job);
+    if (start->generation != job->durable.generation.number)
+        return wrong_generation (error, job, "START", start->generation);
+    if (check_move (job, MU_JOB_RUNNING, error))
+        return -1;
+    job->durable.state = MU_JOB_RUNNING;
+    job->durable.generation.started = true;
+    if (!job->durable.started_ms)
+        job->durable.started_ms = start->time_ms;
+    return 0;
+}
+
+static int apply_broken (struct coord *coord, const struct mu_journal *record,
+                         struct mu_error *error)
+{
+    const struct mu_journal_broken *broken = &record->broken;
+    struct job *job = core_job (coord, broken->job);
+    if (!job)
+        return no_job (error, broken->job);
+    if (broken->generation != job->durable.generation.number)
+        return wrong_generation (error, job, "BROKEN", broken->generation);
+    if (check_move (job, MU_JOB_BREAKING, error))
+        return -1;
+    job->durable.state = MU_JOB_BREAKING;
+    job->durable.generation.over = true;
+    job->durable.restarts += !broken->planned;
+    set_reason (job, core_blob (broken->reason));
+    return 0;
+}
+
+static int apply_lease (struct coord *coord, const struct mu_journal *record,
+                        struct mu_error *error)
+{
+    const struct mu_journal_lease *lease = &record->lease;
+    struct job *job = core_job (coord, lease->job);
+    if (!job)
+        return no_job (error, lease->job);
+    struct generation *generation = &job->durable.generation;
+    if (lease->generation != generation->number || !live (job))
+        return wrong_generation (error, job, "LEASE", lease->generation);
+    if (lease->until_step < generation->until_step || lease->until_step > job->durable.steps)
+        return mu_fail (error, MU_CONFLICT, "a lease of job %llu reaches to step %llu",
+                        (unsigned long long)lease->job, (unsigned long long)lease->until_step);
+    generation->until_step = lease->until_step;
+    return 0;
+}
+
+static int apply_trained (struct coord *coord, const struct mu_journal *record,
+                          struct mu_error *error)
+{
+    const struct mu_journal_trained *trained = &record->trained;
+    struct job *job = core_job (coord, trained->job);
+    if (!job)
+        return no_job (error, trained->job);
+    struct generation *generation = &job->durable.generation;
+    if (trained->generation != generation->number)
+        return wrong_generation (error, job, "TRAINED", trained->generation);
+    if (trained->rank >= generation->size ||
+        trained->windows < generation->members[trained->rank].windows)
+        return mu_fail (error, MU_CONFLICT, "rank %u of job %llu untrains windows", trained->rank,
+                        (unsigned long long)trained->job);
+    generation->members[trained->rank].windows = trained->windows;
+    return 0;
+}
+
+static int apply_commit (struct coord *coord, const struct mu_journal *record,
+                         struct mu_error *error)
+{
+    const struct mu_journal_commit *commit = &record->commit;
+    struct job *job = core_job (coord, commit->job);
+    if (!job)
+        return no_job (error, commit->job);
+    struct job_durable *mine = &job->durable;
+    const struct commit *newest = job_newest_commit (job);
+    if (newest && commit->step <= newest->step)
+        return mu_fail (error, MU_CONFLICT, "step %llu of job %llu is committed after step %llu",
+                        (unsigned long long)commit->step, (unsigned long long)commit->job,
+                        (unsigned long long)newest->step);
+    mine->commits = core_grow (mine->commits, mine->commit_count, &mine->commit_capacity,
+                               sizeof *mine->commits);
+    struct commit *added = &mine->commits[mine->commit_count++];
+    *added = (struct commit){ .generation = commit->generation,
+                              .step = commit->step,
+                              .bytes = commit->bytes,
+                              .time_ms = commit->time_ms,
+                              .path = copy_text (commit->path) };
+    SET (added->weights_hash, commit->weights_hash);
+    return 0;
+}
+
+static void leave_live (struct durable *durable, const struct job *job)
+{
+    uint32_t at = 0;
+    while (at < durable->live_count && durable->live[at] != job)
+        at++;
+    assert (at < durable->live_count);
+    durable->live_count--;
+    memmove (&durable->live[at], &durable->live[at + 1],
+             (durable->live_count - at) * sizeof (struct job *));
+}
+
+/* A record with the state that the job has already only says where it is to go. */
+static int apply_state (struct coord *coord, const struct mu_journal *record,
+                        struct mu_error *error)
+{
+    const struct mu_journal_state *state = &record->state;
+    struct job *job = core_job (coord, state->job);
+    if (!job)
+        return no_job (error, state->job);
+    if (state->state >= MU_JOB_STATES || state->target >= MU_JOB_STATES)
+        return mu_fail (error, MU_CONFLICT, "job %llu moves to state %u, which does not exist",
+                        (unsigned long long)state->job, state->state);
+    if (state->state != (uint32_t)job->durable.state &&
+        check_move (job, (enum mu_job_state)state->state, error))
+        return -1;
+    if (!live (job) || state->state != (uint32_t)job->durable.state)
+        job->durable.generation.over = true;
+    job->durable.state = (enum mu_job_state)state->state;
+    job->durable.target = (enum mu_job_state)state->target;
+    job->durable.code = state->code;
+    set_reason (job, state->reason);
+    if (ended (job->durable.state)) {
+        job->durable.ended_ms = state->time_ms;
+        leave_live (&coord->durable, job);
+    }
+    return 0;
+}
+
+static uint32_t drained_find (const struct durable *durable, const char *name)
+{
+    uint32_t cursor = 0, at;
+    uint64_t hash = index_hash_text (name);
+    while ((at = index_next (&durable->drained_names, hash, &cursor)) != NONE)
+        if (!strcmp (durable->drained[at], name))
+            return at;
+    return NONE;
+}
+
+static int apply_drain (struct coord *coord, const struct mu_journal *record,
+                        struct mu_error *error)
+{
+    (void)error;
+    struct durable *durable = &coord->durable;
+    const char *name = record->drain.worker;
+    uint32_t at = drained_find (durable, name);
+    if (record->drain.drained && at == NONE) {
+        durable->drained = core_grow (durable->drained, durable->drained_count,
+                                      &durable->drained_capacity, sizeof *durable->drained);
+        SET (durable->drained[durable->drained_count], name);
+        index_add (&durable->drained_names, index_hash_text (name), durable->drained_count++);
+    }
+    if (!record->drain.drained && at != NONE) {
+        uint32_t last = --durable->drained_count;
+        index_drop (&durable->drained_names, index_hash_text (name), at);
+        if (at != last) {
+            uint64_t hash = index_hash_text (durable->drained[last]);
+            index_drop (&durable->drained_names, hash, last);
+            index_add (&durable->drained_names, hash, at);
+            memcpy (durable->drained[at], durable->drained[last], sizeof *durable->drained);
+        }
+    }
+    return 0;
+}
+
+static int apply_crash (struct coord *coord, const struct mu_journal *record,
+                        struct mu_error *error)
+{
+    struct job *job = core_job (coord, record->crash.job);
+    if (!job)
+        return no_job (error, record->crash.job);
+    if (record->crash.step > job->durable.crash_step)
+        job->durable.crashes = 0;
+    job->durable.crashes++;
+    job->durable.crash_step = record->crash.step;
+    return 0;
+}
+
+static int apply_rewind (struct coord *coord, const struct mu_journal *record,
+                         struct mu_error *error)
+{
+    struct job *job = core_job (coord, record->rewind.job);
+    if (!job)
+        return no_job (error, record->rewind.job);
+    if (live (job) || record->rewind.step >= job->durable.generation.step)
+        return mu_fail (error, MU_CONFLICT, "job %llu goes back to step %llu, from step %llu",
+                        (unsigned long long)record->rewind.job,
+                        (unsigned long long)record->rewind.step,
+                        (unsigned long long)job->durable.generation.step);
+    job->durable.generation.step = record->rewind.step;
+    return 0;
+}
+
+typedef int applier (struct coord *coord, const struct mu_journal *record, struct mu_error *error);
+
+static applier *const appliers[] = {
+    [MU_JOURNAL_REIGN] = apply_reign,   [MU_JOURNAL_SUBMIT] = apply_submit,
+    [MU_JOURNAL_SIZED] = apply_sized,   [MU_JOURNAL_FORM] = apply_form,
+    [MU_JOURNAL_START] = apply_start,   [MU_JOURNAL_BROKEN] = apply_broken,
+    [MU_JOURNAL_LEASE] = apply_lease,   [MU_JOURNAL_TRAINED] = apply_trained,
+    [MU_JOURNAL_COMMIT] = apply_commit, [MU_JOURNAL_STATE] = apply_state,
+    [MU_JOURNAL_DRAIN] = apply_drain,   [MU_JOURNAL_CRASH] = apply_crash,
+    [MU_JOURNAL_REWIND] = apply_rewind,
+};
+
+int coord_apply (struct coord *coord, const struct mu_journal *record, struct mu_error *error)
+{
+    uint32_t type = record->type;
+    if (type >= sizeof appliers / sizeof *appliers || !appliers[type])
+        return mu_fail (error, MU_CONFLICT, "the journal holds a record of unknown type %u", type);
+    return appliers[type](coord, record, error);
+}
+
+/* --- digest
+ * ---------------------------------------------------------------------------------------- */
+
+static void mix (uint64_t *digest, uint64_t value)
+{
+    *digest = (*digest ^ value) * UINT64_C (0x9e3779b97f4a7c15);
+    *digest ^= *digest >> 31;
+}
+
+static void mix_bytes (uint64_t *digest, const void *data, size_t size)
+{
+    mix (digest, size);
+    mix (digest, index_hash (data, size));
+}
+
+static void mix_text (uint64_t *digest, const char *text)
+{
+    mix_bytes (digest, text, strlen (text));
+}
+
+static void mix_generation (uint64_t *digest, const struct job_durable *job)
+{
+    const struct generation *generation = &job->generation;
+    const uint64_t numbers[] = { generation->number,  generation->step,     generation->until_step,
+                                 generation->time_ms, generation->attempt,  generation->source_rank,
+                                 generation->size,    generation->transfer, generation->started,
+                                 generation->over };
+    mix_bytes (digest, numbers, sizeof numbers);
+    mix_text (digest, generation->world);
+    for (uint32_t i = 0; i < generation->size; i++) {
+        mix_text (digest, generation->members[i].name);
+        mix (digest, generation->members[i].incarnation);
+        mix (digest, generation->members[i].windows);
+    }
+    if (generation->size)
+        mix_bytes (digest, generation->first_map, 4 * (size_t)job->micro_batches);
+}
+
+static void mix_job (uint64_t *digest, const struct job_durable *job)
+{
+    uint64_t epochs;
+    memcpy (&epochs, &job->epochs, sizeof epochs);
+    const uint64_t numbers[] = {
+        job->number,
+        (uint64_t)job->priority,
+        job->workers_min,
+        job->workers_max,
+        job->micro_batches,
+        job->global_batch,
+        job->window_steps,
+        job->steps,
+        epochs,
+        job->portable,
+        job->submitted_ms,
+        job->started_ms,
+        job->ended_ms,
+        job->sized,
+        job->records,
+        job->parameters,
+        job->targets,
+        job->state,
+        job->target,
+        job->code,
+        job->crashes,
+        job->restarts,
+        job->crash_step,
+    };
+    mix_bytes (digest, numbers, sizeof numbers);
+    mix_text (digest, job->key);
+    mix_text (digest, job->name);
+    mix_bytes (digest, job->spec.data, job->spec.size);
+    mix_text (digest, job->data_identity);
+    mix_text (digest, job->compute_class);
+    mix_text (digest, job->reason);
+    mix_generation (digest, job);
+    for (uint32_t i = 0; i < job->commit_count; i++) {
+        const struct commit *commit = &job->commits[i];
+        mix (digest, commit->generation);
+        mix (digest, commit->step);
+        mix (digest, commit->bytes);
+        mix (digest, commit->time_ms);
+        mix_text (digest, commit->path);
+        mix_text (digest, commit->weights_hash);
+    }
+}
+
+uint64_t coord_digest (const struct coord *coord)
+{
+    uint64_t digest = coord->durable.term;
+    for (uint32_t i = 0; i < coord->durable.job_count; i++)
+        mix_job (&digest, &coord->durable.jobs[i]->durable);
+    for (uint32_t i = 0; i < coord->durable.drained_count; i++)
+        mix_text (&digest, coord->durable.drained[i]);
+    return digest;
+}

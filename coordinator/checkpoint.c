@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* checkpoint.c - SAVED becomes COMMIT, COMMIT becomes COMMITTED; and states are compared
+ *
+ * A checkpoint is promised once COMMIT is journalled. Any rank's word is good, of any generation of
+ * the job: equal steps are equal bits. Steps committed only grow; what was saved of an older step
+ * is answered with the newest, so that its worker stops asking.
+ *
+ * checkpoint_wait () keeps a state from vanishing: when the workers that would stay are more than a
+ * step behind one that leaves, or all leave, the best one is told to SAVE first. */
+#include "core.h"
+
+#define SET(field, text) mu_text_set (field, sizeof (field), text)
+
+static void say_committed (struct coord *coord, const struct worker *worker, const struct job *job)
+{
+    struct mu_wire_committed *said = &core_tell (coord, worker, MU_WIRE_COMMITTED)->committed;
+    said->job = job->durable.number;
+    said->step = job_committed_step (job);
+}
+
+void checkpoint_saved (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
+{
+    const struct mu_wire_saved *saved = &wire->saved;
+    struct job *job = core_job (coord, saved->job);
+    if (!job || job_ended (job) || !job->durable.sized || saved->step > job->durable.steps ||
+        saved->generation > job->durable.generation.number)
+        return;
+    if (saved->step > job_committed_step (job)) {
+        struct mu_journal record = { .type = MU_JOURNAL_COMMIT,
+                                     .commit = { .job = saved->job,
+                                                 .generation = saved->generation,
+                                                 .step = saved->step,
+                                                 .path = saved->path,
+                                                 .bytes = saved->bytes,
+                                                 .time_ms = coord->unix_ms } };
+        SET (record.commit.weights_hash, saved->weights_hash);
+        core_store (coord, &record);
+        *job->soft.why = '\0';
+    }
+    say_committed (coord, worker, job);
+    if (worker->job == job && worker->order == ORDER_SAVE && saved->step >= worker->position.step) {
+        order_clear (worker);
+        job->soft.save_done = true;
+    }
+    job_touch (coord, job);
+}
+
+/* --- a save that must be
+ * --------------------------------------------------------------------------- */
+
+static void note_failure (struct coord *coord, struct job *job, const struct worker *worker,
+                          const struct mu_wire_save_failed *failed)
+{
+    SET (job->soft.why,
+         core_text (coord, "The checkpoint of step %llu could not be written by worker %s: %.*s",
+                    (unsigned long long)failed->step, worker->name, (int)failed->text.size,
+                    (const char *)failed->text.data));
+}
+
+/* The last checkpoint is the job's result: without it the job cannot be done. */
+static void fail_unsaved (struct coord *coord, struct job *job)
+{
+    if (++job->soft.save_tries < COORD_SAVES_MAX) {
+        job->soft.form_after_ms = coord->now_ms + COORD_SAVE_RETRY_MS;
+        core_wake (coord, job->soft.form_after_ms);
+        return;
+    }
+    job_stop (coord, job, MU_JOB_FAILED, MU_IO, core_text (coord, "%s", job->soft.why));
+}
+
+void checkpoint_save_failed (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
+{
+    const struct mu_wire_save_failed *failed = &wire->save_failed;
+    struct job *job = worker->job;
+    if (!job || failed->job != job->durable.number || job->durable.state == MU_JOB_STOPPING ||
+        failed->step <= job_committed_step (job))
+        return;
+    note_failure (coord, job, worker, failed);
+    if (worker->order == ORDER_SAVE) {
+        order_clear (worker);
+        if (job->soft.end_unsaved)
+            fail_unsaved (coord, job);
+        else
+            job->soft.save_done = true;
+    } else if (failed->step == job->durable.steps) {
+        job->soft.end_unsaved = true;
+    }
+    job_touch (coord, job);
+}
+
+/* Does the best state go away with those who leave? */
+static bool is_endangered (const struct coord *coord, const struct job *job,
+                           const struct worker *best)
+{
+    if (job->durable.target == MU_JOB_PAUSED)
+        return true;
+    if (job->soft.end_unsaved && best->position.step == job->durable.steps)
+        return true;
+    if (!worker_leaves (coord, best))
+        return false;
+    const struct worker *staying = generation_best (coord, job, true);
+    return !staying || staying->position.step + 1 < best->position.step;
+}
+
+bool checkpoint_wait (struct coord *coord, struct job *job)
+{
+    struct job_soft *soft = &job->soft;
+    if (soft->orders[ORDER_SAVE])
+        return true;
+    if (soft->save_done)
+        return false;
+    struct worker *best = generation_best (coord, job, false);
+    if (!best || best->position.step <= job_committed_step (job) ||
+        !is_endangered (coord, job, best))
+        return false;
+    if (soft->end_unsaved && coord->now_ms < soft->form_after_ms) {
+        core_wake (coord, soft->form_after_ms);
+        return true;
+    }
+    order_give (coord, best, ORDER_SAVE);
+    return true;
+}
+
+/* --- DIGEST
+ * ---------------------------------------------------------------------------------------- */
+
+void checkpoint_digest (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
+{
+    const struct mu_wire_digest *said = &wire->digest;
+    struct job *job = worker->job;
+    if (!job || said->job != job->durable.number || worker->rank == NONE || said->step == 0 ||
+        said->generation != job->durable.generation.number || !job_has_live_generation (job))
+        return;
+    struct job_soft *soft = &job->soft;
+    for (uint32_t i = 0; i < DIGESTS; i++) {
+        const struct digest *digest = &soft->digests[i];
+        if (digest->step != said->step)
+            continue;
+        if (digest->digest != said->digest)
+            job_stop (coord, job, MU_JOB_FAILED, MU_INTERNAL,
+                      core_text (coord,
+                                 "After step %llu workers %s and %s hold different states; their "
+                                 "weights cannot be trusted. Check their memory and their builds, "
+                                 "then resume from the checkpoint of step %llu.",
+                                 (unsigned long long)said->step,
+                                 job->durable.generation.members[digest->rank].name, worker->name,
+                                 (unsigned long long)job_committed_step (job)));
+        return;
+    }
+    soft->digests[soft->digest_next++ % DIGESTS] =
+        (struct digest){ .step = said->step, .digest = said->digest, .rank = worker->rank };
+}
+
+/* --- for people
+ * ------------------------------------------------------------------------------------ */
+
+void checkpoint_answer (struct coord *coord, uint32_t peer, uint64_t request, const struct job *job)
+{
+    const struct job_durable *durable = &job->durable;
+    struct mu_wire_checkpoint_info *list =
+        core_scratch (coord, durable->commit_count * sizeof *list);
+    for (uint32_t i = 0; i < durable->commit_count; i++) {
+        const struct commit *commit = &durable->commits[i];
+        list[i].step = commit->step;
+        list[i].path = core_blob (commit->path);
+        SET (list[i].weights_hash, commit->weights_hash);
+        list[i].bytes = commit->bytes;
+        list[i].committed_ms = commit->time_ms;
+    }
+    struct mu_wire_checkpoint_list *said =
+        &core_say (coord, peer, MU_WIRE_CHECKPOINT_LIST)->checkpoint_list;
+    said->request = request;
+    said->checkpoints.items = list;
+    said->checkpoints.count = durable->commit_count;
+}

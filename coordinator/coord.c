@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* coord.c - create, dispatch, actions, views
+ *
+ * coord_step () hands the event to the file that knows it. Whatever an event changes about a job,
+ * the handler only touches the job; when the event is dealt with, each touched job makes the moves
+ * that have become possible (job_advance), and the moves may touch others. So no handler calls
+ * another one's decisions, and every decision is taken on a whole state.
+ *
+ * Fatal: memory running out, and a record that the core's own apply refuses. */
+#include "core.h"
+
+#include <stdio.h>
+
+/* The timer comes at least this often, so that nothing depends on a wake that was forgotten. */
+#define IDLE_MS 60000u
+
+/* A timer that is so late means that we, not the workers, were asleep. */
+#define STALL_MS 200u
+
+/* --- memory
+ * ---------------------------------------------------------------------------------------- */
+
+struct scratch {
+    struct scratch *next;
+    size_t size, used;
+};
+
+#define SCRATCH_MIN ((size_t)65536)
+
+void *core_scratch (struct coord *coord, size_t size)
+{
+    size = (size + 15) & ~(size_t)15;
+    struct scratch *chunk = coord->scratch;
+    if (!chunk || chunk->size - chunk->used < size) {
+        size_t room = size > SCRATCH_MIN ? size : SCRATCH_MIN;
+        chunk = malloc (sizeof *chunk + 16 + room);
+        assert (chunk);
+        *chunk = (struct scratch){ .next = coord->scratch, .size = room };
+        coord->scratch = chunk;
+    }
+    uintptr_t start = ((uintptr_t)(chunk + 1) + 15) & ~(uintptr_t)15;
+    void *memory = (void *)(start + chunk->used);
+    chunk->used += size;
+    memset (memory, 0, size);
+    return memory;
+}
+
+/* One chunk of the common size stays for the next step. */
+static void scratch_reset (struct coord *coord, size_t keep)
+{
+    struct scratch *kept = NULL;
+    while (coord->scratch) {
+        struct scratch *chunk = coord->scratch;
+        coord->scratch = chunk->next;
+        if (!kept && chunk->size == keep) {
+            chunk->used = 0;
+            kept = chunk;
+        } else {
+            free (chunk);
+        }
+    }
+    if (kept)
+        kept->next = NULL;
+    coord->scratch = kept;
+}
+
+const char *core_text (struct coord *coord, const char *format, ...)
+{
+    char text[MU_ERROR_TEXT_MAX];
+    va_list args;
+    va_start (args, format);
+    vsnprintf (text, sizeof text, format, args);
+    va_end (args);
+    size_t size = strlen (text) + 1;
+    char *copy = core_scratch (coord, size);
+    mu_text_set (copy, size, text);
+    return copy;
+}
+
+struct mu_blob core_blob (const char *text)
+{
+    return (struct mu_blob){ .data = text, .size = (uint32_t)strlen (text) };
+}
+
+void *core_grow (void *old, uint32_t count, uint32_t *capacity, size_t item)
+{
+    if (count < *capacity)
+        return old;
+    *capacity = *capacity ? *capacity * 2 : 8;
+    void *bigger = realloc (old, *capacity * item);
+    assert (bigger);
+    return bigger;
+}
+
+/* --- actions
+ * --------------------------------------------------------------------------------------- */
+
+static struct coord_action *push (struct coord *coord, enum coord_action_type type)
+{
+    struct coord_actions *out = coord->out;
+    assert (out);
+    out->list = core_grow (out->list, out->count, &out->capacity, sizeof *out->list);
+    struct coord_action *action = &out->list[out->count++];
+    memset (action, 0, sizeof *action);
+    action->type = type;
+    return action;
+}
+
+void core_store (struct coord *coord, const struct mu_journal *record)
+{
+    struct mu_error error;
+    struct coord_action *action = push (coord, COORD_STORE);
+    action->store = *record;
+    action->store.term = coord->durable.term;
+    if (record->type == MU_JOURNAL_REIGN)
+        action->store.term = record->reign.term;
+    int refused = coord_apply (coord, &action->store, &error);
+    assert (!refused);
+    (void)refused;
+}
+
+struct mu_wire *core_say (struct coord *coord, uint32_t peer, enum mu_wire_type type)
+{
+    struct coord_action *action = push (coord, COORD_SEND);
+    action->send.peer = peer;
+    action->send.wire.type = type;
+    action->send.wire.term = coord->durable.term;
+    return &action->send.wire;
+}
+
+struct mu_wire *core_tell (struct coord *coord, const struct worker *worker, enum mu_wire_type type)
+{
+    return worker->connected ? core_say (coord, worker->peer, type) : &coord->nowhere;
+}
+
+void core_wake (struct coord *coord, uint64_t when_ms)
+{
+    if (when_ms < coord->deadline_ms)
+        coord->deadline_ms = when_ms;
+}
+
+struct job *core_job (const struct coord *coord, uint64_t number)
+{
+    if (number == 0 || number > coord->durable.job_count)
+        return NULL;
+    return coord->durable.jobs[number - 1];
+}
+
+/* Until then workers may still come back that hold what we do not know of. */
+bool core_in_grace (const struct coord *coord) { return coord->now_ms < coord->grace_end_ms; }
+
+/* --- events
+ * ---------------------------------------------------------------------------------------- */
+
+static void start (struct coord *coord)
+{
+    struct mu_journal record = { .type = MU_JOURNAL_REIGN,
+                                 .reign = { .term = coord->durable.term + 1 } };
+    mu_text_set (record.reign.version, sizeof record.reign.version, coord->options.version);
+    core_store (coord, &record);
+    coord->started = true;
+    coord->deadline_ms = coord->now_ms;
+    for (uint32_t i = 0; i < coord->durable.live_count; i++)
+        if (coord->durable.live[i]->durable.state != MU_JOB_PENDING &&
+            coord->durable.live[i]->durable.state != MU_JOB_PAUSED)
+            coord->grace_end_ms = coord->now_ms + COORD_RESTART_GRACE_MS;
+    roster_start (coord);
+}
+
+/* When we were stopped or starved, the others' words are still in the queue: give them the time. */
+static void excuse_stall (struct coord *coord)
+{
+    uint64_t late_ms = coord->now_ms - coord->deadline_ms;
+    if (coord->now_ms < coord->deadline_ms || late_ms < STALL_MS)
+        return;
+    for (uint32_t i = 0; i < coord->worker_count; i++)
+        coord->workers[i]->lost_at_ms += late_ms;
+}
+
+static void timer (struct coord *coord)
+{
+    excuse_stall (coord);
+    coord->deadline_ms = coord->now_ms + IDLE_MS;
+    if (core_in_grace (coord))
+        core_wake (coord, coord->grace_end_ms);
+    roster_scan (coord);
+    for (uint32_t i = 0; i < coord->durable.live_count; i++) {
+        generation_limit (coord, coord->durable.live[i]);
+        job_touch (coord, coord->durable.live[i]);
+    }
+    queue_place (coord);
+}
+
+static void advance_touched (struct coord *coord)
+{
+    for (uint32_t i = 0; i < coord->touched_count; i++) {
+        struct job *job = coord->touched[i];
+        job->soft.touched = false;
+        job_advance (coord, job);
+    }
+    coord->touched_count = 0;
+}
+
+void coord_step (struct coord *coord, const struct coord_event *event, struct coord_actions *out)
+{
+    if (coord->deposed)
+        return;
+    scratch_reset (coord, SCRATCH_MIN);
+    coord->out = out;
+    coord->now_ms = event->now_ms;
+    coord->unix_ms = event->unix_ms;
+    assert (coord->started || event->type == COORD_START);
+    switch (event->type) {
+    case COORD_START: start (coord); break;
+    case COORD_TIMER: timer (coord); break;
+    case COORD_RECEIVE:
+        if (event->wire->type >= MU_WIRE_SUBMIT)
+            query_receive (coord, event);
+        else
+            roster_receive (coord, event);
+        break;
+    case COORD_GONE: roster_gone (coord, event->peer); break;
+    }
+    advance_touched (coord);
+    coord->out = NULL;
+}
+
+uint64_t coord_deadline (const struct coord *coord)
+{
+    return coord->deposed ? UINT64_MAX : coord->deadline_ms;
+}
+
+/* --- life
+ * ------------------------------------------------------------------------------------------ */
+
+static void or_default (uint32_t *option, uint32_t value)
+{
+    if (!*option)
+        *option = value;
+}
+
+struct coord *coord_create (const struct coord_options *options)
+{
+    struct coord *coord = calloc (1, sizeof *coord);
+    assert (coord);
+    coord->options = *options;
+    or_default (&coord->options.beat_ms, COORD_BEAT_MS);
+    or_default (&coord->options.lost_ms, COORD_LOST_MS);
+    or_default (&coord->options.form_limit_ms, COORD_FORM_LIMIT_MS);
+    or_default (&coord->options.lease_ahead_ms, COORD_LEASE_AHEAD_MS);
+    or_default (&coord->options.workers_max, 65535);
+    if (!coord->options.version)
+        coord->options.version = "";
+    return coord;
+}
+
+static void destroy_job (struct job *job)
+{
+    struct job_durable *durable = &job->durable;
+    generation_clear (job);
+    free (job->soft.workers);
+    free (job->soft.ranks);
+    for (uint32_t i = 0; i < durable->commit_count; i++)
+        free (durable->commits[i].path);
+    free (durable->commits);
+    free (durable->generation.members);
+    free (durable->generation.first_map);
+    free (durable->reason);
+    free ((void *)(uintptr_t)durable->spec.data);
+    free (job);
+}
+
+void coord_destroy (struct coord **coord_p)
+{
+    struct coord *coord = *coord_p;
+    if (!coord)
+        return;
+    for (uint32_t i = 0; i < coord->durable.job_count; i++)
+        destroy_job (coord->durable.jobs[i]);
+    for (uint32_t i = 0; i < coord->worker_count; i++)
+        free (coord->workers[i]);
+    free (coord->durable.jobs);
+    free (coord->durable.live);
+    free (coord->durable.drained);
+    index_clear (&coord->durable.keys);
+    index_clear (&coord->durable.drained_names);
+    free (coord->workers);
+    index_clear (&coord->names);
+    index_clear (&coord->peers);
+    free (coord->touched);
+    scratch_reset (coord, 0);
+    free (coord);
+    *coord_p = NULL;
+}
+
+/* --- views
+ * ----------------------------------------------------------------------------------------- */
+
+uint64_t coord_term (const struct coord *coord) { return coord->durable.term; }
+bool coord_deposed (const struct coord *coord) { return coord->deposed; }
+uint32_t coord_job_count (const struct coord *coord) { return coord->durable.job_count; }
+
+uint32_t coord_worker_count (const struct coord *coord)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < coord->worker_count; i++)
+        count += !coord->workers[i]->lost;
+    return count;
+}
+
+const char *coord_member (const struct coord *coord, uint64_t job_number, uint32_t rank)
+{
+    const struct job *job = core_job (coord, job_number);
+    if (!job || rank >= job->durable.generation.size)
+        return NULL;
+    return job->durable.generation.members[rank].name;
+}
+
+static uint64_t number_of (const char *text)
+{
+    uint64_t number = 0;
+    if (!*text || strlen (text) > 18)
+        return 0;
+    for (; *text; text++) {
+        if (*text < '0' || *text > '9')
+            return 0;
+        number = number * 10 + (uint64_t)(*text - '0');
+    }
+    return number;
+}
+
+uint64_t coord_job_find (const struct coord *coord, const char *number_or_name)
+{
+    for (uint32_t i = coord->durable.job_count; i > 0; i--)
+        if (!strcmp (coord->durable.jobs[i - 1]->durable.name, number_or_name))
+            return i;
+    uint64_t number = number_of (number_or_name);
+    return core_job (coord, number) ? number : 0;
+}

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* core.h - the coordinator's state, shared by the files of the core alone
+ *
+ *     coord.c       create, dispatch of events, actions, views
+ *     apply.c       the one writer of everything named `durable`
+ *     roster.c      workers: HELLO, BEAT, BYE, silence, drain
+ *     orders.c      what a worker is told and must do: said again, and given up at a limit
+ *     queue.c       which job gets which workers, and why one waits
+ *     job.c         a job's life: submit, control, stop, each state's next move
+ *     prepare.c     a worker and its job: ASSIGN, PREPARED, FAILED, CRASHED, RELEASED
+ *     generation.c  FORM, fences, READY, GO, the break, the next one
+ *     shards.c      micro-batch maps, leases, the ledger of trained windows
+ *     checkpoint.c  SAVED, COMMIT, DIGEST
+ *     query.c       answers for people
+ *     index.c       a hash table
+ *
+ * Deciding is not writing: decide functions fill a record and hand it to core_store (), which folds
+ * it into `durable` through coord_apply (), the same path that a replay takes. What is named `soft`
+ * may be forgotten by a restart: it is heard again from the workers. */
+#ifndef CORE_H
+#define CORE_H
+
+#include "coord.h"
+#include "index.h"
+#include "timing.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEPT_BYTES 256u
+#define FENCES_MAX 16u
+#define SAMPLES    16u
+#define DIGESTS    8u
+
+/* --- durable: the fold of the journal
+ * -------------------------------------------------------------- */
+
+struct member {
+    char name[64];
+    uint64_t incarnation;
+    uint64_t windows; /* trained: all below this one */
+};
+
+struct generation {
+    uint64_t number; /* 0: the job never had one */
+    uint64_t step, until_step, time_ms;
+    uint32_t attempt, source_rank, size;
+    bool transfer, started, over;
+    struct member *members;
+    uint8_t *first_map, *map; /* u16 little-endian each, as on the wire */
+    char world[64];
+};
+
+struct commit {
+    uint64_t generation, step, bytes, time_ms;
+    char *path, weights_hash[65];
+};
+
+struct job_durable {
+    uint64_t number;
+    char key[64], name[64];
+    struct mu_blob spec; /* owned */
+    int64_t priority;
+    uint32_t workers_min, workers_max, micro_batches, global_batch, window_steps;
+    uint64_t steps; /* 0 until SIZED where epochs say it */
+    double epochs;
+    bool portable;
+    uint64_t submitted_ms, started_ms, ended_ms;
+
+    bool sized;
+    uint64_t records, parameters, targets;
+    char data_identity[128], compute_class[128];
+
+    enum mu_job_state state, target;
+    uint32_t code;
+    char *reason; /* owned, never NULL */
+
+    struct generation generation;
+    struct commit *commits;
+    uint32_t commit_count, commit_capacity;
+    uint32_t crashes, restarts;
+    uint64_t crash_step;
+};
+
+struct durable {
+    uint64_t term;
+    struct job **jobs; /* job n at n - 1 */
+    uint32_t job_count, job_capacity;
+    struct job **live; /* those that have not ended, by number */
+    uint32_t live_count, live_capacity;
+    struct index keys; /* idempotency key -> job */
+    char (*drained)[64];
+    uint32_t drained_count, drained_capacity;
+    struct index drained_names;
+};
+
+/* --- soft: heard again after a restart
+ * ------------------------------------------------------------- */
+
+/* What a worker was told and has not yet been seen to do. At most one at a time; orders.c. */
+enum order { ORDER_NONE, ORDER_ASSIGN, ORDER_FORM, ORDER_ABORT, ORDER_SAVE, ORDER_RELEASE, ORDERS };
+
+/* Where a trainer's state stands. Equal lineages mean equal bits; 0 is unknown. */
+struct position {
+    uint64_t step;
+    uint32_t attempt;
+    uint64_t lineage;
+};
+
+struct worker {
+    /* what it said of itself */
+    char name[64], host[256], version[32], compute_class[128], isa[32];
+    uint64_t incarnation;
+    uint32_t threads, devices;
+    uint64_t holds, generation, step, phase_ms; /* as last heard */
+    uint32_t phase;
+    bool leaving; /* told to stop by its host */
+
+    /* the line to it */
+    uint32_t number; /* its index on the roster */
+    uint32_t peer;
+    bool connected, lost;
+    uint32_t beat_ms; /* as told */
+    uint64_t heard_ms, lost_at_ms, stray_ms;
+
+    /* what it is here for */
+    struct job *job;
+    uint32_t slot, rank; /* in job->soft.workers; in the newest generation, or NONE */
+    enum order order;
+    uint64_t order_since_ms, order_said_ms;
+    uint64_t letting_go;    /* ORDER_RELEASE: of this job */
+    bool again;             /* ... and then ASSIGN once more */
+    bool yields;            /* its place is needed by a job that has not its minimum */
+    bool opened;            /* the trainer that was ASSIGNed was heard of */
+    bool finished;          /* has done the last step in this generation */
+    uint32_t doubts;        /* BEATs in a row that do not know the job */
+    uint64_t reopened_step; /* was asked to load this committed step before */
+    uint64_t refused_job, refused_until_ms; /* does not get this job for a while */
+    struct position position;               /* of its trainer, once prepared */
+    uint8_t kept[KEPT_BYTES];               /* micro-batches of the next step that its sums hold */
+};
+
+struct fence {
+    struct mu_blob *values; /* by rank, owned */
+    uint32_t count;
+    struct mu_blob all; /* owned, once complete */
+};
+
+struct sample {
+    uint64_t time_ms, step;
+};
+
+struct digest {
+    uint64_t step, digest; /* step 0: unused */
+    uint32_t rank;
+};
+
+struct job_soft {
+    struct worker **workers; /* assigned, in no order */
+    uint32_t worker_count, worker_capacity;
+    struct worker **ranks;   /* of the newest generation; NULL where the worker is gone */
+    uint32_t orders[ORDERS]; /* how many of its workers have which */
+    struct fence *fences;    /* FENCES_MAX, while forming */
+    bool touched;            /* on coord->touched */
+
+    uint64_t could_since_ms; /* since when the minimum could be met; 0: it cannot */
+    uint64_t join_since_ms;  /* since when a joiner is prepared; 0: none */
+    uint64_t form_after_ms;  /* not before this */
+    uint64_t form_limit_ms;  /* READY of all by then */
+    uint32_t failures;       /* generations in a row that finished no step */
+    bool save_wanted, save_done, end_unsaved;
+    uint32_t save_tries;
+
+    uint64_t step, evaluated_step;
+    double loss, loss_evaluated, accuracy;
+    uint32_t finished; /* ranks that have done the last step */
+    struct sample samples[SAMPLES];
+    uint32_t sample_count; /* ever */
+    struct digest digests[DIGESTS];
+    uint32_t digest_next;
+    char sized_by[64];
+    char why[256]; /* it waits */
+};
+
+struct job {
+    struct job_durable durable;
+    struct job_soft soft;
+};
+
+struct coord {
+    struct coord_options options;
+    struct durable durable;
+
+    struct worker **workers;
+    uint32_t worker_count, worker_capacity;
+    struct index names, peers;
+    bool started, deposed, place_wanted;
+    uint64_t grace_end_ms; /* of the restart */
+    uint64_t deadline_ms;
+    struct job **touched;
+    uint32_t touched_count, touched_capacity;
+
+    /* of the current step */
+    uint64_t now_ms, unix_ms;
+    struct coord_actions *out;
+    struct scratch *scratch;
+    struct mu_wire nowhere; /* what is said to a worker that cannot be reached */
+};
+
+/* --- coord.c
+ * --------------------------------------------------------------------------------------- */
+
+/* Memory until the next coord_step (). */
+void *core_scratch (struct coord *coord, size_t size);
+const char *core_text (struct coord *coord, const char *format, ...)
+    __attribute__ ((format (printf, 2, 3)));
+struct mu_blob core_blob (const char *text);
+/* `old` grown so that it holds more than `count` items. */
+void *core_grow (void *old, uint32_t count, uint32_t *capacity, size_t item);
+
+/* Journal a record and fold it in. */
+void core_store (struct coord *coord, const struct mu_journal *record);
+/* A message to be filled in; valid until the next one. */
+struct mu_wire *core_say (struct coord *coord, uint32_t peer, enum mu_wire_type type);
+struct mu_wire *core_tell (struct coord *coord, const struct worker *worker,
+                           enum mu_wire_type type);
+/* COORD_TIMER is wanted then at the latest. */
+void core_wake (struct coord *coord, uint64_t when_ms);
+struct job *core_job (const struct coord *coord, uint64_t number); /* NULL: there is none */
+bool core_in_grace (const struct coord *coord);
+
+/* --- roster.c
+ * -------------------------------------------------------------------------------------- */
+
+void roster_start (struct coord *coord);
+void roster_receive (struct coord *coord, const struct coord_event *event);
+void roster_gone (struct coord *coord, uint32_t peer);
+void roster_scan (struct coord *coord);
+struct worker *roster_by_name (const struct coord *coord, const char *name);
+struct worker *roster_by_peer (const struct coord *coord, uint32_t peer);
+void roster_lose (struct coord *coord, struct worker *worker, bool planned, const char *why);
+void roster_drain (struct coord *coord, uint32_t peer, const struct mu_wire_drain *drain);
+enum mu_worker_state worker_state (const struct coord *coord, const struct worker *worker);
+/* Does it take no more work, here or at all? */
+bool worker_leaves (const struct coord *coord, const struct worker *worker);
+bool worker_is_free (const struct coord *coord, const struct worker *worker);
+
+/* --- orders.c
+ * -------------------------------------------------------------------------------------- */
+
+void order_give (struct coord *coord, struct worker *worker, enum order order);
+void order_clear (struct worker *worker);
+void order_say (struct coord *coord, struct worker *worker);
+void order_mind (struct coord *coord, struct worker *worker); /* repeat it, or give it up */
+
+/* --- queue.c
+ * --------------------------------------------------------------------------------------- */
+
+void queue_place (struct coord *coord);
+void queue_want (struct coord *coord);
+bool queue_accepts (const struct coord *coord, const struct job *job, const struct worker *worker);
+uint32_t queue_useful_max (const struct job *job);
+
+/* --- job.c
+ * ----------------------------------------------------------------------------------------- */
+
+void job_submit (struct coord *coord, const struct coord_event *event);
+void job_control (struct coord *coord, uint32_t peer, const struct mu_wire_control *control);
+void job_touch (struct coord *coord, struct job *job);
+void job_advance (struct coord *coord, struct job *job);
+void job_move (struct coord *coord, struct job *job, enum mu_job_state state,
+               enum mu_job_state target, enum mu_code code, const char *reason);
+/* Let its workers go, then be `target`. */
+void job_stop (struct coord *coord, struct job *job, enum mu_job_state target, enum mu_code code,
+               const char *reason);
+bool job_ended (const struct job *job);
+bool job_has_live_generation (const struct job *job);
+uint64_t job_step (const struct job *job);
+const struct commit *job_newest_commit (const struct job *job); /* or NULL */
+uint64_t job_committed_step (const struct job *job);
+
+/* --- prepare.c
+ * ------------------------------------------------------------------------------------- */
+
+void worker_assign (struct coord *coord, struct worker *worker, struct job *job);
+void worker_attach (struct worker *worker, struct job *job);
+void worker_detach (struct coord *coord, struct worker *worker);
+void worker_release (struct coord *coord, struct worker *worker, bool again);
+/* Its trainer's state is known and it waits for a generation. */
+bool worker_is_prepared (const struct worker *worker);
+/* Its trainer is gone: start another. */
+void worker_reprepare (struct coord *coord, struct worker *worker);
+/* It holds a trainer of a job that it does not have: take it back, or let it go. */
+void worker_claim (struct coord *coord, struct worker *worker);
+/* Not this job for a while. */
+void worker_refuse (struct coord *coord, struct worker *worker, uint64_t job, uint64_t ms);
+void prepare_prepared (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
+void prepare_failed (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
+void prepare_crashed (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
+void prepare_released (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
+
+/* --- generation.c
+ * ---------------------------------------------------------------------------------- */
+
+/* Form the next one if enough workers are prepared. */
+bool generation_try_form (struct coord *coord, struct job *job);
+void generation_break (struct coord *coord, struct job *job, bool planned, const char *why);
+void generation_say_form (struct coord *coord, const struct worker *worker);
+void generation_limit (struct coord *coord, struct job *job);
+void generation_clear (struct job *job); /* its soft part */
+void generation_fence (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
+void generation_ready (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
+void generation_down (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
+void generation_aborted (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
+/* The highest position among its prepared workers (those that stay, if `staying`), or NULL. */
+struct worker *generation_best (const struct coord *coord, const struct job *job, bool staying);
+
+/* --- shards.c
+ * -------------------------------------------------------------------------------------- */
+
+uint32_t shards_rank (const uint8_t *map, uint32_t micro_batch);
+void shards_map (uint8_t *map, uint32_t micro_batches, uint32_t ranks);
+/* The first step's map: what `members` kept stays theirs where they stand at `base`. */
+void shards_first_map (struct coord *coord, uint8_t *map, uint32_t micro_batches,
+                       struct worker *const *members, uint32_t ranks, const struct position *base);
+uint64_t shards_first_lease (const struct job *job, uint64_t step);
+void shards_progress (struct coord *coord, struct worker *worker, const struct mu_wire_beat *beat);
+void shards_trained (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
+void shards_say_lease (struct coord *coord, const struct worker *worker);
+double shards_steps_a_second (const struct coord *coord, const struct job *job);
+void shards_answer (struct coord *coord, uint32_t peer, uint64_t request, const struct job *job);
+
+/* --- checkpoint.c
+ * ---------------------------------------------------------------------------------- */
+
+void checkpoint_saved (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
+void checkpoint_save_failed (struct coord *coord, struct worker *worker,
+                             const struct mu_wire *wire);
+void checkpoint_digest (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
+void checkpoint_answer (struct coord *coord, uint32_t peer, uint64_t request,
+                        const struct job *job);
+/* Before workers leave or the job stops: must a state be saved first? Asks for it if so. */
+bool checkpoint_wait (struct coord *coord, struct job *job);
+
+/* --- query.c
+ * --------------------------------------------------------------------------------------- */
+
+void query_receive (struct coord *coord, const struct coord_event *event);
+void query_refuse (struct coord *coord, uint32_t peer, uint64_t request, enum mu_code code,
+                   const char *text);
+void query_accept (struct coord *coord, uint32_t peer, uint64_t request, const char *text);
+/* The job meant, or NULL after REFUSED. */
+struct job *query_job (struct coord *coord, uint32_t peer, uint64_t request, const char *job);
+
+#endif

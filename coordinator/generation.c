@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* generation.c - one agreed world: FORM, fences, READY, GO, the break, the next one
+ *
+ *     form (): FORM is journalled, then said to each member
+ *       -> FENCE of all: FENCED, as often as the collectives need
+ *       -> READY of all: START is journalled, then GO
+ *     generation_break (): BROKEN is journalled, then ABORT is said
+ *       -> ABORTED of all, or silence at its limit: job_advance () forms the next one
+ *
+ * ABORTED tells where each trainer stands and which micro-batches of its next step it has summed,
+ * so the next generation goes on from the highest step and computes only what the lost ones took
+ * with them. Words about another generation are heard (they prove life) and not obeyed. */
+#include "core.h"
+
+#define SET(field, text) mu_text_set (field, sizeof (field), text)
+#define FENCED_BYTES_MAX ((uint64_t)16777216)
+
+/* --- soft state
+ * ------------------------------------------------------------------------------------ */
+
+void generation_clear (struct job *job)
+{
+    struct job_soft *soft = &job->soft;
+    for (uint32_t number = 0; soft->fences && number < FENCES_MAX; number++) {
+        struct fence *fence = &soft->fences[number];
+        for (uint32_t rank = 0; fence->values && rank < job->durable.generation.size; rank++)
+            free ((void *)(uintptr_t)fence->values[rank].data);
+        free (fence->values);
+        free ((void *)(uintptr_t)fence->all.data);
+    }
+    free (soft->fences);
+    soft->fences = NULL;
+    soft->finished = 0;
+    soft->join_since_ms = 0;
+}
+
+/* The worker's rank in its job's live generation, if the word is about that one. */
+static struct job *live_job (const struct worker *worker, uint64_t job_number, uint64_t generation)
+{
+    struct job *job = worker->job;
+    if (!job || worker->rank == NONE || job->durable.number != job_number ||
+        job->durable.generation.number != generation || !job_has_live_generation (job))
+        return NULL;
+    return job;
+}
+
+/* --- who can take part
+ * ----------------------------------------------------------------------------- */
+
+static bool is_ahead (const struct position *a, const struct position *b)
+{
+    return a->step != b->step ? a->step > b->step : a->attempt > b->attempt;
+}
+
+static bool is_equal (const struct position *a, const struct position *b)
+{
+    return a->step == b->step && a->attempt == b->attempt && a->lineage && a->lineage == b->lineage;
+}
+
+struct worker *generation_best (const struct coord *coord, const struct job *job, bool staying)
+{
+    struct worker *best = NULL;
+    for (uint32_t i = 0; i < job->soft.worker_count; i++) {
+        struct worker *worker = job->soft.workers[i];
+        if (!worker_is_prepared (worker) || worker->order == ORDER_ABORT ||
+            (staying && worker_leaves (coord, worker)))
+            continue;
+        if (!best || is_ahead (&worker->position, &best->position) ||
+            (!is_ahead (&best->position, &worker->position) && worker->number < best->number))
+            best = worker;
+    }
+    return best;
+}
+
+/* Prepared workers that stay, by number, so that ranks do not depend on who answered first. */
+static uint32_t collect (struct coord *coord, const struct job *job, struct worker **members)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < coord->worker_count && count < job->soft.worker_count; i++) {
+        struct worker *worker = coord->workers[i];
+        if (worker->job == job && worker->order == ORDER_NONE && !worker_leaves (coord, worker))
+            members[count++] = worker;
+    }
+    return count;
+}
+
+/* Nobody is as far as the newest checkpoint: have it loaded. True: somebody was told to. */
+static bool reopen (struct coord *coord, const struct job *job, struct worker **members,
+                    uint32_t count)
+{
+    bool any = false;
+    uint64_t committed = job_committed_step (job);
+    for (uint32_t i = 0; i < count; i++)
+        if (members[i]->reopened_step != committed) {
+            members[i]->reopened_step = committed;
+            worker_release (coord, members[i], true);
+            any = true;
+        }
+    return any;
+}
+
+/* --- FORM
+ * ------------------------------------------------------------------------------------------ */
+
+static void store_rewind (struct coord *coord, const struct job *job, uint64_t step)
+{
+    struct mu_journal record = {
+        .type = MU_JOURNAL_REWIND,
+        .rewind = { .job = job->durable.number, .step = step, .time_ms = coord->unix_ms }
+    };
+    core_store (coord, &record);
+}
+
+static void store_form (struct coord *coord, const struct job *job, struct worker **members,
+                        uint32_t count, const struct worker *source)
+{
+    const struct job_durable *durable = &job->durable;
+    uint32_t micro_batches = durable->micro_batches;
+    struct mu_journal_member *list = core_scratch (coord, count * sizeof *list);
+    uint8_t *first_map = core_scratch (coord, 2 * (size_t)micro_batches);
+    uint8_t *map = core_scratch (coord, 2 * (size_t)micro_batches);
+    struct mu_journal record = { .type = MU_JOURNAL_FORM,
+                                 .form = { .job = durable->number,
+                                           .generation = durable->generation.number + 1,
+                                           .step = source->position.step,
+                                           .attempt = source->position.attempt,
+                                           .first_map = { first_map, 2 * micro_batches },
+                                           .map = { map, 2 * micro_batches },
+                                           .time_ms = coord->unix_ms } };
+    for (uint32_t rank = 0; rank < count; rank++) {
+        SET (list[rank].name, members[rank]->name);
+        list[rank].incarnation = members[rank]->incarnation;
+        if (members[rank] == source)
+            record.form.source_rank = rank;
+        if (!is_equal (&members[rank]->position, &source->position) && members[rank] != source)
+            record.form.transfer = true;
+    }
+    record.form.members.items = list;
+    record.form.members.count = count;
+    record.form.until_step = shards_first_lease (job, source->position.step);
+    shards_map (map, micro_batches, count);
+    shards_first_map (coord, first_map, micro_batches, members, count, &source->position);
+    SET (record.form.world,
+         core_text (coord, "muster-%llu-%llu-%llu", (unsigned long long)coord->durable.term,
+                    (unsigned long long)durable->number,
+                    (unsigned long long)record.form.generation));
+    core_store (coord, &record);
+}
+
+static void form (struct coord *coord, struct job *job, struct worker **members, uint32_t count,
+                  const struct worker *source)
+{
+    struct job_soft *soft = &job->soft;
+    uint64_t step = source->position.step;
+    generation_clear (job);
+    if (step < job->durable.generation.step)
+        store_rewind (coord, job, step);
+    store_form (coord, job, members, count, source);
+    soft->ranks = realloc (soft->ranks, count * sizeof (struct worker *));
+    assert (soft->ranks);
+    soft->step = step;
+    soft->sample_count = 0;
+    memset (soft->digests, 0, sizeof soft->digests);
+    soft->save_done = soft->end_unsaved = false;
+    soft->save_tries = 0;
+    soft->form_limit_ms = coord->now_ms + coord->options.form_limit_ms;
+    core_wake (coord, soft->form_limit_ms);
+    for (uint32_t rank = 0; rank < count; rank++) {
+        soft->ranks[rank] = members[rank];
+        members[rank]->rank = rank;
+        members[rank]->finished = false;
+        order_give (coord, members[rank], ORDER_FORM);
+    }
+}
+
+bool generation_try_form (struct coord *coord, struct job *job)
+{
+    struct job_soft *soft = &job->soft;
+    if (!job->durable.sized || soft->worker_count < job->durable.workers_min)
+        return false;
+    if (coord->now_ms < soft->form_after_ms) {
+        core_wake (coord, soft->form_after_ms);
+        return false;
+    }
+    struct worker **members = core_scratch (coord, soft->worker_count * sizeof (struct worker *));
+    uint32_t count = collect (coord, job, members);
+    if (count < job->durable.workers_min)
+        return false;
+    const struct worker *source = generation_best (coord, job, true);
+    if (source->position.step < job_committed_step (job) && reopen (coord, job, members, count))
+        return false;
+    form (coord, job, members, count, source);
+    return true;
+}
+
+void generation_say_form (struct coord *coord, const struct worker *worker)
+{
+    const struct job_durable *job = &worker->job->durable;
+    const struct generation *generation = &job->generation;
+    uint32_t map_size = 2 * job->micro_batches;
+    struct mu_wire_form *said = &core_tell (coord, worker, MU_WIRE_FORM)->form;
+    *said = (struct mu_wire_form){ .job = job->number,
+                                   .generation = generation->number,
+                                   .rank = worker->rank,
+                                   .size = generation->size,
+                                   .step = generation->step,
+                                   .attempt = generation->attempt,
+                                   .source_rank = generation->source_rank,
+                                   .transfer = generation->transfer,
+                                   .first_map = { generation->first_map, map_size },
+                                   .map = { generation->map, map_size },
+                                   .until_step = generation->until_step,
+                                   .steps = job->steps,
+                                   .records = job->records };
+    SET (said->world, generation->world);
+}
+
+/* --- fences
+ * ---------------------------------------------------------------------------------------- */
+
+static void say_fenced (struct coord *coord, const struct worker *worker, uint32_t number)
+{
+    const struct job *job = worker->job;
+    struct mu_wire_fenced *said = &core_tell (coord, worker, MU_WIRE_FENCED)->fenced;
+    said->job = job->durable.number;
+    said->generation = job->durable.generation.number;
+    said->number = number;
+    said->values = job->soft.fences[number].all;
+}
+
+static void complete_fence (struct coord *coord, struct job *job, uint32_t number)
+{
+    struct fence *fence = &job->soft.fences[number];
+    uint32_t size = job->durable.generation.size;
+    uint64_t bytes = 0;
+    for (uint32_t rank = 0; rank < size; rank++)
+        bytes += fence->values[rank].size;
+    if (bytes > FENCED_BYTES_MAX) {
+        job_stop (coord, job, MU_JOB_FAILED, MU_INTERNAL,
+                  core_text (coord, "The addresses of %u ranks take %llu bytes, more than %llu.",
+                             size, (unsigned long long)bytes,
+                             (unsigned long long)FENCED_BYTES_MAX));
+        return;
+    }
+    uint8_t *all = malloc (bytes ? bytes : 1);
+    assert (all);
+    uint32_t at = 0;
+    for (uint32_t rank = 0; rank < size; rank++) {
+        if (fence->values[rank].size)
+            memcpy (all + at, fence->values[rank].data, fence->values[rank].size);
+        at += fence->values[rank].size;
+    }
+    fence->all = (struct mu_blob){ all, at };
+    for (uint32_t rank = 0; rank < size; rank++)
+        say_fenced (coord, job->soft.ranks[rank], number);
+}
+
+void generation_fence (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
+{
+    const struct mu_wire_fence *said = &wire->fence;
+    struct job *job = live_job (worker, said->job, said->generation);
+    if (!job || job->durable.state != MU_JOB_FORMING || said->number >= FENCES_MAX)
+        return;
+    struct job_soft *soft = &job->soft;
+    if (!soft->fences)
+        soft->fences = calloc (FENCES_MAX, sizeof *soft->fences);
+    assert (soft->fences);
+    struct fence *fence = &soft->fences[said->number];
+    if (!fence->values)
+        fence->values = calloc (job->durable.generation.size, sizeof *fence->values);
+    assert (fence->values);
+    if (fence->all.data) { /* it missed the answer */
+        say_fenced (coord, worker, said->number);
+        return;
+    }
+    if (fence->values[worker->rank].data)
+        return;
+    uint8_t *values = malloc ((size_t)said->values.size + 1);
+    assert (values);
+    if (said->values.size)
+        memcpy (values, said->values.data, said->values.size);
+    fence->values[worker->rank] = (struct mu_blob){ values, said->values.size };
+    if (++fence->count == job->durable.generation.size)
+        complete_fence (coord, job, said->number);
+}
+
+/* --- READY and GO
+ * ---------------------------------------------------------------------------------- */
+
+static void say_go (struct coord *coord, const struct worker *worker)
+{
+    struct mu_wire_go *said = &core_tell (coord, worker, MU_WIRE_GO)->go;
+    said->job = worker->job->durable.number;
+    said->generation = worker->job->durable.generation.number;
+}
+
+void generation_ready (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
+{
+    struct job *job = live_job (worker, wire->ready.job, wire->ready.generation);
+    if (!job)
+        return;
+    if (job->durable.state == MU_JOB_RUNNING) { /* it missed GO */
+        say_go (coord, worker);
+        return;
+    }
+    if (worker->order != ORDER_FORM)
+        return;
+    order_clear (worker);
+    if (job->soft.orders[ORDER_FORM])
+        return;
+    struct mu_journal record = { .type = MU_JOURNAL_START,
+                                 .start = { .job = job->durable.number,
+                                            .generation = job->durable.generation.number,
+                                            .time_ms = coord->unix_ms } };
+    core_store (coord, &record);
+    for (uint32_t rank = 0; rank < job->durable.generation.size; rank++)
+        say_go (coord, job->soft.ranks[rank]);
+    job_touch (coord, job);
+}
+
+/* --- the break
+ * ------------------------------------------------------------------------------------- */
+
+/* Slower and slower while generations break without having done anything. */
+static void slow_down (struct coord *coord, struct job_soft *soft, bool counts)
+{
+    soft->failures = counts ? soft->failures + 1 : 0;
+    soft->form_after_ms = coord->now_ms;
+    if (soft->failures < 3)
+        return;
+    uint32_t doublings = soft->failures - 3 < 10 ? soft->failures - 3 : 10;
+    uint64_t wait_ms = (uint64_t)COORD_FORM_RETRY_MS << doublings;
+    soft->form_after_ms += wait_ms < COORD_FORM_RETRY_MAX_MS ? wait_ms : COORD_FORM_RETRY_MAX_MS;
+}
+
+void generation_break (struct coord *coord, struct job *job, bool planned, const char *why)
+{
+    const struct generation *generation = &job->durable.generation;
+    struct mu_journal record = { .type = MU_JOURNAL_BROKEN,
+                                 .broken = { .job = job->durable.number,
+                                             .generation = generation->number,
+                                             .planned = planned,
+                                             .time_ms = coord->unix_ms } };
+    SET (record.broken.reason, why);
+    core_store (coord, &record);
+    slow_down (coord, &job->soft, !planned && job->soft.step == generation->step);
+    generation_clear (job);
+    for (uint32_t rank = 0; rank < generation->size; rank++)
+        if (job->soft.ranks[rank])
+            order_give (coord, job->soft.ranks[rank], ORDER_ABORT);
+    job_touch (coord, job);
+}
+
+void generation_down (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
+{
+    struct job *job = live_job (worker, wire->down.job, wire->down.generation);
+    if (job)
+        generation_break (coord, job, false,
+                          core_text (coord, "the collective of worker %s ended: %s", worker->name,
+                                     wire->down.text));
+}
+
+/* Those that never got ready; after a second time they are not taken again for a while. */
+static const char *blame (struct coord *coord, struct job *job)
+{
+    const struct generation *generation = &job->durable.generation;
+    uint32_t late = job->soft.orders[ORDER_FORM];
+    bool exclude = job->soft.failures && generation->size - late >= job->durable.workers_min;
+    const char *names = "";
+    for (uint32_t rank = 0; rank < generation->size; rank++) {
+        struct worker *worker = job->soft.ranks[rank];
+        if (worker->order != ORDER_FORM)
+            continue;
+        if (strlen (names) < 128)
+            names = core_text (coord, "%s%s%s", names, *names ? ", " : "", worker->name);
+        if (exclude) {
+            worker_refuse (coord, worker, job->durable.number, COORD_COOL_OFF_MS);
+            worker->yields = true;
+        }
+    }
+    return core_text (coord, "%u of %u workers were not ready in time: %s", late, generation->size,
+                      names);
+}
+
+void generation_limit (struct coord *coord, struct job *job)
+{
+    if (job->durable.state != MU_JOB_FORMING)
+        return;
+    if (coord->now_ms < job->soft.form_limit_ms)
+        core_wake (coord, job->soft.form_limit_ms);
+    else
+        generation_break (coord, job, false, blame (coord, job));
+}
+
+void generation_aborted (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
+{
+    const struct mu_wire_aborted *said = &wire->aborted;
+    struct job *job = worker->job;
+    if (!job || worker->order != ORDER_ABORT || said->job != job->durable.number ||
+        said->generation != job->durable.generation.number)
+        return;
+    order_clear (worker);
+    struct position *position = &worker->position;
+    if (job->durable.generation.started)
+        position->lineage = index_hash (&said->generation, sizeof said->generation);
+    else if (position->step != said->step || position->attempt != said->attempt)
+        position->lineage = 0;
+    position->step = said->step;
+    position->attempt = said->attempt;
+    memset (worker->kept, 0, sizeof worker->kept);
+    if (said->kept.size)
+        memcpy (worker->kept, said->kept.data,
+                said->kept.size < KEPT_BYTES ? said->kept.size : KEPT_BYTES);
+    worker->generation = 0;
+    if (!job->soft.orders[ORDER_ABORT])
+        job_touch (coord, job);
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* prepare.c - a worker and its job: ASSIGN, PREPARED, FAILED, CRASHED, RELEASED
+ *
+ * An assigned worker opens the job's trainer and says what it found. The first to say so sizes the
+ * job; all others must have found the same data and the same model. Which worker has which job is
+ * not journalled before FORM: after a restart, a worker that still holds a trainer says so, and
+ * worker_claim () gives it its job back. */
+#include "core.h"
+
+#define SET(field, text) mu_text_set (field, sizeof (field), text)
+
+/* --- attach and detach
+ * ----------------------------------------------------------------------------- */
+
+void worker_attach (struct worker *worker, struct job *job)
+{
+    struct job_soft *soft = &job->soft;
+    assert (!worker->job && worker->order == ORDER_NONE);
+    soft->workers = core_grow (soft->workers, soft->worker_count, &soft->worker_capacity,
+                               sizeof (struct worker *));
+    worker->slot = soft->worker_count;
+    soft->workers[soft->worker_count++] = worker;
+    worker->job = job;
+    worker->rank = NONE;
+    worker->again = worker->opened = worker->finished = false;
+    worker->doubts = 0;
+    worker->position = (struct position){ 0 };
+    memset (worker->kept, 0, sizeof worker->kept);
+}
+
+static void leave_rank (struct worker *worker)
+{
+    struct job_soft *soft = &worker->job->soft;
+    if (worker->rank == NONE)
+        return;
+    soft->ranks[worker->rank] = NULL;
+    soft->finished -= worker->finished;
+    worker->finished = false;
+    worker->rank = NONE;
+}
+
+void worker_detach (struct coord *coord, struct worker *worker)
+{
+    struct job *job = worker->job;
+    order_clear (worker);
+    if (!job)
+        return;
+    struct job_soft *soft = &job->soft;
+    leave_rank (worker);
+    struct worker *last = soft->workers[--soft->worker_count];
+    soft->workers[worker->slot] = last;
+    last->slot = worker->slot;
+    worker->job = NULL;
+    worker->yields = worker->again = false;
+    job_touch (coord, job);
+    queue_want (coord);
+}
+
+/* --- orders
+ * ---------------------------------------------------------------------------------------- */
+
+void worker_assign (struct coord *coord, struct worker *worker, struct job *job)
+{
+    worker_attach (worker, job);
+    order_give (coord, worker, ORDER_ASSIGN);
+}
+
+void worker_release (struct coord *coord, struct worker *worker, bool again)
+{
+    uint64_t number = worker->job->durable.number;
+    if (worker->order == ORDER_RELEASE && worker->again == again)
+        return;
+    leave_rank (worker);
+    order_give (coord, worker, ORDER_RELEASE);
+    worker->letting_go = number;
+    worker->again = again;
+    order_say (coord, worker);
+}
+
+static void release_stray (struct coord *coord, struct worker *worker)
+{
+    order_give (coord, worker, ORDER_RELEASE);
+    worker->letting_go = worker->holds;
+    worker->again = false;
+    order_say (coord, worker);
+}
+
+bool worker_is_prepared (const struct worker *worker)
+{
+    return worker->job && worker->order != ORDER_ASSIGN && worker->order != ORDER_RELEASE;
+}
+
+void worker_refuse (struct coord *coord, struct worker *worker, uint64_t job, uint64_t ms)
+{
+    worker->refused_job = job;
+    worker->refused_until_ms = coord->now_ms + ms;
+    core_wake (coord, worker->refused_until_ms);
+}
+
+void worker_reprepare (struct coord *coord, struct worker *worker)
+{
+    struct job *job = worker->job;
+    bool member = worker->rank != NONE && job_has_live_generation (job);
+    leave_rank (worker);
+    worker->doubts = 0;
+    worker->opened = false;
+    memset (worker->kept, 0, sizeof worker->kept);
+    order_give (coord, worker, ORDER_ASSIGN);
+    if (member)
+        generation_break (coord, job, false,
+                          core_text (coord, "the trainer of worker %s ended", worker->name));
+    job_touch (coord, job);
+}
+
+void worker_claim (struct coord *coord, struct worker *worker)
+{
+    if (!worker->holds || worker->job || worker->order != ORDER_NONE)
+        return;
+    struct job *job = core_job (coord, worker->holds);
+    if (!job || job_ended (job) || job->durable.state == MU_JOB_STOPPING ||
+        job->durable.state == MU_JOB_PAUSED || job->durable.target != MU_JOB_PENDING ||
+        job->soft.worker_count >= queue_useful_max (job) || worker_leaves (coord, worker) ||
+        !queue_accepts (coord, job, worker)) {
+        release_stray (coord, worker);
+        return;
+    }
+    if (job->durable.state == MU_JOB_PENDING)
+        job_move (coord, job, MU_JOB_PREPARING, MU_JOB_PENDING, MU_OK, "");
+    worker_assign (coord, worker, job);
+}
+
+/* --- PREPARED
+ * -------------------------------------------------------------------------------------- */
+
+static uint64_t steps_of (const struct job_durable *job, uint64_t records)
+{
+    if (job->steps)
+        return job->steps;
+    double steps = job->epochs * (double)records / (double)job->global_batch;
+    if (!(steps < 1e15))
+        return (uint64_t)1 << 49;
+    uint64_t whole = (uint64_t)steps;
+    if ((double)whole < steps)
+        whole++;
+    return whole ? whole : 1;
+}
+
+static void size_job (struct coord *coord, struct job *job, const struct worker *worker,
+                      const struct mu_wire_prepared *prepared)
+{
+    struct mu_journal record = { .type = MU_JOURNAL_SIZED,
+                                 .sized = { .job = job->durable.number,
+                                            .records = prepared->records,
+                                            .parameters = prepared->parameters,
+                                            .targets = prepared->targets,
+                                            .steps =
+                                                steps_of (&job->durable, prepared->records) } };
+    if (prepared->records < job->durable.global_batch) {
+        job_stop (coord, job, MU_JOB_FAILED, MU_BAD_INPUT,
+                  core_text (coord,
+                             "The data holds %llu records, fewer than one batch of %u: make "
+                             "batch.global smaller or give more data.",
+                             (unsigned long long)prepared->records, job->durable.global_batch));
+        return;
+    }
+    SET (record.sized.data_identity, prepared->data_identity);
+    SET (record.sized.compute_class, job->durable.portable ? "portable" : worker->compute_class);
+    core_store (coord, &record);
+    SET (job->soft.sized_by, worker->name);
+}
+
+static bool is_same (const struct job_durable *job, const struct mu_wire_prepared *prepared)
+{
+    return job->records == prepared->records && job->parameters == prepared->parameters &&
+           job->targets == prepared->targets &&
+           !strcmp (job->data_identity, prepared->data_identity);
+}
+
+/* Before the first generation it is anybody's guess who is right: the job fails. Later the odd one
+ * is not taken. */
+static void refuse_different (struct coord *coord, struct job *job, struct worker *worker,
+                              const struct mu_wire_prepared *prepared)
+{
+    const struct job_durable *durable = &job->durable;
+    const char *first = *job->soft.sized_by ? job->soft.sized_by : "an earlier worker";
+    const char *text = core_text (
+        coord,
+        "Worker %s has other data or another model than %s: data %s with %llu records and %llu "
+        "parameters, against data %s with %llu records and %llu parameters. Give all workers the "
+        "same file.",
+        worker->name, first, prepared->data_identity, (unsigned long long)prepared->records,
+        (unsigned long long)prepared->parameters, durable->data_identity,
+        (unsigned long long)durable->records, (unsigned long long)durable->parameters);
+    if (durable->generation.number == 0) {
+        job_stop (coord, job, MU_JOB_FAILED, MU_CONFLICT, text);
+        return;
+    }
+    worker_refuse (coord, worker, durable->number, UINT32_MAX);
+    worker_release (coord, worker, false);
+}
+
+void prepare_prepared (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
+{
+    const struct mu_wire_prepared *prepared = &wire->prepared;
+    struct job *job = worker->job;
+    if (!job || prepared->job != job->durable.number || worker->order != ORDER_ASSIGN)
+        return; /* late, or about a job that it was let go from */
+    if (!job->durable.sized)
+        size_job (coord, job, worker, prepared);
+    if (job->durable.state == MU_JOB_STOPPING)
+        return;
+    if (!is_same (&job->durable, prepared)) {
+        refuse_different (coord, job, worker, prepared);
+        job_touch (coord, job);
+        return;
+    }
+    order_clear (worker);
+    worker->holds = prepared->job;
+    worker->opened = true;
+    worker->position = (struct position){
+        .step = prepared->step,
+        .attempt = prepared->attempt,
+        .lineage = *prepared->digest ? index_hash_text (prepared->digest) : 0,
+    };
+    job_touch (coord, job);
+}
+
+/* --- the end of a trainer
+ * -------------------------------------------------------------------------- */
+
+void prepare_failed (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
+{
+    const struct mu_wire_failed *failed = &wire->failed;
+    struct job *job = worker->job;
+    if (!job || failed->job != job->durable.number || worker->order == ORDER_RELEASE ||
+        job->durable.state == MU_JOB_STOPPING)
+        return;
+    uint32_t code = failed->code ? failed->code : MU_FAILED;
+    job_stop (coord, job, MU_JOB_FAILED, (enum mu_code)code,
+              core_text (coord, "Worker %s: %.*s", worker->name, (int)failed->text.size,
+                         (const char *)failed->text.data));
+}
+
+/* CRASHED is said again until the worker is told what to do, so a second one counts only once the
+ * next trainer was heard of, or had the time to start. */
+static bool is_repeated (const struct coord *coord, const struct worker *worker)
+{
+    return worker->order == ORDER_ASSIGN && !worker->opened &&
+           coord->now_ms < worker->order_since_ms + COORD_REPEAT_MS;
+}
+
+void prepare_crashed (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
+{
+    const struct mu_wire_crashed *crashed = &wire->crashed;
+    struct job *job = worker->job;
+    worker->holds = 0;
+    if (!job || crashed->job != job->durable.number || worker->order == ORDER_RELEASE ||
+        job->durable.state == MU_JOB_STOPPING || is_repeated (coord, worker))
+        return;
+    uint64_t step = crashed->step > job->soft.step ? crashed->step : job->soft.step;
+    struct mu_journal record = { .type = MU_JOURNAL_CRASH,
+                                 .crash = { .job = job->durable.number,
+                                            .step = step,
+                                            .text = crashed->text,
+                                            .time_ms = coord->unix_ms } };
+    SET (record.crash.worker, worker->name);
+    core_store (coord, &record);
+    if (job->durable.crashes >= COORD_CRASHES_MAX) {
+        job_stop (coord, job, MU_JOB_FAILED, MU_FAILED,
+                  core_text (coord,
+                             "The trainer ended by itself %u times without a step between, last on "
+                             "worker %s: %.*s",
+                             job->durable.crashes, worker->name, (int)crashed->text.size,
+                             (const char *)crashed->text.data));
+        return;
+    }
+    worker_reprepare (coord, worker);
+}
+
+void prepare_released (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
+{
+    if (worker->order != ORDER_RELEASE || worker->letting_go != wire->released.job)
+        return;
+    struct job *job = worker->job;
+    bool again = job && worker->again && job->durable.state != MU_JOB_STOPPING;
+    worker_detach (coord, worker);
+    worker->holds = 0;
+    worker->generation = 0;
+    worker->yields = false;
+    if (again && !worker_leaves (coord, worker))
+        worker_assign (coord, worker, job);
+    queue_want (coord);
+}

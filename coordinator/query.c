@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* query.c - answers for people: JOBS, WORKERS, SHARDS, CHECKPOINTS, and REFUSED with a reason */
+#include "core.h"
+
+#define SET(field, text) mu_text_set (field, sizeof (field), text)
+
+void query_refuse (struct coord *coord, uint32_t peer, uint64_t request, enum mu_code code,
+                   const char *text)
+{
+    struct mu_wire_refused *said = &core_say (coord, peer, MU_WIRE_REFUSED)->refused;
+    said->request = request;
+    said->code = code;
+    said->text = core_blob (core_text (coord, "%s", text));
+}
+
+void query_accept (struct coord *coord, uint32_t peer, uint64_t request, const char *text)
+{
+    struct mu_wire_accepted *said = &core_say (coord, peer, MU_WIRE_ACCEPTED)->accepted;
+    said->request = request;
+    said->text = core_blob (core_text (coord, "%s", text));
+}
+
+struct job *query_job (struct coord *coord, uint32_t peer, uint64_t request, const char *job)
+{
+    uint64_t number = coord_job_find (coord, job);
+    if (!number)
+        query_refuse (coord, peer, request, MU_NOT_FOUND,
+                      core_text (coord, "There is no job %s; `muster jobs` lists them.", job));
+    return core_job (coord, number);
+}
+
+/* --- JOBS
+ * ------------------------------------------------------------------------------------------ */
+
+static const char *reason_of (const struct job *job)
+{
+    bool waits = job->durable.state == MU_JOB_PENDING || job->durable.state == MU_JOB_PREPARING;
+    if (waits && *job->soft.why)
+        return job->soft.why;
+    if (*job->durable.reason)
+        return job->durable.reason;
+    if (job->durable.state == MU_JOB_PENDING)
+        return "waits to be placed";
+    return job_ended (job) ? "" : job->soft.why;
+}
+
+static void fill_progress (const struct coord *coord, const struct job *job,
+                           struct mu_wire_job_info *info)
+{
+    const struct job_durable *durable = &job->durable;
+    double rate = durable->state == MU_JOB_RUNNING ? shards_steps_a_second (coord, job) : 0;
+    info->step = job_step (job);
+    info->steps = durable->sized ? durable->steps : 0;
+    if (durable->records)
+        info->epoch = (double)info->step * durable->global_batch / (double)durable->records;
+    info->loss = job->soft.loss;
+    info->tokens_per_second = rate * durable->global_batch * (double)durable->targets;
+    info->eta_seconds = rate > 0 ? (double)(info->steps - info->step) / rate : -1;
+    if (durable->state == MU_JOB_DONE)
+        info->eta_seconds = 0;
+    info->loss_evaluated = job->soft.loss_evaluated;
+    info->accuracy = job->soft.accuracy;
+    info->evaluated_step = job->soft.evaluated_step;
+}
+
+static void fill_commit (const struct job *job, struct mu_wire_job_info *info)
+{
+    const struct commit *commit = job_newest_commit (job);
+    info->checkpoint = core_blob (commit ? commit->path : "");
+    if (!commit)
+        return;
+    SET (info->weights_hash, commit->weights_hash);
+    info->weights_step = commit->step;
+}
+
+int coord_job_info (const struct coord *coord, uint64_t number, struct mu_wire_job_info *info)
+{
+    const struct job *job = core_job (coord, number);
+    if (!job)
+        return -1;
+    const struct job_durable *durable = &job->durable;
+    *info = (struct mu_wire_job_info){
+        .job = durable->number,
+        .generation = durable->generation.number,
+        .workers = job->soft.worker_count,
+        .workers_min = durable->workers_min,
+        .workers_max = durable->workers_max,
+        .restarts = durable->restarts,
+        .priority = durable->priority,
+        .submitted_ms = durable->submitted_ms,
+        .started_ms = durable->started_ms,
+        .ended_ms = durable->ended_ms,
+        .micro_batches = durable->micro_batches,
+        .parameters = durable->parameters,
+        .code = durable->code,
+    };
+    SET (info->name, durable->name);
+    SET (info->state, mu_job_state_name ((int)durable->state));
+    SET (info->reason, reason_of (job));
+    fill_progress (coord, job, info);
+    fill_commit (job, info);
+    return 0;
+}
+
+static void answer_jobs (struct coord *coord, uint32_t peer, const struct mu_wire *wire)
+{
+    uint32_t count = coord->durable.job_count, first = 0;
+    if (*wire->jobs.job) {
+        const struct job *job = query_job (coord, peer, wire->jobs.request, wire->jobs.job);
+        if (!job)
+            return;
+        first = (uint32_t)job->durable.number - 1;
+        count = 1;
+    } else if (count > 65536) { /* the list's limit: the newest */
+        first = count - 65536;
+        count = 65536;
+    }
+    struct mu_wire_job_info *list = core_scratch (coord, count * sizeof *list);
+    for (uint32_t i = 0; i < count; i++)
+        coord_job_info (coord, first + i + 1, &list[i]);
+    struct mu_wire_job_list *said = &core_say (coord, peer, MU_WIRE_JOB_LIST)->job_list;
+    said->request = wire->jobs.request;
+    said->jobs.items = list;
+    said->jobs.count = count;
+    said->term = coord->durable.term;
+}
+
+/* --- WORKERS
+ * --------------------------------------------------------------------------------------- */
+
+static void fill_worker (const struct coord *coord, const struct worker *worker,
+                         struct mu_wire_worker_info *info)
+{
+    info->worker = worker->number + 1;
+    SET (info->name, worker->name);
+    SET (info->host, worker->host);
+    SET (info->state, mu_worker_state_name ((int)worker_state (coord, worker)));
+    info->job = worker->job ? worker->job->durable.number : 0;
+    info->rank = worker->rank == NONE ? 0 : worker->rank;
+    SET (info->phase, mu_phase_state_name ((int)worker->phase));
+    info->phase_ms = worker->phase_ms;
+    info->step = worker->step;
+    SET (info->isa, worker->isa);
+    SET (info->compute_class, worker->compute_class);
+    info->threads = worker->threads;
+    info->silent_ms = coord->now_ms - worker->heard_ms;
+    SET (info->version, worker->version);
+}
+
+static void answer_workers (struct coord *coord, uint32_t peer, const struct mu_wire *wire)
+{
+    uint32_t count = coord->worker_count;
+    struct mu_wire_worker_info *list = core_scratch (coord, count * sizeof *list);
+    for (uint32_t i = 0; i < count; i++)
+        fill_worker (coord, coord->workers[i], &list[i]);
+    struct mu_wire_worker_list *said = &core_say (coord, peer, MU_WIRE_WORKER_LIST)->worker_list;
+    said->request = wire->workers.request;
+    said->workers.items = list;
+    said->workers.count = count;
+}
+
+/* --- the rest
+ * -------------------------------------------------------------------------------------- */
+
+static void answer_shards (struct coord *coord, uint32_t peer, const struct mu_wire *wire)
+{
+    const struct job *job = query_job (coord, peer, wire->shards.request, wire->shards.job);
+    if (job)
+        shards_answer (coord, peer, wire->shards.request, job);
+}
+
+static void answer_checkpoints (struct coord *coord, uint32_t peer, const struct mu_wire *wire)
+{
+    const struct mu_wire_checkpoints *asked = &wire->checkpoints;
+    const struct job *job = query_job (coord, peer, asked->request, asked->job);
+    if (job)
+        checkpoint_answer (coord, peer, asked->request, job);
+}
+
+static void answer_control (struct coord *coord, uint32_t peer, const struct mu_wire *wire)
+{
+    job_control (coord, peer, &wire->control);
+}
+
+static void answer_drain (struct coord *coord, uint32_t peer, const struct mu_wire *wire)
+{
+    roster_drain (coord, peer, &wire->drain);
+}
+
+typedef void answerer (struct coord *coord, uint32_t peer, const struct mu_wire *wire);
+
+static answerer *const answerers[] = {
+    [MU_WIRE_CONTROL] = answer_control, [MU_WIRE_DRAIN] = answer_drain,
+    [MU_WIRE_JOBS] = answer_jobs,       [MU_WIRE_WORKERS] = answer_workers,
+    [MU_WIRE_SHARDS] = answer_shards,   [MU_WIRE_CHECKPOINTS] = answer_checkpoints,
+};
+
+void query_receive (struct coord *coord, const struct coord_event *event)
+{
+    uint32_t type = event->wire->type;
+    if (type == MU_WIRE_SUBMIT)
+        job_submit (coord, event);
+    else if (type < sizeof answerers / sizeof *answerers && answerers[type])
+        answerers[type](coord, event->peer, event->wire);
+}

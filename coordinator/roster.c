@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* roster.c - who is here: HELLO, BEAT, BYE, silence, drain
+ *
+ * The roster is soft: a new coordinator hears it again. Only two facts about workers outlive it:
+ * which of them are members of generations (FORM) and which are drained (DRAIN). From the first,
+ * roster_start () makes an entry for each member of a live generation, unheard yet, and gives it
+ * COORD_RESTART_GRACE_MS to speak; if it says that it still is what it was, nothing happens at all.
+ *
+ * A worker is its name; of two processes with one name the higher incarnation is it, the other is a
+ * ghost that is not answered. A worker is declared lost in roster_scan (): when nothing was heard
+ * for its limit, which is never less than four of its beats. */
+#include "core.h"
+
+#define SET(field, text) mu_text_set (field, sizeof (field), text)
+
+/* --- finding
+ * --------------------------------------------------------------------------------------- */
+
+static uint64_t peer_hash (uint32_t peer) { return index_hash (&peer, sizeof peer); }
+
+struct worker *roster_by_name (const struct coord *coord, const char *name)
+{
+    uint32_t cursor = 0, at;
+    uint64_t hash = index_hash_text (name);
+    while ((at = index_next (&coord->names, hash, &cursor)) != NONE)
+        if (!strcmp (coord->workers[at]->name, name))
+            return coord->workers[at];
+    return NULL;
+}
+
+struct worker *roster_by_peer (const struct coord *coord, uint32_t peer)
+{
+    uint32_t cursor = 0, at;
+    uint64_t hash = peer_hash (peer);
+    while ((at = index_next (&coord->peers, hash, &cursor)) != NONE)
+        if (coord->workers[at]->connected && coord->workers[at]->peer == peer)
+            return coord->workers[at];
+    return NULL;
+}
+
+static bool is_drained (const struct coord *coord, const char *name)
+{
+    uint32_t cursor = 0, at;
+    uint64_t hash = index_hash_text (name);
+    while ((at = index_next (&coord->durable.drained_names, hash, &cursor)) != NONE)
+        if (!strcmp (coord->durable.drained[at], name))
+            return true;
+    return false;
+}
+
+bool worker_leaves (const struct coord *coord, const struct worker *worker)
+{
+    return worker->leaving || worker->yields || is_drained (coord, worker->name);
+}
+
+bool worker_is_free (const struct coord *coord, const struct worker *worker)
+{
+    return worker->connected && !worker->lost && !worker->job && worker->order == ORDER_NONE &&
+           !worker->holds && !worker_leaves (coord, worker);
+}
+
+enum mu_worker_state worker_state (const struct coord *coord, const struct worker *worker)
+{
+    bool drains = worker->leaving || is_drained (coord, worker->name);
+    if (worker->lost)
+        return MU_WORKER_LOST;
+    if (worker->job || worker->order != ORDER_NONE)
+        return drains ? MU_WORKER_DRAINING : MU_WORKER_WORKING;
+    return drains ? MU_WORKER_DRAINED : MU_WORKER_FREE;
+}
+
+/* --- the entry
+ * ------------------------------------------------------------------------------------- */
+
+static void connect_peer (struct coord *coord, struct worker *worker, uint32_t peer)
+{
+    if (worker->connected && worker->peer == peer)
+        return;
+    struct worker *other = roster_by_peer (coord, peer);
+    if (other) {
+        index_drop (&coord->peers, peer_hash (peer), other->number);
+        other->connected = false;
+    }
+    if (worker->connected)
+        index_drop (&coord->peers, peer_hash (worker->peer), worker->number);
+    worker->connected = true;
+    worker->peer = peer;
+    index_add (&coord->peers, peer_hash (peer), worker->number);
+}
+
+static void rename_entry (struct coord *coord, struct worker *worker, const char *name)
+{
+    if (*worker->name)
+        index_drop (&coord->names, index_hash_text (worker->name), worker->number);
+    SET (worker->name, name);
+    index_add (&coord->names, index_hash_text (name), worker->number);
+}
+
+/* A full roster makes room by forgetting somebody lost. NULL: there is no room. */
+static struct worker *make_room (struct coord *coord)
+{
+    for (uint32_t i = 0; i < coord->worker_count; i++) {
+        struct worker *worker = coord->workers[i];
+        if (!worker->lost || worker->job || worker->order != ORDER_NONE)
+            continue;
+        if (worker->connected)
+            index_drop (&coord->peers, peer_hash (worker->peer), worker->number);
+        index_drop (&coord->names, index_hash_text (worker->name), worker->number);
+        *worker = (struct worker){ .number = i };
+        return worker;
+    }
+    return NULL;
+}
+
+static struct worker *add (struct coord *coord, const char *name)
+{
+    struct worker *worker;
+    if (coord->worker_count >= coord->options.workers_max) {
+        worker = make_room (coord);
+        if (!worker)
+            return NULL;
+    } else {
+        coord->workers = core_grow (coord->workers, coord->worker_count, &coord->worker_capacity,
+                                    sizeof (struct worker *));
+        worker = calloc (1, sizeof *worker);
+        assert (worker);
+        worker->number = coord->worker_count;
+        coord->workers[coord->worker_count++] = worker;
+    }
+    worker->rank = NONE;
+    worker->beat_ms = coord->options.beat_ms;
+    rename_entry (coord, worker, name);
+    return worker;
+}
+
+/* --- beats and silence
+ * ----------------------------------------------------------------------------- */
+
+/* Beats of the whole roster cost at most COORD_BEATS_PER_SECOND_MAX a second. */
+static uint32_t beat_interval (const struct coord *coord)
+{
+    uint64_t needed = (uint64_t)coord->worker_count * 1000 / COORD_BEATS_PER_SECOND_MAX;
+    return needed > coord->options.beat_ms ? (uint32_t)needed : coord->options.beat_ms;
+}
+
+static uint32_t lost_limit (const struct coord *coord, const struct worker *worker)
+{
+    uint32_t least = COORD_LOST_BEATS_MIN * worker->beat_ms;
+    return least > coord->options.lost_ms ? least : coord->options.lost_ms;
+}
+
+static void welcome (struct coord *coord, struct worker *worker)
+{
+    worker->beat_ms = beat_interval (coord);
+    struct mu_wire_welcome *said = &core_tell (coord, worker, MU_WIRE_WELCOME)->welcome;
+    said->worker = worker->number + 1;
+    said->beat_ms = worker->beat_ms;
+    said->lost_ms = lost_limit (coord, worker);
+}
+
+static void heard (struct coord *coord, struct worker *worker)
+{
+    worker->heard_ms = coord->now_ms ? coord->now_ms : 1;
+    worker->lost_at_ms = coord->now_ms + lost_limit (coord, worker);
+    core_wake (coord, worker->lost_at_ms);
+    if (worker->lost) {
+        worker->lost = false;
+        queue_want (coord);
+    }
+}
+
+void roster_lose (struct coord *coord, struct worker *worker, bool planned, const char *why)
+{
+    struct job *job = worker->job;
+    bool member = job && worker->rank != NONE && job_has_live_generation (job);
+    worker->heard_ms = worker->heard_ms ? worker->heard_ms : 1;
+    worker->lost = true;
+    worker->yields = false;
+    order_clear (worker);
+    worker_detach (coord, worker);
+    queue_want (coord);
+    if (!job)
+        return;
+    if (member)
+        generation_break (coord, job, planned,
+                          core_text (coord, "worker %s %s", worker->name, why));
+    job_touch (coord, job);
+}
+
+void roster_gone (struct coord *coord, uint32_t peer)
+{
+    struct worker *worker = roster_by_peer (coord, peer);
+    if (!worker || worker->lost)
+        return;
+    uint64_t soon_ms = coord->now_ms + 2 * (uint64_t)worker->beat_ms;
+    if (soon_ms < worker->lost_at_ms)
+        worker->lost_at_ms = soon_ms;
+    core_wake (coord, worker->lost_at_ms);
+    /* What it would say when its generation ends is not coming: do not hold the others up. */
+    if (worker->order == ORDER_ABORT)
+        roster_lose (coord, worker, false, "is gone");
+}
+
+void roster_scan (struct coord *coord)
+{
+    for (uint32_t i = 0; i < coord->worker_count; i++) {
+        struct worker *worker = coord->workers[i];
+        if (worker->lost)
+            continue;
+        if (coord->now_ms >= worker->lost_at_ms) {
+            uint64_t silent_ms = coord->now_ms - (worker->heard_ms ? worker->heard_ms : 0);
+            const char *why =
+                worker->heard_ms
+                    ? core_text (coord, "was silent for %llu ms", (unsigned long long)silent_ms)
+                    : "did not come back after the coordinator's restart";
+            roster_lose (coord, worker, false, why);
+            continue;
+        }
+        core_wake (coord, worker->lost_at_ms);
+        if (worker->order != ORDER_NONE)
+            order_mind (coord, worker);
+    }
+}
+
+/* --- restart
+ * --------------------------------------------------------------------------------------- */
+
+static struct worker *expect (struct coord *coord, struct job *job, uint32_t rank)
+{
+    const struct member *member = &job->durable.generation.members[rank];
+    struct worker *worker = roster_by_name (coord, member->name);
+    if (worker && worker->job) /* it has gone from a broken generation to another job */
+        return NULL;
+    if (!worker)
+        worker = add (coord, member->name);
+    if (!worker)
+        return NULL;
+    worker->incarnation = member->incarnation;
+    worker->holds = job->durable.number;
+    worker->generation = job->durable.generation.number;
+    worker->lost_at_ms = coord->grace_end_ms;
+    worker_attach (worker, job);
+    worker->rank = rank;
+    worker->opened = true;
+    return worker;
+}
+
+static void expect_members (struct coord *coord, struct job *job)
+{
+    const struct generation *generation = &job->durable.generation;
+    bool missing = false;
+    job->soft.ranks = calloc (generation->size, sizeof (struct worker *));
+    assert (job->soft.ranks);
+    for (uint32_t rank = 0; rank < generation->size; rank++) {
+        struct worker *worker = expect (coord, job, rank);
+        job->soft.ranks[rank] = worker;
+        if (!worker)
+            missing = true;
+        else if (job->durable.state == MU_JOB_FORMING)
+            order_give (coord, worker, ORDER_FORM);
+        else if (job->durable.state == MU_JOB_BREAKING)
+            order_give (coord, worker, ORDER_ABORT);
+    }
+    if (missing && job_has_live_generation (job))
+        generation_break (coord, job, false, "the roster has no room for all its workers");
+}
+
+void roster_start (struct coord *coord)
+{
+    /* Fences that the last coordinator collected are gone: do not wait long for them. */
+    uint64_t limit_ms = coord->options.form_limit_ms;
+    if (limit_ms > (uint64_t)2 * COORD_RESTART_GRACE_MS)
+        limit_ms = (uint64_t)2 * COORD_RESTART_GRACE_MS;
+    for (uint32_t i = 0; i < coord->durable.live_count; i++) {
+        struct job *job = coord->durable.live[i];
+        job->soft.step = job_step (job);
+        job->soft.form_limit_ms = coord->now_ms + limit_ms;
+        if (job_has_live_generation (job))
+            expect_members (coord, job);
+        job_touch (coord, job);
+    }
+    for (uint32_t i = 0; i < coord->durable.live_count; i++) {
+        struct job *job = coord->durable.live[i];
+        if (job->durable.state == MU_JOB_BREAKING && !job->soft.ranks)
+            expect_members (coord, job);
+    }
+    queue_want (coord);
+}
+
+/* --- HELLO
+ * ----------------------------------------------------------------------------------------- */
+
+static void describe (struct worker *worker, const struct mu_wire_hello *hello)
+{
+    SET (worker->host, hello->host);
+    SET (worker->version, hello->version);
+    SET (worker->compute_class, hello->compute_class);
+    SET (worker->isa, hello->isa);
+    worker->threads = hello->threads;
+    worker->devices = hello->devices;
+}
+
+/* Another process of that name: the one before is dead, whatever it held is gone. */
+static void replace (struct coord *coord, struct worker *worker, const struct mu_wire_hello *hello)
+{
+    if (worker->incarnation)
+        roster_lose (coord, worker, false, "was started anew");
+    worker->incarnation = hello->incarnation;
+    worker->holds = hello->job;
+    worker->generation = hello->generation;
+    worker->step = hello->step;
+    worker->phase = MU_PHASE_NONE;
+    worker->leaving = false;
+    worker->refused_job = 0;
+    worker->reopened_step = 0;
+    worker->lost = false;
+}
+
+static void on_hello (struct coord *coord, uint32_t peer, const struct mu_wire_hello *hello)
+{
+    struct worker *worker = roster_by_name (coord, hello->name);
+    if (worker && hello->incarnation < worker->incarnation)
+        return; /* a ghost */
+    if (!worker)
+        worker = add (coord, hello->name);
+    if (!worker) {
+        query_refuse (coord, peer, 0, MU_TRY_AGAIN,
+                      core_text (coord, "the roster is full: it holds %u workers",
+                                 coord->options.workers_max));
+        return;
+    }
+    bool first = !worker->heard_ms || worker->lost;
+    if (hello->incarnation > worker->incarnation) {
+        replace (coord, worker, hello);
+        first = false;
+    }
+    connect_peer (coord, worker, peer);
+    describe (worker, hello);
+    heard (coord, worker);
+    if (first) {
+        worker->holds = hello->job;
+        worker->generation = hello->generation;
+        worker->step = hello->step;
+    }
+    welcome (coord, worker);
+    if (hello->leaving && !worker->leaving) {
+        worker->leaving = true;
+        if (worker->job)
+            job_touch (coord, worker->job);
+    }
+    if (worker->order != ORDER_NONE)
+        order_say (coord, worker);
+    else if (first && worker_is_prepared (worker) && worker->holds != worker->job->durable.number)
+        worker_reprepare (coord, worker);
+    else
+        worker_claim (coord, worker);
+    queue_want (coord);
+}
+
+/* --- BEAT
+ * ------------------------------------------------------------------------------------------ */
+
+/* A collective of a generation that is over runs there: have it ended. */
+static void end_stray_generation (struct coord *coord, struct worker *worker,
+                                  const struct mu_wire_beat *beat)
+{
+    const struct job *job = core_job (coord, beat->job);
+    if (!beat->generation || worker->order == ORDER_RELEASE || worker->order == ORDER_ABORT)
+        return;
+    if (job && beat->generation == job->durable.generation.number &&
+        !job->durable.generation.over && worker->job == job && worker->rank != NONE)
+        return;
+    if (worker->stray_ms && coord->now_ms < worker->stray_ms + COORD_REPEAT_MS)
+        return;
+    worker->stray_ms = coord->now_ms;
+    struct mu_wire_abort *said = &core_tell (coord, worker, MU_WIRE_ABORT)->abort;
+    said->job = beat->job;
+    said->generation = beat->generation;
+}
+
+static void on_beat (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
+{
+    const struct mu_wire_beat *beat = &wire->beat;
+    bool freed = worker->holds && !beat->job;
+    worker->holds = beat->job;
+    worker->generation = beat->generation;
+    worker->phase = beat->phase;
+    worker->phase_ms = beat->phase_ms;
+    worker->step = beat->step;
+    if (freed && !worker->job)
+        queue_want (coord);
+    uint32_t interval = beat_interval (coord);
+    if (worker->beat_ms > 2 * interval || 2 * worker->beat_ms < interval)
+        welcome (coord, worker);
+    end_stray_generation (coord, worker, beat);
+    struct job *job = worker->job;
+    if (!job || beat->job != job->durable.number) {
+        if (!worker_is_prepared (worker))
+            worker_claim (coord, worker);
+        else if (++worker->doubts >= 2) /* one may be late; two mean that its trainer is gone */
+            worker_reprepare (coord, worker);
+        return;
+    }
+    worker->doubts = 0;
+    worker->opened = true;
+    shards_progress (coord, worker, beat);
+}
+
+static void on_bye (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
+{
+    roster_lose (coord, worker, true, core_text (coord, "left: %s", wire->bye.reason));
+    worker->holds = 0;
+}
+
+/* --- words of workers
+ * ------------------------------------------------------------------------------ */
+
+typedef void hearer (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
+
+static hearer *const hearers[MU_WIRE_SUBMIT] = {
+    [MU_WIRE_BEAT] = on_beat,
+    [MU_WIRE_BYE] = on_bye,
+    [MU_WIRE_PREPARED] = prepare_prepared,
+    [MU_WIRE_FAILED] = prepare_failed,
+    [MU_WIRE_CRASHED] = prepare_crashed,
+    [MU_WIRE_RELEASED] = prepare_released,
+    [MU_WIRE_FENCE] = generation_fence,
+    [MU_WIRE_READY] = generation_ready,
+    [MU_WIRE_DOWN] = generation_down,
+    [MU_WIRE_ABORTED] = generation_aborted,
+    [MU_WIRE_TRAINED] = shards_trained,
+    [MU_WIRE_DIGEST] = checkpoint_digest,
+    [MU_WIRE_SAVED] = checkpoint_saved,
+    [MU_WIRE_SAVE_FAILED] = checkpoint_save_failed,
+};
+
+void roster_receive (struct coord *coord, const struct coord_event *event)
+{
+    const struct mu_wire *wire = event->wire;
+    if (wire->term > coord->durable.term) {
+        coord->deposed = true;
+        return;
+    }
+    if (wire->type == MU_WIRE_HELLO) {
+        on_hello (coord, event->peer, &wire->hello);
+        return;
+    }
+    if (!hearers[wire->type])
+        return;
+    struct worker *worker = roster_by_peer (coord, event->peer);
+    if (!worker) {
+        core_say (coord, event->peer, MU_WIRE_WHO);
+        return;
+    }
+    heard (coord, worker);
+    hearers[wire->type](coord, worker, wire);
+}
+
+/* --- DRAIN
+ * ----------------------------------------------------------------------------------------- */
+
+static struct worker *find_worker (const struct coord *coord, const char *name_or_number)
+{
+    struct worker *worker = roster_by_name (coord, name_or_number);
+    uint64_t number = 0;
+    for (const char *at = name_or_number; *at >= '0' && *at <= '9' && number < NONE; at++)
+        number = number * 10 + (uint64_t)(*at - '0');
+    if (!worker && number > 0 && number <= coord->worker_count)
+        worker = coord->workers[number - 1];
+    return worker;
+}
+
+void roster_drain (struct coord *coord, uint32_t peer, const struct mu_wire_drain *drain)
+{
+    struct worker *worker = find_worker (coord, drain->worker);
+    if (!worker) {
+        query_refuse (coord, peer, drain->request, MU_NOT_FOUND,
+                      core_text (coord, "There is no worker %s; `muster workers` lists them.",
+                                 drain->worker));
+        return;
+    }
+    if (is_drained (coord, worker->name) == drain->undo) {
+        struct mu_journal record = { .type = MU_JOURNAL_DRAIN,
+                                     .drain = { .drained = !drain->undo,
+                                                .time_ms = coord->unix_ms } };
+        SET (record.drain.worker, worker->name);
+        core_store (coord, &record);
+    }
+    query_accept (coord, peer, drain->request,
+                  drain->undo   ? core_text (coord, "Worker %s takes work again.", worker->name)
+                  : worker->job ? core_text (coord, "Worker %s is let go at the end of its step.",
+                                             worker->name)
+                                : core_text (coord, "Worker %s takes no more work.", worker->name));
+    if (worker->job)
+        job_touch (coord, worker->job);
+    queue_want (coord);
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* shards.c - micro-batch maps, leases, and the ledger of trained windows
+ *
+ * A shard is one micro-batch index over one window of steps. A generation's map gives each index to
+ * one rank, and each rank trains its windows in order, so the whole ledger of a job, however many
+ * million shards, is one number a rank: all windows below it are trained. What lies before a
+ * generation's first step was trained by those before it.
+ *
+ * Leases are one number too: steps below until_step. They reach lease_ahead_ms ahead at the rate
+ * that the beats show, in whole windows, and are renewed when half is used; so training goes on
+ * without us for at least half of that. */
+#include "core.h"
+
+#define SAMPLE_MS        250u
+#define FIRST_WINDOWS    2u
+#define OPEN_WINDOWS_MAX 4096u
+
+/* --- maps
+ * ------------------------------------------------------------------------------------------ */
+
+uint32_t shards_rank (const uint8_t *map, uint32_t micro_batch)
+{
+    return map[2 * micro_batch] | (uint32_t)map[2 * micro_batch + 1] << 8;
+}
+
+static void set_rank (uint8_t *map, uint32_t micro_batch, uint32_t rank)
+{
+    map[2 * micro_batch] = (uint8_t)rank;
+    map[2 * micro_batch + 1] = (uint8_t)(rank >> 8);
+}
+
+/* Contiguous blocks whose sizes differ by one at most. */
+void shards_map (uint8_t *map, uint32_t micro_batches, uint32_t ranks)
+{
+    for (uint32_t m = 0; m < micro_batches; m++)
+        set_rank (map, m, (uint32_t)((uint64_t)m * ranks / micro_batches));
+}
+
+static bool has (const uint8_t *bits, uint32_t at) { return (bits[at / 8] >> at % 8 & 1) != 0; }
+
+static uint32_t count_kept (const struct worker *worker, const struct position *base,
+                            uint32_t micro_batches)
+{
+    uint32_t count = 0;
+    if (worker->position.step != base->step || worker->position.attempt != base->attempt)
+        return 0;
+    for (uint32_t m = 0; m < micro_batches; m++)
+        count += has (worker->kept, m);
+    return count;
+}
+
+/* Sums cannot be taken apart: what a rank kept is taken as a whole, or not at all. */
+static uint32_t take_kept (uint8_t *map, uint8_t *taken, const struct worker *worker, uint32_t rank,
+                           uint32_t micro_batches)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < KEPT_BYTES; i++)
+        if (worker->kept[i] & taken[i])
+            return 0;
+    for (uint32_t m = 0; m < micro_batches; m++)
+        if (has (worker->kept, m)) {
+            set_rank (map, m, rank);
+            taken[m / 8] |= (uint8_t)(1u << m % 8);
+            count++;
+        }
+    return count;
+}
+
+/* What was kept stays where it is, the largest share first; what is left to compute is spread
+ * evenly, for that is what the step will wait for. */
+void shards_first_map (struct coord *coord, uint8_t *map, uint32_t micro_batches,
+                       struct worker *const *members, uint32_t ranks, const struct position *base)
+{
+    uint8_t taken[KEPT_BYTES] = { 0 };
+    uint32_t *kept = core_scratch (coord, ranks * sizeof *kept), most = 0, left = micro_batches;
+    for (uint32_t rank = 0; rank < ranks; rank++) {
+        kept[rank] = count_kept (members[rank], base, micro_batches);
+        most = kept[rank] > most ? kept[rank] : most;
+    }
+    for (uint32_t share = most; share > 0; share--)
+        for (uint32_t rank = 0; rank < ranks; rank++)
+            if (kept[rank] == share)
+                left -= take_kept (map, taken, members[rank], rank, micro_batches);
+    uint32_t next = 0;
+    for (uint32_t m = 0; m < micro_batches; m++)
+        if (!has (taken, m))
+            set_rank (map, m, (uint32_t)((uint64_t)next++ * ranks / left));
+}
+
+/* --- leases
+ * ---------------------------------------------------------------------------------------- */
+
+static uint64_t whole_windows (const struct job_durable *job, uint64_t step)
+{
+    uint64_t windows = (step + job->window_steps - 1) / job->window_steps;
+    uint64_t until = windows * job->window_steps;
+    return until < job->steps ? until : job->steps;
+}
+
+uint64_t shards_first_lease (const struct job *job, uint64_t step)
+{
+    uint64_t begun = step / job->durable.window_steps * job->durable.window_steps;
+    return whole_windows (&job->durable, begun + FIRST_WINDOWS * job->durable.window_steps);
+}
+
+void shards_say_lease (struct coord *coord, const struct worker *worker)
+{
+    const struct job_durable *job = &worker->job->durable;
+    struct mu_wire_lease *said = &core_tell (coord, worker, MU_WIRE_LEASE)->lease;
+    said->job = job->number;
+    said->generation = job->generation.number;
+    said->until_step = job->generation.until_step;
+}
+
+static void renew (struct coord *coord, struct job *job)
+{
+    const struct job_durable *durable = &job->durable;
+    uint64_t step = job->soft.step, until = durable->generation.until_step;
+    if (until >= durable->steps)
+        return;
+    double rate = shards_steps_a_second (coord, job);
+    uint64_t ahead = (uint64_t)(rate * coord->options.lease_ahead_ms / 1000.0);
+    uint64_t least = FIRST_WINDOWS * (uint64_t)durable->window_steps;
+    uint64_t wanted = whole_windows (durable, step + (ahead > least ? ahead : least));
+    if (wanted <= until || 2 * (until - step) > wanted - step)
+        return;
+    struct mu_journal record = { .type = MU_JOURNAL_LEASE,
+                                 .lease = { .job = durable->number,
+                                            .generation = durable->generation.number,
+                                            .until_step = wanted } };
+    core_store (coord, &record);
+    for (uint32_t rank = 0; rank < durable->generation.size; rank++)
+        shards_say_lease (coord, job->soft.ranks[rank]);
+}
+
+/* --- progress
+ * -------------------------------------------------------------------------------------- */
+
+static void sample (const struct coord *coord, struct job_soft *soft)
+{
+    const struct sample *last = &soft->samples[(soft->sample_count + SAMPLES - 1) % SAMPLES];
+    if (soft->sample_count && coord->now_ms < last->time_ms + SAMPLE_MS)
+        return;
+    soft->samples[soft->sample_count++ % SAMPLES] = (struct sample){ coord->now_ms, soft->step };
+}
+
+double shards_steps_a_second (const struct coord *coord, const struct job *job)
+{
+    const struct job_soft *soft = &job->soft;
+    if (soft->sample_count < 2)
+        return 0;
+    const struct sample *last = &soft->samples[(soft->sample_count - 1) % SAMPLES];
+    uint32_t first_at = soft->sample_count > SAMPLES ? soft->sample_count % SAMPLES : 0;
+    const struct sample *first = &soft->samples[first_at];
+    uint64_t end_ms = last->time_ms, span_ms = last->time_ms - first->time_ms;
+    if (coord->now_ms > end_ms + span_ms) /* it has come to a halt since */
+        end_ms = coord->now_ms;
+    return (double)(last->step - first->step) * 1000.0 / (double)(end_ms - first->time_ms);
+}
+
+static void hear_results (struct job_soft *soft, const struct mu_wire_beat *beat)
+{
+    soft->loss = beat->loss;
+    if (beat->evaluated_step > soft->evaluated_step) {
+        soft->evaluated_step = beat->evaluated_step;
+        soft->loss_evaluated = beat->loss_evaluated;
+        soft->accuracy = beat->accuracy;
+    }
+}
+
+/* Called for each BEAT of a member: no more work here than that of one worker. */
+void shards_progress (struct coord *coord, struct worker *worker, const struct mu_wire_beat *beat)
+{
+    struct job *job = worker->job;
+    struct job_soft *soft = &job->soft;
+    const struct generation *generation = &job->durable.generation;
+    if (job->durable.state != MU_JOB_RUNNING || worker->rank == NONE ||
+        beat->generation != generation->number || beat->step > generation->until_step)
+        return;
+    if (beat->step >= soft->step && beat->step > generation->step)
+        hear_results (soft, beat);
+    if (beat->step > soft->step) {
+        soft->step = beat->step;
+        soft->failures = 0;
+        sample (coord, soft);
+        renew (coord, job);
+    }
+    if (beat->phase == MU_PHASE_UNLEASED && beat->step < generation->until_step)
+        shards_say_lease (coord, worker);
+    if (beat->step == job->durable.steps && !worker->finished) {
+        worker->finished = true;
+        if (++soft->finished == generation->size)
+            job_touch (coord, job);
+    }
+}
+
+/* --- the ledger
+ * ------------------------------------------------------------------------------------ */
+
+void shards_trained (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
+{
+    const struct mu_wire_trained *trained = &wire->trained;
+    struct job *job = worker->job;
+    if (!job || trained->job != job->durable.number || worker->rank == NONE ||
+        trained->generation != job->durable.generation.number ||
+        job->durable.state != MU_JOB_RUNNING)
+        return;
+    const struct generation *generation = &job->durable.generation;
+    uint32_t window = job->durable.window_steps;
+    const struct member *member = &generation->members[worker->rank];
+    if (trained->windows > (generation->until_step + window - 1) / window)
+        return;
+    if (trained->windows > member->windows) {
+        struct mu_journal record = { .type = MU_JOURNAL_TRAINED,
+                                     .trained = { .job = job->durable.number,
+                                                  .generation = generation->number,
+                                                  .rank = worker->rank,
+                                                  .windows = trained->windows } };
+        core_store (coord, &record);
+    }
+    struct mu_wire_trained_ok *said = &core_tell (coord, worker, MU_WIRE_TRAINED_OK)->trained_ok;
+    said->job = job->durable.number;
+    said->generation = generation->number;
+    said->windows = member->windows;
+}
+
+/* Micro-batches in windows [from, to) that the prefixes of their ranks cover. */
+static uint64_t trained_between (const struct job_durable *job, uint64_t from, uint64_t to)
+{
+    uint64_t trained = 0;
+    for (uint32_t m = 0; m < job->micro_batches && job->generation.size; m++) {
+        uint64_t windows = job->generation.members[shards_rank (job->generation.map, m)].windows;
+        uint64_t end = windows < to ? windows : to;
+        trained += end > from ? end - from : 0;
+    }
+    return trained;
+}
+
+static void list_open (struct coord *coord, const struct job_durable *job, uint64_t leased_end,
+                       struct mu_wire_shard_list *said)
+{
+    uint64_t window = UINT64_MAX;
+    for (uint32_t rank = 0; rank < job->generation.size; rank++)
+        if (job->generation.members[rank].windows < window)
+            window = job->generation.members[rank].windows;
+    said->windows.items = core_scratch (coord, OPEN_WINDOWS_MAX * sizeof *said->windows.items);
+    for (; window < leased_end && said->windows.count < OPEN_WINDOWS_MAX; window++) {
+        struct mu_wire_window_info *info = &said->windows.items[said->windows.count++];
+        info->window = window;
+        info->trained = (uint32_t)trained_between (job, window, window + 1);
+        info->leased = job->micro_batches - info->trained;
+    }
+}
+
+void shards_answer (struct coord *coord, uint32_t peer, uint64_t request, const struct job *job)
+{
+    const struct job_durable *durable = &job->durable;
+    uint64_t windows = (durable->steps + durable->window_steps - 1) / durable->window_steps;
+    struct mu_wire_shard_list *said = &core_say (coord, peer, MU_WIRE_SHARD_LIST)->shard_list;
+    said->request = request;
+    said->window_steps = durable->window_steps;
+    said->micro_batches = durable->micro_batches;
+    said->shards = windows * durable->micro_batches;
+    said->trained = trained_between (durable, 0, windows);
+    if (durable->state == MU_JOB_DONE)
+        said->trained = said->shards;
+    if (!job_has_live_generation (job))
+        return;
+    uint64_t until = durable->generation.until_step;
+    uint64_t leased_end = (until + durable->window_steps - 1) / durable->window_steps;
+    said->leased = leased_end * durable->micro_batches - said->trained;
+    list_open (coord, durable, leased_end, said);
+}

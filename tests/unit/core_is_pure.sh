@@ -1,0 +1,35 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# core_is_pure.sh - the cores of coordinator and agent may ask the C library for memory, for string
+# work and for death; for nothing else. The linker's own list says so.
+build=${top_builddir:-.}
+allowed='calloc|malloc|realloc|free|abort|__assert_fail|mem(cpy|move|set|cmp)|str(len|nlen|cmp|ncmp|chr)|v?snprintf'
+common='mu_fail|mu_text_set|mu_(job|phase|worker)_(state_name|may_move)'
+number=0 failed=0
+
+ask () { # name, archive
+    number=$((number + 1))
+    archive=$build/$2
+    if [ ! -f "$archive" ]; then
+        echo "not ok $number - $1: $archive is not there"
+        failed=1
+        return
+    fi
+    undefined=$(nm -u "$archive" | sed -n 's/^ *U //p' | sort -u)
+    case $undefined in *__asan_*|*__tsan_*|*__ubsan_*)
+        echo "ok $number - $1 # SKIP the sanitizers add symbols of their own"
+        return ;;
+    esac
+    own=$(nm "$archive" | sed -n 's/^[0-9a-f]* [TDRB] //p' | sort -u)
+    extra=$(echo "$undefined" | grep -vxE "$allowed|$common" | grep -vxF "$own")
+    if [ -z "$extra" ]; then
+        echo "ok $number - $1 reaches nothing but memory and strings"
+    else
+        echo "not ok $number - $1 reaches outside itself:" $extra
+        failed=1
+    fi
+}
+
+echo 1..1
+ask "the coordinator's core" coordinator/.libs/libcoord.a
+exit $failed
