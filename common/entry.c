@@ -7,6 +7,7 @@
 
 #include "nearest.h"
 #include "number.h"
+#include "record.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -28,102 +29,6 @@ static int no_memory (struct mu_error *error)
     return mu_fail (error, MU_SYSTEM, "does not fit into memory");
 }
 
-const char *mu_entry_show (const char *text, char shown[MU_ENTRY_SHOWN_MAX])
-{
-    static const char hex[] = "0123456789abcdef";
-    size_t used = 0;
-    shown[used++] = '"';
-    const char *at = text;
-    for (; *at && used + 9 < MU_ENTRY_SHOWN_MAX; at++) {
-        unsigned char byte = (unsigned char)*at;
-        if (byte >= 0x20 && byte < 0x7f) {
-            shown[used++] = *at;
-            continue;
-        }
-        shown[used++] = '\\';
-        shown[used++] = 'x';
-        shown[used++] = hex[byte >> 4];
-        shown[used++] = hex[byte & 15];
-    }
-    if (*at)
-        used += (size_t)(stpcpy (shown + used, "...") - (shown + used));
-    shown[used++] = '"';
-    shown[used] = '\0';
-    return shown;
-}
-
-/* --- what an entry takes, in words
- * ---------------------------------------------------------------- */
-
-static void expect_number (const struct mu_entry *entry, char *text, size_t size)
-{
-    const char *unit = entry->unit ? entry->unit : "", *space = entry->unit ? " " : "";
-    if (entry->type == MU_ENTRY_U64) {
-        snprintf (text, size, "a whole number from %llu to %llu%s%s",
-                  (unsigned long long)entry->low.u64, (unsigned long long)entry->high.u64, space,
-                  unit);
-    } else if (entry->type == MU_ENTRY_I64) {
-        snprintf (text, size, "a whole number from %lld to %lld%s%s", (long long)entry->low.i64,
-                  (long long)entry->high.i64, space, unit);
-    } else {
-        char low[MU_NUMBER_TEXT_MAX], high[MU_NUMBER_TEXT_MAX];
-        mu_number_print_f64 (entry->low.f64, low);
-        mu_number_print_f64 (entry->high.f64, high);
-        snprintf (text, size, "a number %s %s %s %s%s%s",
-                  entry->flags & MU_ENTRY_ABOVE ? "above" : "from", low,
-                  entry->flags & MU_ENTRY_BELOW ? "to below" : "to", high, space, unit);
-    }
-}
-
-static void expect_choices (const struct mu_entry *entry, char *text, size_t size)
-{
-    const char *word[MU_ENTRY_CHOICES_MAX + 3];
-    size_t count = 0, used = 0;
-    char prefixed[32];
-    while (count < MU_ENTRY_CHOICES_MAX && entry->choices[count]) {
-        word[count] = entry->choices[count];
-        count++;
-    }
-    if (entry->prefix) {
-        snprintf (prefixed, sizeof prefixed, "%sFOLDER", entry->prefix);
-        word[count++] = prefixed;
-    }
-    if (entry->flags & MU_ENTRY_TAKES_ID)
-        word[count++] = "an id";
-    if (entry->flags & MU_ENTRY_TAKES_PATH)
-        word[count++] = "a path";
-    text[0] = '\0';
-    for (size_t i = 0; i < count && used < size; i++) {
-        const char *behind = i + 1 == count ? "" : i + 2 == count ? " or " : ", ";
-        used += (size_t)snprintf (text + used, size - used, "%s%s", word[i], behind);
-    }
-}
-
-void mu_entry_expected (const struct mu_entry *entry, char text[MU_ENTRY_EXPECTED_MAX])
-{
-    const size_t size = MU_ENTRY_EXPECTED_MAX;
-    switch (entry->type) {
-    case MU_ENTRY_TEXT:
-    case MU_ENTRY_TEXTS: snprintf (text, size, "a text"); break;
-    case MU_ENTRY_LABEL:
-        snprintf (text, size,
-                  "at most %u letters, digits, dots, _ and -, beginning with a letter or digit",
-                  entry->limit);
-        break;
-    case MU_ENTRY_PATH: snprintf (text, size, "a path"); break;
-    case MU_ENTRY_PATHS: snprintf (text, size, "a path or a list of paths"); break;
-    case MU_ENTRY_ENDPOINTS: snprintf (text, size, "tcp://HOST:PORT or ipc://PATH"); break;
-    case MU_ENTRY_PORTS: snprintf (text, size, "LOW-HIGH, two ports from 1 to 65535"); break;
-    case MU_ENTRY_U64:
-    case MU_ENTRY_I64:
-    case MU_ENTRY_F64: expect_number (entry, text, size); break;
-    case MU_ENTRY_BOOL: snprintf (text, size, "true or false"); break;
-    case MU_ENTRY_CHOICE:
-    case MU_ENTRY_NAME: expect_choices (entry, text, size); break;
-    case MU_ENTRY_SETTINGS: snprintf (text, size, "a mapping of settings"); break;
-    }
-}
-
 static int unfit (const struct mu_entry *entry, const char *text, struct mu_error *error)
 {
     char shown[MU_ENTRY_SHOWN_MAX], expected[MU_ENTRY_EXPECTED_MAX];
@@ -143,8 +48,22 @@ static int outside (const struct mu_entry *entry, const char *text, struct mu_er
     return mu_fail (error, MU_CONFIG, "is %.40s; it takes %s", text, expected);
 }
 
-/* --- reading -------------------------------------------------------------------------------------
- */
+/* --- reading ---------------------------------------------------------------------------------- */
+
+/* Control characters and what YAML and terminals take for line ends or byte order: U+0000 to 1F,
+ * 7F to 9F, 2028, 2029, FEFF, FFFE, FFFF, in valid UTF-8. */
+static bool is_control (const unsigned char *at)
+{
+    if (at[0] < 0x20 || at[0] == 0x7f)
+        return true;
+    if (at[0] == 0xc2)
+        return at[1] < 0xa0;
+    if (at[0] == 0xe2)
+        return at[1] == 0x80 && (at[2] == 0xa8 || at[2] == 0xa9);
+    if (at[0] == 0xef)
+        return (at[1] == 0xbb && at[2] == 0xbf) || (at[1] == 0xbf && at[2] >= 0xbe);
+    return false;
+}
 
 static int check_text (const char *text, size_t limit, struct mu_error *error)
 {
@@ -153,10 +72,11 @@ static int check_text (const char *text, size_t limit, struct mu_error *error)
         return mu_fail (error, MU_CONFIG, "is empty");
     if (size > limit)
         return mu_fail (error, MU_CONFIG, "is %zu bytes long; it takes at most %zu", size, limit);
+    if (!mu_text_valid (text, size))
+        return mu_fail (error, MU_CONFIG, "is not UTF-8 text");
     for (const char *at = text; *at; at++) {
-        if ((unsigned char)*at < 0x20 || *at == 0x7f)
-            return mu_fail (error, MU_CONFIG,
-                            "has a control character (byte %d) in it; it takes plain text", *at);
+        if (is_control ((const unsigned char *)at))
+            return mu_fail (error, MU_CONFIG, "has a control character in it; it takes plain text");
     }
     return 0;
 }
@@ -381,8 +301,7 @@ int mu_entry_set (const struct mu_entry *entry, void *base, const char *text,
     return setters[entry->type](entry, place (entry, base), text, error);
 }
 
-/* --- the trainer's own settings
- * -------------------------------------------------------------------- */
+/* --- the trainer's own settings --------------------------------------------------------------- */
 
 static int check_setting (const char *key, const char *value, struct mu_error *error)
 {
@@ -438,8 +357,7 @@ int mu_entry_set_pair (const struct mu_entry *entry, void *base, const char *key
     return insert_setting (list, at, key, value, error);
 }
 
-/* --- clearing, defaults
- * ------------------------------------------------------------------------------ */
+/* --- clearing, defaults ----------------------------------------------------------------------- */
 
 static void clear_texts (struct mu_text_list *list)
 {
@@ -511,81 +429,7 @@ bool mu_entry_is_set (const struct mu_entry *entry, const void *base)
     return true;
 }
 
-/* --- JSON
- * ---------------------------------------------------------------------------------------------- */
-
-void mu_entry_print_json_text (const char *text, FILE *out)
-{
-    putc ('"', out);
-    for (; *text; text++) {
-        if ((unsigned char)*text < 0x20) {
-            fprintf (out, "\\u%04x", (unsigned)*text);
-            continue;
-        }
-        if (*text == '"' || *text == '\\')
-            putc ('\\', out);
-        putc (*text, out);
-    }
-    putc ('"', out);
-}
-
-static void print_texts (const struct mu_text_list *list, FILE *out)
-{
-    putc ('[', out);
-    for (size_t i = 0; i < list->count; i++) {
-        fputs (i ? "," : "", out);
-        mu_entry_print_json_text (list->item[i], out);
-    }
-    putc (']', out);
-}
-
-static void print_settings (const struct mu_setting_list *list, FILE *out)
-{
-    putc ('{', out);
-    for (size_t i = 0; i < list->count; i++) {
-        fputs (i ? "," : "", out);
-        mu_entry_print_json_text (list->item[i].key, out);
-        putc (':', out);
-        mu_entry_print_json_text (list->item[i].value, out);
-    }
-    putc ('}', out);
-}
-
-static void print_choice (const struct mu_entry *entry, const void *at, FILE *out)
-{
-    unsigned index;
-    memcpy (&index, at, sizeof index);
-    mu_entry_print_json_text (entry->choices[index], out);
-}
-
-void mu_entry_print_json (const struct mu_entry *entry, const void *base, FILE *out)
-{
-    const void *at = place_const (entry, base);
-    char number[MU_NUMBER_TEXT_MAX];
-    switch (entry->type) {
-    case MU_ENTRY_TEXT:
-    case MU_ENTRY_LABEL:
-    case MU_ENTRY_PATH:
-    case MU_ENTRY_PORTS:
-    case MU_ENTRY_NAME: mu_entry_print_json_text (*(char *const *)at, out); break;
-    case MU_ENTRY_TEXTS:
-    case MU_ENTRY_ENDPOINTS:
-    case MU_ENTRY_PATHS: print_texts (at, out); break;
-    case MU_ENTRY_U64: fprintf (out, "%llu", (unsigned long long)*(const uint64_t *)at); break;
-    case MU_ENTRY_I64: fprintf (out, "%lld", (long long)*(const int64_t *)at); break;
-    case MU_ENTRY_F64:
-        mu_number_print_f64 (*(const double *)at, number);
-        fputs (number, out);
-        break;
-    case MU_ENTRY_BOOL: fputs (*(const bool *)at ? "true" : "false", out); break;
-    case MU_ENTRY_CHOICE: print_choice (entry, at, out); break;
-    case MU_ENTRY_SETTINGS: print_settings (at, out); break;
-    }
-}
-
-/* --- paths
- * -----------------------------------------------------------------------------------------------
- */
+/* --- paths ------------------------------------------------------------------------------------ */
 
 /* Resolve the path that begins `skip` bytes into *text. */
 static int resolve (char **text, size_t skip, const char *folder, struct mu_error *error)

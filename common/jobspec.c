@@ -52,8 +52,7 @@ static int unreadable (struct mu_jobspec_problems *problems, const char *sentenc
     return -1;
 }
 
-/* --- reading
- * --------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* Everything of a file, at most MU_JOBSPEC_SIZE_MAX bytes; -1 with the problem told. */
 static int load_text (const char *path, char *text, size_t *size,
@@ -131,8 +130,7 @@ int mu_jobspec_from_json (const char *text, size_t size, struct mu_jobspec *spec
     return mu_jobspec_parse (text, size, "job", NULL, spec, problems);
 }
 
-/* --- setting one key
- * ------------------------------------------------------------------------------- */
+/* --- setting one key -------------------------------------------------------------------------- */
 
 unsigned mu_jobspec_find_key (const char *section, const char *key)
 {
@@ -220,8 +218,7 @@ int mu_jobspec_set (struct mu_jobspec *spec, const char *assignment,
     return problems->errors > before ? -1 : 0;
 }
 
-/* --- unknown keys
- * ---------------------------------------------------------------------------------- */
+/* --- unknown keys ----------------------------------------------------------------------------- */
 
 static bool is_word_for (const struct mu_entry *entry, const char *word)
 {
@@ -302,8 +299,7 @@ void mu_jobspec_unknown_key (struct mu_jobspec_problems *problems, struct mu_job
                             inside ? " in " : "", section, inside && dot ? dot + 1 : near);
 }
 
-/* --- the whole
- * ------------------------------------------------------------------------------------- */
+/* --- the whole -------------------------------------------------------------------------------- */
 
 int mu_jobspec_check (struct mu_jobspec *spec, struct mu_jobspec_problems *problems)
 {
@@ -365,8 +361,7 @@ char *mu_jobspec_to_json (const struct mu_jobspec *spec)
     return NULL;
 }
 
-/* --- arithmetic
- * ------------------------------------------------------------------------------------ */
+/* --- arithmetic ------------------------------------------------------------------------------- */
 
 uint32_t mu_jobspec_micro_batches (const struct mu_jobspec *spec)
 {

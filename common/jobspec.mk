@@ -1,7 +1,7 @@
 # jobspec.mk - the job file: schemas/jobspec.schema is the only place to change its keys
-%C%_jobspec_sources = %D%/entry.c %D%/entry.h %D%/number.c %D%/number.h %D%/nearest.c \
+%C%_jobspec_sources = %D%/entry.c %D%/entry.h %D%/entry_words.c %D%/number.c %D%/number.h %D%/nearest.c \
     %D%/nearest.h %D%/jobspec.c %D%/jobspec.h %D%/jobspec_parts.h %D%/jobspec_read.c \
-    %D%/jobspec_check.c %D%/jobspec_problems.c
+    %D%/jobspec_check.c %D%/jobspec_problems.c %D%/jobspec_events.c %D%/jobspec_events.h
 %C%_jobspec_generated = %D%/jobspec_table.c %D%/jobspec_table.h
 %C%_jobspec_pages = %D%/jobspec.schema.json %D%/jobspec.md %D%/muster-job.5
 
@@ -35,7 +35,7 @@ check_PROGRAMS += tests/unit/test_jobspec
 tests_unit_test_jobspec_SOURCES = tests/unit/test_jobspec.c
 tests_unit_test_jobspec_CPPFLAGS = $(AM_CPPFLAGS) -DSOURCE_DIR='"$(abs_top_srcdir)"'
 tests_unit_test_jobspec_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_jobspec_LDADD = %D%/libcommon.la $(CMOCKA_LIBS)
+tests_unit_test_jobspec_LDADD = %D%/libcommon.la $(CMOCKA_LIBS) -lm
 TESTS += tests/unit/test_jobspec
 endif
 

@@ -157,8 +157,7 @@ static void check_checkpoint (const struct mu_jobspec *spec, struct mu_jobspec_p
                             "come from one of them");
 }
 
-/* --- warnings
- * ------------------------------------------------------------------------------------- */
+/* --- warnings --------------------------------------------------------------------------------- */
 
 /* The largest micro-batch into which the same global batch can be cut so that the workers are well
  * used, also after one has died; 0 if there is none. */

@@ -39,16 +39,12 @@ struct scan {
     bool help, version;
 };
 
-/* --- one value
- * ------------------------------------------------------------------------------------- */
+/* --- one value -------------------------------------------------------------------------------- */
 
 static const struct {
     const char *unit, *suffix;
     uint64_t factor;
 } units[] = {
-    { "us", "us", 1 },
-    { "us", "ms", 1000 },
-    { "us", "s", 1000000 },
     { "ms", "ms", 1 },
     { "ms", "s", 1000 },
     { "ms", "m", 60000 },
@@ -135,8 +131,7 @@ const struct mu_option *mu_options_find (const struct mu_program *program, const
     return NULL;
 }
 
-/* --- the command line
- * ------------------------------------------------------------------------------ */
+/* --- the command line ------------------------------------------------------------------------- */
 
 static void offer (struct scan *scan, const struct mu_option *options, size_t count)
 {
@@ -330,8 +325,7 @@ static int check_operands (const struct scan *scan, struct mu_error *error)
     return 0;
 }
 
-/* --- all sources
- * ----------------------------------------------------------------------------------- */
+/* --- all sources ------------------------------------------------------------------------------ */
 
 static int set_standards (const struct mu_option *options, size_t count, void *base,
                           struct mu_error *error)

@@ -445,6 +445,8 @@ static void one_key_can_be_set (void **state)
     assert_int_equal (mu_jobspec_set (&spec, "seed={a: b}", &problems), -1);
     assert_int_equal (mu_jobspec_set (&spec, "seed=[", &problems), -1);
     assert_int_equal (mu_jobspec_set (&spec, "seed=1\n--- 2", &problems), -1);
+    assert_int_equal (mu_jobspec_set (&spec, "model.\xf8=1", &problems), -1);
+    assert_int_equal (mu_jobspec_set (&spec, "model.a=\"\\u2028\"", &problems), -1);
     char *told = mu_jobspec_problems_text (&problems);
     assert_string_equal (
         told,
@@ -457,7 +459,10 @@ static void one_key_can_be_set (void **state)
         "as in 1\n"
         "--set \"seed=[\": this is not YAML: while parsing a flow node, did not find expected node "
         "content\n"
-        "--set \"seed=1\\x0a--- 2\": a second document begins here; a job file has one\n");
+        "--set \"seed=1\\x0a--- 2\": a second document begins here; a job file has one\n"
+        "--set \"model.\\xf8=1\": model.\\xf8 has a key that is not UTF-8 text\n"
+        "--set \"model.a=\"\\u2028\"\": model.a has a control character in it; it takes plain "
+        "text\n");
     free (told);
 }
 

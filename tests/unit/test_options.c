@@ -66,14 +66,14 @@ static void values_are_read (void **state)
 {
     (void)state;
     const char *line = "muster-coordinator -l tcp://0.0.0.0:1 --listen=ipc:///run/m --lost-ms 2s "
-                       "--lease-ahead-s=2m --commit-window-us 3ms --allow-unauthenticated "
+                       "--lease-ahead-s=2m --form-limit-ms 1m --allow-unauthenticated "
                        "--log-lev debug -d /x";
     assert_int_equal (parse (&mu_coordinator_program, &coordinator, line), 0);
     assert_int_equal (coordinator.listen.count, 2);
     assert_string_equal (coordinator.listen.item[1], "ipc:///run/m");
     assert_int_equal (coordinator.lost_ms, 2000);
     assert_int_equal (coordinator.lease_ahead_s, 120);
-    assert_int_equal (coordinator.commit_window_us, 3000);
+    assert_int_equal (coordinator.form_limit_ms, 60000);
     assert_true (coordinator.allow_unauthenticated);
     assert_int_equal (coordinator.log_level, MU_COORDINATOR_LOG_LEVEL_DEBUG);
     assert_string_equal (coordinator.dir, "/x");
@@ -124,6 +124,8 @@ static void mistakes_are_told (void **state)
         { "muster jobs --timeout 0", "--timeout is 0; it takes a whole number from 1 to 86400 s" },
         { "muster jobs --timeout 86401",
           "--timeout is 86401; it takes a whole number from 1 to 86400 s" },
+        { "muster jobs --timeout 5us", "--timeout is \"5us\"; it takes a whole number from 1 to "
+                                       "86400 s, in digits alone, as in 10" },
         { "muster jobs --timeout 1.5s", "--timeout is \"1.5s\"; it takes a whole number from 1 to "
                                         "86400 s, in digits alone, as in 10" },
         { "muster jobs -c 10.0.0.1:7600",
