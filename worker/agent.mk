@@ -1,0 +1,25 @@
+# The agent's pure core, the trainer process, and the agent's shell around its core.
+noinst_LTLIBRARIES += %D%/libagent.la
+%C%_libagent_la_SOURCES = %D%/agent.c %D%/agent.h %D%/agent_coordinator.c %D%/agent_core.h \
+    %D%/agent_generation.c %D%/agent_timing.h %D%/agent_trainer.c
+%C%_libagent_la_CPPFLAGS = $(AM_CPPFLAGS)
+
+noinst_LTLIBRARIES += %D%/libchannel.la
+%C%_libchannel_la_SOURCES = %D%/channel.c %D%/channel.h
+
+pkglibexec_PROGRAMS += muster-trainer
+muster_trainer_SOURCES = %D%/train.h %D%/train_buckets.c %D%/train_evaluate.c \
+    %D%/train_gradient.c %D%/train_open.c %D%/train_orders.c %D%/train_pool.c \
+    %D%/train_report.c %D%/train_save.c %D%/train_step.c %D%/trainer_main.c
+muster_trainer_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS) $(JANSSON_CFLAGS)
+muster_trainer_LDADD = %D%/libchannel.la worker/trainers/libtrainers.la \
+    worker/checkpoint/libcheckpoint.la worker/comm/libcomm.la worker/data/libdata.la \
+    worker/state/libstate.la worker/kernels/libkernels.la common/libjobspec.la \
+    common/libcommon.la $(SODIUM_LIBS) $(JANSSON_LIBS) -lpthread -lm
+
+check_PROGRAMS += tests/system/train_local
+TESTS += tests/system/train_local
+tests_system_train_local_SOURCES = tests/system/train_local.c
+tests_system_train_local_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
+tests_system_train_local_LDADD = %D%/libchannel.la worker/comm/libcomm.la \
+    worker/state/libstate.la common/libcommon.la $(SODIUM_LIBS) -lm

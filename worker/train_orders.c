@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* train_orders.c - the letter box between the control thread and the stepper
+ *
+ * At most one order of each kind waits; a newer one of the same kind replaces it, which is right
+ * for all of them. LEAVE comes before ENTER: the agent has always left one generation before it
+ * enters the next. `interrupt` is what the stepper and the helpers look at between micro-batches;
+ * it is raised by a LEAVE of the generation that the stepper is in or is about to enter. */
+#include "train.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+void train_orders_init (struct train_orders *orders)
+{
+    memset (orders, 0, sizeof *orders);
+    pthread_mutex_init (&orders->lock, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init (&attributes);
+    pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init (&orders->changed, &attributes);
+    pthread_condattr_destroy (&attributes);
+}
+
+static int read_map (uint16_t map[MU_MICRO_BATCHES_MAX], struct mu_blob blob,
+                     const struct train_job *job, uint32_t size, struct mu_error *error)
+{
+    const uint8_t *bytes = blob.data;
+    if (blob.size != 2 * job->micro_batches)
+        return mu_fail (error, MU_PROTOCOL, "a map of %u bytes came for %u micro-batches",
+                        blob.size, job->micro_batches);
+    for (uint32_t m = 0; m < job->micro_batches; m++) {
+        map[m] = (uint16_t)(bytes[2 * m] | bytes[2 * m + 1] << 8);
+        if (map[m] >= size)
+            return mu_fail (error, MU_PROTOCOL, "micro-batch %u is given to rank %u of %u", m,
+                            map[m], size);
+    }
+    return 0;
+}
+
+int train_post_enter (struct train_orders *orders, const struct mu_wire_enter *enter,
+                      const struct train_job *job, struct mu_error *error)
+{
+    struct train_generation generation = { .number = enter->generation,
+                                           .rank = enter->rank,
+                                           .size = enter->size,
+                                           .attempt = enter->attempt,
+                                           .source_rank = enter->source_rank,
+                                           .transfer = enter->transfer,
+                                           .writer = enter->writer,
+                                           .step = enter->step,
+                                           .steps = enter->steps,
+                                           .records = enter->records };
+    if (enter->records != job->info.records)
+        return mu_fail (error, MU_BAD_INPUT,
+                        "the data differs between workers: an epoch has %llu records elsewhere and "
+                        "%llu here",
+                        (unsigned long long)enter->records, (unsigned long long)job->info.records);
+    if (read_map (generation.first_map, enter->first_map, job, enter->size, error) < 0 ||
+        read_map (generation.map, enter->map, job, enter->size, error) < 0)
+        return -1;
+    pthread_mutex_lock (&orders->lock);
+    orders->generation = generation;
+    orders->enter = true;
+    if (orders->until_generation != enter->generation) {
+        orders->until_generation = enter->generation;
+        orders->until_step = enter->until_step;
+    }
+    pthread_cond_broadcast (&orders->changed);
+    pthread_mutex_unlock (&orders->lock);
+    return 0;
+}
+
+void train_post_extend (struct train_orders *orders, const struct mu_wire_extend *extend)
+{
+    pthread_mutex_lock (&orders->lock);
+    if (extend->generation == orders->until_generation && extend->until_step > orders->until_step)
+        orders->until_step = extend->until_step;
+    pthread_cond_broadcast (&orders->changed);
+    pthread_mutex_unlock (&orders->lock);
+}
+
+void train_post_leave (struct train_orders *orders, uint64_t generation)
+{
+    pthread_mutex_lock (&orders->lock);
+    if (orders->enter && orders->generation.number <= generation)
+        orders->enter = false;
+    orders->leave = true;
+    orders->leave_generation = generation;
+    if (orders->entered <= generation)
+        atomic_store (&orders->interrupt, true);
+    pthread_cond_broadcast (&orders->changed);
+    pthread_mutex_unlock (&orders->lock);
+}
+
+void train_post_write (struct train_orders *orders, uint64_t generation)
+{
+    pthread_mutex_lock (&orders->lock);
+    orders->write = true;
+    orders->write_generation = generation;
+    pthread_cond_broadcast (&orders->changed);
+    pthread_mutex_unlock (&orders->lock);
+}
+
+void train_orders_nudge (struct train_orders *orders)
+{
+    pthread_mutex_lock (&orders->lock);
+    pthread_cond_broadcast (&orders->changed);
+    pthread_mutex_unlock (&orders->lock);
+}
+
+/* --- the stepper's side
+ * --------------------------------------------------------------------------- */
+
+static enum train_order take (struct train_orders *orders, struct train_generation *generation,
+                              uint64_t *number)
+{
+    if (orders->leave) {
+        orders->leave = false;
+        *number = orders->leave_generation;
+        return TRAIN_LEAVE;
+    }
+    if (orders->enter) {
+        orders->enter = false;
+        *generation = orders->generation;
+        *number = orders->entered = generation->number;
+        atomic_store (&orders->interrupt, false);
+        return TRAIN_ENTER;
+    }
+    orders->write = false;
+    *number = orders->write_generation;
+    return TRAIN_WRITE;
+}
+
+enum train_order train_next_order (struct train_orders *orders, struct train_generation *generation,
+                                   uint64_t *number)
+{
+    pthread_mutex_lock (&orders->lock);
+    while (!orders->enter && !orders->leave && !orders->write)
+        pthread_cond_wait (&orders->changed, &orders->lock);
+    enum train_order order = take (orders, generation, number);
+    pthread_mutex_unlock (&orders->lock);
+    return order;
+}
+
+uint64_t train_until (struct train_orders *orders)
+{
+    pthread_mutex_lock (&orders->lock);
+    uint64_t until = orders->until_generation == orders->entered ? orders->until_step : 0;
+    pthread_mutex_unlock (&orders->lock);
+    return until;
+}
+
+void train_wait_lease (struct train_orders *orders, uint64_t step, int timeout_ms)
+{
+    struct timespec until;
+    clock_gettime (CLOCK_MONOTONIC, &until);
+    until.tv_sec += timeout_ms / 1000;
+    until.tv_nsec += timeout_ms % 1000 * 1000000L;
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000L;
+    }
+    pthread_mutex_lock (&orders->lock);
+    if (orders->until_step <= step && !atomic_load (&orders->interrupt))
+        pthread_cond_timedwait (&orders->changed, &orders->lock, &until);
+    pthread_mutex_unlock (&orders->lock);
+}

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* train_step.c - the stepper: enters generations, trains steps, leaves with its sums intact
+ *
+ * In a generation, between two steps, the state is at rest; it changes in mu_update () alone, or
+ * while another rank's state is broadcast into it. The first step of a generation that needs no
+ * broadcast is begun at once, while the world still connects: its gradients need nobody.
+ *
+ * How a generation ends: LEAVE (interrupt), or the communicator says TORN. Both lead back to
+ * waiting for orders; LEFT is said when LEAVE is taken from the letter box. LEFT without LEAVE says
+ * that this trainer cannot take part; the log says why.
+ *
+ * Fatal for the job (REFUSE): data that is wrong, a gradient that is not finite where the job says
+ * fail, a proven result that is no complete step. Fatal for the process: a broadcast state that
+ * passes its checksums and is no state. */
+#include "train.h"
+
+#include "common/log.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A last checkpoint that could not be written is tried again after this long. */
+#define SAVE_AGAIN_MS 10000u
+#define IDLE_MS       1000
+
+static struct mu_log_about about (const struct train *train,
+                                  const struct train_generation *generation)
+{
+    return (struct mu_log_about){ .job = train->job.number,
+                                  .generation = generation->number,
+                                  .rank = (int32_t)generation->rank };
+}
+
+/* --- LEFT
+ * ----------------------------------------------------------------------------------------- */
+
+static void say_left (struct train *train, uint64_t generation)
+{
+    struct train_job *job = &train->job;
+    uint8_t kept[TRAIN_KEPT_MAX] = { 0 };
+    for (uint32_t m = 0; m < job->micro_batches; m++)
+        if (mu_sums_has (&job->layout, job->comm->sums, job->state, m))
+            kept[m / 8] = (uint8_t)(kept[m / 8] | 1u << m % 8);
+    struct mu_wire wire = { .type = MU_WIRE_LEFT };
+    wire.left.generation = generation;
+    wire.left.step = job->state->step;
+    wire.left.attempt = (uint32_t)job->state->attempt;
+    wire.left.kept = (struct mu_blob){ kept, (job->micro_batches + 7) / 8 };
+    train_report_phase (&train->report, MU_PHASE_WAITING, false);
+    train_say (&train->report, &wire, -1);
+}
+
+static void cannot_take_part (struct train *train, const struct train_generation *generation,
+                              const char *why)
+{
+    struct mu_log_about where = about (train, generation);
+    mu_log (MU_LOG_ERROR, "no-part", &where, "cannot take part in generation %llu: %s",
+            (unsigned long long)generation->number, why);
+    say_left (train, generation->number);
+}
+
+/* --- joining the world
+ * ---------------------------------------------------------------------------- */
+
+static bool is_level (const struct train *train, const struct train_generation *generation)
+{
+    const struct mu_state *state = train->job.state;
+    return state->step == generation->step && state->attempt == generation->attempt;
+}
+
+/* The block is half of one state and half of another: be as new. */
+static void start_over (struct train *train)
+{
+    struct mu_error error;
+    train->sums_begun = false;
+    if (train_first_state (&train->job, &error) < 0) {
+        train_refuse (&train->report, &error);
+        _exit (mu_code_exit ((int)error.code));
+    }
+}
+
+/* What arrived was compared with the source's checksum; but it is a state only if it looks so. */
+static void trust_received (struct train *train)
+{
+    struct train_job *job = &train->job;
+    struct mu_error error;
+    train->sums_begun = false;
+    if (mu_state_check (job->region->state, job->region->layout.state_bytes, job->tensors,
+                        job->layout.tensors, &error) == 0)
+        return;
+    mu_log (MU_LOG_ERROR, "state", &MU_LOG_ABOUT_NOTHING,
+            "the state that another worker sent is none: %s", error.text);
+    _exit (mu_code_exit (MU_INTERNAL));
+}
+
+static bool receive_state (struct train *train, const struct train_generation *generation,
+                           bool receives)
+{
+    struct mu_error error = { .code = MU_OK };
+    train_report_phase (&train->report, MU_PHASE_RECEIVING, true);
+    switch (mu_comm_broadcast (train->job.comm, -1, &error)) {
+    case MU_COMM_DONE:
+        if (receives)
+            trust_received (train);
+        return true;
+    case MU_COMM_STATE_LOST: start_over (train); return false;
+    case MU_COMM_FAILED: cannot_take_part (train, generation, error.text); return false;
+    case MU_COMM_TORN:
+    case MU_COMM_TIMEOUT: return false;
+    }
+    return false;
+}
+
+static bool join_world (struct train *train, const struct train_generation *generation)
+{
+    struct mu_error error;
+    bool receives = generation->transfer && generation->rank != generation->source_rank &&
+                    !is_level (train, generation);
+    struct mu_comm_generation world = {
+        .generation = generation->number,
+        .rank = generation->rank,
+        .size = generation->size,
+        .step = generation->step,
+        .attempt = generation->attempt,
+        .source_rank = generation->transfer ? generation->source_rank : MU_COMM_NO_SOURCE,
+        .receives = receives,
+    };
+    if (mu_comm_enter (train->job.comm, &world, &error) < 0) {
+        cannot_take_part (train, generation, error.text);
+        return false;
+    }
+    if (generation->transfer && !receive_state (train, generation, receives))
+        return false;
+    if (is_level (train, generation))
+        return true;
+    char why[160];
+    snprintf (why, sizeof why, "it begins at step %llu, attempt %u; this state is at %llu, %llu",
+              (unsigned long long)generation->step, generation->attempt,
+              (unsigned long long)train->job.state->step,
+              (unsigned long long)train->job.state->attempt);
+    cannot_take_part (train, generation, why);
+    return false;
+}
+
+/* --- after a step
+ * --------------------------------------------------------------------------------- */
+
+static void evaluate (struct train *train)
+{
+    double loss, accuracy;
+    train->evaluated = train->job.state->step + 1;
+    train_report_phase (&train->report, MU_PHASE_EVALUATING, false);
+    if (train_evaluate (train, &loss, &accuracy))
+        train_report_evaluation (&train->report, train->job.state->step, loss, accuracy);
+}
+
+static bool save (struct train *train, uint64_t generation)
+{
+    train_report_phase (&train->report, MU_PHASE_SNAPSHOT, false);
+    return train_save (&train->saver, &train->job, generation, &train->report);
+}
+
+static void say_hashed (struct train *train, const struct train_generation *generation)
+{
+    uint8_t digest[MU_STATE_HASH_SIZE];
+    struct mu_wire wire = { .type = MU_WIRE_HASHED };
+    mu_state_digest (train->job.state, digest);
+    wire.hashed.generation = generation->number;
+    wire.hashed.step = train->job.state->step;
+    memcpy (&wire.hashed.digest, digest, sizeof wire.hashed.digest);
+    train_say (&train->report, &wire, -1);
+}
+
+static bool due (uint64_t step, uint64_t every) { return every && step % every == 0; }
+
+static uint64_t targets_of_record (const struct train_job *job)
+{
+    return job->info.tokens ? job->info.tokens - 1 : 1;
+}
+
+static void after_step (struct train *train, const struct train_generation *generation,
+                        const struct mu_update *update)
+{
+    const struct train_job *job = &train->job;
+    uint64_t step = job->state->step;
+    bool last = step >= generation->steps;
+    train_report_step (&train->report, step, update->verdict.loss,
+                       step * job->spec.batch.global * targets_of_record (job));
+    if (due (step, job->spec.hash_every) || last)
+        say_hashed (train, generation);
+    if (!generation->writer || last) /* finish () does the last step's */
+        return;
+    if (due (step, job->spec.checkpoint.every) && !save (train, generation->number))
+        mu_log (MU_LOG_WARN, "save", &MU_LOG_ABOUT_NOTHING,
+                "no checkpoint of step %llu: the one before is still being written; "
+                "checkpoint.every may be too small for this storage",
+                (unsigned long long)step);
+    if (job->evaluation.data && due (step, job->evaluation.every))
+        evaluate (train);
+}
+
+/* --- one step
+ * ------------------------------------------------------------------------------------- */
+
+static void refuse_non_finite (struct train *train, const struct mu_verdict *verdict,
+                               struct mu_error *error)
+{
+    const struct train_job *job = &train->job;
+    uint64_t micro = job->spec.batch.micro;
+    uint64_t first = job->state->step * job->spec.batch.global + verdict->micro_batch * micro;
+    char records[160];
+    size_t used = 0;
+    for (uint64_t i = 0; i < micro && i < 6 && used < sizeof records; i++)
+        used += (size_t)snprintf (records + used, sizeof records - used, "%s%llu", i ? ", " : "",
+                                  (unsigned long long)mu_order_record (&job->order, first + i));
+    mu_error_prefix (
+        error,
+        "%s%s, records %s%s: ", verdict->tensor < job->layout.tensors ? "tensor " : "the loss",
+        verdict->tensor < job->layout.tensors ? job->tensors[verdict->tensor].name : "", records,
+        micro > 6 ? ", ..." : "");
+    train_refuse (&train->report, error);
+}
+
+static bool update (struct train *train, const struct train_generation *generation)
+{
+    struct train_job *job = &train->job;
+    struct mu_update done;
+    struct mu_error error;
+    memset (&done, 0, sizeof done);
+    train_report_phase (&train->report, MU_PHASE_UPDATING, false);
+    if (mu_update (job->state, &job->layout, job->comm->result, &job->optimizer, job->kernels,
+                   job->gradient, &done, &error) < 0) {
+        if (done.verdict.decision == MU_NON_FINITE)
+            refuse_non_finite (train, &done.verdict, &error);
+        else
+            train_refuse (&train->report, &error);
+        return false;
+    }
+    if (done.verdict.decision == MU_LOWER_SCALES)
+        return true; /* the same step again, under another attempt */
+    if (done.verdict.decision == MU_NON_FINITE && generation->writer)
+        mu_log (MU_LOG_WARN, "skipped", &MU_LOG_ABOUT_NOTHING,
+                "step %llu was left out: micro-batch %u is not finite",
+                (unsigned long long)job->state->step - 1, done.verdict.micro_batch);
+    after_step (train, generation, &done);
+    return true;
+}
+
+static bool compute (struct train *train, const struct train_generation *generation)
+{
+    struct mu_error error;
+    const uint16_t *map =
+        train->job.state->step == generation->step ? generation->first_map : generation->map;
+    train_report_phase (&train->report, MU_PHASE_COMPUTING, false);
+    switch (train_gradients (train, generation, map, &error)) {
+    case TRAIN_SHARE_DONE: return true;
+    case TRAIN_SHARE_STOPPED: return false;
+    case TRAIN_SHARE_WRONG: train_refuse (&train->report, &error); return false;
+    case TRAIN_SHARE_BROKEN: cannot_take_part (train, generation, error.text); return false;
+    }
+    return false;
+}
+
+/* False: this generation is over here. */
+static bool one_step (struct train *train, const struct train_generation *generation)
+{
+    struct train_job *job = &train->job;
+    struct mu_error error = { .code = MU_OK };
+    if (mu_comm_begin (job->comm, job->state->step, (uint32_t)job->state->attempt, &error) < 0) {
+        cannot_take_part (train, generation, error.text);
+        return false;
+    }
+    if (!compute (train, generation))
+        return false;
+    train_report_phase (&train->report, MU_PHASE_REDUCING, false);
+    switch (mu_comm_wait (job->comm, -1, &error)) {
+    case MU_COMM_DONE: return update (train, generation);
+    case MU_COMM_FAILED: cannot_take_part (train, generation, error.text); return false;
+    case MU_COMM_TORN:
+    case MU_COMM_STATE_LOST:
+    case MU_COMM_TIMEOUT: return false;
+    }
+    return false;
+}
+
+/* --- one generation
+ * ------------------------------------------------------------------------------- */
+
+static bool may_save (struct train *train)
+{
+    pthread_mutex_lock (&train->saver.lock);
+    uint64_t failed = train->saver.failed_ms;
+    pthread_mutex_unlock (&train->saver.lock);
+    return !failed || train_now_ms () - failed >= SAVE_AGAIN_MS;
+}
+
+/* All steps are trained: the writer owes the last checkpoint and evaluation, whoever wrote before.
+ */
+static void finish (struct train *train, const struct train_generation *generation)
+{
+    struct train_job *job = &train->job;
+    uint64_t step = job->state->step;
+    if (generation->writer) {
+        if (!train_saver_has (&train->saver, step) && may_save (train))
+            save (train, generation->number);
+        if (job->evaluation.data && train->evaluated != step + 1)
+            evaluate (train);
+    }
+    train_report_phase (&train->report, MU_PHASE_FINISHED, true);
+    train_wait_lease (&train->orders, UINT64_MAX, IDLE_MS);
+}
+
+static void wait_for_lease (struct train *train)
+{
+    train_report_phase (&train->report, MU_PHASE_UNLEASED, true);
+    train_wait_lease (&train->orders, train->job.state->step, IDLE_MS);
+}
+
+static void run_generation (struct train *train, const struct train_generation *generation)
+{
+    struct train_job *job = &train->job;
+    job->optimizer.steps = generation->steps;
+    train_report_generation (&train->report, generation->number, job->state->step);
+    bool going = join_world (train, generation);
+    while (going && !atomic_load (&train->orders.interrupt)) {
+        if (job->state->step >= generation->steps)
+            finish (train, generation);
+        else if (job->state->step >= train_until (&train->orders))
+            wait_for_lease (train);
+        else
+            going = one_step (train, generation);
+    }
+    mu_comm_leave (job->comm);
+}
+
+/* The job is to be paused: the state as it is, whoever wrote the last checkpoint. */
+static void write_now (struct train *train, uint64_t generation)
+{
+    if (train_saver_has (&train->saver, train->job.state->step))
+        return;
+    while (!save (train, generation))
+        train_wait_lease (&train->orders, UINT64_MAX, IDLE_MS);
+    train_report_phase (&train->report, MU_PHASE_WAITING, true);
+}
+
+void *train_stepper (void *argument)
+{
+    struct train *train = argument;
+    struct train_generation generation;
+    uint64_t number;
+    for (;;) {
+        switch (train_next_order (&train->orders, &generation, &number)) {
+        case TRAIN_ENTER: run_generation (train, &generation); break;
+        case TRAIN_LEAVE: say_left (train, number); break;
+        case TRAIN_WRITE: write_now (train, number); break;
+        }
+    }
+    return NULL;
+}
