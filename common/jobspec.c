@@ -185,7 +185,7 @@ static void assign (struct mu_jobspec *spec, const char *path, const char *value
     if (value[strspn (value, " ")] != '\0')
         mu_jobspec_read_value (value, key, setting, folder, spec, problems);
     else if (setting)
-        mu_jobspec_problem (problems, nowhere, "%s has nothing after its =", path);
+        mu_jobspec_problem (problems, nowhere, "there is no value behind the =");
     else
         mu_entry_set_standard (&mu_jobspec_keys[key], spec, NULL);
     problems->place[key] = nowhere;

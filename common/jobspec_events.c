@@ -111,7 +111,7 @@ bool mu_jobspec_next (struct mu_jobspec_reader *reader, yaml_event_t *event)
     if (reader->problems->unreadable)
         return false;
     if (yaml_parser_parse (&reader->parser, event))
-        return true;
+        return event->type != YAML_NO_EVENT; /* which is all that comes behind the end */
     say_malformed (reader);
     return false;
 }

@@ -360,7 +360,10 @@ void mu_jobspec_read_value (const char *text, unsigned key, const char *setting,
     if (mu_jobspec_open (&reader) != 0)
         return;
     if (mu_jobspec_first (&reader, &event)) {
-        if (!setting)
+        if (event.type == YAML_STREAM_END_EVENT)
+            mu_jobspec_problem (problems, mu_jobspec_place_of (event.start_mark),
+                                "there is no value behind the =");
+        else if (!setting)
             read_key (&reader, &event, key);
         else if (!read_setting (&reader, &event, setting, &mu_jobspec_keys[key]))
             problems->wrong[key] = true;

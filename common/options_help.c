@@ -11,20 +11,18 @@
 /* Print words from column `column` on, with further lines indented by `indent`. */
 static void wrap (const char *text, size_t column, size_t indent, FILE *out)
 {
-    while (*text) {
+    const char *between = "";
+    for (text += strspn (text, " "); *text; text += strspn (text, " ")) {
         size_t size = strcspn (text, " ");
-        if (column + size > WIDTH && column > indent) {
+        if (*between && column + 1 + size > WIDTH) {
             fprintf (out, "\n%*s", (int)indent, "");
             column = indent;
+            between = "";
         }
-        fprintf (out, "%.*s", (int)size, text);
-        column += size;
+        fprintf (out, "%s%.*s", between, (int)size, text);
+        column += strlen (between) + size;
         text += size;
-        if (*text == ' ') {
-            putc (' ', out);
-            column++;
-            text++;
-        }
+        between = " ";
     }
     putc ('\n', out);
 }

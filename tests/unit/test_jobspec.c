@@ -447,6 +447,8 @@ static void one_key_can_be_set (void **state)
     assert_int_equal (mu_jobspec_set (&spec, "seed=1\n--- 2", &problems), -1);
     assert_int_equal (mu_jobspec_set (&spec, "model.\xf8=1", &problems), -1);
     assert_int_equal (mu_jobspec_set (&spec, "model.a=\"\\u2028\"", &problems), -1);
+    assert_int_equal (mu_jobspec_set (&spec, "model.a=\r", &problems), -1);
+    assert_int_equal (mu_jobspec_set (&spec, "model.a=", &problems), -1);
     char *told = mu_jobspec_problems_text (&problems);
     assert_string_equal (
         told,
@@ -462,7 +464,9 @@ static void one_key_can_be_set (void **state)
         "--set \"seed=1\\x0a--- 2\": a second document begins here; a job file has one\n"
         "--set \"model.\\xf8=1\": model.\\xf8 has a key that is not UTF-8 text\n"
         "--set \"model.a=\"\\u2028\"\": model.a has a control character in it; it takes plain "
-        "text\n");
+        "text\n"
+        "--set \"model.a=\\x0d\": there is no value behind the =\n"
+        "--set \"model.a=\": there is no value behind the =\n");
     free (told);
 }
 
