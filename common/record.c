@@ -26,6 +26,8 @@ const char *mu_record_name (const struct mu_family *family, uint32_t id)
 
 bool mu_text_valid (const char *text, size_t size)
 {
+    if (!size)
+        return true; /* `text` may be NULL */
     const uint8_t *at = (const uint8_t *)text, *end = at + size;
     while (at < end) {
         uint32_t lead = *at++, more, code;
@@ -358,6 +360,70 @@ static int decode_shape (const struct mu_shape *shape, const msgpack_object *map
     return check_all_there (shape, seen, error);
 }
 
+/* What the head byte of a msgpack object says: bytes of its own that hold a number, how the number
+ * counts, and bytes that follow in any case. Format:
+ * https://github.com/msgpack/msgpack/blob/master/spec.md */
+struct head {
+    uint8_t number_bytes;   /* big-endian, right behind the head */
+    uint8_t objects, bytes; /* each unit of the number is so many objects, or bytes */
+    uint8_t fixed_bytes;
+};
+
+static struct head read_head (uint8_t byte, uint64_t *number)
+{
+    static const struct head table[32] = {
+        [0xc4 - 0xc0] = { 1, 0, 1, 0 },  [0xc5 - 0xc0] = { 2, 0, 1, 0 },
+        [0xc6 - 0xc0] = { 4, 0, 1, 0 },  [0xc7 - 0xc0] = { 1, 0, 1, 1 },
+        [0xc8 - 0xc0] = { 2, 0, 1, 1 },  [0xc9 - 0xc0] = { 4, 0, 1, 1 },
+        [0xca - 0xc0] = { 0, 0, 0, 4 },  [0xcb - 0xc0] = { 0, 0, 0, 8 },
+        [0xcc - 0xc0] = { 0, 0, 0, 1 },  [0xcd - 0xc0] = { 0, 0, 0, 2 },
+        [0xce - 0xc0] = { 0, 0, 0, 4 },  [0xcf - 0xc0] = { 0, 0, 0, 8 },
+        [0xd0 - 0xc0] = { 0, 0, 0, 1 },  [0xd1 - 0xc0] = { 0, 0, 0, 2 },
+        [0xd2 - 0xc0] = { 0, 0, 0, 4 },  [0xd3 - 0xc0] = { 0, 0, 0, 8 },
+        [0xd4 - 0xc0] = { 0, 0, 0, 2 },  [0xd5 - 0xc0] = { 0, 0, 0, 3 },
+        [0xd6 - 0xc0] = { 0, 0, 0, 5 },  [0xd7 - 0xc0] = { 0, 0, 0, 9 },
+        [0xd8 - 0xc0] = { 0, 0, 0, 17 }, [0xd9 - 0xc0] = { 1, 0, 1, 0 },
+        [0xda - 0xc0] = { 2, 0, 1, 0 },  [0xdb - 0xc0] = { 4, 0, 1, 0 },
+        [0xdc - 0xc0] = { 2, 1, 0, 0 },  [0xdd - 0xc0] = { 4, 1, 0, 0 },
+        [0xde - 0xc0] = { 2, 2, 0, 0 },  [0xdf - 0xc0] = { 4, 2, 0, 0 },
+    };
+    *number = byte & 0x0f;
+    if ((byte & 0xf0) == 0x80)
+        return (struct head){ .objects = 2 };
+    if ((byte & 0xf0) == 0x90)
+        return (struct head){ .objects = 1 };
+    if ((byte & 0xe0) == 0xa0) {
+        *number = byte & 0x1f;
+        return (struct head){ .bytes = 1 };
+    }
+    *number = 0;
+    return byte >= 0xc0 && byte < 0xe0 ? table[byte - 0xc0] : (struct head){ 0 };
+}
+
+/* Is there at least one byte for each object that some array or map promises? */
+static bool counts_fit (const uint8_t *at, size_t size)
+{
+    const uint8_t *end = at + size;
+    uint64_t objects = 1; /* still to come */
+    while (objects) {
+        if (objects > (uint64_t)(end - at))
+            return false;
+        uint64_t number;
+        struct head head = read_head (*at++, &number);
+        objects--;
+        if ((size_t)(end - at) < head.number_bytes)
+            return false;
+        for (uint8_t i = 0; i < head.number_bytes; i++)
+            number = number << 8 | *at++;
+        uint64_t bytes = number * head.bytes + head.fixed_bytes; /* below 2^33: cannot wrap */
+        if (bytes > (uint64_t)(end - at))
+            return false;
+        at += bytes;
+        objects += number * head.objects;
+    }
+    return at == end;
+}
+
 static int read_envelope (const struct mu_family *family, const msgpack_object *object,
                           uint32_t senders, uint8_t *record, const struct mu_shape **shape,
                           struct mu_error *error)
@@ -392,7 +458,8 @@ int mu_record_decode (const struct mu_family *family, void *record, const void *
     memset (record, 0, family->size);
     msgpack_object object;
     size_t used = 0;
-    if (msgpack_unpack (data, size, &used, zone, &object) != MSGPACK_UNPACK_SUCCESS || used != size)
+    if (!counts_fit (data, size) ||
+        msgpack_unpack (data, size, &used, zone, &object) != MSGPACK_UNPACK_SUCCESS || used != size)
         return mu_fail (error, MU_PROTOCOL, "%s: %zu bytes that are not one msgpack object",
                         family->name, size);
     const struct mu_shape *shape = NULL;

@@ -28,3 +28,4 @@ endif
 # Whole systems: real processes on this machine, python3's standard library.
 TESTS += %D%/system/test_jobs.py %D%/system/test_same_bits.py
 EXTRA_DIST += %D%/system/cluster.py %D%/system/test_jobs.py %D%/system/test_same_bits.py
+include tests/fuzz/local.mk
