@@ -8,7 +8,7 @@ noinst_LTLIBRARIES += %D%/libdata.la
     %D%/split.c %D%/split.h %D%/stream.c %D%/stream.h %D%/tokenizer.c %D%/tokenizer.h \
     %D%/unicode_ranges.h %D%/values.c %D%/writer.c
 %C%_libdata_la_CPPFLAGS = $(AM_CPPFLAGS) $(ZLIB_CFLAGS) $(SODIUM_CFLAGS) $(JANSSON_CFLAGS)
-%C%_libdata_la_LIBADD = common/libcommon.la $(ZLIB_LIBS) $(SODIUM_LIBS) $(JANSSON_LIBS)
+%C%_libdata_la_LIBADD = $(ZLIB_LIBS) $(SODIUM_LIBS) $(JANSSON_LIBS)
 EXTRA_DIST += scripts/gen_unicode.py
 
 if HAVE_CMOCKA
@@ -16,19 +16,19 @@ check_PROGRAMS += tests/unit/test_order tests/unit/test_data tests/unit/test_bpe
 TESTS += tests/unit/test_order tests/unit/test_data tests/unit/test_bpe
 tests_unit_test_order_SOURCES = tests/unit/test_order.c
 tests_unit_test_order_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_order_LDADD = %D%/libdata.la $(CMOCKA_LIBS)
+tests_unit_test_order_LDADD = %D%/libdata.la common/libcommon.la $(CMOCKA_LIBS)
 tests_unit_test_data_SOURCES = tests/unit/test_data.c
 tests_unit_test_data_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_data_LDADD = %D%/libdata.la $(CMOCKA_LIBS) $(ZLIB_LIBS) $(JANSSON_LIBS)
+tests_unit_test_data_LDADD = %D%/libdata.la common/libcommon.la $(CMOCKA_LIBS) $(ZLIB_LIBS) $(JANSSON_LIBS)
 tests_unit_test_bpe_SOURCES = tests/unit/test_bpe.c
 tests_unit_test_bpe_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_bpe_LDADD = %D%/libdata.la $(CMOCKA_LIBS) $(JANSSON_LIBS)
+tests_unit_test_bpe_LDADD = %D%/libdata.la common/libcommon.la $(CMOCKA_LIBS) $(JANSSON_LIBS)
 endif
 
 if FUZZING
 noinst_PROGRAMS += tests/fuzz/fuzz_data
 tests_fuzz_fuzz_data_SOURCES = tests/fuzz/fuzz_data.c
 tests_fuzz_fuzz_data_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
-tests_fuzz_fuzz_data_LDADD = %D%/libdata.la
+tests_fuzz_fuzz_data_LDADD = %D%/libdata.la common/libcommon.la
 tests_fuzz_fuzz_data_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif

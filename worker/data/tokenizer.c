@@ -352,7 +352,8 @@ char *mu_data_decode (const struct mu_tokenizer *tokenizer, const int32_t *token
     }
     char *at = text;
     for (size_t i = 0; i < count; i++) {
-        memcpy (at, token_text (tokenizer, tokens[i], &byte, &length), length);
+        const char *piece = token_text (tokenizer, tokens[i], &byte, &length);
+        memcpy (at, piece, length);
         at += length;
     }
     *at = '\0';
