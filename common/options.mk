@@ -32,3 +32,11 @@ tests_unit_test_options_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_options_LDADD = %D%/libcommon.la $(CMOCKA_LIBS)
 TESTS += tests/unit/test_options
 endif
+
+EXTRA_DIST += tests/fuzz/corpus/options
+if FUZZING
+noinst_PROGRAMS += tests/fuzz/fuzz_options
+tests_fuzz_fuzz_options_SOURCES = tests/fuzz/fuzz_options.c
+tests_fuzz_fuzz_options_LDADD = %D%/libcommon.la
+tests_fuzz_fuzz_options_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+endif
