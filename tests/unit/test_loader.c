@@ -109,7 +109,7 @@ static void unknown_names_are_refused (void **state)
 {
     (void)state;
     expect_refused ("gtp", MU_CONFIG,
-                    WORDS ("'gtp'", "did you mean 'gpt'", "gpt and mlp", "./gtp"));
+                    WORDS ("'gtp'", "did you mean 'gpt'", "there are: gpt, mlp.", "./gtp"));
     expect_refused ("mine.so", MU_CONFIG, WORDS ("'mine.so'", "slash", "./mine.so"));
     expect_refused ("", MU_CONFIG, WORDS ("no built-in trainer ''"));
 }

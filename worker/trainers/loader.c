@@ -11,6 +11,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -190,20 +191,24 @@ static int find_builtin (const char *name, const struct muster_trainer **trainer
                          struct mu_error *error)
 {
     const char *names[BUILTIN_COUNT + 1] = { NULL };
+    char known[128] = "";
+    size_t used = 0;
     for (size_t i = 0; i < BUILTIN_COUNT; i++) {
         names[i] = builtin[i]->name;
         if (!strcmp (name, names[i])) {
             *trainer = builtin[i];
             return 0;
         }
+        if (used < sizeof known)
+            used += (size_t)snprintf (known + used, sizeof known - used, "%s%s", i ? ", " : "",
+                                      names[i]);
     }
     const char *nearest = mu_nearest (name, names);
-    mu_fail (error, MU_CONFIG,
-             "there is no built-in trainer '%.60s'%s%s%s; built in are gpt and mlp, and a plug-in "
-             "is named by its path, with a slash in it: ./%.60s",
-             name, nearest ? " (did you mean '" : "", nearest ? nearest : "", nearest ? "'?)" : "",
-             *name ? name : "mine.so");
-    return -1;
+    return mu_fail (error, MU_CONFIG,
+                    "there is no built-in trainer '%.60s'%s%s%s; there are: %s. A plug-in is named "
+                    "by its path, with a slash in it: ./%.60s",
+                    name, nearest ? " (did you mean '" : "", nearest ? nearest : "",
+                    nearest ? "'?)" : "", known, *name ? name : "mine.so");
 }
 
 int mu_trainer_find (const char *name_or_path, const struct muster_trainer **trainer, void **handle,
