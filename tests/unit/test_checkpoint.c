@@ -202,6 +202,39 @@ static void training_goes_on_while_the_child_writes (void **unused)
     munmap (memory, size);
 }
 
+static long count_pages (void)
+{
+    long pages = 0;
+    FILE *file = fopen ("/proc/self/statm", "r");
+    assert_int_equal (fscanf (file, "%ld", &pages), 1);
+    fclose (file);
+    return pages;
+}
+
+static void nothing_is_held_after_a_save (void **unused)
+{
+    (void)unused;
+    struct mu_state *state = bed_state (1);
+    long pages = 0, fd = 0;
+    for (uint64_t step = 0; step < 110; step++) {
+        struct mu_checkpoint_writer writer;
+        struct mu_checkpoint_saved saved;
+        state->step = step % 2;
+        if (step == 10) { /* all that is made once is made */
+            pages = count_pages ();
+            fd = dup (0);
+            close ((int)fd);
+        }
+        assert_int_equal (mu_checkpoint_begin (&writer, top, state, bed_tensors, &job, NULL), 0);
+        assert_int_equal (wait_for (&writer, &saved, NULL), 1);
+    }
+    assert_true (count_pages () - pages < 100); /* the state has 6 pages */
+    int again = dup (0);
+    assert_int_equal (again, fd);
+    close (again);
+    free (state);
+}
+
 static void the_same_again_is_no_failure (void **unused)
 {
     (void)unused;
@@ -711,6 +744,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         TEST (a_state_comes_back_bit_for_bit),
         TEST (training_goes_on_while_the_child_writes),
+        TEST (nothing_is_held_after_a_save),
         TEST (the_same_again_is_no_failure),
         TEST (another_model_is_refused),
         TEST (torn_files_are_named),

@@ -5,7 +5,7 @@ noinst_LTLIBRARIES += %D%/libcheckpoint.la
     %D%/load.c %D%/manifest.c %D%/manifest.h %D%/safetensors.c %D%/safetensors.h %D%/save.c \
     %D%/storage.c %D%/storage.h %D%/write.c
 %C%_libcheckpoint_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(SODIUM_CFLAGS)
-%C%_libcheckpoint_la_LIBADD = worker/state/libstate.la $(JANSSON_LIBS) $(SODIUM_LIBS) -lm
+%C%_libcheckpoint_la_LIBADD = $(JANSSON_LIBS) $(SODIUM_LIBS) -lm
 
 if HAVE_CMOCKA
 mu_checkpoint_test_libs = %D%/libcheckpoint.la worker/state/libstate.la \
