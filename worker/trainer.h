@@ -31,8 +31,9 @@
  * (docs/trainer.md tells the whole story; examples/linear is one to copy.)
  *
  * Versions: `abi` changes when an old plug-in can no longer work, and the host then refuses it with
- * a sentence that names both numbers. Within one abi each struct only grows at its end; `size` tells
- * how much of it the other side knows. A function that is NULL is one the trainer does not offer.
+ * a sentence that names both numbers. Within one abi each struct only grows at its end; `size`
+ * tells how much of it the other side knows. A function that is NULL is one the trainer does not
+ * offer.
  *
  * Every pointer the host passes is valid until the call returns, unless said otherwise. Tensors are
  * row-major float32 and 64-byte aligned; dimensions are counted in elements, sizes in bytes.
@@ -48,9 +49,9 @@
 extern "C" {
 #endif
 
-#define MUSTER_TRAINER_ABI 1u
+#define MUSTER_TRAINER_ABI           1u
 #define MUSTER_TENSOR_DIMENSIONS_MAX 4u
-#define MUSTER_PROBLEM_MAX 480u
+#define MUSTER_PROBLEM_MAX           480u
 
 /* Why a call failed, as one sentence for a person: what is wrong, where, what to do. */
 struct muster_problem {
@@ -70,7 +71,8 @@ struct muster_problem {
  */
 struct muster_math {
     uint32_t size;
-    const char *name; /* "avx512", "avx2", "neon", "plain"; or "openblas-…" where bits are the host's */
+    /* "avx512", "avx2", "neon", "plain"; or "openblas-…" where bits are the host's */
+    const char *name;
 
     /* C[m,n] = op(A)[m,k] * op(B)[k,n] (+ C if accumulate). op transposes when its flag is set, so
      * A is stored [m,k] or, transposed, [k,m]; B [k,n] or, transposed, [n,k]. */
@@ -82,12 +84,13 @@ struct muster_math {
     float (*dot) (const float *x, const float *y, size_t n);
     float (*max_abs) (const float *x, size_t n); /* NaN if any element is NaN */
 
-    void (*add) (float *y, const float *x, size_t n);            /* y += x */
-    void (*scale) (float *y, float factor, size_t n);            /* y *= factor */
-    void (*exp) (float *y, const float *x, size_t n);            /* relative error below 3e-7 */
+    void (*add) (float *y, const float *x, size_t n); /* y += x */
+    void (*scale) (float *y, float factor, size_t n); /* y *= factor */
+    void (*exp) (float *y, const float *x, size_t n); /* relative error below 3e-7 */
     void (*tanh) (float *y, const float *x, size_t n);
-    void (*bias_add) (float *y, const float *bias, size_t rows, size_t n);    /* y[r,:] += bias */
-    void (*bias_gradient) (float *bias, const float *dy, size_t rows, size_t n); /* bias += sum_r dy[r,:], rows ascending */
+    void (*bias_add) (float *y, const float *bias, size_t rows, size_t n); /* y[r,:] += bias */
+    /* bias += sum_r dy[r,:], rows ascending */
+    void (*bias_gradient) (float *bias, const float *dy, size_t rows, size_t n);
 
     void (*relu) (float *y, size_t n);                           /* y = max (y, 0), NaN kept */
     void (*relu_backward) (float *dx, const float *y, size_t n); /* dx = y > 0 ? dx : 0 */
@@ -99,7 +102,8 @@ struct muster_math {
     /* y[r,:] = (x[r,:] - mean) * rstd * gain + bias; statistics[2*r] = mean, [2*r+1] = rstd. */
     void (*layernorm) (float *y, float *statistics, const float *x, const float *gain,
                        const float *bias, size_t rows, size_t n, float epsilon);
-    /* dx += gradient through the norm; dgain, dbias += theirs, rows ascending. scratch: 2*n floats. */
+    /* dx += gradient through the norm; dgain, dbias += theirs, rows ascending. scratch:
+     * 2*n floats. */
     void (*layernorm_backward) (float *dx, float *dgain, float *dbias, const float *dy,
                                 const float *x, const float *statistics, const float *gain,
                                 float *scratch, size_t rows, size_t n);
@@ -111,16 +115,16 @@ struct muster_math {
     void (*softmax_causal_backward) (float *dp, const float *p, size_t t, float factor);
 
     /* Rows of logits[rows,n] become (softmax - onehot (target)) * weight; *loss gets the sum over
-     * rows of -log softmax[target], as a double whose bits are fixed too; *correct counts rows whose
-     * largest logit (lowest index wins) is the target. A target outside 0..n-1 is a row to skip: it
-     * becomes zero, counts nowhere. */
+     * rows of -log softmax[target], as a double whose bits are fixed too; *correct counts rows
+     * whose largest logit (lowest index wins) is the target. A target outside 0..n-1 is a row to
+     * skip: it becomes zero, counts nowhere. */
     void (*cross_entropy) (float *logits, const int32_t *target, size_t rows, size_t n,
                            float weight, double *loss, uint64_t *correct);
 
-    /* Dropout in place: y[i] becomes y[i] / (1 - rate), as a product with the rounded reciprocal, or
-     * 0 with chance `rate` (0 <= rate < 1). Which, is a function of (key, i) alone: calling it again
-     * with the same key on the gradient is its backward pass. Derive a key for each place in the model from
-     * (batch->seed, batch->step, batch->micro_batch, place) with `key`. */
+    /* Dropout in place: y[i] becomes y[i] / (1 - rate), as a product with the rounded reciprocal,
+     * or 0 with chance `rate` (0 <= rate < 1). Which, is a function of (key, i) alone: calling it
+     * again with the same key on the gradient is its backward pass. Derive a key for each place in
+     * the model from (batch->seed, batch->step, batch->micro_batch, place) with `key`. */
     void (*dropout) (float *y, size_t n, float rate, uint64_t key);
     uint64_t (*key) (uint64_t seed, uint64_t step, uint64_t micro_batch, uint64_t place);
 
@@ -129,7 +133,7 @@ struct muster_math {
     void (*normals) (float *y, size_t n, uint64_t seed, uint64_t stream, float sd);
 };
 
-/* --- what goes in and out ------------------------------------------------------------------------ */
+/* --- what goes in and out --- */
 
 /* One setting of the job file's `model:` mapping, as text. */
 struct muster_setting {
@@ -137,8 +141,8 @@ struct muster_setting {
     const char *value;
 };
 
-/* What the data set's records look like, found by the host. A record is either `tokens` int32 tokens
- * (targets are the same tokens one place on) or `features` floats with one class label. */
+/* What the data set's records look like, found by the host. A record is either `tokens` int32
+ * tokens (targets are the same tokens one place on) or `features` floats with one class label. */
 struct muster_records {
     uint32_t size;
     uint32_t tokens;     /* tokens in one record, context + 1; 0 for feature records */
@@ -158,7 +162,8 @@ struct muster_open {
 };
 
 enum {
-    MUSTER_TENSOR_DECAY = 1u << 0, /* weight decay applies (matrices and embeddings, not biases or norms) */
+    /* weight decay applies (matrices and embeddings, not biases or norms) */
+    MUSTER_TENSOR_DECAY = 1u << 0,
 };
 
 /* One tensor of weights. Names follow the model's best-known checkpoint format where there is one
@@ -173,14 +178,14 @@ struct muster_tensor {
 /* One micro-batch. Exactly one of tokens and features is set, as muster_records says. */
 struct muster_batch {
     uint32_t size;
-    uint32_t records;        /* records here: open.micro_batch, or fewer in an evaluation */
-    uint64_t seed;           /* the job's */
-    uint64_t step;           /* counts from 0 */
-    uint32_t micro_batch;    /* m, within the step */
-    uint32_t training;       /* 0 in evaluations: no dropout */
-    const int32_t *tokens;   /* [records, muster_records.tokens] */
-    const float *features;   /* [records, muster_records.features] */
-    const int32_t *labels;   /* [records] */
+    uint32_t records;      /* records here: open.micro_batch, or fewer in an evaluation */
+    uint64_t seed;         /* the job's */
+    uint64_t step;         /* counts from 0 */
+    uint32_t micro_batch;  /* m, within the step */
+    uint32_t training;     /* 0 in evaluations: no dropout */
+    const int32_t *tokens; /* [records, muster_records.tokens] */
+    const float *features; /* [records, muster_records.features] */
+    const int32_t *labels; /* [records] */
 };
 
 struct muster_result {
@@ -191,8 +196,8 @@ struct muster_result {
 
 /* How a trainer tells that a tensor's gradient is complete while it still works on others, so that
  * its reduction can begin. Calling it is optional; a tensor not told is complete when gradient ()
- * returns. After the call the trainer no longer touches that gradient. It is called on the thread that
- * runs gradient (), at most once a tensor. */
+ * returns. After the call the trainer no longer touches that gradient. It is called on the thread
+ * that runs gradient (), at most once a tensor. */
 struct muster_progress {
     void (*tensor_done) (void *host, uint32_t tensor);
     void *host;
@@ -227,8 +232,8 @@ struct muster_trainer {
     /* Loss and gradient of one micro-batch. weights[i] and gradients[i] are tensor i; gradients are
      * overwritten with the gradient of result->loss. Return 0, or -1 with problem->text when the
      * batch itself is wrong (a token outside the vocabulary, say). A loss or gradient that is not
-     * finite is no failure here: the host sees it and treats it alike on all workers. `progress` may
-     * be NULL. */
+     * finite is no failure here: the host sees it and treats it alike on all workers. `progress`
+     * may be NULL. */
     int (*gradient) (const struct muster_model *model, const float *const *weights,
                      const struct muster_batch *batch, void *workspace, float *const *gradients,
                      const struct muster_progress *progress, struct muster_result *result,
