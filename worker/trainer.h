@@ -109,9 +109,10 @@ struct muster_math {
                                 float *scratch, size_t rows, size_t n);
 
     /* Causal attention weights in place: row i of p[t,t] becomes softmax (p[i,0..i] * factor), the
-     * rest of the row 0. */
+     * rest of the row 0. What was there right of the diagonal is not read; so too below. */
     void (*softmax_causal) (float *p, size_t t, float factor);
-    /* dp[i,:] becomes the gradient before softmax and factor, given p and the gradient of p. */
+    /* dp[i,0..i] becomes the gradient before softmax and factor, given p and the gradient of p; the
+     * rest of the row 0. */
     void (*softmax_causal_backward) (float *dp, const float *p, size_t t, float factor);
 
     /* Rows of logits[rows,n] become (softmax - onehot (target)) * weight; *loss gets the sum over
