@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -151,13 +152,16 @@ int main (int argc, char **argv)
 {
     struct mu_error error;
     struct daemon daemon = { .signal_fd = -1 };
+    struct mu_operands none;
     int result =
-        mu_options_parse (&mu_coordinator_program, &daemon.options, argc, argv, NULL, &error);
+        mu_options_parse (&mu_coordinator_program, &daemon.options, argc, argv, &none, &error);
     if (result)
         return mu_options_exit (&mu_coordinator_program, result, &error);
     int status = 0;
     if (run (&daemon, &error)) {
         mu_log (MU_LOG_ERROR, "cannot_go_on", NULL, "%s", error.text);
+        if (daemon.options.log_file) /* which nobody may be looking at, or which is the trouble */
+            fprintf (stderr, "muster-coordinator: %s\n", error.text);
         status = mu_code_exit (error.code);
     }
     clean_up (&daemon);
