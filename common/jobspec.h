@@ -67,7 +67,9 @@ int mu_jobspec_load (const char *path, struct mu_jobspec *spec,
  * mu_jobspec_set () takes "optimizer.learning_rate=3e-4", "model.layers=4", "data.path=[a, b]";
  * nothing after the = takes the key back to its default. A relative path in it starts from the
  * current folder. mu_jobspec_check () asks what only the whole can answer: required keys,
- * steps or epochs, divisibility, and gives the warnings. */
+ * steps or epochs, divisibility, and gives the warnings. Each goes on where one before it failed,
+ * so that all problems are told at once: only the result of mu_jobspec_check () need be looked at.
+ */
 int mu_jobspec_read (const char *path, struct mu_jobspec *spec,
                      struct mu_jobspec_problems *problems);
 int mu_jobspec_set (struct mu_jobspec *spec, const char *assignment,

@@ -12,7 +12,7 @@
 #define KEY(name) MU_JOBSPEC_##name##_KEY
 
 /* Below this share of the workers' time a better batch is proposed. */
-#define EFFICIENCY_LOW 0.9
+#define EFFICIENCY_LOW 0.85
 
 typedef void check (const struct mu_jobspec *spec, struct mu_jobspec_problems *problems);
 

@@ -359,10 +359,12 @@ static void batches_divide (void **state)
 static void warnings_name_a_better_batch (void **state)
 {
     (void)state;
-    assert_problem (GOOD "workers: {max: 6}\n",
-                    "job.yaml:4:21: warning: 8 micro-batches over 6 workers use them to 67%, as "
-                    "each step waits for the worker that has 2; batch.global: 48 would make 12 "
-                    "(100%)");
+    assert_problem (
+        GOOD "workers: {max: 6}\n",
+        "job.yaml:4:21: warning: 8 micro-batches over 6 workers use them to 67%, as "
+        "each step waits for the worker that has 2; batch.micro: 2 would make 16 (89%)");
+    assert_int_equal (parse (GOOD "workers: {max: 3}\n"), 0);
+    assert_int_equal (problems.warnings, 0);
     assert_problem (
         GOOD "workers: {max: 8}\n",
         "job.yaml:4:21: warning: a step has as many micro-batches as workers.max, 8, so "
@@ -370,7 +372,10 @@ static void warnings_name_a_better_batch (void **state)
         "would make 16 (100%)");
     assert_problem (GOOD "workers: {max: 9}\n",
                     "job.yaml:4:21: warning: a step has 8 micro-batches, so no more than 8 of "
-                    "workers.max, 9, can be used; batch.global: 72 would make 18 (100%)");
+                    "workers.max, 9, can be used; batch.micro: 1 would make 32 (89%)");
+    assert_problem (GOOD "workers: {max: 30}\n",
+                    "job.yaml:4:21: warning: a step has 8 micro-batches, so no more than 8 of "
+                    "workers.max, 30, can be used; batch.global: 240 would make 60 (100%)");
     assert_int_equal (parse (GOOD "workers: {max: 4}\n"), 0);
     assert_int_equal (problems.warnings, 0);
     assert_true (fabs (mu_jobspec_efficiency (8, 3) - 8.0 / 9) < 1e-12);
