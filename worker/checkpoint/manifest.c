@@ -302,7 +302,7 @@ static int get_files (const json_t *root, struct mu_checkpoint_info *info, struc
 
 static int get_all (const json_t *root, struct mu_checkpoint_info *info, struct mu_error *error)
 {
-    uint64_t version;
+    uint64_t version = 0;
     if (get_number (root, "format", &version, error) < 0)
         return -1;
     if (version != MU_CHECKPOINT_VERSION)
