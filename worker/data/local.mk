@@ -27,8 +27,11 @@ endif
 
 if FUZZING
 noinst_PROGRAMS += tests/fuzz/fuzz_data
-tests_fuzz_fuzz_data_SOURCES = tests/fuzz/fuzz_data.c
-tests_fuzz_fuzz_data_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
-tests_fuzz_fuzz_data_LDADD = %D%/libdata.la common/libcommon.la
-tests_fuzz_fuzz_data_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_data_SOURCES = tests/fuzz/fuzz_data.c $(%C%_libdata_la_SOURCES) common/error.c
+nodist_tests_fuzz_fuzz_data_SOURCES = common/errors.c
+tests_fuzz_fuzz_data_CFLAGS = $(AM_CFLAGS) $(ZLIB_CFLAGS) $(SODIUM_CFLAGS) $(JANSSON_CFLAGS) \
+    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
+tests_fuzz_fuzz_data_LDFLAGS = -fsanitize=fuzzer,address,undefined
+tests_fuzz_fuzz_data_LDADD = $(ZLIB_LIBS) $(SODIUM_LIBS) $(JANSSON_LIBS) -lpthread
 endif
+EXTRA_DIST += docs/data.md
