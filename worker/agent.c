@@ -268,8 +268,11 @@ void agent_hello (struct agent *agent)
     hello->leaving = agent->stopping;
     uint32_t delay = coordinator->hello_delay_ms;
     coordinator->hello_ms = agent->now_ms + delay - draw (agent, delay / 2);
-    coordinator->hello_delay_ms =
-        delay * 2 < AGENT_HELLO_LIMIT_MS ? delay * 2 : AGENT_HELLO_LIMIT_MS;
+    if (coordinator->welcome)
+        coordinator->hello_ms = agent->now_ms + coordinator->lost_ms / 2;
+    else
+        coordinator->hello_delay_ms =
+            delay * 2 < AGENT_HELLO_LIMIT_MS ? delay * 2 : AGENT_HELLO_LIMIT_MS;
 }
 
 static void beat (struct agent *agent)
@@ -302,16 +305,21 @@ static void mind_silence (struct agent *agent)
         coordinator->welcome = false;
         coordinator->hello_delay_ms = AGENT_HELLO_MS;
         coordinator->hello_ms = agent->now_ms;
+        coordinator->complain_ms = agent->now_ms + AGENT_COMPLAIN_MS;
         agent_log (agent, LOG_WARN_, "coordinator-silent",
                    "no word from the coordinator for %llu ms; training goes on as far as leases "
                    "reach",
                    (unsigned long long)silent_ms);
     }
-    if (agent->now_ms < coordinator->hello_ms)
-        return;
-    agent_hello (agent);
-    if (coordinator->welcome)
-        coordinator->hello_ms = agent->now_ms + coordinator->lost_ms / 2;
+    if (!coordinator->welcome && agent->now_ms >= coordinator->complain_ms) {
+        coordinator->complain_ms = agent->now_ms + AGENT_COMPLAIN_MS;
+        agent_log (agent, LOG_WARN_, "no-coordinator",
+                   "no coordinator has answered for a while: is one running, is the address right, "
+                   "or does another worker call itself %s, too?",
+                   agent->name);
+    }
+    if (agent->now_ms >= coordinator->hello_ms)
+        agent_hello (agent);
 }
 
 static void mind_clock (struct agent *agent)
@@ -434,6 +442,7 @@ static void start (struct agent *agent)
                agent->threads, agent->isa);
     agent->coordinator.heard_ms = agent->now_ms;
     agent->coordinator.hello_ms = agent->now_ms;
+    agent->coordinator.complain_ms = agent->now_ms + AGENT_COMPLAIN_MS;
     agent->phase_since_ms = agent->now_ms;
 }
 

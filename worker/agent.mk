@@ -14,7 +14,7 @@ muster_trainer_SOURCES = %D%/train.h %D%/train_buckets.c %D%/train_evaluate.c \
 muster_trainer_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS) $(JANSSON_CFLAGS)
 muster_trainer_LDADD = %D%/libchannel.la worker/trainers/libtrainers.la \
     worker/checkpoint/libcheckpoint.la worker/comm/libcomm.la worker/data/libdata.la \
-    worker/state/libstate.la worker/kernels/libkernels.la common/libjobspec.la \
+    worker/state/libstate.la worker/kernels/libkernels.la \
     common/libcommon.la $(SODIUM_LIBS) $(JANSSON_LIBS) -lpthread -lm
 
 check_PROGRAMS += tests/system/train_local
@@ -23,3 +23,13 @@ tests_system_train_local_SOURCES = tests/system/train_local.c
 tests_system_train_local_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
 tests_system_train_local_LDADD = %D%/libchannel.la worker/comm/libcomm.la \
     worker/state/libstate.la common/libcommon.la $(SODIUM_LIBS) -lm
+
+TESTS += tests/unit/agent_is_pure.sh
+EXTRA_DIST += tests/unit/agent_is_pure.sh
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_agent
+TESTS += tests/unit/test_agent
+tests_unit_test_agent_SOURCES = tests/unit/test_agent.c
+tests_unit_test_agent_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_agent_LDADD = %D%/libagent.la common/libcommon.la $(CMOCKA_LIBS)
+endif

@@ -38,6 +38,13 @@ static void on_welcome (struct agent *agent, const struct mu_wire *wire)
                coordinator->number, (unsigned long long)coordinator->term);
 }
 
+static void on_refused (struct agent *agent, const struct mu_wire *wire)
+{
+    const struct mu_blob *text = &wire->refused.text;
+    agent_log (agent, LOG_ERROR_, "refused", "the coordinator refuses this worker: %.*s",
+               (int)text->size, text->size ? (const char *)text->data : "");
+}
+
 static void on_who (struct agent *agent, const struct mu_wire *wire)
 {
     (void)wire;
@@ -64,6 +71,7 @@ static void let_go (struct agent *agent)
 {
     agent->job.releasing = true;
     agent->generation.over = true;
+    agent->generation.aborting = false;
     agent->generation.next.generation = 0;
     for (int word = 0; word < WORDS; word++)
         agent->repeat[word].pending = false;
@@ -226,6 +234,7 @@ static void (*const hears[]) (struct agent *agent, const struct mu_wire *wire) =
     [MU_WIRE_LEASE] = on_lease,
     [MU_WIRE_TRAINED_OK] = on_trained_ok,
     [MU_WIRE_ABORT] = on_abort,
+    [MU_WIRE_REFUSED] = on_refused,
     [MU_WIRE_COMMITTED] = on_committed,
     [MU_WIRE_SAVE] = on_save,
 };

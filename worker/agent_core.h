@@ -48,7 +48,7 @@ struct agent_coordinator {
     uint32_t number;
     uint32_t beat_ms, lost_ms;
     uint32_t hello_delay_ms;
-    uint64_t heard_ms, hello_ms, beat_next_ms;
+    uint64_t heard_ms, hello_ms, beat_next_ms, complain_ms;
 };
 
 enum trainer_state { TRAINER_NONE, TRAINER_OPENING, TRAINER_OPEN, TRAINER_KILLED };

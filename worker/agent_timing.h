@@ -17,6 +17,10 @@
 #define AGENT_BEAT_MS 250u
 #define AGENT_LOST_MS 1000u
 
+/* Without WELCOME for so long, the log says what may be wrong, and then again after each such time.
+ */
+#define AGENT_COMPLAIN_MS 15000u
+
 /* A word that must be heard is said again after this long, then twice as long, up to the limit,
  * until the coordinator's answer or next order shows that it was heard. */
 #define AGENT_REPEAT_MS       500u

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* io_coordinator.c - libzmq's DEALER, with the traps closed
+ *
+ *  - bounded high-water marks and DONTWAIT: a coordinator that hangs cannot stop the agent;
+ *  - reconnection after 100 to 200 ms, each worker its own, up to 2 s: no storm after a restart;
+ *  - no ZMTP heartbeats: the protocol's own beats are enough, and silence is judged in one place;
+ *  - LINGER 0 while it runs; at the end BYE gets a moment. */
+#include "io_coordinator.h"
+
+#include "common/log.h"
+
+#include <errno.h>
+#include <msgpack.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+#define HIGH_WATER         1000
+#define MESSAGE_BYTES_MAX  (32 << 20) /* FENCED is the largest */
+#define RECONNECT_MS       100
+#define RECONNECT_LIMIT_MS 2000
+#define HANDSHAKE_MS       5000
+#define ZONE_BYTES         8192
+
+struct peer {
+    void *socket;
+    const char *endpoint;
+    uint64_t term; /* the highest it spoke in */
+};
+
+struct io_coordinator {
+    void *context;
+    struct peer peer[IO_COORDINATORS_MAX];
+    size_t count, active, next; /* next: whom to ask first, so that nobody starves */
+    msgpack_zone *zone;
+    msgpack_sbuffer bytes;
+    zmq_msg_t message;
+    bool has_message;
+};
+
+static void set (void *socket, int option, int value)
+{
+    zmq_setsockopt (socket, option, &value, sizeof value);
+}
+
+static int connect_peer (struct io_coordinator *coordinator, const char *endpoint,
+                         const char *identity, uint64_t seed, struct mu_error *error)
+{
+    struct peer *peer = &coordinator->peer[coordinator->count];
+    peer->endpoint = endpoint;
+    peer->socket = zmq_socket (coordinator->context, ZMQ_DEALER);
+    if (!peer->socket)
+        return mu_fail (error, MU_SYSTEM, "no ZeroMQ socket: %s", zmq_strerror (errno));
+    coordinator->count++;
+    zmq_setsockopt (peer->socket, ZMQ_IDENTITY, identity, strlen (identity));
+    set (peer->socket, ZMQ_LINGER, 0);
+    set (peer->socket, ZMQ_SNDHWM, HIGH_WATER);
+    set (peer->socket, ZMQ_RCVHWM, HIGH_WATER);
+    set (peer->socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
+    set (peer->socket, ZMQ_RECONNECT_IVL, RECONNECT_MS + (int)(seed % RECONNECT_MS));
+    set (peer->socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_LIMIT_MS);
+    int64_t size_max = MESSAGE_BYTES_MAX;
+    zmq_setsockopt (peer->socket, ZMQ_MAXMSGSIZE, &size_max, sizeof size_max);
+    if (zmq_connect (peer->socket, endpoint) < 0)
+        return mu_fail (error, MU_USAGE,
+                        "the coordinator's address %s cannot be used: %s; one looks like "
+                        "tcp://10.0.0.5:7600",
+                        endpoint, zmq_strerror (errno));
+    return 0;
+}
+
+int io_coordinator_open (struct io_coordinator **coordinator_p, char *const *endpoint, size_t count,
+                         const char *identity, uint64_t seed, struct mu_error *error)
+{
+    struct io_coordinator *coordinator = calloc (1, sizeof *coordinator);
+    *coordinator_p = coordinator;
+    if (!coordinator)
+        return mu_fail (error, MU_SYSTEM, "no memory for sockets");
+    msgpack_sbuffer_init (&coordinator->bytes);
+    coordinator->zone = msgpack_zone_new (ZONE_BYTES);
+    coordinator->context = zmq_ctx_new ();
+    int status =
+        coordinator->zone && coordinator->context
+            ? 0
+            : mu_fail (error, MU_SYSTEM, "ZeroMQ does not start: %s", zmq_strerror (errno));
+    for (size_t i = 0; i < count && i < IO_COORDINATORS_MAX && status == 0; i++)
+        status = connect_peer (coordinator, endpoint[i], identity, seed, error);
+    if (status < 0)
+        io_coordinator_close (coordinator_p, 0);
+    return status;
+}
+
+static void drop_message (struct io_coordinator *coordinator)
+{
+    if (coordinator->has_message)
+        zmq_msg_close (&coordinator->message);
+    coordinator->has_message = false;
+}
+
+void io_coordinator_close (struct io_coordinator **coordinator_p, int linger_ms)
+{
+    struct io_coordinator *coordinator = *coordinator_p;
+    if (!coordinator)
+        return;
+    drop_message (coordinator);
+    for (size_t i = 0; i < coordinator->count; i++) {
+        set (coordinator->peer[i].socket, ZMQ_LINGER, linger_ms);
+        zmq_close (coordinator->peer[i].socket);
+    }
+    if (coordinator->context)
+        zmq_ctx_term (coordinator->context);
+    if (coordinator->zone)
+        msgpack_zone_free (coordinator->zone);
+    msgpack_sbuffer_destroy (&coordinator->bytes);
+    free (coordinator);
+    *coordinator_p = NULL;
+}
+
+void *io_coordinator_socket (struct io_coordinator *coordinator, size_t i)
+{
+    return i < coordinator->count ? coordinator->peer[i].socket : NULL;
+}
+
+void io_coordinator_send (struct io_coordinator *coordinator, const struct mu_wire *wire,
+                          bool to_all)
+{
+    struct mu_error error;
+    coordinator->bytes.size = 0;
+    if (mu_record_encode (&mu_wire_family, wire, &coordinator->bytes, &error) < 0) {
+        mu_log (MU_LOG_ERROR, "internal", &MU_LOG_ABOUT_NOTHING, "a word cannot be said: %s",
+                error.text);
+        return;
+    }
+    for (size_t i = 0; i < coordinator->count; i++)
+        if (to_all || i == coordinator->active)
+            (void)zmq_send (coordinator->peer[i].socket, coordinator->bytes.data,
+                            coordinator->bytes.size, ZMQ_DONTWAIT);
+}
+
+/* One frame is a word; what comes in several frames is nobody's. */
+static bool is_whole (const zmq_msg_t *message, void *socket)
+{
+    zmq_msg_t more;
+    if (!zmq_msg_more (message))
+        return true;
+    bool going = true;
+    while (going) {
+        zmq_msg_init (&more);
+        going = zmq_msg_recv (&more, socket, ZMQ_DONTWAIT) >= 0 && zmq_msg_more (&more);
+        zmq_msg_close (&more);
+    }
+    return false;
+}
+
+static bool receive_from (struct io_coordinator *coordinator, size_t i, struct mu_wire *wire)
+{
+    struct peer *peer = &coordinator->peer[i];
+    struct mu_error error;
+    while (1) {
+        drop_message (coordinator);
+        zmq_msg_init (&coordinator->message);
+        coordinator->has_message = true;
+        if (zmq_msg_recv (&coordinator->message, peer->socket, ZMQ_DONTWAIT) < 0)
+            return false;
+        if (!is_whole (&coordinator->message, peer->socket))
+            continue;
+        msgpack_zone_clear (coordinator->zone);
+        if (mu_record_decode (&mu_wire_family, wire, zmq_msg_data (&coordinator->message),
+                              zmq_msg_size (&coordinator->message), 1u << MU_ROLE_COORDINATOR,
+                              coordinator->zone, &error) == 0)
+            return true;
+        mu_log (error.code == MU_TRY_AGAIN ? MU_LOG_DEBUG : MU_LOG_WARN, "protocol",
+                &MU_LOG_ABOUT_NOTHING, "%s said what cannot be understood: %s", peer->endpoint,
+                error.text);
+    }
+}
+
+static void mind_term (struct io_coordinator *coordinator, size_t i, uint64_t term)
+{
+    coordinator->peer[i].term = term;
+    if (term >= coordinator->peer[coordinator->active].term)
+        coordinator->active = i;
+}
+
+int io_coordinator_receive (struct io_coordinator *coordinator, struct mu_wire *wire)
+{
+    for (size_t tried = 0; tried < coordinator->count; tried++) {
+        size_t i = coordinator->next;
+        coordinator->next = (i + 1) % coordinator->count;
+        if (receive_from (coordinator, i, wire)) {
+            mind_term (coordinator, i, wire->term);
+            return 1;
+        }
+    }
+    return 0;
+}
