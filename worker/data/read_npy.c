@@ -197,7 +197,7 @@ static int lay_out (const struct header *h, size_t type, uint64_t offset, struct
 int mu_npy_layout (const uint8_t *head, size_t size, uint64_t file_size, struct mu_layout *layout,
                    struct mu_error *error)
 {
-    struct reader r;
+    struct reader r = { NULL, NULL };
     struct header h = { 0 };
     uint64_t offset = 0;
     if (find_header (head, size, &r, &offset, error) < 0)
