@@ -6,8 +6,7 @@
  * move the job by themselves: FORM to forming, START to running, BROKEN to breaking. */
 #include "core.h"
 
-/* --- helpers
- * --------------------------------------------------------------------------------------- */
+/* --- helpers ---------------------------------------------------------------------------------- */
 
 static char *copy_text (struct mu_blob text)
 {
@@ -70,8 +69,7 @@ static void set_reason (struct job *job, struct mu_blob reason)
     job->durable.reason = copy_text (reason);
 }
 
-/* --- the records
- * ----------------------------------------------------------------------------------- */
+/* --- the records ------------------------------------------------------------------------------ */
 
 static int apply_reign (struct coord *coord, const struct mu_journal *record,
                         struct mu_error *error)
@@ -426,8 +424,7 @@ int coord_apply (struct coord *coord, const struct mu_journal *record, struct mu
     return appliers[type](coord, record, error);
 }
 
-/* --- digest
- * ---------------------------------------------------------------------------------------- */
+/* --- digest ----------------------------------------------------------------------------------- */
 
 static void mix (uint64_t *digest, uint64_t value)
 {

@@ -45,8 +45,7 @@ void checkpoint_saved (struct coord *coord, struct worker *worker, const struct 
     job_touch (coord, job);
 }
 
-/* --- a save that must be
- * --------------------------------------------------------------------------- */
+/* --- a save that must be ---------------------------------------------------------------------- */
 
 static void note_failure (struct coord *coord, struct job *job, const struct worker *worker,
                           const struct mu_wire_save_failed *failed)
@@ -121,8 +120,7 @@ bool checkpoint_wait (struct coord *coord, struct job *job)
     return true;
 }
 
-/* --- DIGEST
- * ---------------------------------------------------------------------------------------- */
+/* --- DIGEST ----------------------------------------------------------------------------------- */
 
 void checkpoint_digest (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
 {
@@ -151,8 +149,7 @@ void checkpoint_digest (struct coord *coord, struct worker *worker, const struct
         (struct digest){ .step = said->step, .digest = said->digest, .rank = worker->rank };
 }
 
-/* --- for people
- * ------------------------------------------------------------------------------------ */
+/* --- for people ------------------------------------------------------------------------------- */
 
 void checkpoint_answer (struct coord *coord, uint32_t peer, uint64_t request, const struct job *job)
 {

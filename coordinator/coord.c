@@ -17,8 +17,7 @@
 /* A timer that is so late means that we, not the workers, were asleep. */
 #define STALL_MS 200u
 
-/* --- memory
- * ---------------------------------------------------------------------------------------- */
+/* --- memory ----------------------------------------------------------------------------------- */
 
 struct scratch {
     struct scratch *next;
@@ -92,8 +91,7 @@ void *core_grow (void *old, uint32_t count, uint32_t *capacity, size_t item)
     return bigger;
 }
 
-/* --- actions
- * --------------------------------------------------------------------------------------- */
+/* --- actions ---------------------------------------------------------------------------------- */
 
 static struct coord_action *push (struct coord *coord, enum coord_action_type type)
 {
@@ -149,8 +147,7 @@ struct job *core_job (const struct coord *coord, uint64_t number)
 /* Until then workers may still come back that hold what we do not know of. */
 bool core_in_grace (const struct coord *coord) { return coord->now_ms < coord->grace_end_ms; }
 
-/* --- events
- * ---------------------------------------------------------------------------------------- */
+/* --- events ----------------------------------------------------------------------------------- */
 
 static void start (struct coord *coord)
 {
@@ -230,8 +227,7 @@ uint64_t coord_deadline (const struct coord *coord)
     return coord->deposed ? UINT64_MAX : coord->deadline_ms;
 }
 
-/* --- life
- * ------------------------------------------------------------------------------------------ */
+/* --- life ------------------------------------------------------------------------------------- */
 
 static void or_default (uint32_t *option, uint32_t value)
 {
@@ -293,8 +289,7 @@ void coord_destroy (struct coord **coord_p)
     *coord_p = NULL;
 }
 
-/* --- views
- * ----------------------------------------------------------------------------------------- */
+/* --- views ------------------------------------------------------------------------------------ */
 
 uint64_t coord_term (const struct coord *coord) { return coord->durable.term; }
 bool coord_deposed (const struct coord *coord) { return coord->deposed; }

@@ -34,8 +34,7 @@
 #define SAMPLES    16u
 #define DIGESTS    8u
 
-/* --- durable: the fold of the journal
- * -------------------------------------------------------------- */
+/* --- durable: the fold of the journal --------------------------------------------------------- */
 
 struct member {
     char name[64];
@@ -96,8 +95,7 @@ struct durable {
     struct index drained_names;
 };
 
-/* --- soft: heard again after a restart
- * ------------------------------------------------------------- */
+/* --- soft: heard again after a restart -------------------------------------------------------- */
 
 /* What a worker was told and has not yet been seen to do. At most one at a time; orders.c. */
 enum order { ORDER_NONE, ORDER_ASSIGN, ORDER_FORM, ORDER_ABORT, ORDER_SAVE, ORDER_RELEASE, ORDERS };
@@ -209,8 +207,7 @@ struct coord {
     struct mu_wire nowhere; /* what is said to a worker that cannot be reached */
 };
 
-/* --- coord.c
- * --------------------------------------------------------------------------------------- */
+/* --- coord.c ---------------------------------------------------------------------------------- */
 
 /* Memory until the next coord_step (). */
 void *core_scratch (struct coord *coord, size_t size);
@@ -231,8 +228,7 @@ void core_wake (struct coord *coord, uint64_t when_ms);
 struct job *core_job (const struct coord *coord, uint64_t number); /* NULL: there is none */
 bool core_in_grace (const struct coord *coord);
 
-/* --- roster.c
- * -------------------------------------------------------------------------------------- */
+/* --- roster.c --------------------------------------------------------------------------------- */
 
 void roster_start (struct coord *coord);
 void roster_receive (struct coord *coord, const struct coord_event *event);
@@ -247,24 +243,21 @@ enum mu_worker_state worker_state (const struct coord *coord, const struct worke
 bool worker_leaves (const struct coord *coord, const struct worker *worker);
 bool worker_is_free (const struct coord *coord, const struct worker *worker);
 
-/* --- orders.c
- * -------------------------------------------------------------------------------------- */
+/* --- orders.c --------------------------------------------------------------------------------- */
 
 void order_give (struct coord *coord, struct worker *worker, enum order order);
 void order_clear (struct worker *worker);
 void order_say (struct coord *coord, struct worker *worker);
 void order_mind (struct coord *coord, struct worker *worker); /* repeat it, or give it up */
 
-/* --- queue.c
- * --------------------------------------------------------------------------------------- */
+/* --- queue.c ---------------------------------------------------------------------------------- */
 
 void queue_place (struct coord *coord);
 void queue_want (struct coord *coord);
 bool queue_accepts (const struct coord *coord, const struct job *job, const struct worker *worker);
 uint32_t queue_useful_max (const struct job *job);
 
-/* --- job.c
- * ----------------------------------------------------------------------------------------- */
+/* --- job.c ------------------------------------------------------------------------------------ */
 
 void job_submit (struct coord *coord, const struct coord_event *event);
 void job_control (struct coord *coord, uint32_t peer, const struct mu_wire_control *control);
@@ -281,8 +274,7 @@ uint64_t job_step (const struct job *job);
 const struct commit *job_newest_commit (const struct job *job); /* or NULL */
 uint64_t job_committed_step (const struct job *job);
 
-/* --- prepare.c
- * ------------------------------------------------------------------------------------- */
+/* --- prepare.c -------------------------------------------------------------------------------- */
 
 void worker_assign (struct coord *coord, struct worker *worker, struct job *job);
 void worker_attach (struct worker *worker, struct job *job);
@@ -301,8 +293,7 @@ void prepare_failed (struct coord *coord, struct worker *worker, const struct mu
 void prepare_crashed (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 void prepare_released (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 
-/* --- generation.c
- * ---------------------------------------------------------------------------------- */
+/* --- generation.c ----------------------------------------------------------------------------- */
 
 /* Form the next one if enough workers are prepared. */
 bool generation_try_form (struct coord *coord, struct job *job);
@@ -317,8 +308,7 @@ void generation_aborted (struct coord *coord, struct worker *worker, const struc
 /* The highest position among its prepared workers (those that stay, if `staying`), or NULL. */
 struct worker *generation_best (const struct coord *coord, const struct job *job, bool staying);
 
-/* --- shards.c
- * -------------------------------------------------------------------------------------- */
+/* --- shards.c --------------------------------------------------------------------------------- */
 
 uint32_t shards_rank (const uint8_t *map, uint32_t micro_batch);
 void shards_map (uint8_t *map, uint32_t micro_batches, uint32_t ranks);
@@ -332,8 +322,7 @@ void shards_say_lease (struct coord *coord, const struct worker *worker);
 double shards_steps_a_second (const struct coord *coord, const struct job *job);
 void shards_answer (struct coord *coord, uint32_t peer, uint64_t request, const struct job *job);
 
-/* --- checkpoint.c
- * ---------------------------------------------------------------------------------- */
+/* --- checkpoint.c ----------------------------------------------------------------------------- */
 
 void checkpoint_saved (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 void checkpoint_save_failed (struct coord *coord, struct worker *worker,
@@ -344,8 +333,7 @@ void checkpoint_answer (struct coord *coord, uint32_t peer, uint64_t request,
 /* Before workers leave or the job stops: must a state be saved first? Asks for it if so. */
 bool checkpoint_wait (struct coord *coord, struct job *job);
 
-/* --- query.c
- * --------------------------------------------------------------------------------------- */
+/* --- query.c ---------------------------------------------------------------------------------- */
 
 void query_receive (struct coord *coord, const struct coord_event *event);
 void query_refuse (struct coord *coord, uint32_t peer, uint64_t request, enum mu_code code,

@@ -15,8 +15,7 @@
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 #define FENCED_BYTES_MAX ((uint64_t)16777216)
 
-/* --- soft state
- * ------------------------------------------------------------------------------------ */
+/* --- soft state ------------------------------------------------------------------------------- */
 
 void generation_clear (struct job *job)
 {
@@ -44,8 +43,7 @@ static struct job *live_job (const struct worker *worker, uint64_t job_number, u
     return job;
 }
 
-/* --- who can take part
- * ----------------------------------------------------------------------------- */
+/* --- who can take part ------------------------------------------------------------------------ */
 
 static bool is_ahead (const struct position *a, const struct position *b)
 {
@@ -99,8 +97,7 @@ static bool reopen (struct coord *coord, const struct job *job, struct worker **
     return any;
 }
 
-/* --- FORM
- * ------------------------------------------------------------------------------------------ */
+/* --- FORM ------------------------------------------------------------------------------------- */
 
 static void store_rewind (struct coord *coord, const struct job *job, uint64_t step)
 {
@@ -215,8 +212,7 @@ void generation_say_form (struct coord *coord, const struct worker *worker)
     SET (said->world, generation->world);
 }
 
-/* --- fences
- * ---------------------------------------------------------------------------------------- */
+/* --- fences ----------------------------------------------------------------------------------- */
 
 static void say_fenced (struct coord *coord, const struct worker *worker, uint32_t number)
 {
@@ -284,8 +280,7 @@ void generation_fence (struct coord *coord, struct worker *worker, const struct 
         complete_fence (coord, job, said->number);
 }
 
-/* --- READY and GO
- * ---------------------------------------------------------------------------------- */
+/* --- READY and GO ----------------------------------------------------------------------------- */
 
 static void say_go (struct coord *coord, const struct worker *worker)
 {
@@ -318,8 +313,7 @@ void generation_ready (struct coord *coord, struct worker *worker, const struct 
     job_touch (coord, job);
 }
 
-/* --- the break
- * ------------------------------------------------------------------------------------- */
+/* --- the break -------------------------------------------------------------------------------- */
 
 /* Slower and slower while generations break without having done anything. */
 static void slow_down (struct coord *coord, struct job_soft *soft, bool counts)

@@ -10,8 +10,7 @@
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 
-/* --- views
- * ----------------------------------------------------------------------------------------- */
+/* --- views ------------------------------------------------------------------------------------ */
 
 bool job_ended (const struct job *job)
 {
@@ -60,8 +59,7 @@ void job_touch (struct coord *coord, struct job *job)
     job->soft.touched = true;
 }
 
-/* --- moves
- * ----------------------------------------------------------------------------------------- */
+/* --- moves ------------------------------------------------------------------------------------ */
 
 void job_move (struct coord *coord, struct job *job, enum mu_job_state state,
                enum mu_job_state target, enum mu_code code, const char *reason)
@@ -106,8 +104,7 @@ static void finish (struct coord *coord, struct job *job)
     job_stop (coord, job, MU_JOB_DONE, MU_OK, "");
 }
 
-/* --- what each state waits for
- * --------------------------------------------------------------------- */
+/* --- what each state waits for ---------------------------------------------------------------- */
 
 static struct worker *find_leaver (const struct coord *coord, const struct job *job, bool member)
 {
@@ -266,8 +263,7 @@ void job_advance (struct coord *coord, struct job *job)
         advances[job->durable.state](coord, job);
 }
 
-/* --- SUBMIT
- * ---------------------------------------------------------------------------------------- */
+/* --- SUBMIT ----------------------------------------------------------------------------------- */
 
 static uint64_t find_key (const struct coord *coord, const char *key)
 {
@@ -304,8 +300,7 @@ void job_submit (struct coord *coord, const struct coord_event *event)
     said->repeated = repeated;
 }
 
-/* --- CONTROL
- * --------------------------------------------------------------------------------------- */
+/* --- CONTROL ---------------------------------------------------------------------------------- */
 
 /* Each verb returns what happened, for people, or NULL if it cannot be done in this state. */
 typedef const char *verb (struct coord *coord, struct job *job);

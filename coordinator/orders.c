@@ -8,8 +8,7 @@
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 
-/* --- saying
- * ---------------------------------------------------------------------------------------- */
+/* --- saying ----------------------------------------------------------------------------------- */
 
 static void say_assign (struct coord *coord, struct worker *worker)
 {
@@ -60,8 +59,7 @@ static void say_release (struct coord *coord, struct worker *worker)
     SET (said->reason, reason);
 }
 
-/* --- heard, though not yet done
- * -------------------------------------------------------------------- */
+/* --- heard, though not yet done --------------------------------------------------------------- */
 
 static bool is_opening (const struct worker *worker)
 {
@@ -78,8 +76,7 @@ static bool is_snapshotting (const struct worker *worker)
     return worker->phase == MU_PHASE_SNAPSHOT;
 }
 
-/* --- at the limit
- * ---------------------------------------------------------------------------------- */
+/* --- at the limit ----------------------------------------------------------------------------- */
 
 static void give_up_assign (struct coord *coord, struct worker *worker)
 {
@@ -120,8 +117,7 @@ static const struct {
     [ORDER_RELEASE] = { say_release, NULL, COORD_RELEASE_LIMIT_MS, give_up_release },
 };
 
-/* --- the life of an order
- * -------------------------------------------------------------------------- */
+/* --- the life of an order --------------------------------------------------------------------- */
 
 void order_clear (struct worker *worker)
 {

@@ -9,8 +9,7 @@
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 
-/* --- attach and detach
- * ----------------------------------------------------------------------------- */
+/* --- attach and detach ------------------------------------------------------------------------ */
 
 void worker_attach (struct worker *worker, struct job *job)
 {
@@ -56,8 +55,7 @@ void worker_detach (struct coord *coord, struct worker *worker)
     queue_want (coord);
 }
 
-/* --- orders
- * ---------------------------------------------------------------------------------------- */
+/* --- orders ----------------------------------------------------------------------------------- */
 
 void worker_assign (struct coord *coord, struct worker *worker, struct job *job)
 {
@@ -129,8 +127,7 @@ void worker_claim (struct coord *coord, struct worker *worker)
     worker_assign (coord, worker, job);
 }
 
-/* --- PREPARED
- * -------------------------------------------------------------------------------------- */
+/* --- PREPARED --------------------------------------------------------------------------------- */
 
 static uint64_t steps_of (const struct job_durable *job, uint64_t records)
 {
@@ -225,8 +222,7 @@ void prepare_prepared (struct coord *coord, struct worker *worker, const struct 
     job_touch (coord, job);
 }
 
-/* --- the end of a trainer
- * -------------------------------------------------------------------------- */
+/* --- the end of a trainer --------------------------------------------------------------------- */
 
 void prepare_failed (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
 {
@@ -279,9 +275,13 @@ void prepare_crashed (struct coord *coord, struct worker *worker, const struct m
 
 void prepare_released (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
 {
-    if (worker->order != ORDER_RELEASE || worker->letting_go != wire->released.job)
-        return;
     struct job *job = worker->job;
+    if (worker->order != ORDER_RELEASE || worker->letting_go != wire->released.job) {
+        /* Its answer to an order about a job that it does not hold. */
+        if (worker_is_prepared (worker) && job->durable.number == wire->released.job)
+            worker_reprepare (coord, worker);
+        return;
+    }
     bool again = job && worker->again && job->durable.state != MU_JOB_STOPPING;
     worker_detach (coord, worker);
     worker->holds = 0;

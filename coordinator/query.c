@@ -29,8 +29,7 @@ struct job *query_job (struct coord *coord, uint32_t peer, uint64_t request, con
     return core_job (coord, number);
 }
 
-/* --- JOBS
- * ------------------------------------------------------------------------------------------ */
+/* --- JOBS ------------------------------------------------------------------------------------- */
 
 static const char *reason_of (const struct job *job)
 {
@@ -125,8 +124,7 @@ static void answer_jobs (struct coord *coord, uint32_t peer, const struct mu_wir
     said->term = coord->durable.term;
 }
 
-/* --- WORKERS
- * --------------------------------------------------------------------------------------- */
+/* --- WORKERS ---------------------------------------------------------------------------------- */
 
 static void fill_worker (const struct coord *coord, const struct worker *worker,
                          struct mu_wire_worker_info *info)
@@ -159,8 +157,7 @@ static void answer_workers (struct coord *coord, uint32_t peer, const struct mu_
     said->workers.count = count;
 }
 
-/* --- the rest
- * -------------------------------------------------------------------------------------- */
+/* --- the rest --------------------------------------------------------------------------------- */
 
 static void answer_shards (struct coord *coord, uint32_t peer, const struct mu_wire *wire)
 {

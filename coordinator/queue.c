@@ -62,8 +62,7 @@ bool queue_accepts (const struct coord *coord, const struct job *job, const stru
     return !class || !strcmp (class, worker->compute_class);
 }
 
-/* --- who is there, who wants
- * ----------------------------------------------------------------------- */
+/* --- who is there, who wants ------------------------------------------------------------------ */
 
 static void count_class (struct line *line, const struct worker *worker, bool is_free)
 {
@@ -132,8 +131,7 @@ static bool lacks_minimum (const struct coord *coord, const struct job *job)
            job->durable.target == MU_JOB_PENDING && have (coord, job) < job->durable.workers_min;
 }
 
-/* --- one job
- * --------------------------------------------------------------------------------------- */
+/* --- one job ---------------------------------------------------------------------------------- */
 
 struct wish {
     const char *class; /* NULL: any */
@@ -247,8 +245,7 @@ static bool settles (struct coord *coord, struct job *job, const struct wish *wi
     return true;
 }
 
-/* --- getting workers back
- * -------------------------------------------------------------------------- */
+/* --- getting workers back --------------------------------------------------------------------- */
 
 static uint32_t count_yielding (const struct coord *coord, const struct job *job, const char *class)
 {
@@ -309,8 +306,7 @@ static void reclaim (struct coord *coord, const struct line *line, struct job *t
     }
 }
 
-/* --- the two rounds
- * -------------------------------------------------------------------------------- */
+/* --- the two rounds --------------------------------------------------------------------------- */
 
 static void give_minimum (struct coord *coord, struct line *line, struct job *job)
 {

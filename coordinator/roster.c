@@ -13,8 +13,7 @@
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 
-/* --- finding
- * --------------------------------------------------------------------------------------- */
+/* --- finding ---------------------------------------------------------------------------------- */
 
 static uint64_t peer_hash (uint32_t peer) { return index_hash (&peer, sizeof peer); }
 
@@ -69,8 +68,7 @@ enum mu_worker_state worker_state (const struct coord *coord, const struct worke
     return drains ? MU_WORKER_DRAINED : MU_WORKER_FREE;
 }
 
-/* --- the entry
- * ------------------------------------------------------------------------------------- */
+/* --- the entry -------------------------------------------------------------------------------- */
 
 static void connect_peer (struct coord *coord, struct worker *worker, uint32_t peer)
 {
@@ -133,8 +131,7 @@ static struct worker *add (struct coord *coord, const char *name)
     return worker;
 }
 
-/* --- beats and silence
- * ----------------------------------------------------------------------------- */
+/* --- beats and silence ------------------------------------------------------------------------ */
 
 /* Beats of the whole roster cost at most COORD_BEATS_PER_SECOND_MAX a second. */
 static uint32_t beat_interval (const struct coord *coord)
@@ -222,8 +219,7 @@ void roster_scan (struct coord *coord)
     }
 }
 
-/* --- restart
- * --------------------------------------------------------------------------------------- */
+/* --- restart ---------------------------------------------------------------------------------- */
 
 static struct worker *expect (struct coord *coord, struct job *job, uint32_t rank)
 {
@@ -287,8 +283,7 @@ void roster_start (struct coord *coord)
     queue_want (coord);
 }
 
-/* --- HELLO
- * ----------------------------------------------------------------------------------------- */
+/* --- HELLO ------------------------------------------------------------------------------------ */
 
 static void describe (struct worker *worker, const struct mu_wire_hello *hello)
 {
@@ -357,8 +352,7 @@ static void on_hello (struct coord *coord, uint32_t peer, const struct mu_wire_h
     queue_want (coord);
 }
 
-/* --- BEAT
- * ------------------------------------------------------------------------------------------ */
+/* --- BEAT ------------------------------------------------------------------------------------- */
 
 /* A collective of a generation that is over runs there: have it ended. */
 static void end_stray_generation (struct coord *coord, struct worker *worker,
@@ -412,8 +406,7 @@ static void on_bye (struct coord *coord, struct worker *worker, const struct mu_
     worker->holds = 0;
 }
 
-/* --- words of workers
- * ------------------------------------------------------------------------------ */
+/* --- words of workers ------------------------------------------------------------------------- */
 
 typedef void hearer (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 
@@ -456,8 +449,7 @@ void roster_receive (struct coord *coord, const struct coord_event *event)
     hearers[wire->type](coord, worker, wire);
 }
 
-/* --- DRAIN
- * ----------------------------------------------------------------------------------------- */
+/* --- DRAIN ------------------------------------------------------------------------------------ */
 
 static struct worker *find_worker (const struct coord *coord, const char *name_or_number)
 {

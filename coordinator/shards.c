@@ -15,8 +15,7 @@
 #define FIRST_WINDOWS    2u
 #define OPEN_WINDOWS_MAX 4096u
 
-/* --- maps
- * ------------------------------------------------------------------------------------------ */
+/* --- maps ------------------------------------------------------------------------------------- */
 
 uint32_t shards_rank (const uint8_t *map, uint32_t micro_batch)
 {
@@ -87,8 +86,7 @@ void shards_first_map (struct coord *coord, uint8_t *map, uint32_t micro_batches
             set_rank (map, m, (uint32_t)((uint64_t)next++ * ranks / left));
 }
 
-/* --- leases
- * ---------------------------------------------------------------------------------------- */
+/* --- leases ----------------------------------------------------------------------------------- */
 
 static uint64_t whole_windows (const struct job_durable *job, uint64_t step)
 {
@@ -133,8 +131,7 @@ static void renew (struct coord *coord, struct job *job)
         shards_say_lease (coord, job->soft.ranks[rank]);
 }
 
-/* --- progress
- * -------------------------------------------------------------------------------------- */
+/* --- progress --------------------------------------------------------------------------------- */
 
 static void sample (const struct coord *coord, struct job_soft *soft)
 {
@@ -194,8 +191,7 @@ void shards_progress (struct coord *coord, struct worker *worker, const struct m
     }
 }
 
-/* --- the ledger
- * ------------------------------------------------------------------------------------ */
+/* --- the ledger ------------------------------------------------------------------------------- */
 
 void shards_trained (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
 {
