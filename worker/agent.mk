@@ -33,3 +33,10 @@ tests_unit_test_agent_SOURCES = tests/unit/test_agent.c
 tests_unit_test_agent_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_agent_LDADD = %D%/libagent.la common/libcommon.la $(CMOCKA_LIBS)
 endif
+
+# What `muster sample` does, for any program.
+noinst_LTLIBRARIES += %D%/libsample.la
+%C%_libsample_la_SOURCES = %D%/sample.c %D%/sample.h
+%C%_libsample_la_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS) $(JANSSON_CFLAGS)
+%C%_libsample_la_LIBADD = worker/trainers/libtrainers.la worker/checkpoint/libcheckpoint.la \
+    worker/data/libdata.la worker/state/libstate.la worker/kernels/libkernels.la -lm
