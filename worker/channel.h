@@ -16,7 +16,7 @@
 
 struct mu_channel {
     int fd;
-    uint32_t senders;     /* mask of the roles that may speak on the other side */
+    uint32_t senders; /* mask of the roles that may speak on the other side */
     unsigned char *buffer;
     struct msgpack_zone *zone;
 };

@@ -5,6 +5,8 @@
  * safe in a signal handler: arguments and environment are made before. */
 #include "io_trainer.h"
 
+#include "worker/comm/launch.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -18,27 +20,6 @@
 #include <unistd.h>
 
 #define EXEC_FAILED 127
-
-extern char **environ;
-
-char **io_child_environment (void)
-{
-    static const char *const dropped[] = { "PMI_",     "PMI2_",  "PMIX_",     "HYDRA_",
-                                           "HYDI_",    "OMPI_",  "MPI_LOCAL", "MPIR_CVAR_CH3",
-                                           "MPIEXEC_", "SLURM_", NULL };
-    size_t count = 0, kept = 0;
-    while (environ[count])
-        count++;
-    char **copy = calloc (count + 1, sizeof *copy);
-    for (size_t i = 0; copy && i < count; i++) {
-        bool drop = false;
-        for (size_t d = 0; dropped[d] && !drop; d++)
-            drop = strncmp (environ[i], dropped[d], strlen (dropped[d])) == 0;
-        if (!drop)
-            copy[kept++] = environ[i];
-    }
-    return copy;
-}
 
 void io_trainer_init (struct io_trainer *trainer)
 {
@@ -107,7 +88,7 @@ static int start_with (struct io_trainer *trainer, const struct io_trainer_optio
     snprintf (threads, sizeof threads, "%u", options->threads);
     const char *const arguments[] = { "muster-trainer", channel,      agent,          options->isa,
                                       threads,          options->dir, options->cache, NULL };
-    char **environment = io_child_environment ();
+    char **environment = mu_collective_environment (NULL, -1);
     if (!environment)
         return mu_fail (error, MU_SYSTEM, "no memory for the trainer's environment");
     start->program = options->program;

@@ -49,9 +49,4 @@ void io_trainer_read_output (struct io_trainer *trainer);
  * `text`; returns the status as waitpid gives it. */
 int io_trainer_reap (struct io_trainer *trainer, char *text, size_t size);
 
-/* The environment for children: ours without what a launcher left there for MPI (PMI_*, OMPI_*,
- * SLURM_* and such), which would make them join its world. NULL-terminated; free the array alone.
- */
-char **io_child_environment (void);
-
 #endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* io_collective.c - turns the agent's orders into calls of launch.h, and its events into the
+ * agent's */
+#include "io_collective.h"
+
+#include "common/log.h"
+#include "worker/comm/comm.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int give_form (struct mu_collective *process, const struct agent_form *form,
+                      struct mu_error *error)
+{
+    struct mu_collective_form record;
+    memset (&record, 0, sizeof record);
+    record.protocol = MU_COLLECTIVE_PROTOCOL;
+    record.size = form->size;
+    record.rank = form->rank;
+    record.source_rank = form->transfer ? form->source_rank : MU_COMM_NO_SOURCE;
+    record.receives = form->receives;
+    record.attempt = form->attempt;
+    record.generation = form->generation;
+    record.step = form->step;
+    snprintf (record.jobid, sizeof record.jobid, "%s", form->world);
+    return mu_collective_form (process, &record, error);
+}
+
+/* A spare may have died unnoticed: a fresh process is the second try. */
+static int form_with (struct io_collective *collective, const struct agent_form *form)
+{
+    struct mu_error *why = &collective->why;
+    collective->now = collective->spare;
+    collective->spare = NULL;
+    if (collective->now && give_form (collective->now, form, why) == 0)
+        return 0;
+    mu_collective_destroy (&collective->now);
+    collective->now = mu_collective_start (&collective->options, why);
+    return collective->now ? give_form (collective->now, form, why) : -1;
+}
+
+void io_collective_form (struct io_collective *collective, const struct agent_form *form)
+{
+    collective->generation = form->generation;
+    collective->not_started = form_with (collective, form) < 0;
+    if (collective->not_started)
+        mu_collective_destroy (&collective->now);
+}
+
+void io_collective_kill (struct io_collective *collective)
+{
+    if (collective->now)
+        mu_collective_kill (collective->now);
+}
+
+void io_collective_fence_done (struct io_collective *collective, const struct agent_fence *fence)
+{
+    struct mu_error error;
+    if (!collective->now || collective->generation != fence->generation)
+        return;
+    if (mu_collective_fence_done (collective->now, fence->number, fence->values.data,
+                                  fence->values.size, &error) < 0)
+        mu_log (MU_LOG_WARN, "fence", &MU_LOG_ABOUT_NOTHING, "%s", error.text);
+}
+
+void io_collective_make_spare (struct io_collective *collective)
+{
+    struct mu_error error;
+    if (collective->spare || collective->options.region_fd < 0)
+        return;
+    collective->spare = mu_collective_start (&collective->options, &error);
+    if (!collective->spare)
+        mu_log (MU_LOG_WARN, "spare", &MU_LOG_ABOUT_NOTHING, "no spare: %s", error.text);
+}
+
+void io_collective_drop_spare (struct io_collective *collective)
+{
+    mu_collective_destroy (&collective->spare);
+}
+
+unsigned io_collective_poll (const struct io_collective *collective, struct pollfd *fds)
+{
+    unsigned count = 0;
+    if (collective->now)
+        count += mu_collective_poll (collective->now, fds);
+    if (collective->spare)
+        count += mu_collective_poll (collective->spare, fds + count);
+    return count;
+}
+
+/* A spare has nothing to say but that it ended. */
+static void mind_spare (struct io_collective *collective)
+{
+    struct mu_collective_event event;
+    while (collective->spare && mu_collective_next (collective->spare, &event) > 0) {
+        if (event.kind != MU_COLLECTIVE_EVENT_ENDED)
+            continue;
+        mu_log (MU_LOG_WARN, "spare", &MU_LOG_ABOUT_NOTHING, "the spare collective process %s",
+                event.text);
+        mu_collective_destroy (&collective->spare);
+    }
+}
+
+static enum agent_event_type kind_of (const struct mu_collective_event *event)
+{
+    switch (event->kind) {
+    case MU_COLLECTIVE_EVENT_FENCE: return AGENT_COLLECTIVE_FENCE;
+    case MU_COLLECTIVE_EVENT_READY: return AGENT_COLLECTIVE_READY;
+    case MU_COLLECTIVE_EVENT_FAILED: return AGENT_COLLECTIVE_FAILED;
+    case MU_COLLECTIVE_EVENT_ENDED: return AGENT_COLLECTIVE_ENDED;
+    }
+    return AGENT_COLLECTIVE_ENDED;
+}
+
+bool io_collective_next (struct io_collective *collective, struct agent_event *event)
+{
+    static struct mu_collective_event found; /* outlives the call: `event` borrows its text */
+    mind_spare (collective);
+    *event = (struct agent_event){ .generation = collective->generation };
+    if (collective->not_started) {
+        collective->not_started = false;
+        event->type = AGENT_COLLECTIVE_ENDED;
+        event->text = collective->why.text;
+        return true;
+    }
+    if (!collective->now || mu_collective_next (collective->now, &found) <= 0)
+        return false;
+    event->type = kind_of (&found);
+    event->number = found.number;
+    event->values = (struct mu_blob){ found.values, (uint32_t)found.size };
+    event->status = found.status;
+    event->text = found.text;
+    if (found.kind == MU_COLLECTIVE_EVENT_ENDED)
+        mu_collective_destroy (&collective->now);
+    return true;
+}

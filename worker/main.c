@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main.c - muster-worker: an agent and the processes it keeps
+ *
+ * Sets the stage (options, log, name, programs, network device, signals), then runs the loop of
+ * io_agent.c. Whatever is wrong with this machine is said before the coordinator hears of it. */
+#include "worker/io_agent.h"
+#include "worker/io_device.h"
+#include "worker/io_name.h"
+
+#include "common/log.h"
+#include "common/options.h"
+#include "config.h"
+#include "worker/kernels/kernels.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define FILES_WANTED 256 /* sockets, children's pipes, libzmq's own; a worker needs few */
+
+struct stage {
+    struct mu_worker_options options;
+    struct io_name name;
+    char *dir;
+    char trainer[PATH_MAX], collective[PATH_MAX], device[64], compute_class[128];
+    const struct mu_kernels *kernels;
+    unsigned threads;
+};
+
+/* --- what this machine has
+ * ------------------------------------------------------------------------ */
+
+/* Beside the folder it was installed to: MUSTER_LIBEXECDIR for tests, and this program's own folder
+ * for a build that was not installed. */
+static int find_program (char path[PATH_MAX], const char *name, struct mu_error *error)
+{
+    char own[PATH_MAX] = "";
+    ssize_t length = readlink ("/proc/self/exe", own, sizeof own - 1);
+    own[length > 0 ? length : 0] = '\0';
+    char *slash = strrchr (own, '/');
+    if (slash)
+        *slash = '\0';
+    const char *const folders[] = { getenv ("MUSTER_LIBEXECDIR"), MU_LIBEXECDIR, own };
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        if (!folders[i] || !*folders[i])
+            continue;
+        if (snprintf (path, PATH_MAX, "%s/%s", folders[i], name) < PATH_MAX &&
+            access (path, X_OK) == 0)
+            return 0;
+    }
+    return mu_fail (error, MU_UNAVAILABLE,
+                    "the program %s is not in %s; it is installed with muster-worker, or "
+                    "MUSTER_LIBEXECDIR names its folder",
+                    name, MU_LIBEXECDIR);
+}
+
+static unsigned count_cpus (void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity (0, sizeof set, &set) < 0)
+        return 1;
+    int count = CPU_COUNT (&set);
+    return count > 0 ? (unsigned)count : 1;
+}
+
+static void cpu_name (char *name, size_t size)
+{
+    char line[256];
+    FILE *file = fopen ("/proc/cpuinfo", "r");
+    snprintf (name, size, "unknown CPU");
+    while (file && fgets (line, sizeof line, file)) {
+        char *colon = strchr (line, ':');
+        if (strncmp (line, "model name", 10) != 0 || !colon)
+            continue;
+        colon[strcspn (colon, "\n")] = '\0';
+        snprintf (name, size, "%s", colon + 2);
+        break;
+    }
+    if (file)
+        fclose (file);
+}
+
+/* Jobs with `bits: portable` run anywhere; this says with whom this worker could share a job with
+ * `bits: host`. */
+static void name_compute_class (char *text, size_t size)
+{
+    char cpu[64];
+    const struct mu_kernels *host = mu_kernels_get ("openblas", NULL);
+    cpu_name (cpu, sizeof cpu);
+    if (host)
+        snprintf (text, size, "%s, %s", host->math.name, cpu);
+    else
+        snprintf (text, size, "portable");
+}
+
+static void raise_file_limit (void)
+{
+    struct rlimit limit;
+    if (getrlimit (RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit (RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < FILES_WANTED)
+        mu_log (MU_LOG_WARN, "limits", &MU_LOG_ABOUT_NOTHING,
+                "only %llu files may be open at once; a worker wants %d (ulimit -n)",
+                (unsigned long long)limit.rlim_cur, FILES_WANTED);
+}
+
+/* --- the stage
+ * ------------------------------------------------------------------------------------ */
+
+static int open_log (const struct stage *stage, struct mu_error *error)
+{
+    static const enum mu_log_level levels[] = {
+        [MU_WORKER_LOG_LEVEL_DEBUG] = MU_LOG_DEBUG,
+        [MU_WORKER_LOG_LEVEL_INFO] = MU_LOG_INFO,
+        [MU_WORKER_LOG_LEVEL_WARN] = MU_LOG_WARN,
+        [MU_WORKER_LOG_LEVEL_ERROR] = MU_LOG_ERROR,
+    };
+    return mu_log_open ("muster-worker", stage->options.log_file, levels[stage->options.log_level],
+                        error);
+}
+
+static int choose_device (struct stage *stage, struct mu_error *error)
+{
+    struct mu_error why;
+    if (stage->options.interface && *stage->options.interface)
+        return mu_collective_device (stage->options.interface, stage->device, sizeof stage->device,
+                                     error);
+    for (size_t i = 0; i < stage->options.coordinator.count; i++)
+        if (io_device_towards (stage->options.coordinator.item[i], stage->device,
+                               sizeof stage->device, &why) == 0)
+            return 0;
+    mu_log (MU_LOG_WARN, "device", &MU_LOG_ABOUT_NOTHING,
+            "gradients may go over any network device: %s; --interface names one", why.text);
+    stage->device[0] = '\0';
+    return 0;
+}
+
+static const char *const isas[] = { [MU_WORKER_ISA_AUTO] = "",
+                                    [MU_WORKER_ISA_AVX512] = "avx512",
+                                    [MU_WORKER_ISA_AVX2] = "avx2",
+                                    [MU_WORKER_ISA_PLAIN] = "plain" };
+
+static int set_stage (struct stage *stage, struct mu_error *error)
+{
+    const struct mu_worker_options *options = &stage->options;
+    const char *isa = isas[options->isa];
+    if (open_log (stage, error) < 0)
+        return -1;
+    raise_file_limit ();
+    stage->dir = options->dir ? strdup (options->dir) : mu_options_state_dir (error);
+    if (!stage->dir)
+        return options->dir ? mu_fail (error, MU_SYSTEM, "no memory") : -1;
+    if (options->collective && *options->collective)
+        snprintf (stage->collective, sizeof stage->collective, "%s", options->collective);
+    else if (find_program (stage->collective, "muster-collective", error) < 0)
+        return -1;
+    if (find_program (stage->trainer, "muster-trainer", error) < 0)
+        return -1;
+    stage->kernels = mu_kernels_get (*isa ? isa : NULL, error);
+    if (!stage->kernels)
+        return -1;
+    stage->threads = options->threads ? (unsigned)options->threads : count_cpus ();
+    name_compute_class (stage->compute_class, sizeof stage->compute_class);
+    if (io_name_take (&stage->name, stage->dir, options->name, error) < 0)
+        return -1;
+    return choose_device (stage, error);
+}
+
+static int catch_signals (struct mu_error *error)
+{
+    sigset_t set;
+    sigemptyset (&set);
+    sigaddset (&set, SIGTERM);
+    sigaddset (&set, SIGINT);
+    sigaddset (&set, SIGHUP);
+    signal (SIGPIPE, SIG_IGN);
+    if (sigprocmask (SIG_BLOCK, &set, NULL) < 0)
+        return mu_fail_errno (error, MU_SYSTEM, errno, "signals cannot be blocked");
+    int fd = signalfd (-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd >= 0 ? fd : mu_fail_errno (error, MU_SYSTEM, errno, "no signal descriptor");
+}
+
+/* --- the job's log goes to the coordinator, too
+ * ---------------------------------------------------- */
+
+static void send_line (void *argument, enum mu_log_level level, const struct mu_log_about *about,
+                       const char *line, size_t size)
+{
+    struct io_agent *io = argument;
+    struct mu_wire wire = { .type = MU_WIRE_LOG };
+    if (!about->job || level < MU_LOG_INFO || !agent_welcome (io->agent) ||
+        !mu_text_valid (line, size))
+        return;
+    wire.term = agent_term (io->agent);
+    wire.log.job = about->job;
+    wire.log.line = (struct mu_blob){ line, (uint32_t)size };
+    io_coordinator_send (io->coordinator, &wire, false);
+}
+
+/* --- act
+ * ------------------------------------------------------------------------------------------ */
+
+static int open_agent (struct io_agent *io, const struct stage *stage, struct mu_error *error)
+{
+    const struct mu_worker_options *options = &stage->options;
+    uint64_t seed = stage->name.incarnation * UINT64_C (0x9e3779b97f4a7c15) ^ (uint64_t)getpid ();
+    struct agent_options agent = { .name = stage->name.name,
+                                   .host = stage->name.host,
+                                   .version = PACKAGE_VERSION,
+                                   .compute_class = stage->compute_class,
+                                   .isa = stage->kernels->math.name,
+                                   .threads = stage->threads,
+                                   .incarnation = stage->name.incarnation,
+                                   .seed = seed,
+                                   .spare = options->spare == MU_WORKER_SPARE_YES };
+    io_trainer_init (&io->trainer);
+    io->name = stage->name.name;
+    io->region_fd = -1;
+    io->trainer_options =
+        (struct io_trainer_options){ .program = stage->trainer,
+                                     .isa = isas[options->isa],
+                                     .dir = stage->dir,
+                                     .cache = options->data_cache ? options->data_cache : "",
+                                     .threads = stage->threads };
+    io->collective.options = (struct mu_collective_options){
+        .program = stage->collective,
+        .region_fd = -1,
+        .device = stage->device[0] ? stage->device : NULL,
+        .port_range = options->port_range,
+    };
+    io->signals = catch_signals (error);
+    if (io->signals < 0 ||
+        io_coordinator_open (&io->coordinator, options->coordinator.item,
+                             options->coordinator.count, io->name, seed, error) < 0)
+        return -1;
+    io->agent = agent_create (&agent);
+    mu_log_also (send_line, io);
+    return 0;
+}
+
+static int run (struct stage *stage, struct mu_error *error)
+{
+    static struct io_agent io;
+    if (set_stage (stage, error) < 0 || open_agent (&io, stage, error) < 0)
+        return -1;
+    int status = io_agent_run (&io);
+    agent_destroy (&io.agent);
+    free (io.actions.list);
+    return status;
+}
+
+int main (int argc, char **argv)
+{
+    static struct stage stage;
+    struct mu_operands operands;
+    struct mu_error error = { .code = MU_OK };
+    int result =
+        mu_options_parse (&mu_worker_program, &stage.options, argc, argv, &operands, &error);
+    if (result != 0)
+        return mu_options_exit (&mu_worker_program, result, &error);
+    int status = run (&stage, &error);
+    if (status < 0) {
+        fprintf (stderr, "muster-worker: %s\n", error.text);
+        status = mu_code_exit ((int)error.code);
+    }
+    free (stage.dir);
+    mu_options_clear (&mu_worker_program, &stage.options);
+    return status;
+}
