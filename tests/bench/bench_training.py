@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""bench_training.py - gpt on two workers against PyTorch DDP with gloo on two ranks, in one run
+
+usage: bench_training.py [ROUNDS] [STEPS]        default: 3 rounds of 40 steps, one after the other in turns
+
+Same model (4 layers, 256 channels, 4 heads, 128 context, byte vocabulary), batch of 8 a worker and step, same text,
+AdamW, one thread a worker. What is compared is the CPU time of all processes per step, since these machines are
+shared: for Muster that is coordinator, agents, trainers and collectives; for PyTorch both ranks. Wall-clock
+tokens/s are printed beside it. Needs Debian's python3-torch and dict-gcide, or says why it cannot run."""
+import os
+import subprocess
+import sys
+import textwrap
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
+from cluster import Cluster, free_port, wait_for  # noqa: E402  pylint: disable=wrong-import-position
+
+TEXT = "/usr/share/dictd/gcide.dict.dz"
+PYTHON = "/usr/bin/python3"
+LAYERS, CHANNELS, HEADS, CONTEXT, BATCH, WORKERS = 4, 256, 4, 128, 8, 2
+TOKENS = WORKERS * BATCH * CONTEXT
+TICK = os.sysconf("SC_CLK_TCK")
+
+DDP = textwrap.dedent(f"""
+    import gzip, os, sys, time, torch, torch.distributed as dist
+    import torch.nn as nn, torch.nn.functional as F
+    L, C, H, T, B, steps = {LAYERS}, {CHANNELS}, {HEADS}, {CONTEXT}, {BATCH}, int(sys.argv[1])
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    dist.init_process_group("gloo")
+    rank, world = dist.get_rank(), dist.get_world_size()
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.ln_1, self.ln_2 = nn.LayerNorm(C), nn.LayerNorm(C)
+            self.attn, self.proj = nn.Linear(C, 3 * C), nn.Linear(C, C)
+            self.fc, self.out = nn.Linear(C, 4 * C), nn.Linear(4 * C, C)
+            self.register_buffer("mask", torch.tril(torch.ones(T, T)).view(1, 1, T, T) == 0)
+        def forward(self, x):
+            b, t, _ = x.shape
+            q, k, v = (y.view(b, t, H, C // H).transpose(1, 2) for y in self.attn(self.ln_1(x)).split(C, 2))
+            a = (q @ k.transpose(-2, -1)) / (C // H) ** 0.5
+            a = F.softmax(a.masked_fill(self.mask, float("-inf")), -1) @ v
+            x = x + self.proj(a.transpose(1, 2).reshape(b, t, C))
+            return x + self.out(F.gelu(self.fc(self.ln_2(x)), approximate="tanh"))
+
+    class Gpt(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.wte, self.wpe = nn.Embedding(256, C), nn.Embedding(T, C)
+            self.h, self.ln_f = nn.ModuleList(Block() for _ in range(L)), nn.LayerNorm(C)
+        def forward(self, i, target):
+            x = self.wte(i) + self.wpe(torch.arange(T))
+            for block in self.h:
+                x = block(x)
+            logits = self.ln_f(x) @ self.wte.weight.t()
+            return F.cross_entropy(logits.view(-1, 256), target.reshape(-1))
+
+    text = torch.frombuffer(bytearray(gzip.open("{TEXT}").read(1 << 22)), dtype=torch.uint8).long()
+    model = nn.parallel.DistributedDataParallel(Gpt())
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3, (0.9, 0.95), weight_decay=0.1)
+    def step(n):
+        rows = [((n * world + rank) * B + b) * T for b in range(B)]
+        x = torch.stack([text[r:r + T + 1] for r in rows])
+        optimizer.zero_grad()
+        model(x[:, :-1], x[:, 1:]).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    for n in range(5):
+        step(n)
+    dist.barrier()
+    wall, cpu = time.monotonic(), time.process_time()
+    for n in range(5, 5 + steps):
+        step(n)
+    print(rank, (time.process_time() - cpu) / steps, (time.monotonic() - wall) / steps, flush=True)
+""")
+
+
+def cpu_seconds(parents):
+    """CPU time of these processes and all below them, the reaped ones included."""
+    tree, total = {}, 0.0
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
+                fields = stat.read().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        tree[int(pid)] = int(fields[1]), sum(map(int, fields[11:15])) / TICK
+    wanted = set(parents)
+    for _ in range(4):  # agents, trainers and collectives: two levels
+        wanted |= {pid for pid, (parent, _) in tree.items() if parent in wanted}
+    for pid in wanted:
+        total += tree.get(pid, (0, 0.0))[1]
+    return total
+
+
+def run_muster(steps):
+    with Cluster(WORKERS) as cluster:
+        spec = cluster.write("bench.yaml", f"""
+name: bench
+trainer: gpt
+model: {{layers: {LAYERS}, channels: {CHANNELS}, heads: {HEADS}}}
+data: {{path: {TEXT}, format: text, context: {CONTEXT}}}
+batch: {{global: {WORKERS * BATCH}, micro: {BATCH}}}
+steps: {steps + 40}
+optimizer: {{beta2: 0.95, weight_decay: 0.1}}
+workers: {{min: {WORKERS}, max: {WORKERS}}}
+checkpoint: {{every: 100000, dir: {cluster.dir}/checkpoints}}
+""")
+        job = cluster.submit(spec)
+        pids = [cluster.coordinator.pid] + [worker.pid for worker in cluster.workers.values()]
+        first = wait_for("it is warm", lambda: (s := cluster.status(job))["step"] >= 5 and s)["step"]
+        cpu, wall = cpu_seconds(pids), time.monotonic()
+        last = wait_for("it has trained", lambda: (s := cluster.status(job))["step"] >= first + steps and s, 600)["step"]
+        return (cpu_seconds(pids) - cpu) / (last - first), (time.monotonic() - wall) / (last - first)
+
+
+def run_torch(steps):
+    environment = dict(os.environ, MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()), WORLD_SIZE=str(WORKERS),
+                       GLOO_SOCKET_IFNAME="lo", OMP_NUM_THREADS="1")
+    ranks = [subprocess.Popen([PYTHON, "-c", DDP, str(steps)], stdout=subprocess.PIPE, text=True,
+                              env=dict(environment, RANK=str(rank))) for rank in range(WORKERS)]
+    lines = [rank.communicate()[0].split() for rank in ranks]
+    return sum(float(line[1]) for line in lines), max(float(line[2]) for line in lines)
+
+
+def median(values):
+    return sorted(values)[len(values) // 2]
+
+
+def main():
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    steps = int(sys.argv[2]) if len(sys.argv) > 2 else 40
+    if subprocess.run([PYTHON, "-c", "import torch"], stderr=subprocess.DEVNULL, check=False).returncode:
+        sys.exit("cannot compare: PyTorch is not installed (apt-get install python3-torch)")
+    if not os.path.exists(TEXT):
+        sys.exit("cannot compare: the text is not installed (apt-get install dict-gcide)")
+    ours, theirs = [], []
+    for number in range(rounds):
+        ours.append(run_muster(steps))
+        theirs.append(run_torch(steps))
+        print(f"round {number + 1}: CPU ms a step: muster {1e3 * ours[-1][0]:.0f}, torch {1e3 * theirs[-1][0]:.0f}, "
+              f"ratio {theirs[-1][0] / ours[-1][0]:.2f}", flush=True)
+    cpu = median([o[0] for o in ours]), median([t[0] for t in theirs])
+    wall = median([o[1] for o in ours]), median([t[1] for t in theirs])
+    print(f"tokens per CPU second: muster {TOKENS / cpu[0]:.0f}, torch DDP {TOKENS / cpu[1]:.0f}: "
+          f"{cpu[1] / cpu[0]:.2f} times (to reach: 1.2)")
+    print(f"tokens per wall second: muster {TOKENS / wall[0]:.0f}, torch DDP {TOKENS / wall[1]:.0f}: {wall[1] / wall[0]:.2f} times")
+
+
+if __name__ == "__main__":
+    main()
