@@ -171,6 +171,12 @@ static int set_stage (struct stage *stage, struct mu_error *error)
     name_compute_class (stage->compute_class, sizeof stage->compute_class);
     if (io_name_take (&stage->name, stage->dir, options->name, error) < 0)
         return -1;
+    /* Paths of checkpoints are told to others, and outlive this process: absolute from here on. */
+    char *whole = realpath (stage->dir, NULL);
+    if (!whole)
+        return mu_fail_errno (error, MU_SYSTEM, errno, "the folder %s cannot be found", stage->dir);
+    free (stage->dir);
+    stage->dir = whole;
     return choose_device (stage, error);
 }
 
