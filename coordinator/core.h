@@ -133,6 +133,7 @@ struct worker {
     bool yields;            /* its place is needed by a job that has not its minimum */
     bool opened;            /* the trainer that was ASSIGNed was heard of */
     bool finished;          /* has done the last step in this generation */
+    bool reducing, idle;    /* as counted in its job */
     uint32_t doubts;        /* BEATs in a row that do not know the job */
     uint64_t reopened_step; /* was asked to load this committed step before */
     uint64_t refused_job, refused_until_ms; /* does not get this job for a while */
@@ -173,7 +174,10 @@ struct job_soft {
 
     uint64_t step, evaluated_step;
     double loss, loss_evaluated, accuracy;
-    uint32_t finished; /* ranks that have done the last step */
+    uint32_t finished;       /* ranks that have done the last step */
+    uint64_t finished_ms;    /* since when all have */
+    uint32_t reducing, idle; /* ranks that wait for the all-reduce; for nothing else */
+    uint64_t stuck_ms;       /* since when no rank could go on alone; 0: some can */
     struct sample samples[SAMPLES];
     uint32_t sample_count; /* ever */
     struct digest digests[DIGESTS];

@@ -29,8 +29,10 @@ void generation_clear (struct job *job)
     }
     free (soft->fences);
     soft->fences = NULL;
-    soft->finished = 0;
-    soft->join_since_ms = 0;
+    soft->finished = soft->reducing = soft->idle = 0;
+    soft->join_since_ms = soft->stuck_ms = 0;
+    for (uint32_t i = 0; i < soft->worker_count; i++)
+        soft->workers[i]->finished = soft->workers[i]->reducing = soft->workers[i]->idle = false;
 }
 
 /* The worker's rank in its job's live generation, if the word is about that one. */
@@ -165,7 +167,6 @@ static void form (struct coord *coord, struct job *job, struct worker **members,
     for (uint32_t rank = 0; rank < count; rank++) {
         soft->ranks[rank] = members[rank];
         members[rank]->rank = rank;
-        members[rank]->finished = false;
         order_give (coord, members[rank], ORDER_FORM);
     }
 }

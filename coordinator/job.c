@@ -211,18 +211,48 @@ static const char *why_join (struct coord *coord, struct job *job)
     return core_text (coord, "%u workers join", joiners);
 }
 
+/* All ranks have done the last step, and only its checkpoint is missing. */
+static const char *why_unsaved (struct coord *coord, struct job *job)
+{
+    uint64_t limit_ms = job->soft.finished_ms + COORD_SAVE_LIMIT_MS;
+    if (job->soft.finished < job->durable.generation.size)
+        return NULL;
+    if (coord->now_ms >= limit_ms && !job->soft.end_unsaved) {
+        job->soft.end_unsaved = true;
+        SET (job->soft.why, "the last checkpoint was not written in time");
+    }
+    if (coord->now_ms < limit_ms)
+        core_wake (coord, limit_ms);
+    return job->soft.end_unsaved ? "the last checkpoint could not be written" : NULL;
+}
+
+/* A line between two workers may be cut without an end that anybody sees. */
+static bool is_stuck (struct coord *coord, const struct job *job)
+{
+    uint64_t limit_ms = job->soft.stuck_ms + COORD_REDUCE_LIMIT_MS;
+    if (!job->soft.stuck_ms)
+        return false;
+    if (coord->now_ms < limit_ms)
+        core_wake (coord, limit_ms);
+    return coord->now_ms >= limit_ms;
+}
+
 static void advance_running (struct coord *coord, struct job *job)
 {
     if (is_complete (job) && job->soft.finished == job->durable.generation.size) {
         finish (coord, job);
         return;
     }
+    if (is_stuck (coord, job)) {
+        generation_break (coord, job, false, "the all-reduce hangs on all workers");
+        return;
+    }
     release_leavers (coord, job);
     const char *why = why_break (coord, job);
     if (!why)
         why = why_join (coord, job);
-    if (!why && job->soft.end_unsaved && job->soft.finished == job->durable.generation.size)
-        why = "the last checkpoint could not be written";
+    if (!why)
+        why = why_unsaved (coord, job);
     if (why)
         generation_break (coord, job, true, why);
 }

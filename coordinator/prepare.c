@@ -21,7 +21,8 @@ void worker_attach (struct worker *worker, struct job *job)
     soft->workers[soft->worker_count++] = worker;
     worker->job = job;
     worker->rank = NONE;
-    worker->again = worker->opened = worker->finished = false;
+    worker->again = worker->opened = false;
+    worker->finished = worker->reducing = worker->idle = false;
     worker->doubts = 0;
     worker->position = (struct position){ 0 };
     memset (worker->kept, 0, sizeof worker->kept);
@@ -34,7 +35,9 @@ static void leave_rank (struct worker *worker)
         return;
     soft->ranks[worker->rank] = NULL;
     soft->finished -= worker->finished;
-    worker->finished = false;
+    soft->reducing -= worker->reducing;
+    soft->idle -= worker->idle;
+    worker->finished = worker->reducing = worker->idle = false;
     worker->rank = NONE;
 }
 

@@ -25,13 +25,18 @@
 /* From FORM to READY of all. Then the generation breaks and those not ready are named. */
 #define COORD_FORM_LIMIT_MS 30000u
 
+/* While every rank waits, and one of them for the all-reduce: a line between workers may be cut and
+ * nobody told. Then the generation breaks and a new one is formed. */
+#define COORD_REDUCE_LIMIT_MS 60000u
+
 /* From ABORT to ABORTED: a micro-batch may have to be finished. Then the silent member is dropped. */
 #define COORD_ABORT_LIMIT_MS 60000u
 
 /* From RELEASE to RELEASED. Then the worker is treated as lost until it says HELLO again. */
 #define COORD_RELEASE_LIMIT_MS 15000u
 
-/* From SAVE to SAVED, when a job is paused. Then the job pauses with its last committed checkpoint. */
+/* From SAVE to SAVED, when a job is paused. Then the job pauses with its last committed checkpoint.
+ * Also from the last step of all ranks to its checkpoint; then the generation ends and one is told. */
 #define COORD_SAVE_LIMIT_MS 120000u
 
 /* An order not yet obeyed is said again after this long. */

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* check.c - what must never happen, judged from outside: by the journal, the words and the states
+ *
+ * It keeps its own idea of every job from the durable records alone, with its own copy of the
+ * rules; nothing of the core's code is asked. */
+#include "sim.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define JOBS_MAX 512u
+
+struct seen_job {
+    char key[64];
+    uint32_t state;
+    uint64_t generation, until_step, committed;
+    uint32_t micro_batches, crashes;
+};
+
+static struct seen_job seen[JOBS_MAX];
+static uint64_t term, job_count, unplanned;
+
+void check_reset (void)
+{
+    memset (seen, 0, sizeof seen);
+    term = job_count = unplanned = 0;
+}
+
+uint64_t check_unplanned (void) { return unplanned; }
+uint64_t check_generation (uint64_t job) { return seen[job].generation; }
+bool check_is_running (uint64_t job) { return seen[job].state == MU_JOB_RUNNING; }
+
+static struct seen_job *of (uint64_t job)
+{
+    CHECK (job >= 1 && job <= job_count, "a record speaks of job %" PRIu64, job);
+    return &seen[job];
+}
+
+static void move (struct seen_job *job, uint32_t to)
+{
+    CHECK (mu_job_may_move ((int)job->state, (int)to), "a job moves from %s to %s",
+           mu_job_state_name ((int)job->state), mu_job_state_name ((int)to));
+    job->state = to;
+}
+
+/* --- records ---------------------------------------------------------------------------------- */
+
+static uint32_t owner (struct mu_blob map, uint32_t m)
+{
+    const uint8_t *bytes = map.data;
+    return bytes[2 * m] | (uint32_t)bytes[2 * m + 1] << 8;
+}
+
+static void check_map (const struct mu_journal_form *form, struct mu_blob map, bool even)
+{
+    uint32_t load[1024] = { 0 }, most = 0, least = UINT32_MAX, size = form->members.count;
+    for (uint32_t m = 0; m < map.size / 2; m++) {
+        CHECK (owner (map, m) < size, "micro-batch %u belongs to nobody", m);
+        if (owner (map, m) < 1024)
+            load[owner (map, m)]++;
+    }
+    for (uint32_t rank = 0; even && rank < size && rank < 1024; rank++) {
+        most = load[rank] > most ? load[rank] : most;
+        least = load[rank] < least ? load[rank] : least;
+    }
+    CHECK (!even || size > 1024 || most - least <= 1, "ranks have %u to %u micro-batches", least,
+           most);
+}
+
+static void on_form (const struct mu_journal *record)
+{
+    const struct mu_journal_form *form = &record->form;
+    struct seen_job *job = of (form->job);
+    CHECK (form->generation == job->generation + 1, "generation %" PRIu64 " follows %" PRIu64,
+           form->generation, job->generation);
+    CHECK (form->map.size == 2 * job->micro_batches && form->first_map.size == form->map.size,
+           "a map has %u bytes", form->map.size);
+    check_map (form, form->map, true);
+    check_map (form, form->first_map, false);
+    for (uint32_t a = 0; a < form->members.count && form->members.count < 200; a++)
+        for (uint32_t b = 0; b < a; b++)
+            CHECK (strcmp (form->members.items[a].name, form->members.items[b].name) != 0,
+                   "%s has two ranks", form->members.items[a].name);
+    move (job, MU_JOB_FORMING);
+    job->generation = form->generation;
+    job->until_step = form->until_step;
+    statistics.generations++;
+}
+
+static void on_start (const struct mu_journal *record)
+{
+    CHECK (of (record->start.job)->generation == record->start.generation, "a late START");
+    move (of (record->start.job), MU_JOB_RUNNING);
+}
+
+static void on_broken (const struct mu_journal *record)
+{
+    CHECK (of (record->broken.job)->generation == record->broken.generation, "a late BROKEN");
+    CHECK (*record->broken.reason, "a generation broke without a reason");
+    move (of (record->broken.job), MU_JOB_BREAKING);
+    unplanned += !record->broken.planned;
+}
+
+static void on_lease (const struct mu_journal *record)
+{
+    struct seen_job *job = of (record->lease.job);
+    CHECK (record->lease.generation == job->generation, "a late LEASE");
+    CHECK (record->lease.until_step > job->until_step, "a lease shrinks");
+    job->until_step = record->lease.until_step;
+}
+
+static void on_commit (const struct mu_journal *record)
+{
+    const struct mu_journal_commit *commit = &record->commit;
+    struct seen_job *job = of (commit->job);
+    char hash[32];
+    CHECK (commit->step > job->committed, "step %" PRIu64 " is committed after %" PRIu64,
+           commit->step, job->committed);
+    snprintf (hash, sizeof hash, "%016" PRIx64, chain_state (commit->job, commit->step));
+    CHECK (!strcmp (hash, commit->weights_hash), "a wrong state is committed");
+    job->committed = commit->step;
+}
+
+static uint64_t steps_of (const struct sim_job *job)
+{
+    if (job->steps)
+        return job->steps;
+    double steps = job->epochs * (double)job->records / job->global_batch;
+    uint64_t whole = (uint64_t)steps;
+    return whole + ((double)whole < steps);
+}
+
+static void on_state (const struct mu_journal *record)
+{
+    struct seen_job *job = of (record->state.job);
+    if (record->state.state != job->state)
+        move (job, record->state.state);
+    if (job->state == MU_JOB_DONE)
+        CHECK (job->committed == steps_of (client_job (record->state.job)),
+               "job %" PRIu64 " is done at step %" PRIu64, record->state.job, job->committed);
+    if (job->state == MU_JOB_FAILED)
+        CHECK (record->state.reason.size && record->state.code, "a job fails without saying why");
+}
+
+static void on_submit (const struct mu_journal *record)
+{
+    const struct mu_journal_submit *submit = &record->submit;
+    CHECK (submit->job == job_count + 1 && submit->job < JOBS_MAX, "job %" PRIu64 " after %" PRIu64,
+           submit->job, job_count);
+    for (uint64_t i = 1; i <= job_count; i++)
+        CHECK (strcmp (seen[i].key, submit->key) != 0, "key %s makes a second job", submit->key);
+    job_count++;
+    snprintf (seen[job_count].key, sizeof seen[job_count].key, "%s", submit->key);
+    seen[job_count].micro_batches = submit->micro_batches;
+    client_known (submit->key, submit->job);
+}
+
+static void on_reign (const struct mu_journal *record)
+{
+    CHECK (record->reign.term > term, "term %" PRIu64 " after %" PRIu64, record->reign.term, term);
+    term = record->reign.term;
+}
+
+static void on_crash (const struct mu_journal *record) { of (record->crash.job)->crashes++; }
+
+static void on_rewind (const struct mu_journal *record)
+{
+    (void)of (record->rewind.job);
+    statistics.rewinds++;
+}
+
+typedef void checker (const struct mu_journal *record);
+
+static checker *const checkers[] = {
+    [MU_JOURNAL_REIGN] = on_reign,   [MU_JOURNAL_SUBMIT] = on_submit, [MU_JOURNAL_FORM] = on_form,
+    [MU_JOURNAL_START] = on_start,   [MU_JOURNAL_BROKEN] = on_broken, [MU_JOURNAL_LEASE] = on_lease,
+    [MU_JOURNAL_COMMIT] = on_commit, [MU_JOURNAL_STATE] = on_state,   [MU_JOURNAL_CRASH] = on_crash,
+    [MU_JOURNAL_REWIND] = on_rewind,
+};
+
+void check_record (const struct mu_journal *record)
+{
+    story_record (record);
+    if ((size_t)record->type < sizeof checkers / sizeof *checkers && checkers[record->type])
+        checkers[record->type](record);
+}
+
+/* --- words: said only once they are true for good --------------------------------------------- */
+
+void check_word (const struct mu_wire *wire)
+{
+    CHECK (wire->term == term, "term %" PRIu64 " speaks in term %" PRIu64, wire->term, term);
+    if (wire->type == MU_WIRE_SUBMITTED)
+        CHECK (wire->submitted.job <= job_count, "job %" PRIu64 " is acknowledged, not stored",
+               wire->submitted.job);
+    if (wire->type == MU_WIRE_COMMITTED)
+        CHECK (wire->committed.step <= of (wire->committed.job)->committed,
+               "step %" PRIu64 " is promised, not stored", wire->committed.step);
+    if (wire->type == MU_WIRE_FORM)
+        CHECK (wire->form.generation <= of (wire->form.job)->generation, "FORM before its record");
+    if (wire->type == MU_WIRE_GO)
+        CHECK (of (wire->go.job)->generation > wire->go.generation ||
+                   of (wire->go.job)->state != MU_JOB_FORMING,
+               "GO before START");
+    if (wire->type == MU_WIRE_LEASE)
+        CHECK (wire->lease.generation < of (wire->lease.job)->generation ||
+                   wire->lease.until_step <= of (wire->lease.job)->until_step,
+               "LEASE before its record");
+}
+
+void check_restart (const struct coord *coord)
+{
+    CHECK (coord_job_count (coord) == job_count, "%u jobs of %" PRIu64 " are left",
+           coord_job_count (coord), job_count);
+    for (uint64_t i = 1; i <= job_count; i++) {
+        struct mu_wire_job_info info;
+        CHECK (coord_job_info (coord, i, &info) == 0, "job %" PRIu64 " is gone", i);
+        CHECK (info.generation == seen[i].generation && info.weights_step == seen[i].committed &&
+                   !strcmp (info.state, mu_job_state_name ((int)seen[i].state)),
+               "job %" PRIu64 " came back as another", i);
+    }
+}
+
+/* --- training --------------------------------------------------------------------------------- */
+
+void check_lease (uint64_t job, uint64_t generation, uint64_t step)
+{
+    CHECK (generation < of (job)->generation || step < of (job)->until_step,
+           "step %" PRIu64 " of job %" PRIu64 " is trained without a lease", step, job);
+}
+
+void check_state (uint64_t job, uint64_t step, uint64_t state, uint32_t worker)
+{
+    CHECK (state == chain_state (job, step),
+           "%s has another answer after step %" PRIu64 " of job %" PRIu64, worker_name (worker),
+           step, job);
+}
+
+/* --- the end ---------------------------------------------------------------------------------- */
+
+static uint32_t fitting (const struct sim_job *job)
+{
+    uint32_t of_class[2] = { 0 }, usable = 0;
+    for (uint32_t i = 0; i < options.workers; i++)
+        of_class[worker_class (i)] += !worker_at (i)->never_returns;
+    usable = of_class[0] + of_class[1];
+    if (!job->portable) /* it may be bound to either */
+        usable = of_class[0] < of_class[1] ? of_class[0] : of_class[1];
+    return usable;
+}
+
+void check_end (void)
+{
+    for (uint64_t i = 1; i <= job_count; i++) {
+        const struct sim_job *what = client_job_at ((uint32_t)strtoul (seen[i].key, NULL, 10));
+        struct mu_wire_job_info info;
+        uint32_t state = seen[i].state;
+        coord_job_info (host_coord (), i, &info);
+        bool over = state == MU_JOB_DONE || state == MU_JOB_FAILED || state == MU_JOB_CANCELLED;
+        statistics.done += state == MU_JOB_DONE;
+        statistics.failed += state == MU_JOB_FAILED;
+        statistics.cancelled += state == MU_JOB_CANCELLED;
+        CHECK (over || fitting (what) < what->workers_min,
+               "job %" PRIu64 " needs %u of %u workers and is still %s at step %" PRIu64
+               " of %" PRIu64 ": %s",
+               i, what->workers_min, fitting (what), mu_job_state_name ((int)state), info.step,
+               info.steps, info.reason);
+        CHECK (over || *info.reason || state != MU_JOB_PENDING,
+               "job %" PRIu64 " waits and does not say why", i);
+        bool may_fail = seen[i].crashes >= 3 || what->small_data || what->odd_data ||
+                        (info.code == MU_IO && statistics.save_failures >= 3);
+        CHECK (state != MU_JOB_FAILED || may_fail, "job %" PRIu64 " failed: %s", i, info.reason);
+    }
+}

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* host.c - the coordinator's shell: its disk, its crashes
+ *
+ * Records are written in the order they were stored and become durable a moment later; words wait
+ * for the records before them, as the contract in coord.h says. A crash comes between two actions:
+ * of the records not yet durable any number of the first may survive, of the words that waited none
+ * leaves. */
+#include "sim.h"
+
+#include <msgpack.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct stored {
+    size_t size;
+    char *bytes;
+};
+
+struct waiting { /* a word that waits for the disk */
+    uint64_t records;
+    uint32_t peer;
+    size_t size;
+    char *bytes;
+};
+
+struct peer {
+    uint32_t worker;
+    uint64_t life;
+};
+
+static struct coord *coord;
+static uint64_t life, timer_ms;
+static struct coord_actions out;
+static struct stored *journal;
+static uint64_t record_count, record_capacity, durable_count;
+static struct waiting *queue;
+static uint32_t queue_count, queue_capacity;
+static struct peer *peers;
+static uint64_t peer_count, peer_capacity, shuffle;
+static msgpack_sbuffer buffer;
+static msgpack_zone zone;
+static bool ready;
+
+static void *grow (void *old, uint64_t count, uint64_t *capacity, size_t item)
+{
+    if (count < *capacity)
+        return old;
+    *capacity = *capacity ? 2 * *capacity : 256;
+    void *bigger = realloc (old, *capacity * item);
+    if (!bigger)
+        abort ();
+    return bigger;
+}
+
+static void drop_queue (void)
+{
+    for (uint32_t i = 0; i < queue_count; i++)
+        free (queue[i].bytes);
+    queue_count = 0;
+}
+
+void host_reset (void)
+{
+    if (!ready) {
+        msgpack_sbuffer_init (&buffer);
+        msgpack_zone_init (&zone, 65536);
+        ready = true;
+    }
+    coord_destroy (&coord);
+    for (uint64_t i = 0; i < record_count; i++)
+        free (journal[i].bytes);
+    record_count = durable_count = 0;
+    drop_queue ();
+    peer_count = 0;
+    life++;
+}
+
+bool host_is_up (void) { return coord != NULL; }
+const struct coord *host_coord (void) { return coord; }
+uint64_t host_records (void) { return durable_count; }
+
+uint64_t host_new_peer (uint32_t worker, uint64_t worker_life)
+{
+    peers = grow (peers, peer_count, &peer_capacity, sizeof *peers);
+    peers[peer_count] = (struct peer){ worker, worker_life };
+    return peer_count++;
+}
+
+/* The core sees other numbers in each of its lives. Clients are beyond 2^30. */
+static uint32_t number_of (uint64_t peer)
+{
+    if (peer >> 40)
+        return (uint32_t)(1u << 30 | (peer & 0xffffff));
+    return (uint32_t)((peer ^ shuffle) & 0x3fffffff);
+}
+
+static uint64_t peer_of (uint32_t number)
+{
+    if (number >> 30)
+        return UINT64_C (1) << 40 | (number & 0xffffff);
+    return number ^ shuffle;
+}
+
+/* --- the disk --------------------------------------------------------------------------------- */
+
+static void read_record (uint64_t at, struct mu_journal *record)
+{
+    struct mu_error error;
+    msgpack_zone_clear (&zone);
+    if (mu_record_decode (&mu_journal_family, record, journal[at].bytes, journal[at].size, 0, &zone,
+                          &error))
+        sim_fail (__FILE__, __LINE__, "a record can be decoded", "%s", error.text);
+}
+
+static void write_record (const struct mu_journal *record)
+{
+    struct mu_error error;
+    msgpack_sbuffer_clear (&buffer);
+    if (mu_record_encode (&mu_journal_family, record, &buffer, &error))
+        sim_fail (__FILE__, __LINE__, "a record can be encoded", "%s", error.text);
+    journal = grow (journal, record_count, &record_capacity, sizeof *journal);
+    struct stored *stored = &journal[record_count++];
+    stored->size = buffer.size;
+    stored->bytes = malloc (buffer.size);
+    if (!stored->bytes)
+        abort ();
+    memcpy (stored->bytes, buffer.data, buffer.size);
+}
+
+static void send_now (uint32_t number, const struct mu_wire *wire)
+{
+    uint64_t peer = peer_of (number);
+    check_word (wire);
+    if (peer >> 40) {
+        network_to_client ((uint32_t)(peer & 0xffffff), wire);
+        return;
+    }
+    CHECK (peer < peer_count, "a word goes to peer %u, which never spoke", number);
+    story_word ("coordinator", worker_name (peers[peer].worker), wire);
+    network_to_worker (peers[peer].worker, peers[peer].life, wire);
+}
+
+static void synced (uint32_t who, uint64_t its_life, void *data)
+{
+    uint64_t upto;
+    (void)who;
+    if (!coord || its_life != life)
+        return;
+    memcpy (&upto, data, sizeof upto);
+    for (; durable_count < upto; durable_count++) {
+        struct mu_journal record;
+        read_record (durable_count, &record);
+        check_record (&record);
+    }
+    uint32_t sent = 0;
+    for (; sent < queue_count && queue[sent].records <= durable_count; sent++) {
+        struct mu_wire wire;
+        struct mu_error error;
+        msgpack_zone_clear (&zone);
+        if (mu_record_decode (&mu_wire_family, &wire, queue[sent].bytes, queue[sent].size, 0, &zone,
+                              &error))
+            sim_fail (__FILE__, __LINE__, "a word can be decoded", "%s", error.text);
+        send_now (queue[sent].peer, &wire);
+        free (queue[sent].bytes);
+    }
+    queue_count -= sent;
+    memmove (queue, queue + sent, queue_count * sizeof *queue);
+}
+
+static void hold (uint32_t peer, const struct mu_wire *wire)
+{
+    struct mu_error error;
+    if (queue_count == queue_capacity) {
+        queue_capacity = queue_capacity ? 2 * queue_capacity : 256;
+        queue = realloc (queue, queue_capacity * sizeof *queue);
+        if (!queue)
+            abort ();
+    }
+    msgpack_sbuffer_clear (&buffer);
+    if (mu_record_encode (&mu_wire_family, wire, &buffer, &error))
+        sim_fail (__FILE__, __LINE__, "a word can be encoded", "%s", error.text);
+    struct waiting *word = &queue[queue_count++];
+    *word = (struct waiting){ .records = record_count, .peer = peer, .size = buffer.size };
+    word->bytes = malloc (buffer.size);
+    if (!word->bytes)
+        abort ();
+    memcpy (word->bytes, buffer.data, buffer.size);
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static void come_back (uint32_t who, uint64_t its_life, void *data)
+{
+    (void)who, (void)data;
+    if (!coord && its_life == life)
+        host_start ();
+}
+
+void host_crash (uint64_t back_after_ms)
+{
+    uint64_t survive = draw (durable_count, record_count);
+    while (record_count > survive)
+        free (journal[--record_count].bytes);
+    for (; durable_count < record_count; durable_count++) {
+        struct mu_journal record;
+        read_record (durable_count, &record);
+        check_record (&record);
+    }
+    drop_queue ();
+    coord_destroy (&coord);
+    statistics.host_crashes++;
+    life++;
+    if (sim_traces ())
+        sim_trace ("coordinator dies");
+    clock_after (back_after_ms, come_back, 0, life, NULL);
+}
+
+static void set_timer (void);
+
+static void step (struct coord_event *event)
+{
+    event->now_ms = clock_now ();
+    event->unix_ms = 1700000000000 + clock_now ();
+    out.count = 0;
+    uint64_t before = record_count;
+    coord_step (coord, event, &out);
+    for (uint32_t i = 0; i < out.count; i++) {
+        if (chance (faults.host_crash)) {
+            host_crash (draw (100, 8000));
+            return;
+        }
+        const struct coord_action *action = &out.list[i];
+        if (action->type == COORD_STORE)
+            write_record (&action->store);
+        else if (record_count == durable_count)
+            send_now (action->send.peer, &action->send.wire);
+        else
+            hold (action->send.peer, &action->send.wire);
+    }
+    if (record_count > before) {
+        uint64_t *upto = malloc (sizeof *upto);
+        if (!upto)
+            abort ();
+        *upto = record_count;
+        clock_after (draw (0, faults.disk_max_ms), synced, 0, life, upto);
+        if (chance (20000000))
+            host_check_replay ();
+    }
+    set_timer ();
+}
+
+static void on_timer (uint32_t who, uint64_t its_life, void *data)
+{
+    (void)who, (void)data;
+    if (!coord || its_life != life || clock_now () < timer_ms)
+        return;
+    timer_ms = UINT64_MAX;
+    step (&(struct coord_event){ .type = COORD_TIMER });
+}
+
+static void set_timer (void)
+{
+    uint64_t deadline_ms = coord_deadline (coord);
+    if (deadline_ms >= timer_ms || deadline_ms == UINT64_MAX)
+        return;
+    timer_ms = deadline_ms;
+    clock_after (deadline_ms > clock_now () ? deadline_ms - clock_now () : 0, on_timer, 0, life,
+                 NULL);
+}
+
+static struct coord *replay (bool compacted)
+{
+    struct mu_error error;
+    struct coord_options settings = { .version = "0.1.0" };
+    struct coord *copy = coord_create (&settings);
+    for (uint64_t i = 0; i < record_count; i++) {
+        struct mu_journal record, later;
+        read_record (i, &record);
+        bool skip = false;
+        if (compacted && (record.type == MU_JOURNAL_LEASE || record.type == MU_JOURNAL_TRAINED))
+            for (uint64_t k = i + 1; k < record_count && k < i + 200 && !skip; k++) {
+                read_record (k, &later);
+                skip =
+                    later.type == record.type && later.lease.job == record.lease.job &&
+                    later.lease.generation == record.lease.generation &&
+                    (record.type == MU_JOURNAL_LEASE || later.trained.rank == record.trained.rank);
+            }
+        read_record (i, &record);
+        if (!skip && coord_apply (copy, &record, &error))
+            sim_fail (__FILE__, __LINE__, "a record can be applied", "%s", error.text);
+    }
+    return copy;
+}
+
+void host_check_replay (void)
+{
+    for (int compacted = 0; compacted < 2; compacted++) {
+        struct coord *copy = replay (compacted);
+        CHECK (coord_digest (copy) == coord_digest (coord), "replay %s gives another state",
+               compacted ? "of a compacted journal" : "of the journal");
+        coord_destroy (&copy);
+        statistics.replays++;
+    }
+}
+
+void host_start (void)
+{
+    coord = replay (false);
+    check_restart (coord);
+    if (sim_traces ())
+        sim_trace ("coordinator starts");
+    timer_ms = UINT64_MAX;
+    shuffle = draw (0, 0xffffff);
+    step (&(struct coord_event){ .type = COORD_START });
+}
+
+void host_hear (uint64_t peer, const struct mu_wire *wire)
+{
+    struct mu_journal_submit submit;
+    struct coord_event event = { .type = COORD_RECEIVE, .peer = number_of (peer), .wire = wire };
+    if (!coord)
+        return;
+    if (peer >> 40 == 0)
+        story_word (worker_name (peers[peer].worker), "coordinator", wire);
+    if (wire->type == MU_WIRE_SUBMIT) {
+        client_fill_submit ((uint32_t)strtoul (wire->submit.key, NULL, 10), &submit);
+        event.submit = &submit;
+    }
+    step (&event);
+}
+
+void host_gone (uint64_t peer)
+{
+    if (coord)
+        step (&(struct coord_event){ .type = COORD_GONE, .peer = number_of (peer) });
+}

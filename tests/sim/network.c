@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* network.c - messages as bytes: lost, late, twice, in another order, cut one way or both
+ *
+ * A worker's line has two directions that are cut separately, and a third one to the other workers,
+ * which decides whether a world can form. Each message is encoded when it is sent and decoded when
+ * it comes, by the real code. */
+#include "sim.h"
+
+#include <msgpack.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct packet {
+    size_t size;
+    char bytes[];
+};
+
+struct line {
+    uint64_t cut_to_host_ms, cut_from_host_ms, cut_peers_ms; /* until then */
+    uint64_t last_to_host_ms, last_from_host_ms;             /* for lines that keep their order */
+};
+
+static struct line *lines;
+static uint32_t line_count;
+static msgpack_sbuffer buffer;
+static msgpack_zone zone;
+static bool ready;
+
+void network_reset (void)
+{
+    if (!ready) {
+        msgpack_sbuffer_init (&buffer);
+        msgpack_zone_init (&zone, 65536);
+        ready = true;
+    }
+    free (lines);
+    line_count = options.workers;
+    lines = calloc (line_count + 1, sizeof *lines);
+    if (!lines)
+        abort ();
+}
+
+static struct packet *pack (const struct mu_wire *wire)
+{
+    struct mu_error error;
+    msgpack_sbuffer_clear (&buffer);
+    if (mu_record_encode (&mu_wire_family, wire, &buffer, &error))
+        sim_fail (__FILE__, __LINE__, "a message can be encoded", "%s", error.text);
+    struct packet *packet = malloc (sizeof *packet + buffer.size);
+    if (!packet)
+        abort ();
+    packet->size = buffer.size;
+    memcpy (packet->bytes, buffer.data, buffer.size);
+    return packet;
+}
+
+static void unpack (const struct packet *packet, struct mu_wire *wire)
+{
+    struct mu_error error;
+    msgpack_zone_clear (&zone);
+    if (mu_record_decode (&mu_wire_family, wire, packet->bytes, packet->size, 0, &zone, &error))
+        sim_fail (__FILE__, __LINE__, "a message can be decoded", "%s", error.text);
+}
+
+static struct packet *copy_of (const struct packet *packet)
+{
+    struct packet *copy = malloc (sizeof *copy + packet->size);
+    if (!copy)
+        abort ();
+    memcpy (copy, packet, sizeof *copy + packet->size);
+    return copy;
+}
+
+/* Send it never, once or twice, each time with a delay of its own. */
+static void put (const struct mu_wire *wire, bool cut, uint64_t *last_ms, happening *arrive,
+                 uint32_t who, uint64_t tag)
+{
+    statistics.messages++;
+    if (cut || chance (faults.loss))
+        return;
+    struct packet *packet = pack (wire);
+    if (chance (faults.duplicate))
+        clock_after (draw (1, 4 * faults.latency_max_ms), arrive, who, tag, copy_of (packet));
+    uint64_t delay_ms = draw (1, faults.latency_max_ms);
+    if (faults.in_order && clock_now () + delay_ms < *last_ms)
+        delay_ms = *last_ms - clock_now ();
+    *last_ms = clock_now () + delay_ms;
+    clock_after (delay_ms, arrive, who, tag, packet);
+}
+
+static void arrive_at_host (uint32_t worker, uint64_t peer, void *data)
+{
+    struct mu_wire wire;
+    (void)worker;
+    unpack (data, &wire);
+    host_hear (peer, &wire);
+}
+
+static void arrive_at_worker (uint32_t worker, uint64_t life, void *data)
+{
+    struct mu_wire wire;
+    const struct sim_worker *at = worker_at (worker);
+    if (at->agent && at->life == life && clock_now () < at->frozen_until_ms) {
+        clock_after (at->frozen_until_ms - clock_now (), arrive_at_worker, worker, life,
+                     copy_of (data));
+        return;
+    }
+    unpack (data, &wire);
+    worker_hear (worker, life, &wire);
+}
+
+static void arrive_at_client (uint32_t client, uint64_t tag, void *data)
+{
+    struct mu_wire wire;
+    (void)tag;
+    unpack (data, &wire);
+    client_hear (client, &wire);
+}
+
+void network_to_host (uint32_t worker, uint64_t peer, const struct mu_wire *wire)
+{
+    struct line *line = &lines[worker];
+    put (wire, clock_now () < line->cut_to_host_ms, &line->last_to_host_ms, arrive_at_host, worker,
+         peer);
+}
+
+void network_to_worker (uint32_t worker, uint64_t life, const struct mu_wire *wire)
+{
+    struct line *line = &lines[worker];
+    put (wire, clock_now () < line->cut_from_host_ms, &line->last_from_host_ms, arrive_at_worker,
+         worker, life);
+}
+
+void network_from_client (uint32_t client, const struct mu_wire *wire)
+{
+    put (wire, false, &lines[line_count].last_to_host_ms, arrive_at_host, 0,
+         UINT64_C (1) << 40 | client);
+}
+
+void network_to_client (uint32_t client, const struct mu_wire *wire)
+{
+    put (wire, false, &lines[line_count].last_from_host_ms, arrive_at_client, client, 0);
+}
+
+void network_cut (uint32_t worker)
+{
+    struct line *line = &lines[worker];
+    uint64_t until_ms = clock_now () + draw (50, 6000);
+    statistics.cuts++;
+    uint64_t which = draw (1, 7);
+    if (which & 1)
+        line->cut_to_host_ms = until_ms;
+    if (which & 2)
+        line->cut_from_host_ms = until_ms;
+    if (which & 4)
+        line->cut_peers_ms = until_ms;
+}
+
+bool network_lines_up (uint32_t worker) { return clock_now () >= lines[worker].cut_peers_ms; }
+
+void network_heal (void)
+{
+    for (uint32_t i = 0; i < line_count; i++)
+        lines[i] = (struct line){ .last_to_host_ms = lines[i].last_to_host_ms,
+                                  .last_from_host_ms = lines[i].last_from_host_ms };
+}

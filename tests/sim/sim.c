@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sim.c - options, the swarm of faults, the three phases, main
+ *
+ *     sim [--seed N] [--seeds COUNT] [--workers W] [--jobs J] [--minutes M] [--calm] [--verbose]
+ *     sim --story NAME
+ *
+ * Safety: faults happen, nothing that must not may. Liveness: they stop, some workers never come
+ * back, and every job that can end must. Availability, in between: the coordinator dies once more,
+ * and no generation may break for it. Each seed chooses its own mix of faults, some of them off. */
+#include "sim.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define LIVENESS_MS UINT64_C (7200000)
+
+struct sim_options options = { .seed = 1, .jobs = 0, .minutes = 2 };
+struct faults faults;
+struct statistics statistics;
+
+void sim_fail (const char *file, int line, const char *condition, const char *format, ...)
+{
+    va_list args;
+    va_start (args, format);
+    printf ("FAIL at %" PRIu64 ".%03" PRIu64 " s: ", clock_now () / 1000, clock_now () % 1000);
+    vprintf (format, args);
+    va_end (args);
+    printf ("  [%s:%d: %s]\n", file, line, condition);
+    if (options.story)
+        printf ("again: sim --story %s\n", options.story);
+    else
+        printf ("again: sim --seed %" PRIu64 " --workers %u --jobs %u --minutes %u%s --verbose\n",
+                options.seed, options.workers, options.jobs, options.minutes,
+                options.calm ? " --calm" : "");
+    exit (1);
+}
+
+bool sim_traces (void) { return options.story || options.verbose; }
+
+void sim_trace (const char *format, ...)
+{
+    va_list args;
+    va_start (args, format);
+    printf ("%4" PRIu64 ".%03" PRIu64 "  ", clock_now () / 1000, clock_now () % 1000);
+    vprintf (format, args);
+    printf ("\n");
+    va_end (args);
+}
+
+void sim_reset (uint64_t seed)
+{
+    workers_end ();
+    worlds_reset ();
+    clock_reset (seed);
+    chain_reset ();
+    network_reset ();
+    host_reset ();
+    workers_reset ();
+    client_reset ();
+    check_reset ();
+    faults = (struct faults){ .latency_max_ms = 3, .disk_max_ms = 2, .in_order = true };
+}
+
+/* --- the swarm -------------------------------------------------------------------------------- */
+
+static uint32_t sometimes (uint32_t low, uint32_t high)
+{
+    return draw (0, 1) ? (uint32_t)draw (low, high) : 0;
+}
+
+static void choose_faults (void)
+{
+    faults.latency_max_ms = (uint32_t)(draw (0, 2) ? draw (1, 20) : draw (20, 250));
+    faults.disk_max_ms = (uint32_t)(draw (0, 2) ? draw (0, 10) : draw (10, 200));
+    faults.in_order = draw (0, 1);
+    if (options.calm)
+        return;
+    faults.loss = sometimes (1000000, 80000000);
+    faults.duplicate = sometimes (1000000, 80000000);
+    faults.host_crash = sometimes (20000, 1500000);
+    faults.worker_crash = sometimes (20000, 700000);
+    faults.trainer_crash = sometimes (50000, 1500000);
+    faults.collective_crash = sometimes (100000, 4000000);
+    faults.save_fails = sometimes (10000000, 300000000);
+    faults.cut = sometimes (1000000, 20000000);
+    faults.freeze = sometimes (1000000, 20000000);
+    faults.reconnect = sometimes (1000000, 20000000);
+}
+
+static void every_second (uint32_t number, uint64_t tag, void *data)
+{
+    (void)tag, (void)data;
+    if (chance (faults.cut))
+        network_cut (number);
+    if (chance (faults.freeze))
+        worker_freeze (number, draw (200, 4000));
+    if (chance (faults.reconnect))
+        worker_reconnect (number);
+    if (chance (faults.worker_crash * 5))
+        worker_crash (number, true);
+    if (number == 0 && host_is_up () && chance (faults.host_crash * 10))
+        host_crash (draw (100, 8000));
+    clock_after (1000, every_second, number, 0, NULL);
+}
+
+static void start_worker (uint32_t number, uint64_t tag, void *data)
+{
+    (void)tag, (void)data;
+    worker_start (number);
+}
+
+static struct sim_job choose_job (void)
+{
+    struct sim_job job = { .micro_batches = (uint32_t)draw (1, 32),
+                           .window_steps = (uint32_t)draw (1, 24),
+                           .save_every = (uint32_t)draw (5, 60),
+                           .steps = draw (5, 120),
+                           .records = draw (200, 4000),
+                           .priority = (int64_t)draw (0, 2),
+                           .portable = draw (0, 3) != 0 };
+    uint32_t most = options.workers < 8 ? options.workers : 8;
+    job.global_batch = 4 * job.micro_batches;
+    job.workers_min = (uint32_t)draw (1, most);
+    if (draw (0, 2))
+        job.workers_min = (job.workers_min + 1) / 2;
+    job.workers_max = (uint32_t)draw (job.workers_min, 2 * most);
+    if (options.workers > 64) {
+        job.micro_batches = 64;
+        job.workers_min = options.workers / 4;
+        job.workers_max = options.workers;
+        job.portable = true;
+    }
+    if (draw (0, 3) == 0) {
+        job.steps = 0;
+        job.epochs = (double)draw (1, 40) / 10;
+    }
+    if (draw (0, 30) == 0) {
+        job.small_data = true;
+        job.records = job.global_batch - 1;
+    }
+    job.odd_data = options.workers < 64 && draw (0, 30) == 0;
+    job.crashes = draw (0, 40) == 0;
+    return job;
+}
+
+static void submit_one (uint32_t who, uint64_t tag, void *data)
+{
+    (void)who, (void)tag;
+    struct sim_job job;
+    memcpy (&job, data, sizeof job);
+    client_submit (&job);
+}
+
+/* --- the phases ------------------------------------------------------------------------------- */
+
+static void begin (void)
+{
+    host_start ();
+    for (uint32_t i = 0; i < options.workers; i++) {
+        clock_after (draw (0, 3000), start_worker, i, 0, NULL);
+        clock_after (draw (1000, 2000), every_second, i, 0, NULL);
+    }
+    for (uint32_t i = 0; i < options.jobs; i++) {
+        struct sim_job *job = malloc (sizeof *job);
+        if (!job)
+            abort ();
+        *job = choose_job ();
+        clock_after (draw (0, i ? options.minutes * 40000u : 1000), submit_one, 0, 0, job);
+    }
+}
+
+static void stop_faults (void)
+{
+    uint32_t latency_max_ms = faults.latency_max_ms, disk_max_ms = faults.disk_max_ms;
+    bool in_order = faults.in_order;
+    faults = (struct faults){ .latency_max_ms = latency_max_ms < 50 ? latency_max_ms : 50,
+                              .disk_max_ms = disk_max_ms < 50 ? disk_max_ms : 50,
+                              .in_order = in_order };
+    network_heal ();
+    if (!host_is_up ())
+        clock_run_until (clock_now () + 10000);
+    CHECK (host_is_up (), "the coordinator did not come back");
+    uint32_t lost = options.calm ? 0 : (uint32_t)draw (0, options.workers / 3);
+    for (uint32_t i = 0; i < options.workers; i++) {
+        struct sim_worker *worker = worker_at (i);
+        worker->never_returns = i >= options.workers - lost;
+        if (worker->never_returns)
+            worker_crash (i, false);
+        else if (!worker->agent)
+            worker_start (i);
+    }
+    client_settle ();
+}
+
+static bool all_over (void)
+{
+    for (uint32_t i = 1; i <= coord_job_count (host_coord ()); i++) {
+        struct mu_wire_job_info info;
+        coord_job_info (host_coord (), i, &info);
+        if (!info.ended_ms)
+            return false;
+    }
+    return coord_job_count (host_coord ()) == client_job_count ();
+}
+
+/* Our crash is not theirs: nothing may break that would not have. */
+static void crash_in_peace (void)
+{
+    uint64_t before = check_unplanned ();
+    clock_run_until (clock_now () + 12000);
+    if (check_unplanned () != before) /* the ground still shakes */
+        return;
+    host_crash (draw (200, 4000));
+    clock_run_until (clock_now () + 20000);
+    CHECK (host_is_up () && check_unplanned () == before,
+           "a generation broke because the coordinator was away");
+}
+
+static void run_seed (void)
+{
+    sim_reset (options.seed);
+    choose_faults ();
+    begin ();
+    uint64_t end_ms = clock_now () + options.minutes * UINT64_C (60000);
+    clock_run_until (clock_now () + 1500);
+    client_random (end_ms);
+    clock_run_until (end_ms);
+    stop_faults ();
+    clock_run_until (clock_now () + 20000);
+    crash_in_peace ();
+    uint64_t limit_ms = clock_now () + LIVENESS_MS;
+    while (clock_now () < limit_ms && !all_over ())
+        clock_run_until (clock_now () + 10000);
+    check_end ();
+    host_check_replay ();
+}
+
+/* --- main ------------------------------------------------------------------------------------- */
+
+static uint64_t number_after (int argc, char **argv, int *at)
+{
+    char *end;
+    if (*at + 1 >= argc)
+        return 0;
+    uint64_t number = strtoull (argv[++*at], &end, 10);
+    if (*end) {
+        fprintf (stderr, "sim: %s is no number\n", argv[*at]);
+        exit (64);
+    }
+    return number;
+}
+
+/* A seed alone decides what was not said. */
+static void choose_size (uint32_t workers, uint32_t jobs)
+{
+    uint64_t luck = mix (options.seed, 4711);
+    options.workers = workers ? workers : 1 + (uint32_t)(luck % 9);
+    options.jobs = jobs ? jobs : 1 + (uint32_t)(luck >> 8) % 4;
+}
+
+static void report (uint64_t seeds, double seconds)
+{
+    const struct statistics *s = &statistics;
+    printf ("%" PRIu64 " seeds in %.1f s: %" PRIu64 " happenings, %" PRIu64 " messages, %" PRIu64
+            " steps, %" PRIu64 " generations, %" PRIu64 " rewinds; %" PRIu64
+            " coordinator, %" PRIu64 " worker, %" PRIu64 " trainer, %" PRIu64
+            " collective crashes, %" PRIu64 " failed saves, %" PRIu64 " cuts; %" PRIu64
+            " micro-batches kept, %" PRIu64
+            " mismatches; jobs: %u done, %u failed, %u cancelled; %" PRIu64 " replays\n",
+            seeds, seconds, s->happenings, s->messages, s->steps, s->generations, s->rewinds,
+            s->host_crashes, s->worker_crashes, s->trainer_crashes, s->collective_crashes,
+            s->save_failures, s->cuts, s->kept, s->mismatches, s->done, s->failed, s->cancelled,
+            s->replays);
+}
+
+int main (int argc, char **argv)
+{
+    uint64_t seeds = 1;
+    uint32_t workers = 0, jobs = 0;
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp (argv[i], "--seed"))
+            options.seed = number_after (argc, argv, &i);
+        else if (!strcmp (argv[i], "--seeds"))
+            seeds = number_after (argc, argv, &i);
+        else if (!strcmp (argv[i], "--workers"))
+            workers = (uint32_t)number_after (argc, argv, &i);
+        else if (!strcmp (argv[i], "--jobs"))
+            jobs = (uint32_t)number_after (argc, argv, &i);
+        else if (!strcmp (argv[i], "--minutes"))
+            options.minutes = (uint32_t)number_after (argc, argv, &i);
+        else if (!strcmp (argv[i], "--calm"))
+            options.calm = true;
+        else if (!strcmp (argv[i], "--verbose"))
+            options.verbose = true;
+        else if (!strcmp (argv[i], "--story") && i + 1 < argc)
+            options.story = argv[++i];
+        else {
+            fprintf (stderr, "usage: sim [--seed N] [--seeds COUNT] [--workers W] [--jobs J] "
+                             "[--minutes M] [--calm] [--verbose] | --story NAME\n");
+            return 64;
+        }
+    }
+    if (options.story)
+        return story_run (options.story);
+    clock_t began = clock ();
+    for (uint64_t i = 0; i < seeds; i++, options.seed++) {
+        choose_size (workers, jobs);
+        run_seed ();
+    }
+    report (seeds, (double)(clock () - began) / CLOCKS_PER_SEC);
+    return 0;
+}

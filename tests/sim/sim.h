@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sim.h - coordinator, agents and all that is around them, in one thread, from one seed
+ *
+ *     sim.c        options, the swarm of faults, the three phases, main
+ *     clock.c      virtual time: one heap of happenings, ties broken by age; the only randomness
+ *     network.c    messages as bytes: lost, late, twice, in another order, cut one way or both
+ *     host.c       the coordinator's shell: its disk, its crashes
+ *     worker.c     an agent's shell: its two children, its crashes
+ *     trainer.c    a model of the trainer process: states are hashes, steps are sums of hashes
+ *     world.c      a model of the MPI world: fences, reductions that tear
+ *     client.c     people: submit, cancel, pause, drain, and again until answered
+ *     check.c      what must never happen
+ *     story.c      a few short scripted runs, whose traces are compared with golden ones
+ *
+ * The cores of coordinator and agent are the real ones, and so are the bytes of every message and
+ * record. A run is a function of its seed and options alone: a failure prints how to have it again.
+ *
+ * Training is modelled so that every mistake shows: the gradient of a micro-batch is a hash of
+ * (state, step, attempt, micro-batch), a step adds up those of all micro-batches, and the next
+ * state is a hash of state and sum. A micro-batch that is missing, doubled, or computed from
+ * another state makes another state, and each state is compared with that of a run that nothing
+ * disturbed. */
+#ifndef SIM_H
+#define SIM_H
+
+#include "agent.h"
+#include "coord.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define CHECK(condition, ...)                                                                      \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            sim_fail (__FILE__, __LINE__, #condition, __VA_ARGS__);                                \
+    } while (0)
+
+#define COORDINATOR UINT32_MAX
+
+struct sim_options {
+    uint64_t seed;
+    uint32_t workers, jobs, minutes;
+    bool calm, verbose;
+    const char *story;
+};
+
+/* Chances are per billion. */
+struct faults {
+    uint32_t loss, duplicate, host_crash, worker_crash, trainer_crash, collective_crash, save_fails;
+    uint32_t cut, freeze, reconnect; /* per worker and second */
+    uint32_t latency_max_ms, disk_max_ms;
+    bool in_order;
+};
+
+struct statistics {
+    uint64_t happenings, messages, steps, generations, rewinds, replays;
+    uint64_t host_crashes, worker_crashes, trainer_crashes, collective_crashes, save_failures;
+    uint64_t kept, mismatches, cuts;
+    uint32_t done, failed, cancelled;
+};
+
+extern struct sim_options options;
+extern struct faults faults;
+extern struct statistics statistics;
+
+void sim_fail (const char *file, int line, const char *condition, const char *format, ...)
+    __attribute__ ((format (printf, 4, 5), noreturn));
+void sim_trace (const char *format, ...) __attribute__ ((format (printf, 1, 2)));
+bool sim_traces (void);
+void sim_reset (uint64_t seed);
+
+/* --- clock.c ---------------------------------------------------------------------------------- */
+
+typedef void happening (uint32_t who, uint64_t tag, void *data);
+
+void clock_reset (uint64_t seed);
+uint64_t clock_now (void);
+/* `data`, if any, is freed after it happened. */
+void clock_after (uint64_t delay_ms, happening *what, uint32_t who, uint64_t tag, void *data);
+void clock_run_until (uint64_t end_ms);
+uint64_t draw (uint64_t low, uint64_t high); /* both may come */
+bool chance (uint32_t per_billion);
+uint64_t mix (uint64_t a, uint64_t b);
+
+/* --- network.c -------------------------------------------------------------------------------- */
+
+void network_reset (void);
+void network_to_host (uint32_t worker, uint64_t peer, const struct mu_wire *wire);
+void network_to_worker (uint32_t worker, uint64_t life, const struct mu_wire *wire);
+void network_to_client (uint32_t client, const struct mu_wire *wire);
+void network_from_client (uint32_t client, const struct mu_wire *wire);
+void network_cut (uint32_t worker);      /* its line to the coordinator, for a while */
+bool network_lines_up (uint32_t worker); /* between workers */
+void network_heal (void);
+
+/* --- host.c ----------------------------------------------------------------------------------- */
+
+void host_reset (void);
+void host_start (void);
+void host_crash (uint64_t back_after_ms);
+bool host_is_up (void);
+const struct coord *host_coord (void);
+void host_hear (uint64_t peer, const struct mu_wire *wire);
+void host_gone (uint64_t peer);
+void host_check_replay (void);
+uint64_t host_records (void);
+/* Peers are counted up by whoever connects; what the core sees is another number in each life. */
+uint64_t host_new_peer (uint32_t worker, uint64_t life);
+
+/* --- worker.c --------------------------------------------------------------------------------- */
+
+struct trainer {
+    bool alive, open;
+    uint64_t life; /* happenings of another life are void */
+    uint64_t job;
+    uint64_t step, state, kept, sums; /* kept: bit m is in sums */
+    uint32_t attempt, window;
+
+    bool in, going;
+    uint64_t turn; /* happenings of another turn are void */
+    uint64_t generation, first_step, own_first, own_later, until_step, steps;
+    uint32_t rank, size;
+    bool writer;
+    uint64_t compute_start_ms, compute_ms, todo, total;
+    bool computing;
+    uint64_t saved_step;
+    enum mu_phase_state phase;
+};
+
+struct collective {
+    bool alive;
+    uint64_t life, generation;
+    uint32_t rank, fence;
+    bool receives;
+    uint64_t step;
+    uint32_t attempt;
+    struct world *world;
+};
+
+struct sim_worker {
+    struct agent *agent;
+    bool never_returns, slow;
+    uint64_t incarnation, life, peer, timer_ms, frozen_until_ms;
+    struct trainer trainer;
+    struct collective collective;
+};
+
+void workers_reset (void);
+void workers_end (void);
+struct sim_worker *worker_at (uint32_t number);
+const char *worker_name (uint32_t number);
+uint32_t worker_class (uint32_t number);
+void worker_start (uint32_t number);
+void worker_crash (uint32_t number, bool returns);
+void worker_stop (uint32_t number); /* SIGTERM */
+void worker_hear (uint32_t number, uint64_t life, const struct mu_wire *wire);
+void worker_event (uint32_t number, const struct agent_event *event);
+void worker_freeze (uint32_t number, uint64_t ms);
+void worker_reconnect (uint32_t number);
+
+/* --- trainer.c -------------------------------------------------------------------------------- */
+
+void trainer_start (uint32_t number);
+void trainer_kill (uint32_t number);
+void trainer_end (uint32_t number); /* with its worker, unseen */
+void trainer_hear (uint32_t number, const struct mu_wire *wire);
+void trainer_go (uint32_t number, uint64_t generation);
+void trainer_reduced (uint32_t number, uint64_t turn, uint64_t total);
+void trainer_progress (uint32_t number);
+/* What a run that nothing disturbed holds after so many steps, and how often a step is refused. */
+uint64_t chain_state (uint64_t job, uint64_t step);
+uint32_t chain_refusals (uint64_t job, uint64_t step);
+void chain_reset (void);
+
+/* --- world.c ---------------------------------------------------------------------------------- */
+
+void worlds_reset (void);
+void collective_start (uint32_t number, const struct agent_form *form);
+void collective_kill (uint32_t number);
+void collective_end (uint32_t number); /* with its worker, unseen */
+void collective_fenced (uint32_t number, const struct agent_fence *fence);
+void world_reduce (uint32_t number);
+
+/* --- client.c --------------------------------------------------------------------------------- */
+
+struct sim_job { /* as submitted */
+    char key[32];
+    uint32_t micro_batches, global_batch, window_steps, workers_min, workers_max, save_every;
+    uint64_t steps, records;
+    double epochs;
+    int64_t priority;
+    bool portable, small_data, odd_data, crashes;
+    uint64_t number; /* once SUBMITTED */
+    bool wants_cancel;
+};
+
+void client_reset (void);
+void client_submit (const struct sim_job *job);
+void client_hear (uint32_t client, const struct mu_wire *wire);
+void client_random (uint64_t until_ms);
+void client_control (uint64_t job, uint32_t verb);
+void client_drain (uint32_t worker, bool undo);
+void client_settle (void);                            /* resume and undrain everything */
+void client_known (const char *key, uint64_t number); /* from the journal */
+uint32_t client_job_count (void);
+const struct sim_job *client_job (uint64_t number); /* NULL: not known */
+const struct sim_job *client_job_at (uint32_t at);
+void client_fill_submit (uint32_t at, struct mu_journal_submit *submit);
+
+/* --- check.c ---------------------------------------------------------------------------------- */
+
+void check_reset (void);
+/* A record is durable; a word leaves; the coordinator has come back. */
+void check_record (const struct mu_journal *record);
+void check_word (const struct mu_wire *wire);
+void check_restart (const struct coord *coord);
+void check_lease (uint64_t job, uint64_t generation, uint64_t step);
+void check_state (uint64_t job, uint64_t step, uint64_t state, uint32_t worker);
+void check_end (void);
+uint64_t check_unplanned (void); /* how many generations broke unplanned */
+uint64_t check_generation (uint64_t job);
+bool check_is_running (uint64_t job);
+
+/* --- story.c ---------------------------------------------------------------------------------- */
+
+int story_run (const char *name);
+/* The word or record as one line for people, or nothing for the chatter of beats. */
+void story_word (const char *from, const char *to, const struct mu_wire *wire);
+void story_record (const struct mu_journal *record);
+
+#endif

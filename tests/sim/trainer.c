@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* trainer.c - a model of the trainer process: states are hashes, steps are sums of hashes
+ *
+ * It keeps its promises exactly: sums it kept count for the step and attempt they belong to, and
+ * only where all of them are its own in the first map; otherwise they are dropped. */
+#include "sim.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define HASH_EVERY 8u
+
+/* --- the run that nothing disturbs ------------------------------------------------------------ */
+
+struct chain {
+    uint64_t *states;
+    uint64_t count, capacity;
+};
+
+static struct chain *chains;
+static uint64_t chain_count;
+
+void chain_reset (void)
+{
+    for (uint64_t i = 0; i < chain_count; i++)
+        free (chains[i].states);
+    free (chains);
+    chains = NULL;
+    chain_count = 0;
+}
+
+uint32_t chain_refusals (uint64_t job, uint64_t step)
+{
+    uint64_t luck = mix (job * 77, step) % 64;
+    return luck == 0 ? 2 : luck < 3;
+}
+
+static uint64_t gradient (uint64_t state, uint64_t step, uint32_t attempt, uint32_t micro_batch)
+{
+    return mix (mix (state, step * 16 + attempt), micro_batch);
+}
+
+static uint64_t sum_of (uint64_t state, uint64_t step, uint32_t attempt, uint64_t micro_batches)
+{
+    uint64_t sum = 0;
+    for (uint32_t m = 0; m < 64; m++)
+        if (micro_batches >> m & 1)
+            sum += gradient (state, step, attempt, m);
+    return sum;
+}
+
+static uint64_t all_of (uint32_t micro_batches)
+{
+    return micro_batches >= 64 ? UINT64_MAX : (UINT64_C (1) << micro_batches) - 1;
+}
+
+uint64_t chain_state (uint64_t job, uint64_t step)
+{
+    if (job >= chain_count) {
+        chains = realloc (chains, (job + 1) * sizeof *chains);
+        if (!chains)
+            abort ();
+        memset (chains + chain_count, 0, (job + 1 - chain_count) * sizeof *chains);
+        chain_count = job + 1;
+    }
+    struct chain *chain = &chains[job];
+    while (chain->count <= step) {
+        if (chain->count == chain->capacity) {
+            chain->capacity = chain->capacity ? 2 * chain->capacity : 64;
+            chain->states = realloc (chain->states, chain->capacity * sizeof *chain->states);
+            if (!chain->states)
+                abort ();
+        }
+        uint64_t at = chain->count++;
+        if (at == 0) {
+            chain->states[0] = mix (job, 1);
+            continue;
+        }
+        uint64_t last = chain->states[at - 1];
+        uint64_t all = all_of (client_job (job)->micro_batches);
+        chain->states[at] = mix (last, sum_of (last, at - 1, chain_refusals (job, at - 1), all));
+    }
+    return chain->states[step];
+}
+
+/* --- what it says ----------------------------------------------------------------------------- */
+
+static void say (uint32_t number, struct mu_wire *wire)
+{
+    worker_event (
+        number, &(struct agent_event){ .type = AGENT_TRAINER_SAID, .wire = wire, .region = true });
+}
+
+void trainer_progress (uint32_t number)
+{
+    const struct trainer *trainer = &worker_at (number)->trainer;
+    struct mu_wire wire = { .type = MU_WIRE_PROGRESS,
+                            .progress = { .generation = trainer->generation,
+                                          .phase = trainer->phase,
+                                          .step = trainer->step,
+                                          .loss = 4.0 - (double)(trainer->step % 100) * 0.02,
+                                          .targets = trainer->step * 100 } };
+    say (number, &wire);
+}
+
+static bool is_void (uint32_t number, uint64_t turn)
+{
+    const struct trainer *trainer = &worker_at (number)->trainer;
+    return !trainer->alive || !trainer->going || trainer->turn != turn;
+}
+
+/* --- checkpoints ------------------------------------------------------------------------------ */
+
+struct snapshot {
+    uint64_t generation, step, state;
+};
+
+static void wrote (uint32_t number, uint64_t life, void *data)
+{
+    const struct trainer *trainer = &worker_at (number)->trainer;
+    const struct snapshot *snapshot = data;
+    if (!trainer->alive || trainer->life != life)
+        return;
+    if (chance (faults.save_fails)) {
+        struct mu_wire failed = { .type = MU_WIRE_WRITE_FAILED,
+                                  .write_failed = { .generation = snapshot->generation,
+                                                    .step = snapshot->step,
+                                                    .text = { "disk full", 9 } } };
+        statistics.save_failures++;
+        say (number, &failed);
+        return;
+    }
+    char path[64];
+    int size = snprintf (path, sizeof path, "/checkpoints/%" PRIu64 "/%" PRIu64, trainer->job,
+                         snapshot->step);
+    struct mu_wire wire = { .type = MU_WIRE_WROTE,
+                            .wrote = { .generation = snapshot->generation,
+                                       .step = snapshot->step,
+                                       .path = { path, (uint32_t)size },
+                                       .bytes = 4096,
+                                       .milliseconds = 10 } };
+    snprintf (wire.wrote.weights_hash, sizeof wire.wrote.weights_hash, "%016" PRIx64,
+              snapshot->state);
+    say (number, &wire);
+}
+
+static void save (uint32_t number, uint64_t generation)
+{
+    struct trainer *trainer = &worker_at (number)->trainer;
+    struct snapshot *snapshot = malloc (sizeof *snapshot);
+    if (!snapshot)
+        abort ();
+    *snapshot = (struct snapshot){ generation, trainer->step, trainer->state };
+    trainer->saved_step = trainer->step;
+    clock_after (draw (5, 400), wrote, number, trainer->life, snapshot);
+}
+
+/* --- steps ------------------------------------------------------------------------------------ */
+
+static void computed (uint32_t number, uint64_t turn, void *data)
+{
+    struct trainer *trainer = &worker_at (number)->trainer;
+    (void)data;
+    if (is_void (number, turn))
+        return;
+    if (chance (faults.trainer_crash)) {
+        trainer_kill (number);
+        statistics.trainer_crashes++;
+        return;
+    }
+    trainer->sums += sum_of (trainer->state, trainer->step, trainer->attempt, trainer->todo);
+    trainer->kept |= trainer->todo;
+    trainer->todo = 0;
+    trainer->computing = false;
+    trainer->phase = MU_PHASE_REDUCING;
+    trainer_progress (number);
+    if (!is_void (number, turn))
+        world_reduce (number);
+}
+
+static uint32_t count_bits (uint64_t bits) { return (uint32_t)__builtin_popcountll (bits); }
+
+static void begin_step (uint32_t number)
+{
+    struct sim_worker *worker = worker_at (number);
+    struct trainer *trainer = &worker->trainer;
+    trainer->turn++;
+    if (trainer->step >= trainer->steps || trainer->step >= trainer->until_step) {
+        bool finished = trainer->step >= trainer->steps;
+        trainer->phase = finished ? MU_PHASE_FINISHED : MU_PHASE_UNLEASED;
+        if (finished && trainer->writer && trainer->saved_step != trainer->step)
+            save (number, trainer->generation);
+        trainer_progress (number);
+        return;
+    }
+    check_lease (trainer->job, trainer->generation, trainer->step);
+    uint64_t own = trainer->step == trainer->first_step ? trainer->own_first : trainer->own_later;
+    if (trainer->kept & ~own)
+        trainer->kept = trainer->sums = 0;
+    statistics.kept += count_bits (trainer->kept);
+    trainer->todo = own & ~trainer->kept;
+    trainer->computing = true;
+    trainer->compute_start_ms = clock_now ();
+    trainer->compute_ms = 20 + count_bits (trainer->todo) * draw (5, 30);
+    if (worker->slow)
+        trainer->compute_ms *= 5;
+    clock_after (trainer->compute_ms, computed, number, trainer->turn, NULL);
+}
+
+/* The reduction came back with the sum of all ranks. */
+void trainer_reduced (uint32_t number, uint64_t turn, uint64_t total)
+{
+    struct trainer *trainer = &worker_at (number)->trainer;
+    if (is_void (number, turn))
+        return;
+    trainer->kept = trainer->sums = 0;
+    if (trainer->attempt < chain_refusals (trainer->job, trainer->step)) {
+        trainer->attempt++;
+        begin_step (number);
+        return;
+    }
+    trainer->state = mix (trainer->state, total);
+    trainer->step++;
+    trainer->attempt = 0;
+    statistics.steps++;
+    check_state (trainer->job, trainer->step, trainer->state, number);
+    uint64_t generation = trainer->generation, life = trainer->life;
+    if (trainer->step % HASH_EVERY == 0) {
+        struct mu_wire hashed = {
+            .type = MU_WIRE_HASHED,
+            .hashed = { .generation = generation, .step = trainer->step, .digest = trainer->state }
+        };
+        say (number, &hashed);
+    }
+    uint32_t every = client_job (trainer->job)->save_every;
+    if (trainer->alive && trainer->life == life && trainer->writer && trainer->step % every == 0)
+        save (number, generation);
+    trainer->phase = MU_PHASE_COMPUTING;
+    trainer_progress (number);
+    if (trainer->alive && trainer->life == life && trainer->in && trainer->generation == generation)
+        begin_step (number);
+}
+
+void trainer_go (uint32_t number, uint64_t generation)
+{
+    struct trainer *trainer = &worker_at (number)->trainer;
+    if (!trainer->alive || !trainer->in || trainer->generation != generation || trainer->going)
+        return;
+    trainer->going = true;
+    begin_step (number);
+}
+
+/* --- orders ----------------------------------------------------------------------------------- */
+
+static void opened (uint32_t number, uint64_t life, void *data)
+{
+    struct trainer *trainer = &worker_at (number)->trainer;
+    (void)data;
+    if (!trainer->alive || trainer->life != life)
+        return;
+    const struct sim_job *job = client_job (trainer->job);
+    if (chance (faults.trainer_crash * (job->crashes ? 1u : 4u)) ||
+        (job->crashes && chance (900000000))) {
+        statistics.trainer_crashes++;
+        trainer_kill (number);
+        return;
+    }
+    trainer->open = true;
+    trainer->phase = MU_PHASE_WAITING;
+    struct mu_wire wire = { .type = MU_WIRE_OPENED,
+                            .opened = { .job = trainer->job,
+                                        .records = job->records,
+                                        .parameters = 1000,
+                                        .step = trainer->step,
+                                        .targets = 10,
+                                        .window = job->window_steps } };
+    bool odd = job->odd_data && number == 0;
+    snprintf (wire.opened.data_identity, sizeof wire.opened.data_identity, "data-%d", odd);
+    snprintf (wire.opened.digest, sizeof wire.opened.digest, "%016" PRIx64, trainer->state);
+    say (number, &wire);
+}
+
+static void prepare (uint32_t number, const struct mu_wire_prepare *prepare)
+{
+    struct trainer *trainer = &worker_at (number)->trainer;
+    trainer->job = prepare->job;
+    trainer->step = prepare->resume_step;
+    trainer->state = chain_state (prepare->job, prepare->resume_step);
+    if (prepare->resume_path.size) {
+        char hash[32];
+        snprintf (hash, sizeof hash, "%016" PRIx64, trainer->state);
+        CHECK (!strcmp (hash, prepare->resume_hash), "job %" PRIu64 " resumes from another state",
+               prepare->job);
+    }
+    trainer->phase = MU_PHASE_OPENING;
+    clock_after (draw (20, 800), opened, number, trainer->life, NULL);
+}
+
+static uint64_t own_of (struct mu_blob map, uint32_t rank)
+{
+    const uint8_t *bytes = map.data;
+    uint64_t own = 0;
+    for (uint32_t m = 0; m < map.size / 2; m++)
+        if ((bytes[2 * m] | (uint32_t)bytes[2 * m + 1] << 8) == rank)
+            own |= UINT64_C (1) << m;
+    return own;
+}
+
+static void enter (uint32_t number, const struct mu_wire_enter *enter)
+{
+    struct trainer *trainer = &worker_at (number)->trainer;
+    CHECK (!trainer->in, "%s enters a second generation", worker_name (number));
+    trainer->in = true;
+    trainer->going = false;
+    trainer->turn++;
+    trainer->generation = enter->generation;
+    trainer->rank = enter->rank;
+    trainer->size = enter->size;
+    trainer->first_step = enter->step;
+    trainer->own_first = own_of (enter->first_map, enter->rank);
+    trainer->own_later = own_of (enter->map, enter->rank);
+    trainer->until_step = enter->until_step;
+    trainer->steps = enter->steps;
+    trainer->writer = enter->writer;
+    trainer->saved_step = UINT64_MAX;
+    trainer->phase = MU_PHASE_CONNECTING;
+}
+
+struct leaving {
+    uint64_t generation, life;
+};
+
+static void left (uint32_t number, uint64_t generation, void *data)
+{
+    struct trainer *trainer = &worker_at (number)->trainer;
+    const struct leaving *leaving = data;
+    if (!trainer->alive || trainer->life != leaving->life)
+        return;
+    uint8_t kept[8];
+    for (uint32_t i = 0; i < sizeof kept; i++)
+        kept[i] = (uint8_t)(trainer->kept >> 8 * i);
+    struct mu_wire wire = { .type = MU_WIRE_LEFT,
+                            .left = { .generation = generation,
+                                      .step = trainer->step,
+                                      .attempt = trainer->attempt,
+                                      .kept = { kept, sizeof kept } } };
+    say (number, &wire);
+}
+
+/* Micro-batches that are done are kept; the one at work is not. */
+static void keep_done (struct trainer *trainer)
+{
+    uint32_t todo = count_bits (trainer->todo);
+    uint64_t spent_ms = clock_now () - trainer->compute_start_ms, done = 0;
+    uint32_t finished =
+        trainer->compute_ms ? (uint32_t)(spent_ms * todo / (trainer->compute_ms + 1)) : todo;
+    for (uint32_t m = 0; m < 64 && finished; m++)
+        if (trainer->todo >> m & 1) {
+            done |= UINT64_C (1) << m;
+            finished--;
+        }
+    trainer->sums += sum_of (trainer->state, trainer->step, trainer->attempt, done);
+    trainer->kept |= done;
+    trainer->todo = 0;
+    trainer->computing = false;
+}
+
+static void leave (uint32_t number, uint64_t generation)
+{
+    struct trainer *trainer = &worker_at (number)->trainer;
+    if (trainer->in && trainer->computing)
+        keep_done (trainer);
+    trainer->in = trainer->going = false;
+    trainer->turn++;
+    trainer->phase = MU_PHASE_WAITING;
+    struct leaving *leaving = malloc (sizeof *leaving);
+    if (!leaving)
+        abort ();
+    *leaving = (struct leaving){ generation, trainer->life };
+    clock_after (draw (0, 40), left, number, generation, leaving);
+}
+
+static void extend (uint32_t number, const struct mu_wire_extend *extend)
+{
+    struct trainer *trainer = &worker_at (number)->trainer;
+    bool waits = trainer->going && trainer->phase == MU_PHASE_UNLEASED;
+    if (!trainer->in || trainer->generation != extend->generation ||
+        extend->until_step <= trainer->until_step)
+        return;
+    trainer->until_step = extend->until_step;
+    if (waits) {
+        trainer->phase = MU_PHASE_COMPUTING;
+        begin_step (number);
+    }
+}
+
+void trainer_hear (uint32_t number, const struct mu_wire *wire)
+{
+    if (!worker_at (number)->trainer.alive)
+        return;
+    if (wire->type == MU_WIRE_PREPARE)
+        prepare (number, &wire->prepare);
+    else if (wire->type == MU_WIRE_ENTER)
+        enter (number, &wire->enter);
+    else if (wire->type == MU_WIRE_EXTEND)
+        extend (number, &wire->extend);
+    else if (wire->type == MU_WIRE_LEAVE)
+        leave (number, wire->leave.generation);
+    else if (wire->type == MU_WIRE_WRITE)
+        save (number, wire->write.generation);
+}
+
+/* --- life and death --------------------------------------------------------------------------- */
+
+static uint64_t life_next = 1;
+
+void trainer_start (uint32_t number)
+{
+    struct trainer *trainer = &worker_at (number)->trainer;
+    CHECK (!trainer->alive, "%s starts a second trainer", worker_name (number));
+    *trainer = (struct trainer){ .alive = true, .life = life_next++, .turn = trainer->turn + 1 };
+}
+
+static void reaped (uint32_t number, uint64_t life, void *data)
+{
+    (void)data;
+    if (worker_at (number)->trainer.life == life && worker_at (number)->agent)
+        worker_event (number, &(struct agent_event){ .type = AGENT_TRAINER_ENDED,
+                                                     .status = 9,
+                                                     .text = "ended by signal 9" });
+}
+
+void trainer_kill (uint32_t number)
+{
+    struct trainer *trainer = &worker_at (number)->trainer;
+    if (!trainer->alive)
+        return;
+    trainer->alive = trainer->in = trainer->going = false;
+    clock_after (draw (1, 30), reaped, number, trainer->life, NULL);
+}
+
+void trainer_end (uint32_t number)
+{
+    struct trainer *trainer = &worker_at (number)->trainer;
+    *trainer = (struct trainer){ .life = life_next++, .turn = trainer->turn + 1 };
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* worker.c - an agent's shell: carries out its actions, and may die between any two of them */
+#include "sim.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct sim_worker *workers;
+static uint32_t worker_count;
+static char (*names)[16];
+static struct agent_actions out;
+
+struct sim_worker *worker_at (uint32_t number) { return &workers[number]; }
+const char *worker_name (uint32_t number) { return names[number]; }
+uint32_t worker_class (uint32_t number) { return number % 4 == 3; }
+
+void workers_end (void)
+{
+    for (uint32_t i = 0; i < worker_count; i++)
+        agent_destroy (&workers[i].agent);
+    free (workers);
+    free (names);
+    workers = NULL;
+    names = NULL;
+    worker_count = 0;
+}
+
+void workers_reset (void)
+{
+    workers_end ();
+    worker_count = options.workers;
+    workers = calloc (worker_count, sizeof *workers);
+    names = calloc (worker_count, sizeof *names);
+    if (!workers || !names)
+        abort ();
+    for (uint32_t i = 0; i < worker_count; i++)
+        snprintf (names[i], sizeof names[i], "w%u", i + 1);
+}
+
+/* --- time ------------------------------------------------------------------------------------- */
+
+static void set_timer (uint32_t number);
+
+static void on_timer (uint32_t number, uint64_t life, void *data)
+{
+    struct sim_worker *worker = &workers[number];
+    (void)data;
+    if (!worker->agent || worker->life != life || clock_now () < worker->timer_ms)
+        return;
+    worker->timer_ms = UINT64_MAX;
+    if (clock_now () < worker->frozen_until_ms) {
+        worker->timer_ms = worker->frozen_until_ms;
+        clock_after (worker->frozen_until_ms - clock_now (), on_timer, number, life, NULL);
+        return;
+    }
+    worker_event (number, &(struct agent_event){ .type = AGENT_TIMER });
+}
+
+static void set_timer (uint32_t number)
+{
+    struct sim_worker *worker = &workers[number];
+    uint64_t deadline_ms = agent_deadline (worker->agent);
+    if (deadline_ms >= worker->timer_ms)
+        return;
+    worker->timer_ms = deadline_ms > clock_now () ? deadline_ms : clock_now ();
+    clock_after (worker->timer_ms - clock_now (), on_timer, number, worker->life, NULL);
+}
+
+/* --- actions ---------------------------------------------------------------------------------- */
+
+static void leave (uint32_t number)
+{
+    struct sim_worker *worker = &workers[number];
+    trainer_end (number);
+    collective_end (number);
+    agent_destroy (&worker->agent);
+    worker->life++;
+}
+
+static void carry_out (uint32_t number, const struct agent_action *action)
+{
+    struct sim_worker *worker = &workers[number];
+    switch (action->type) {
+    case AGENT_SEND: network_to_host (number, worker->peer, &action->send.wire); break;
+    case AGENT_TELL: trainer_hear (number, &action->tell); break;
+    case AGENT_START_TRAINER: trainer_start (number); break;
+    case AGENT_KILL_TRAINER: trainer_kill (number); break;
+    case AGENT_FORM: collective_start (number, &action->form); break;
+    case AGENT_KILL_COLLECTIVE: collective_kill (number); break;
+    case AGENT_FENCE_DONE: collective_fenced (number, &action->fence); break;
+    case AGENT_GO: trainer_go (number, action->generation); break;
+    case AGENT_EXIT: leave (number); break;
+    case AGENT_END:
+    case AGENT_SPARE:
+    case AGENT_DROP_REGION: break;
+    case AGENT_LOG:
+        if (options.verbose)
+            sim_trace ("    %s %s: %s", names[number], action->log.event, action->log.text);
+        break;
+    }
+}
+
+void worker_event (uint32_t number, const struct agent_event *event)
+{
+    struct sim_worker *worker = &workers[number];
+    struct agent_event timed = *event;
+    if (!worker->agent)
+        return;
+    timed.now_ms = clock_now ();
+    out.count = 0;
+    uint64_t life = worker->life;
+    agent_step (worker->agent, &timed, &out);
+    for (uint32_t i = 0; i < out.count && worker->agent && worker->life == life; i++) {
+        if (chance (faults.worker_crash)) {
+            worker_crash (number, true);
+            return;
+        }
+        carry_out (number, &out.list[i]);
+    }
+    if (worker->agent && worker->life == life)
+        set_timer (number);
+}
+
+void worker_hear (uint32_t number, uint64_t life, const struct mu_wire *wire)
+{
+    if (workers[number].agent && workers[number].life == life)
+        worker_event (number, &(struct agent_event){ .type = AGENT_HEARD, .wire = wire });
+}
+
+/* --- life and death --------------------------------------------------------------------------- */
+
+static void come_back (uint32_t number, uint64_t life, void *data)
+{
+    (void)data;
+    if (!workers[number].agent && workers[number].life == life && !workers[number].never_returns)
+        worker_start (number);
+}
+
+static void tell_gone (uint32_t number, uint64_t peer, void *data)
+{
+    (void)number, (void)data;
+    host_gone (peer);
+}
+
+void worker_start (uint32_t number)
+{
+    struct sim_worker *worker = &workers[number];
+    struct agent_options settings = {
+        .name = names[number],
+        .host = "host",
+        .version = "0.1.0",
+        .compute_class = worker_class (number) ? "class-b" : "class-a",
+        .isa = "plain",
+        .threads = 2,
+        .incarnation = ++worker->incarnation,
+        .seed = draw (1, UINT32_MAX),
+    };
+    if (worker->agent)
+        return;
+    if (sim_traces ())
+        sim_trace ("%s starts", names[number]);
+    worker->life++;
+    worker->agent = agent_create (&settings);
+    worker->peer = host_new_peer (number, worker->life);
+    worker->timer_ms = UINT64_MAX;
+    worker->frozen_until_ms = 0;
+    worker_event (number, &(struct agent_event){ .type = AGENT_START });
+}
+
+void worker_crash (uint32_t number, bool returns)
+{
+    struct sim_worker *worker = &workers[number];
+    if (!worker->agent)
+        return;
+    if (sim_traces ())
+        sim_trace ("%s dies", names[number]);
+    statistics.worker_crashes++;
+    leave (number);
+    if (chance (700000000))
+        clock_after (draw (1, 50), tell_gone, number, worker->peer, NULL);
+    if (returns)
+        clock_after (draw (100, 20000), come_back, number, worker->life, NULL);
+}
+
+void worker_stop (uint32_t number)
+{
+    if (workers[number].agent)
+        worker_event (number, &(struct agent_event){ .type = AGENT_STOP });
+}
+
+void worker_freeze (uint32_t number, uint64_t ms)
+{
+    workers[number].frozen_until_ms = clock_now () + ms;
+}
+
+/* Its connection breaks and is made anew; what is on the way to the old one is lost. */
+void worker_reconnect (uint32_t number)
+{
+    struct sim_worker *worker = &workers[number];
+    if (!worker->agent)
+        return;
+    if (chance (500000000))
+        clock_after (draw (1, 50), tell_gone, number, worker->peer, NULL);
+    worker->peer = host_new_peer (number, worker->life);
+}

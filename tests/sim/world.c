@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* world.c - a model of the MPI world: fences, reductions that tear
+ *
+ * A world is torn when one of its collective processes ends or a line between its members is cut.
+ * Then a reduction that was under way may have come back for some ranks and not for others; of the
+ * processes that are left some fail and some hang. A reduction proves itself (DESIGN 4.3), so none
+ * comes back with wrong sums; but its canary must be the same on all ranks. */
+#include "sim.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FENCES 2u
+
+struct place {
+    uint32_t worker;
+    uint64_t life; /* of its collective; 0: nobody yet */
+    bool connected, arrived;
+    uint64_t turn, sums, step;
+    uint32_t attempt;
+    char values[FENCES][48];
+};
+
+struct world {
+    uint64_t job, generation;
+    char name[64];
+    uint32_t size, connected, arrived, source_rank;
+    bool torn;
+    struct place *places;
+    struct world *next;
+};
+
+static struct world *worlds;
+static uint64_t life_next = 1;
+
+void worlds_reset (void)
+{
+    while (worlds) {
+        struct world *world = worlds;
+        worlds = world->next;
+        free (world->places);
+        free (world);
+    }
+}
+
+static struct world *find (const struct agent_form *form)
+{
+    for (struct world *world = worlds; world; world = world->next)
+        if (world->job == form->job && world->generation == form->generation &&
+            !strcmp (world->name, form->world)) {
+            CHECK (world->size == form->size && world->source_rank == form->source_rank,
+                   "two sizes or sources of world %s", form->world);
+            return world;
+        }
+    struct world *world = calloc (1, sizeof *world);
+    if (!world)
+        abort ();
+    world->job = form->job;
+    world->generation = form->generation;
+    snprintf (world->name, sizeof world->name, "%s", form->world);
+    world->size = form->size;
+    world->source_rank = form->source_rank;
+    world->places = calloc (form->size, sizeof *world->places);
+    if (!world->places)
+        abort ();
+    world->next = worlds;
+    worlds = world;
+    return world;
+}
+
+static struct collective *of (uint32_t number) { return &worker_at (number)->collective; }
+
+static bool is_void (uint32_t number, uint64_t life)
+{
+    return !of (number)->alive || of (number)->life != life || !worker_at (number)->agent;
+}
+
+/* --- the end ---------------------------------------------------------------------------------- */
+
+static void reaped (uint32_t number, uint64_t generation, void *data)
+{
+    uint64_t life;
+    memcpy (&life, data, sizeof life);
+    if (of (number)->life == life && worker_at (number)->agent)
+        worker_event (number, &(struct agent_event){ .type = AGENT_COLLECTIVE_ENDED,
+                                                     .generation = generation,
+                                                     .status = 1,
+                                                     .text = "its world fell apart" });
+}
+
+static void tear (struct world *world);
+
+static void end (uint32_t number)
+{
+    struct collective *collective = of (number);
+    if (!collective->alive)
+        return;
+    collective->alive = false;
+    uint64_t *life = malloc (sizeof *life);
+    if (!life)
+        abort ();
+    *life = collective->life;
+    clock_after (draw (1, 20), reaped, number, collective->generation, life);
+    tear (collective->world);
+}
+
+static void fail (uint32_t number, uint64_t life, void *data)
+{
+    (void)data;
+    if (!is_void (number, life))
+        end (number);
+}
+
+static void tear (struct world *world)
+{
+    if (world->torn)
+        return;
+    world->torn = true;
+    for (uint32_t rank = 0; rank < world->size; rank++) {
+        const struct place *place = &world->places[rank];
+        if (place->life && !is_void (place->worker, place->life) && chance (700000000))
+            clock_after (draw (1, 60), fail, place->worker, place->life, NULL);
+    }
+}
+
+void collective_kill (uint32_t number) { end (number); }
+
+void collective_end (uint32_t number)
+{
+    struct collective *collective = of (number);
+    struct world *world = collective->alive ? collective->world : NULL;
+    *collective = (struct collective){ .life = life_next++ };
+    if (world)
+        tear (world);
+}
+
+/* --- forming ---------------------------------------------------------------------------------- */
+
+/* Everybody is connected: the source's state goes to those that are behind. */
+static void get_ready (uint32_t number, uint64_t life, void *data)
+{
+    struct collective *collective = of (number);
+    struct trainer *trainer = &worker_at (number)->trainer;
+    (void)data;
+    if (is_void (number, life) || collective->world->torn)
+        return;
+    const struct world *world = collective->world;
+    if (!trainer->alive || !trainer->in || trainer->generation != collective->generation)
+        return; /* hangs until it is ended */
+    if (collective->receives) {
+        const struct place *place = &world->places[world->source_rank];
+        const struct trainer *source = &worker_at (place->worker)->trainer;
+        if (!source->alive || source->step != collective->step ||
+            source->attempt != collective->attempt)
+            return;
+        trainer->step = source->step;
+        trainer->attempt = source->attempt;
+        trainer->state = source->state;
+        trainer->kept = trainer->sums = 0;
+        trainer->phase = MU_PHASE_RECEIVING;
+        trainer_progress (number);
+    } else if (trainer->step != collective->step || trainer->attempt != collective->attempt) {
+        statistics.mismatches++;
+        end (number);
+        return;
+    }
+    if (!is_void (number, life))
+        worker_event (number, &(struct agent_event){ .type = AGENT_COLLECTIVE_READY,
+                                                     .generation = collective->generation });
+}
+
+static void connect_world (uint32_t number, uint64_t life, void *data)
+{
+    (void)data;
+    if (is_void (number, life))
+        return;
+    struct world *world = of (number)->world;
+    struct place *place = &world->places[of (number)->rank];
+    if (!place->connected) {
+        place->connected = true;
+        world->connected++;
+    }
+    bool linked = true;
+    for (uint32_t rank = 0; rank < world->size && world->size > 1; rank++)
+        linked =
+            linked && (!world->places[rank].life || network_lines_up (world->places[rank].worker));
+    if (!linked) {
+        tear (world);
+        return;
+    }
+    if (world->connected < world->size || world->torn)
+        return;
+    for (uint32_t rank = 0; rank < world->size; rank++)
+        clock_after (draw (1, 30), get_ready, world->places[rank].worker, world->places[rank].life,
+                     NULL);
+}
+
+static void fence (uint32_t number, uint64_t life, void *data)
+{
+    (void)data;
+    if (is_void (number, life))
+        return;
+    struct collective *collective = of (number);
+    const char *values = collective->world->places[collective->rank].values[collective->fence];
+    worker_event (number, &(struct agent_event){ .type = AGENT_COLLECTIVE_FENCE,
+                                                 .generation = collective->generation,
+                                                 .number = collective->fence,
+                                                 .values = { values, (uint32_t)strlen (values) } });
+}
+
+void collective_start (uint32_t number, const struct agent_form *form)
+{
+    struct collective *collective = of (number);
+    CHECK (!collective->alive, "%s starts a second collective", worker_name (number));
+    struct world *world = find (form);
+    *collective = (struct collective){ .alive = true,
+                                       .life = life_next++,
+                                       .generation = form->generation,
+                                       .rank = form->rank,
+                                       .receives = form->receives,
+                                       .step = form->step,
+                                       .attempt = form->attempt,
+                                       .world = world };
+    CHECK (form->rank < world->size, "rank %u of %u", form->rank, world->size);
+    struct place *place = &world->places[form->rank];
+    CHECK (!place->life || place->worker == number,
+           "two workers have rank %u of generation %" PRIu64, form->rank, form->generation);
+    place->worker = number;
+    place->life = collective->life;
+    for (uint32_t i = 0; i < FENCES; i++)
+        snprintf (place->values[i], sizeof place->values[i],
+                  "<j%" PRIu64 " g%" PRIu64 " f%u r%u w%u>", form->job, form->generation, i,
+                  form->rank, number);
+    clock_after (draw (5, 40), fence, number, collective->life, NULL);
+}
+
+void collective_fenced (uint32_t number, const struct agent_fence *answer)
+{
+    struct collective *collective = of (number);
+    if (!collective->alive || answer->generation != collective->generation)
+        return;
+    const struct world *world = collective->world;
+    CHECK (answer->number == collective->fence, "fence %u is answered at fence %u", answer->number,
+           collective->fence);
+    const char *values = answer->values.data;
+    uint32_t left = answer->values.size;
+    for (uint32_t rank = 0; rank < world->size; rank++) {
+        const char *expected = world->places[rank].values[answer->number];
+        uint32_t size = (uint32_t)strlen (expected);
+        CHECK (size && size <= left && !memcmp (values, expected, size),
+               "fence %u of generation %" PRIu64 " brings wrong values of rank %u", answer->number,
+               world->generation, rank);
+        values += size;
+        left -= size;
+    }
+    CHECK (left == 0, "fence %u brings too much", answer->number);
+    collective->fence++;
+    clock_after (draw (1, 20), collective->fence < FENCES ? fence : connect_world, number,
+                 collective->life, NULL);
+}
+
+/* --- reductions ------------------------------------------------------------------------------- */
+
+static void came_back (uint32_t number, uint64_t turn, void *data)
+{
+    const struct collective *collective = of (number);
+    uint64_t total;
+    memcpy (&total, data, sizeof total);
+    if (!collective->alive)
+        return;
+    if (collective->world->torn && chance (500000000))
+        return; /* it hangs, or fails later */
+    trainer_reduced (number, turn, total);
+}
+
+static void finish_reduction (struct world *world)
+{
+    uint64_t total = 0;
+    for (uint32_t rank = 0; rank < world->size; rank++) {
+        const struct place *place = &world->places[rank];
+        CHECK (place->step == world->places[0].step && place->attempt == world->places[0].attempt,
+               "rank %u reduces step %" PRIu64 " with step %" PRIu64, rank, place->step,
+               world->places[0].step);
+        total += place->sums;
+    }
+    world->arrived = 0;
+    for (uint32_t rank = 0; rank < world->size; rank++) {
+        struct place *place = &world->places[rank];
+        uint64_t *copy = malloc (sizeof *copy);
+        if (!copy)
+            abort ();
+        *copy = total;
+        place->arrived = false;
+        clock_after (draw (1, 8), came_back, place->worker, place->turn, copy);
+    }
+}
+
+void world_reduce (uint32_t number)
+{
+    const struct trainer *trainer = &worker_at (number)->trainer;
+    const struct collective *collective = of (number);
+    if (!collective->alive || collective->generation != trainer->generation)
+        return;
+    struct world *world = collective->world;
+    if (chance (faults.collective_crash)) {
+        statistics.collective_crashes++;
+        end (number);
+        return;
+    }
+    if (world->size > 1 && !network_lines_up (number))
+        tear (world);
+    if (world->torn)
+        return;
+    struct place *place = &world->places[collective->rank];
+    CHECK (!place->arrived, "%s reduces twice", worker_name (number));
+    place->arrived = true;
+    place->turn = trainer->turn;
+    place->sums = trainer->sums;
+    place->step = trainer->step;
+    place->attempt = trainer->attempt;
+    if (++world->arrived == world->size)
+        finish_reduction (world);
+}
