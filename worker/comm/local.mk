@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Shared memory between agent, trainer and collective; the collective process; its launcher and PMI.
-noinst_LTLIBRARIES += %D%/libcomm.la %D%/liblaunch.la
-%C%_libcomm_la_SOURCES = %D%/comm.c %D%/comm.h %D%/comm_mpi.c %D%/region.c %D%/region.h
-%C%_liblaunch_la_SOURCES = %D%/launch.c %D%/launch.h %D%/pmi.c %D%/pmi.h %D%/collective_protocol.h
+noinst_LTLIBRARIES += %D%/libcomm.la
+%C%_libcomm_la_SOURCES = %D%/comm.c %D%/comm.h %D%/comm_mpi.c %D%/region.c %D%/region.h \
+    %D%/launch.c %D%/launch.h %D%/pmi.c %D%/pmi.h
 
 mu_collective_sources = %D%/collective.c %D%/collective.h %D%/collective_protocol.h %D%/world.c \
     %D%/guards.c %D%/guards.h %D%/proof.c %D%/proof.h
