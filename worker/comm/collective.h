@@ -50,7 +50,7 @@ void world_reduce (struct collective *self, struct request *request);
 void world_look (void);
 
 /* faults.c: MUSTER_FAULT="KIND STEP", KIND one of
- *   flip   change one element of the result      stale  do not reduce the first piece
+ *   flip   change one element of the result      stale  leave in the result what was there
  *   die    SIGKILL in the middle of the step     step   take part as if at another step
  *   slip   change the sums after their checksum */
 #ifdef MU_FAULTS

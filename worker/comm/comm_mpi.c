@@ -122,8 +122,8 @@ static int mpi_begin (struct mu_comm *comm, uint64_t step, uint32_t attempt, str
     uint64_t request = atomic_load_explicit (&self->request, memory_order_relaxed) + 1;
     store (&control->trainer.step, step);
     store (&control->trainer.attempt, attempt);
-    store (&control->trainer.request_generation, self->now.generation);
     store (&control->trainer.request, request);
+    store (&control->trainer.request_generation, self->now.generation); /* see region.h */
     atomic_store_explicit (&self->request, request, memory_order_release);
     self->requested = true;
     return 0;

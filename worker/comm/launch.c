@@ -404,6 +404,9 @@ static int next_end (struct mu_collective *collective, struct mu_collective_even
         return 0;
     collective->pid = 0;
     read_words (collective);
+    struct mu_collective_event late; /* it may have said why after the last look */
+    while (next_report (collective, &late))
+        continue;
     event->kind = MU_COLLECTIVE_EVENT_ENDED;
     describe_end (collective, event->status, event->text, sizeof event->text);
     return 1;
@@ -412,6 +415,8 @@ static int next_end (struct mu_collective *collective, struct mu_collective_even
 int mu_collective_next (struct mu_collective *collective, struct mu_collective_event *event)
 {
     memset (event, 0, sizeof *event);
+    if (!collective->pid)
+        return 0;
     read_words (collective);
     return next_report (collective, event) || next_fence (collective, event) ||
            next_end (collective, event);

@@ -43,7 +43,8 @@ struct mu_collective_event {
     char text[512];
 };
 
-/* Fork and exec; a program that cannot be executed shows as ENDED. NULL with a sentence if the
+/* Fork and exec. The process is killed when the calling thread ends: call it from one that lives as
+ * long as the agent. A program that cannot be executed shows as ENDED. NULL with a sentence if the
  * system refuses. */
 struct mu_collective *mu_collective_start (const struct mu_collective_options *options,
                                            struct mu_error *error);

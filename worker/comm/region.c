@@ -286,10 +286,11 @@ static int read_layout (const char *base, uint64_t bytes, struct mu_region_layou
     if (check_sizes (layout, error) != 0)
         return -1;
     struct plan p = plan (layout);
-    if (control->fixed.element_bytes != (uint32_t)layout->element || p.total != bytes ||
-        control->fixed.total_bytes != bytes || control->fixed.table_offset != p.table ||
-        control->fixed.ready_offset != p.ready || control->fixed.state_offset != p.state ||
-        control->fixed.sums_offset != p.sums || control->fixed.result_offset != p.result)
+    if (control->fixed.element_bytes != (uint32_t)layout->element || control->fixed.reserved ||
+        p.total != bytes || control->fixed.total_bytes != bytes ||
+        control->fixed.table_offset != p.table || control->fixed.ready_offset != p.ready ||
+        control->fixed.state_offset != p.state || control->fixed.sums_offset != p.sums ||
+        control->fixed.result_offset != p.result)
         return mu_fail (error, MU_BAD_INPUT, "the region's offsets do not fit its sizes");
     layout->buckets = (const struct mu_region_bucket *)(const void *)(base + p.table);
     return 0;

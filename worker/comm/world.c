@@ -219,8 +219,8 @@ static void reduce_chunk (struct collective *self, struct request *request, size
     if (fault_now ("slip", request->step))
         from[0] ^= 1;
     uint64_t reduce = collective_now_ns ();
-    if (!fault_now ("stale", request->step))
-        MPI_TRY (self, MPI_Allreduce (from, to, (int)count, type, MPI_SUM, MPI_COMM_WORLD));
+    char *into = fault_now ("stale", request->step) ? malloc (count * (size_t)element) : to;
+    MPI_TRY (self, MPI_Allreduce (from, into, (int)count, type, MPI_SUM, MPI_COMM_WORLD));
     uint64_t prove = collective_now_ns ();
     if (fault_now ("flip", request->step))
         to[0] ^= 1;

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* collective_bed.h - some workers' agents and their coordinator in one test process
+ *
+ * Each rank has a region, a trainer's end of it and a real collective process, started through
+ * launch.h. bed_pump () is the agents (reports, ends) and the coordinator (fences) at once; nothing
+ * happens unless it is called, and every call that waits calls it. All from one thread, but
+ * mu_comm_bucket_ready (). What cannot be goes to abort (). */
+#ifndef COLLECTIVE_BED_H
+#define COLLECTIVE_BED_H
+
+#include "worker/comm/comm.h"
+#include "worker/comm/launch.h"
+#include "worker/comm/region.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { BED_RANKS_MAX = 16, BED_FENCE_BYTES = 65536 };
+
+struct bed_rank {
+    struct mu_region *region;
+    int region_fd;
+    struct mu_comm *comm;
+    struct mu_collective *collective; /* NULL once it ended */
+    bool ready, ended, failed;
+    int status;     /* as waitpid gives it */
+    char text[512]; /* of its end */
+    struct mu_collective_report report;
+    bool fenced;
+    uint32_t fence;
+    char values[BED_FENCE_BYTES];
+    size_t values_size;
+};
+
+struct bed {
+    unsigned size;
+    uint64_t generation;
+    uint64_t step;        /* the first of the next generation */
+    uint32_t source_rank; /* of the next generation; MU_COMM_NO_SOURCE at first */
+    bool receives[BED_RANKS_MAX];
+    bool no_end;                      /* do not tell the trainer that its collective ended */
+    const char *jobid[BED_RANKS_MAX]; /* another one than the generation's */
+    uint64_t skew[BED_RANKS_MAX];     /* added to the generation that this rank is told */
+    struct bed_rank ranks[BED_RANKS_MAX];
+};
+
+/* "muster-collective" or "muster-collective-faulty", built in top_builddir. */
+const char *bed_program (const char *name);
+
+/* `size` regions of this layout; generation 0. */
+void bed_open (struct bed *bed, unsigned size, const struct mu_region_layout *layout);
+/* Ends what is left of the processes and frees all. */
+void bed_close (struct bed *bed);
+
+/* Start a collective for each rank, without a generation yet. */
+void bed_start (struct bed *bed, const char *program);
+void bed_start_rank (struct bed *bed, unsigned rank, const char *program);
+/* The next generation for all: enters the trainers and forms the processes. */
+void bed_form (struct bed *bed);
+/* Until all are READY: true; or false when one ended or the time is over. */
+bool bed_await_ready (struct bed *bed, int timeout_ms);
+void bed_go (struct bed *bed);
+/* All of it: start, form, ready, broadcast if there is a source, go. */
+bool bed_world (struct bed *bed, const char *program, int timeout_ms);
+
+/* One round of all that the agents and the coordinator do; waits no longer than this. */
+void bed_pump (struct bed *bed, int timeout_ms);
+/* Until all collectives have ended. */
+bool bed_await_ends (struct bed *bed, int timeout_ms);
+enum mu_comm_outcome bed_wait (struct bed *bed, unsigned rank, int timeout_ms);
+enum mu_comm_outcome bed_broadcast (struct bed *bed, unsigned rank, int timeout_ms);
+
+/* Kill and reap what is left, and let the trainers leave the generation. */
+void bed_end (struct bed *bed);
+
+/* The exit status of a rank's collective; -signal if a signal ended it, 0 while it lives. */
+int bed_status (const struct bed *bed, unsigned rank);
+
+int64_t bed_now_ms (void);
+
+#endif
