@@ -15,6 +15,7 @@ static void must (int ok, const char *what, const struct mu_error *error)
     if (ok)
         return;
     printf ("Bail out! %s: %s\n", what, error ? error->text : "");
+    fflush (stdout);
     abort ();
 }
 
@@ -40,7 +41,9 @@ const char *bed_program (const char *name)
 void bed_open (struct bed *bed, unsigned size, const struct mu_region_layout *layout)
 {
     struct mu_error error;
-    *bed = (struct bed){ .size = size, .source_rank = MU_COMM_NO_SOURCE };
+    memset (bed, 0, sizeof *bed);
+    bed->size = bed->opened = size;
+    bed->source_rank = MU_COMM_NO_SOURCE;
     for (unsigned r = 0; r < size; r++) {
         struct bed_rank *rank = &bed->ranks[r];
         rank->region = mu_region_create (layout, &rank->region_fd, &error);
@@ -52,7 +55,7 @@ void bed_open (struct bed *bed, unsigned size, const struct mu_region_layout *la
 
 void bed_close (struct bed *bed)
 {
-    for (unsigned r = 0; r < bed->size; r++) {
+    for (unsigned r = 0; r < bed->opened; r++) {
         struct bed_rank *rank = &bed->ranks[r];
         mu_collective_destroy (&rank->collective);
         mu_comm_destroy (&rank->comm);
@@ -266,6 +269,82 @@ void bed_end (struct bed *bed)
         mu_region_end (bed->ranks[r].region, bed->generation + bed->skew[r]);
         mu_comm_leave (bed->ranks[r].comm);
     }
+}
+
+/* --- sums --- */
+
+static uint64_t value (unsigned rank, uint64_t step, uint64_t element)
+{
+    uint64_t x = (element + 1) * (2 * rank + 3) * UINT64_C (0x9e3779b97f4a7c15);
+    x += (step + 1) * UINT64_C (0xbf58476d1ce4e5b9);
+    return x ^ (x >> 29);
+}
+
+static uint64_t at (const void *block, enum mu_element element, uint64_t i)
+{
+    if (element == MU_ELEMENT_INT64)
+        return ((const uint64_t *)block)[i];
+    return ((const uint32_t *)block)[i];
+}
+
+void bed_fill (struct bed *bed, unsigned rank, uint64_t step)
+{
+    const struct mu_comm *comm = bed->ranks[rank].comm;
+    for (uint64_t i = 0; i < comm->layout.sums_elements; i++)
+        if (comm->layout.element == MU_ELEMENT_INT64)
+            ((uint64_t *)comm->sums)[i] = value (rank, step, i);
+        else
+            ((uint32_t *)comm->sums)[i] = (uint32_t)value (rank, step, i);
+}
+
+uint64_t bed_wrong (const struct bed *bed, unsigned rank, uint64_t step)
+{
+    const struct mu_comm *comm = bed->ranks[rank].comm;
+    uint64_t mask = comm->layout.element == MU_ELEMENT_INT64 ? UINT64_MAX : UINT32_MAX, wrong = 0;
+    for (uint64_t i = 0; i < comm->layout.sums_elements; i++) {
+        uint64_t total = 0;
+        for (unsigned r = 0; r < bed->size; r++)
+            total += value (r, step, i);
+        wrong += at (comm->result, comm->layout.element, i) != (total & mask);
+        wrong += at (comm->sums, comm->layout.element, i) != (value (rank, step, i) & mask);
+    }
+    return wrong;
+}
+
+void bed_begin (struct bed *bed, uint64_t step)
+{
+    struct mu_error error;
+    for (unsigned r = 0; r < bed->size; r++) {
+        bed_fill (bed, r, step);
+        must (!mu_comm_begin (bed->ranks[r].comm, step, 0, &error), "cannot begin", &error);
+    }
+}
+
+void bed_mark (struct bed *bed)
+{
+    struct mu_error error;
+    for (unsigned r = 0; r < bed->size; r++)
+        for (uint32_t b = 0; b < bed->ranks[r].comm->layout.bucket_count; b++)
+            must (!mu_comm_bucket_ready (bed->ranks[r].comm, b, &error), "not ready", &error);
+}
+
+unsigned bed_collect (struct bed *bed, uint64_t step, int timeout_ms)
+{
+    unsigned done = 0;
+    for (unsigned r = 0; r < bed->size; r++)
+        if (bed_wait (bed, r, timeout_ms) == MU_COMM_DONE) {
+            uint64_t wrong = bed_wrong (bed, r, step);
+            done++;
+            bed->wrong += wrong;
+        }
+    return done;
+}
+
+unsigned bed_step (struct bed *bed, uint64_t step)
+{
+    bed_begin (bed, step);
+    bed_mark (bed);
+    return bed_collect (bed, step, 20000);
 }
 
 int bed_status (const struct bed *bed, unsigned rank)

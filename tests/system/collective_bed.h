@@ -33,7 +33,9 @@ struct bed_rank {
 };
 
 struct bed {
-    unsigned size;
+    unsigned size;   /* of the next world; may be made smaller */
+    unsigned opened; /* regions there are */
+    uint64_t wrong;  /* elements of results that should not have been, over all steps */
     uint64_t generation;
     uint64_t step;        /* the first of the next generation */
     uint32_t source_rank; /* of the next generation; MU_COMM_NO_SOURCE at first */
@@ -69,6 +71,17 @@ void bed_pump (struct bed *bed, int timeout_ms);
 bool bed_await_ends (struct bed *bed, int timeout_ms);
 enum mu_comm_outcome bed_wait (struct bed *bed, unsigned rank, int timeout_ms);
 enum mu_comm_outcome bed_broadcast (struct bed *bed, unsigned rank, int timeout_ms);
+
+/* Sums of a rank in a step are made of both numbers, so that all results are known. */
+void bed_fill (struct bed *bed, unsigned rank, uint64_t step);
+/* Elements of the result that are not the exact sums, and of the sums that changed. */
+uint64_t bed_wrong (const struct bed *bed, unsigned rank, uint64_t step);
+
+/* A step's parts: fill and begin; mark all buckets; wait: how many ranks are DONE. */
+void bed_begin (struct bed *bed, uint64_t step);
+void bed_mark (struct bed *bed);
+unsigned bed_collect (struct bed *bed, uint64_t step, int timeout_ms);
+unsigned bed_step (struct bed *bed, uint64_t step);
 
 /* Kill and reap what is left, and let the trainers leave the generation. */
 void bed_end (struct bed *bed);

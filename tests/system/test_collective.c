@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_collective.c - worlds of real muster-collective processes: what they must do
+ *
+ * What they must not do, whatever happens to them, is in test_collective_faults.c. */
+#include "tests/system/collective_bed.h"
+#include "tests/system/tap.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { READY_MS = 20000, STEPS = 3 };
+
+static struct bed bed;
+
+/* --- reductions --- */
+
+/* Buckets in no order, with a hole, from one element to more than a piece. */
+static void reduces (unsigned size, enum mu_element element)
+{
+    const struct mu_region_bucket buckets[] = {
+        { 100, 1300000 }, { 0, 1 }, { 1300100, 17 }, { 1, 99 }, { 1300117, 65536 }
+    };
+    const struct mu_region_layout layout = { element, 4096, 1365653, 5, buckets };
+    unsigned done = 0;
+    bed_open (&bed, size, &layout);
+    bool formed = bed_world (&bed, bed_program ("muster-collective"), READY_MS);
+    for (uint64_t step = 0; formed && step < STEPS; step++)
+        done += bed_step (&bed, step);
+    ok (formed && done == STEPS * size && bed.wrong == 0,
+        "%u ranks reduce int%d: %u of %u results, %llu wrong elements%s%s", size, 8 * (int)element,
+        done, STEPS * size, (unsigned long long)bed.wrong,
+        formed ? "" : "; not formed: ", bed.ranks[0].text);
+    bed_end (&bed);
+    bed_close (&bed);
+}
+
+static void reduces_all (void)
+{
+    for (unsigned size = 1; size <= 4; size++) {
+        reduces (size, MU_ELEMENT_INT32);
+        reduces (size, MU_ELEMENT_INT64);
+    }
+}
+
+static void leaves_holes_alone (void)
+{
+    const struct mu_region_bucket buckets[] = { { 0, 10 }, { 20, 10 } };
+    const struct mu_region_layout layout = { MU_ELEMENT_INT32, 0, 30, 2, buckets };
+    bed_open (&bed, 2, &layout);
+    bool right = bed_world (&bed, bed_program ("muster-collective"), READY_MS);
+    int32_t *result = bed.ranks[0].region->result;
+    for (int i = 0; i < 30; i++)
+        result[i] = 77;
+    right = right && bed_step (&bed, 0) == 2;
+    for (int i = 10; i < 20; i++)
+        right = right && result[i] == 77;
+    ok (right && bed.wrong == 20 /* the hole, on both */, "what is in no bucket stays as it was");
+    bed_end (&bed);
+    bed_close (&bed);
+}
+
+/* --- overlap --- */
+
+enum { BUCKETS = 64, BUCKET_ELEMENTS = 10000 };
+
+static void *mark_slowly (void *argument)
+{
+    unsigned rank = *(unsigned *)argument;
+    struct mu_error error;
+    for (uint32_t i = 0; i < BUCKETS; i++) { /* odd ranks from the end */
+        uint32_t b = rank % 2 ? BUCKETS - 1 - i : i;
+        nanosleep (&(struct timespec){ .tv_nsec = 300000 * (1 + rank) }, NULL);
+        if (mu_comm_bucket_ready (bed.ranks[rank].comm, b, &error))
+            abort ();
+    }
+    return NULL;
+}
+
+static void overlaps (void)
+{
+    struct mu_region_bucket buckets[BUCKETS];
+    for (unsigned b = 0; b < BUCKETS; b++)
+        buckets[b] =
+            (struct mu_region_bucket){ (BUCKETS - 1 - b) * BUCKET_ELEMENTS, BUCKET_ELEMENTS };
+    const struct mu_region_layout layout = { MU_ELEMENT_INT32, 0, BUCKETS * BUCKET_ELEMENTS,
+                                             BUCKETS, buckets };
+    unsigned done = 0;
+    bed_open (&bed, 3, &layout);
+    bool formed = bed_world (&bed, bed_program ("muster-collective"), READY_MS);
+    for (uint64_t step = 0; formed && step < STEPS; step++) {
+        pthread_t threads[3];
+        unsigned ranks[3] = { 0, 1, 2 };
+        bed_begin (&bed, step);
+        for (unsigned r = 0; r < 3; r++)
+            if (pthread_create (&threads[r], NULL, mark_slowly, &ranks[r]))
+                abort ();
+        done += bed_collect (&bed, step, READY_MS);
+        for (unsigned r = 0; r < 3; r++)
+            pthread_join (threads[r], NULL);
+    }
+    ok (done == STEPS * 3 && bed.wrong == 0,
+        "64 buckets marked late, in any order, by other threads: %u results, %llu wrong", done,
+        (unsigned long long)bed.wrong);
+    const struct mu_region_control *control = bed.ranks[0].region->control;
+    ok (control->collective.waited_ns > 0 && control->collective.reduced_ns > 0 &&
+            control->collective.progress >= STEPS * BUCKETS,
+        "it tells how long it waited and reduced, and its progress");
+    bed_end (&bed);
+    bed_close (&bed);
+}
+
+/* --- generations --- */
+
+static const struct mu_region_bucket one_bucket[] = { { 0, 50000 } };
+static const struct mu_region_layout small = { MU_ELEMENT_INT32, 4096, 50000, 1, one_bucket };
+
+static void spares (void)
+{
+    bed_open (&bed, 3, &small);
+    bed_start (&bed, bed_program ("muster-collective"));
+    for (int i = 0; i < 20; i++)
+        bed_pump (&bed, 10);
+    bool idle = !bed.ranks[0].ended && !bed.ranks[0].ready &&
+                mu_collective_generation (bed.ranks[0].collective) == 0;
+    bed_form (&bed);
+    bool ready = bed_await_ready (&bed, READY_MS);
+    bed_go (&bed);
+    ok (idle && ready && bed_step (&bed, 0) == 3 && bed.wrong == 0,
+        "spares wait for their generation, then form it");
+    bed_end (&bed);
+    bed_close (&bed);
+}
+
+static void goes_on (void)
+{
+    bed_open (&bed, 4, &small);
+    bool right = bed_world (&bed, bed_program ("muster-collective"), READY_MS);
+    right = right && bed_step (&bed, 0) == 4;
+    for (uint64_t step = 1; step < 4 && right; step++) {
+        bed_begin (&bed, step);
+        mu_collective_kill (bed.ranks[bed.size - 1].collective); /* before the last is marked */
+        bed_mark (&bed);
+        right = bed_collect (&bed, step, READY_MS) == 0;
+        bed_end (&bed);
+        bed.size--;
+        bed.step = step;
+        right = right && bed_world (&bed, bed_program ("muster-collective"), READY_MS) &&
+                bed_step (&bed, step) == bed.size;
+    }
+    ok (right && bed.size == 1 && bed.wrong == 0,
+        "four ranks lose one after the other, and redo each step without it");
+    bed_end (&bed);
+    bed_close (&bed);
+}
+
+static void survives_launchers (void)
+{
+    static const char *const left[] = { "PMI_FD",      "PMI_RANK",    "PMI_SIZE",
+                                        "PMI_PORT",    "PMI_SPAWNED", "PMIX_RANK",
+                                        "PMI2_x",      "OMPI_x",      "OMPI_COMM_WORLD_RANK",
+                                        "HYDI_x",      "SLURM_JOBID", "SLURM_PROCID",
+                                        "SLURM_NTASKS" };
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++)
+        setenv (left[i], "7", 1);
+    setenv ("PMI_PORT", "127.0.0.1:1", 1);
+    bed_open (&bed, 2, &small);
+    bool right = bed_world (&bed, bed_program ("muster-collective"), READY_MS) &&
+                 bed_step (&bed, 0) == 2 && bed.wrong == 0;
+    ok (right, "what mpirun or Slurm left in the environment does no harm");
+    bed_end (&bed);
+    bed_close (&bed);
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++)
+        unsetenv (left[i]);
+}
+
+/* --- state --- */
+
+enum { STATE_BYTES = 9 * 1024 * 1024 + 13 };
+
+static void fill_state (unsigned rank, unsigned seed)
+{
+    unsigned char *state = bed.ranks[rank].region->state;
+    for (size_t i = 0; i < STATE_BYTES; i++)
+        state[i] = (unsigned char)((i + seed) * 2654435761u >> 13);
+}
+
+static bool same_state (unsigned a, unsigned b)
+{
+    return !memcmp (bed.ranks[a].region->state, bed.ranks[b].region->state, STATE_BYTES);
+}
+
+static void open_with_state (unsigned size)
+{
+    static const struct mu_region_layout layout = { MU_ELEMENT_INT32, STATE_BYTES, 50000, 1,
+                                                    one_bucket };
+    bed_open (&bed, size, &layout);
+    bed.source_rank = 1;
+    bed.step = 5;
+    for (unsigned r = 0; r < size; r++)
+        fill_state (r, 1);
+}
+
+static void broadcasts_state (void)
+{
+    open_with_state (4);
+    fill_state (0, 2);
+    fill_state (3, 3);
+    bed.receives[0] = bed.receives[3] = true;
+    bool formed = bed_world (&bed, bed_program ("muster-collective"), READY_MS);
+    ok (formed && same_state (0, 1) && same_state (3, 1) && bed_step (&bed, 5) == 4,
+        "ranks that are behind receive the state, the others compare");
+    bed_end (&bed);
+    bed.step = 6;
+    bed.receives[0] = bed.receives[3] = false;
+    formed = bed_world (&bed, bed_program ("muster-collective"), READY_MS);
+    ok (formed && bed_step (&bed, 6) == 4 && bed.wrong == 0, "equal ranks compare, and go on");
+    bed_end (&bed);
+    bed_close (&bed);
+}
+
+static void refuses_other_state (void)
+{
+    open_with_state (3);
+    fill_state (2, 3);
+    bed.receives[2] = true;
+    ((unsigned char *)bed.ranks[0].region->state)[STATE_BYTES - 1] ^= 1; /* the last bit of all */
+    bool formed = bed_world (&bed, bed_program ("muster-collective"), READY_MS);
+    bool ended = bed_await_ends (&bed, READY_MS);
+    ok (!formed && ended && bed_status (&bed, 0) == MU_COLLECTIVE_STATE_DIFFERS,
+        "one bit of the state that differs is refused by its rank: %s", bed.ranks[0].text);
+    ok (bed_broadcast (&bed, 0, 0) == MU_COMM_TORN && bed_broadcast (&bed, 1, 0) == MU_COMM_TORN &&
+            bed_broadcast (&bed, 2, 0) == MU_COMM_STATE_LOST,
+        "the others learn that it is over, and the receiving one that its state is lost");
+    bed_end (&bed);
+    fill_state (0, 1);
+    formed = bed_world (&bed, bed_program ("muster-collective"), READY_MS);
+    ok (formed && same_state (2, 1) && same_state (0, 1), "the next generation heals it");
+    bed_end (&bed);
+    bed_close (&bed);
+}
+
+/* --- more ranks than cores --- */
+
+static void crowds (void)
+{
+    const struct mu_region_bucket bucket = { 0, 262144 };
+    const struct mu_region_layout layout = { MU_ELEMENT_INT32, 0, 262144, 1, &bucket };
+    enum { CROWD = 8, TURNS = 10 };
+    bed_open (&bed, CROWD, &layout);
+    bool formed = bed_world (&bed, bed_program ("muster-collective"), READY_MS);
+    unsigned done = 0;
+    uint64_t slowest_ns = 0, total_ns = 0;
+    for (uint64_t step = 0; formed && step < TURNS; step++) {
+        done += bed_step (&bed, step);
+        uint64_t ns = bed.ranks[0].region->control->collective.reduced_ns;
+        total_ns += ns;
+        slowest_ns = ns > slowest_ns ? ns : slowest_ns;
+    }
+    /* Without the guard of epoll_wait: some 400 ms each on 2 cores. */
+    ok (done == CROWD * TURNS && bed.wrong == 0 && total_ns / TURNS < 150000000,
+        "8 ranks reduce 1 MiB in %.1f ms, %.1f the slowest", (double)total_ns / TURNS / 1e6,
+        (double)slowest_ns / 1e6);
+    bed_end (&bed);
+    bed_close (&bed);
+}
+
+int main (void)
+{
+    unsigned segments = tap_segments ();
+    reduces_all ();
+    leaves_holes_alone ();
+    overlaps ();
+    spares ();
+    goes_on ();
+    survives_launchers ();
+    broadcasts_state ();
+    refuses_other_state ();
+    crowds ();
+    ok (tap_segments () <= segments, "nothing is left in /dev/shm");
+    return tap_end ();
+}
