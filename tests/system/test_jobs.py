@@ -130,9 +130,9 @@ def worker_dies():
 def children_die():
     """kill -9 of trainers and collectives: the same"""
     with Cluster(2) as cluster:
-        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=400)))
-        job = cluster.submit(cluster.gpt("killed", steps=400))
-        for step, program in ((30, "muster-collective"), (100, "muster-trainer"), (180, "muster-collective")):
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=2000)))
+        job = cluster.submit(cluster.gpt("killed", steps=2000))
+        for step, program in ((100, "muster-collective"), (500, "muster-trainer"), (900, "muster-collective")):
             cluster.wait_step(job, step)
             killed = 0
             for name, agent in cluster.workers.items():
