@@ -46,7 +46,7 @@ struct bed {
     struct bed_rank ranks[BED_RANKS_MAX];
 };
 
-/* "muster-collective" or "muster-collective-faulty", built in top_builddir. */
+/* "muster-collective", or a variant of it for tests, as built in top_builddir. */
 const char *bed_program (const char *name);
 
 /* `size` regions of this layout; generation 0. */

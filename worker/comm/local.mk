@@ -24,3 +24,19 @@ tests_system_muster_collective_faulty_SOURCES = $(mu_collective_sources) %D%/fau
 tests_system_muster_collective_faulty_CPPFLAGS = $(AM_CPPFLAGS) $(MPI_CFLAGS) -DMU_FAULTS=1
 tests_system_muster_collective_faulty_LDFLAGS = $(mu_collective_link)
 tests_system_muster_collective_faulty_LDADD = %D%/libcomm.la common/libcommon.la $(MPI_LIBS) -lucp -lucs
+
+# One that was linked wrongly: the guards are hidden.
+check_PROGRAMS += tests/system/muster-collective-unguarded
+tests_system_muster_collective_unguarded_SOURCES = $(mu_collective_sources)
+tests_system_muster_collective_unguarded_CPPFLAGS = $(AM_CPPFLAGS) $(MPI_CFLAGS)
+tests_system_muster_collective_unguarded_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden
+tests_system_muster_collective_unguarded_LDADD = %D%/libcomm.la common/libcommon.la $(MPI_LIBS) -lucp -lucs
+
+# Worlds of real processes on this machine. The bed is shared with the bench.
+mu_collective_bed = tests/system/collective_bed.c tests/system/collective_bed.h
+check_PROGRAMS += tests/system/test_collective tests/system/test_collective_faults
+TESTS += tests/system/test_collective tests/system/test_collective_faults
+tests_system_test_collective_SOURCES = tests/system/test_collective.c tests/system/tap.h $(mu_collective_bed)
+tests_system_test_collective_LDADD = %D%/libcomm.la common/libcommon.la -lpthread
+tests_system_test_collective_faults_SOURCES = tests/system/test_collective_faults.c tests/system/tap.h $(mu_collective_bed)
+tests_system_test_collective_faults_LDADD = %D%/libcomm.la common/libcommon.la

@@ -260,7 +260,8 @@ static void prove (struct collective *self, const struct request *request,
         collective_end (self, MU_COLLECTIVE_STEP,
                         "this rank is at step %llu, attempt %llu; the others are not",
                         (unsigned long long)step, (unsigned long long)request->attempt);
-    struct mu_proof total = { words[CLOSE_A], words[CLOSE_B] };
+    uint64_t mask = self->region->layout.element == MU_ELEMENT_INT32 ? UINT32_MAX : UINT64_MAX;
+    struct mu_proof total = { words[CLOSE_A] & mask, words[CLOSE_B] & mask };
     if (!mu_proof_holds (self->region->layout.element, result, &total))
         collective_end (self, MU_COLLECTIVE_CHECKSUM,
                         "step %llu: checksums %llx %llx, but the ranks' add up to %llx %llx",
