@@ -169,23 +169,21 @@ static void say_ready (struct collective *self)
     report (self, &record);
 }
 
-/* Requests count on over generations; ours are those after the one that the trainer entered with.
- */
-static void first_request (struct collective *self, struct request *request)
-{
-    struct mu_region_control *control = self->region->control;
-    collective_await (self, &control->trainer.entered_generation, self->form.generation);
-    request->number = atomic_load (&control->trainer.entered_request);
-}
-
+/* The trainer's next request of this generation; requests of earlier ones are not ours. */
 static void next_request (struct collective *self, struct request *request, bool first)
 {
     struct mu_region_control *control = self->region->control;
-    uint64_t number = request->number + 1;
-    collective_await (self, &control->trainer.request, number);
-    *request = (struct request){ .number = number,
-                                 .step = atomic_load (&control->trainer.step),
-                                 .attempt = atomic_load (&control->trainer.attempt) };
+    collective_await (self, &control->trainer.request_generation, self->form.generation);
+    uint64_t done = request->number;
+    if (first)
+        request->number = atomic_load (&control->trainer.request);
+    else
+        collective_await (self, &control->trainer.request, ++request->number);
+    if (request->number <= done)
+        collective_end (self, MU_COLLECTIVE_COMMAND, "the trainer's requests go backwards");
+    request->step = atomic_load (&control->trainer.step);
+    request->attempt = atomic_load (&control->trainer.attempt);
+    request->waited_ns = request->reduced_ns = request->proved_ns = 0;
     if (first && request->step != self->form.step)
         collective_end (self, MU_COLLECTIVE_BASE_STEP,
                         "the trainer began step %llu, the generation starts with %llu",
@@ -207,7 +205,6 @@ static noreturn void serve (struct collective *self)
 {
     struct request request = { 0 };
     collective_await (self, &self->region->control->agent.go_generation, self->form.generation);
-    first_request (self, &request);
     for (bool first = true;; first = false) {
         next_request (self, &request, first);
         world_reduce (self, &request);

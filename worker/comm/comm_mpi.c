@@ -46,7 +46,6 @@ static int mpi_enter (struct mu_comm *comm, const struct mu_comm_generation *gen
     self->level = generation->source_rank == MU_COMM_NO_SOURCE;
     self->requested = false;
     struct mu_region_control *control = self->region->control;
-    store (&control->trainer.entered_request, load (&self->request));
     store (&control->trainer.entered_generation, generation->generation);
     mu_bell_ring (&control->collective_bell);
     return 0;

@@ -83,10 +83,9 @@ struct mu_region_control {
         _Atomic uint64_t step;                 /* of the request */
         _Atomic uint64_t attempt;              /* 0, then 1 more for each lowered scale */
         _Atomic uint64_t request;              /* counts begin () calls; stored after the above */
-        _Atomic uint64_t entered_request; /* the last request before it entered */ /* of `request`;
-                                                stored last, so that the first request of a
-                                                generation is never taken for the one before, whose
-                                                buckets are all marked */
+        _Atomic uint64_t request_generation; /* of `request`; stored last, so that the first request
+                                                of a generation is never taken for the one before,
+                                                whose buckets are all marked */
     } trainer;
 
     alignas (64) struct { /* written by the collective of the running generation */
