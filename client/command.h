@@ -35,6 +35,7 @@ int command_drain (const struct command *command);
 int command_shards (const struct command *command);
 int command_checkpoints (const struct command *command);
 int command_events (const struct command *command);
+int command_metrics (const struct command *command);
 int command_sample (const struct command *command);
 int command_data_inspect (const struct command *command);
 int command_data_tokenize (const struct command *command);

@@ -26,6 +26,7 @@
 _Static_assert(sizeof (struct muster_job_info) == sizeof (struct mu_wire_job_info), "job");
 _Static_assert(sizeof (struct muster_worker_info) == sizeof (struct mu_wire_worker_info), "worker");
 _Static_assert(sizeof (struct muster_event_info) == sizeof (struct mu_wire_event_info), "event");
+_Static_assert(sizeof (struct muster_metric_info) == sizeof (struct mu_wire_metric_info), "metric");
 _Static_assert(sizeof (struct muster_window_info) == sizeof (struct mu_wire_window_info), "window");
 _Static_assert(sizeof (struct muster_checkpoint_info) == sizeof (struct mu_wire_checkpoint_info),
                "checkpoint");
@@ -403,6 +404,18 @@ int muster_logs (struct muster *muster, const char *job, uint64_t offset,
     const struct mu_wire_log_text *log = &(*answer)->wire.log_text;
     *text = (struct muster_text){ log->text.data, log->text.size };
     *next = log->next;
+    return 0;
+}
+
+int muster_metrics (struct muster *muster, struct muster_answer **answer,
+                    const struct muster_metric_info **metrics, size_t *count,
+                    struct muster_error *error)
+{
+    struct mu_wire wire = { .type = MU_WIRE_METRICS };
+    if (ask (muster, &wire, MU_WIRE_METRIC_LIST, answer, error))
+        return -1;
+    *metrics = (const void *)(*answer)->wire.metric_list.metrics.items;
+    *count = (*answer)->wire.metric_list.metrics.count;
     return 0;
 }
 

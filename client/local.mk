@@ -19,7 +19,7 @@ CLEANFILES += %D%/include/muster/muster_info.h
 
 bin_PROGRAMS += muster
 muster_SOURCES = %D%/main.c %D%/command.h %D%/jobs.c %D%/lists.c %D%/watch.c %D%/up.c %D%/output.c %D%/output.h \
-    %D%/sample.c %D%/data.c %D%/libmuster.c
+    %D%/sample.c %D%/data.c %D%/metrics.c %D%/libmuster.c
 muster_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/%D% -I$(top_builddir)/%D%/include $(ZMQ_CFLAGS) $(JANSSON_CFLAGS)
 muster_LDADD = worker/libsample.la worker/data/libdata.la common/libcommon.la \
     $(ZMQ_LIBS) $(JANSSON_LIBS) $(MSGPACK_LIBS)

@@ -90,6 +90,11 @@ int muster_logs (struct muster *muster, const char *job, uint64_t offset,
                  struct muster_answer **answer, struct muster_text *text, uint64_t *next,
                  struct muster_error *error);
 
+/* The coordinator's numbers, in the order of docs/metrics.md. */
+int muster_metrics (struct muster *muster, struct muster_answer **answer,
+                    const struct muster_metric_info **metrics, size_t *count,
+                    struct muster_error *error);
+
 struct muster_pong {
     char version[32];
     uint64_t term, uptime_ms, commits, records;

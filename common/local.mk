@@ -1,13 +1,14 @@
 # What every program shares: errors, records (wire and journal), logs; and what schemas/ generates.
 noinst_LTLIBRARIES += %D%/libcommon.la
 %C%_libcommon_la_SOURCES = %D%/error.c %D%/error.h %D%/record.c %D%/record.h %D%/log.c %D%/log.h
-nodist_%C%_libcommon_la_SOURCES = %D%/errors.c %D%/wire_shapes.c %D%/journal_shapes.c %D%/states.c
+nodist_%C%_libcommon_la_SOURCES = %D%/errors.c %D%/wire_shapes.c %D%/journal_shapes.c %D%/states.c %D%/metrics.c
 %C%_libcommon_la_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(YAML_CFLAGS)
 %C%_libcommon_la_LIBADD = $(MSGPACK_LIBS) $(JANSSON_LIBS) $(YAML_LIBS)
 
-BUILT_SOURCES += %D%/errors.h %D%/wire.h %D%/journal.h %D%/states.h
+BUILT_SOURCES += %D%/errors.h %D%/wire.h %D%/journal.h %D%/states.h %D%/metrics.h
 CLEANFILES += %D%/errors.h %D%/errors.c %D%/errors.md %D%/wire.h %D%/wire_shapes.c %D%/wire.md \
-    %D%/muster_info.h %D%/journal.h %D%/journal_shapes.c %D%/journal.md %D%/states.h %D%/states.c %D%/states.md
+    %D%/muster_info.h %D%/journal.h %D%/journal_shapes.c %D%/journal.md %D%/states.h %D%/states.c %D%/states.md \
+    %D%/metrics.h %D%/metrics.c %D%/metrics.md
 
 %D%/errors.c: schemas/errors.schema scripts/gen_errors.py
 	$(AM_V_GEN)$(MKDIR_P) %D% && $(PYTHON) $(srcdir)/scripts/gen_errors.py $(srcdir)/schemas/errors.schema %D%
@@ -22,6 +23,9 @@ CLEANFILES += %D%/errors.h %D%/errors.c %D%/errors.md %D%/wire.h %D%/wire_shapes
 %D%/states.c: schemas/states.schema scripts/gen_states.py
 	$(AM_V_GEN)$(MKDIR_P) %D% && $(PYTHON) $(srcdir)/scripts/gen_states.py $(srcdir)/schemas/states.schema %D%
 %D%/states.h: %D%/states.c
+%D%/metrics.c: schemas/metrics.schema scripts/gen_metrics.py
+	$(AM_V_GEN)$(MKDIR_P) %D% && $(PYTHON) $(srcdir)/scripts/gen_metrics.py $(srcdir)/schemas/metrics.schema %D%
+%D%/metrics.h: %D%/metrics.c
 
 include common/jobspec.mk
 include common/options.mk

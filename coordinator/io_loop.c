@@ -3,25 +3,29 @@
  *
  *     wire -> event -> coord_step -> records and words -> commit thread -> words leave
  *
- * At most RECEIVE_MAX messages are taken between two looks at the clock and the commit thread.
- * While the store cannot be written nothing more is read once a turn is full: peers' queues fill,
- * and they go on with the leases they hold. */
+ * At most RECEIVE_MAX messages are taken, for at most RECEIVE_MS, between two looks at the clock
+ * and the commit thread. While the store cannot be written nothing more is read or decided once a
+ * turn is full: peers' queues fill, and they go on with the leases they hold; nobody is called
+ * silent who was not listened to. */
 #include "io_loop.h"
 
-#include "io_announce.h"
 #include "io_requests.h"
 #include "io_turn.h"
 #include "log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <msgpack.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <time.h>
+#include <unistd.h>
 #include <zmq.h>
 
 #define RECEIVE_MAX 4096
-#define TURN_FULL   65536u /* records and words in one turn */
+#define RECEIVE_MS  200
 #define WAIT_MAX_MS 1000
 
 #define SENDERS (1u << MU_ROLE_WORKER | 1u << MU_ROLE_CLIENT)
@@ -32,6 +36,8 @@ struct loop {
     struct committer *committer;
     struct coord_actions actions;
     struct turn *filling, *spare; /* spare is NULL while a commit is in flight */
+    bool drained;                 /* no message waited when we last looked */
+    struct loop_counts counts;
     msgpack_zone zone;
     struct mu_wire wire;
 };
@@ -52,9 +58,6 @@ static int step (struct loop *loop, struct coord_event *event, struct mu_error *
     event->unix_ms = clock_ms (CLOCK_REALTIME);
     loop->actions.count = 0;
     coord_step (loop->options->coord, event, &loop->actions);
-    for (uint32_t i = 0; i < loop->actions.count; i++)
-        if (loop->actions.list[i].type == COORD_STORE)
-            announce (&loop->actions.list[i].store);
     return turn_add (loop->filling, loop->actions.list, loop->actions.count, error);
 }
 
@@ -77,8 +80,10 @@ static int on_message (struct loop *loop, uint32_t peer, const void *data, size_
     struct mu_journal_submit submit;
     struct coord_event event = { .type = COORD_RECEIVE, .peer = peer, .wire = &loop->wire };
     uint64_t term = coord_term (loop->options->coord);
+    loop->counts.received++;
     msgpack_zone_clear (&loop->zone);
     if (mu_record_decode (&mu_wire_family, &loop->wire, data, size, SENDERS, &loop->zone, &why)) {
+        loop->counts.bad++;
         mu_log (MU_LOG_WARN, "bad_message", NULL, "from %s: %s",
                 sockets_name (loop->options->sockets, peer), why.text);
         requests_refuse (loop->filling, peer, term, 0, &why);
@@ -102,11 +107,15 @@ static int receive (struct loop *loop, struct mu_error *error)
     uint32_t peer;
     const void *data;
     size_t size;
-    for (uint32_t i = 0; i < RECEIVE_MAX; i++) {
-        if (turn_records (loop->filling) + turn_words (loop->filling) >= TURN_FULL)
+    uint64_t limit_ms = clock_ms (CLOCK_MONOTONIC) + RECEIVE_MS;
+    loop->drained = false;
+    for (uint32_t i = 0; i < RECEIVE_MAX && clock_ms (CLOCK_MONOTONIC) < limit_ms; i++) {
+        if (turn_is_full (loop->filling))
             return 0;
-        if (!sockets_receive (loop->options->sockets, &peer, &data, &size))
+        if (!sockets_receive (loop->options->sockets, &peer, &data, &size)) {
+            loop->drained = true;
             return 0;
+        }
         if (on_message (loop, peer, data, size, error))
             return -1;
     }
@@ -116,7 +125,7 @@ static int receive (struct loop *loop, struct mu_error *error)
 static int notice_gone (struct loop *loop, struct mu_error *error)
 {
     uint32_t peer;
-    while (sockets_gone (loop->options->sockets, &peer)) {
+    while (loop->drained && sockets_gone (loop->options->sockets, &peer)) {
         struct coord_event event = { .type = COORD_GONE, .peer = peer };
         if (step (loop, &event, error))
             return -1;
@@ -132,6 +141,7 @@ static void hand_over (struct loop *loop)
     if (!loop->spare)
         return;
     if (!turn_records (loop->filling)) {
+        loop->counts.sent += turn_words (loop->filling);
         turn_speak (loop->filling, loop->options->sockets);
         return;
     }
@@ -140,22 +150,42 @@ static void hand_over (struct loop *loop)
     loop->spare = NULL;
 }
 
-static void finish_commit (struct loop *loop)
+static int finish_commit (struct loop *loop, struct mu_error *error)
 {
     struct turn *turn = committer_take (loop->committer);
     if (!turn)
-        return;
+        return committer_check (loop->committer, error);
+    loop->counts.sent += turn_words (turn);
     turn_speak (turn, loop->options->sockets);
     loop->spare = turn;
+    return 0;
+}
+
+/* A full turn waits for its commit alone. */
+static long wait_ms (const struct loop *loop, bool full)
+{
+    uint64_t now = clock_ms (CLOCK_MONOTONIC), deadline = coord_deadline (loop->options->coord);
+    if (full || (deadline > now && deadline - now > WAIT_MAX_MS))
+        return WAIT_MAX_MS;
+    return deadline <= now ? 0 : (long)(deadline - now);
+}
+
+static bool told_to_stop (const struct loop *loop)
+{
+    struct signalfd_siginfo info;
+    struct mu_error why;
+    while (read (loop->options->signal_fd, &info, sizeof info) == sizeof info) {
+        if (info.ssi_signo != SIGHUP)
+            return true;
+        if (mu_log_reopen (&why))
+            mu_log (MU_LOG_WARN, "log_not_reopened", NULL, "%s", why.text);
+    }
+    return false;
 }
 
 static int wait_for_something (struct loop *loop, bool *stop)
 {
-    uint64_t now = clock_ms (CLOCK_MONOTONIC), deadline = coord_deadline (loop->options->coord);
-    long timeout = deadline <= now                ? 0
-                   : deadline - now > WAIT_MAX_MS ? WAIT_MAX_MS
-                                                  : (long)(deadline - now);
-    bool full = turn_records (loop->filling) + turn_words (loop->filling) >= TURN_FULL;
+    bool full = turn_is_full (loop->filling);
     zmq_pollitem_t items[] = {
         { NULL, committer_done_fd (loop->committer), ZMQ_POLLIN, 0 },
         { NULL, loop->options->signal_fd, ZMQ_POLLIN, 0 },
@@ -163,26 +193,43 @@ static int wait_for_something (struct loop *loop, bool *stop)
         { sockets_router (loop->options->sockets), 0, ZMQ_POLLIN, 0 },
     };
     int count = (int)(sizeof items / sizeof *items) - (full ? 1 : 0);
-    if (zmq_poll (items, count, timeout) < 0 && zmq_errno () != EINTR)
+    if (zmq_poll (items, count, wait_ms (loop, full)) < 0 && zmq_errno () != EINTR)
         return -1;
-    *stop = items[1].revents != 0;
+    *stop = items[1].revents != 0 && told_to_stop (loop);
     return 0;
+}
+
+static int on_time (struct loop *loop, struct mu_error *error)
+{
+    struct coord_event timer = { .type = COORD_TIMER };
+    if (turn_is_full (loop->filling) ||
+        clock_ms (CLOCK_MONOTONIC) < coord_deadline (loop->options->coord))
+        return 0;
+    return step (loop, &timer, error);
+}
+
+static int check_reign (const struct loop *loop, struct mu_error *error)
+{
+    if (!coord_deposed (loop->options->coord))
+        return 0;
+    return mu_fail (error, MU_NOT_LEADER,
+                    "a worker has heard of a later term than %" PRIu64
+                    ": another coordinator reigns, and this one ends (if there is none, because "
+                    "this one's state was lost, start the workers again too)",
+                    coord_term (loop->options->coord));
 }
 
 static int serve (struct loop *loop, struct mu_error *error)
 {
-    struct coord_event start = { .type = COORD_START }, timer = { .type = COORD_TIMER };
+    struct coord_event start = { .type = COORD_START };
     if (step (loop, &start, error))
         return -1;
     for (bool stop = false; !stop;) {
         hand_over (loop);
         if (wait_for_something (loop, &stop))
             return mu_fail (error, MU_INTERNAL, "waiting failed: %s", zmq_strerror (zmq_errno ()));
-        finish_commit (loop);
-        if (receive (loop, error) || notice_gone (loop, error))
-            return -1;
-        if (clock_ms (CLOCK_MONOTONIC) >= coord_deadline (loop->options->coord) &&
-            step (loop, &timer, error))
+        if (finish_commit (loop, error) || receive (loop, error) || notice_gone (loop, error) ||
+            on_time (loop, error) || check_reign (loop, error))
             return -1;
     }
     return 0;
@@ -193,14 +240,17 @@ static void await_commit (struct loop *loop)
     while (!loop->spare && !committer_is_stuck (loop->committer)) {
         zmq_pollitem_t item = { NULL, committer_done_fd (loop->committer), ZMQ_POLLIN, 0 };
         zmq_poll (&item, 1, WAIT_MAX_MS);
-        finish_commit (loop);
+        finish_commit (loop, NULL);
     }
 }
 
-/* What is decided already is stored and said before the process ends. */
-static void finish (struct loop *loop)
+/* What is decided already is stored and said before the process ends; after a failure only what
+ * was on its way to the store, for the rest may be half a decision. */
+static void finish (struct loop *loop, bool failed)
 {
     await_commit (loop);
+    if (failed)
+        return;
     hand_over (loop);
     await_commit (loop);
 }
@@ -219,11 +269,13 @@ int loop_run (const struct loop_options *options, struct mu_error *error)
             .store = options->store,
             .logs = options->logs,
             .committer = loop.committer,
+            .sockets = options->sockets,
+            .counts = &loop.counts,
             .version = options->version,
             .started_ms = clock_ms (CLOCK_MONOTONIC),
         };
         rc = serve (&loop, error);
-        finish (&loop);
+        finish (&loop, rc != 0);
         committer_stop (&loop.committer);
     } else if (!loop.filling || !loop.spare) {
         mu_fail (error, MU_UNAVAILABLE, "out of memory");

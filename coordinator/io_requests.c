@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define EVENTS_BYTES_MAX (4u << 20) /* in one answer */
+#define EVENT_BYTES_MAX  65536u     /* EVENT_INFO.text */
 
 void requests_refuse (struct turn *turn, uint32_t peer, uint64_t term, uint64_t request,
                       const struct mu_error *error)
@@ -71,6 +72,30 @@ static void logs (const struct requests *requests, struct turn *turn, uint32_t p
     free (text);
 }
 
+/* A line of a job that there is, and one line: a log is read line by line. */
+static void take_log (const struct requests *requests, const struct mu_wire_log *log)
+{
+    struct mu_wire_job_info info;
+    const struct mu_blob *line = &log->line;
+    if (line->size && !memchr (line->data, '\n', line->size) &&
+        !coord_job_info (requests->coord, log->job, &info))
+        job_logs_add (requests->logs, log->job, line->data, line->size);
+}
+
+static void metrics (const struct requests *requests, struct turn *turn, uint32_t peer,
+                     const struct mu_wire *wire, uint64_t now_ms)
+{
+    struct metrics_sources sources = {
+        .coord = requests->coord,
+        .store = requests->store,
+        .sockets = requests->sockets,
+        .committer = requests->committer,
+        .counts = requests->counts,
+        .uptime_ms = now_ms - requests->started_ms,
+    };
+    metrics_answer (&sources, turn, peer, wire->metrics.request);
+}
+
 /* --- events
  * --------------------------------------------------------------------------------------- */
 
@@ -80,10 +105,8 @@ struct gathering {
     size_t bytes;
 };
 
-static int gather (void *arg, uint64_t number, uint64_t unix_ms, uint64_t job,
-                   const struct mu_journal *record)
+static json_t *event_json (const struct mu_journal *record)
 {
-    struct gathering *gathering = arg;
     const struct mu_shape *shape = mu_shape_find (&mu_journal_family, record->type);
     json_t *object =
         mu_shape_to_json (shape, (const uint8_t *)record + mu_journal_family.body_offset);
@@ -92,7 +115,21 @@ static int gather (void *arg, uint64_t number, uint64_t unix_ms, uint64_t job,
     json_object_del (object, "spec");
     json_object_set_new (object, "event", json_string (shape->name));
     json_object_set_new (object, "text", json_string (sentence));
+    return object;
+}
+
+static int gather (void *arg, uint64_t number, uint64_t unix_ms, uint64_t job,
+                   const struct mu_journal *record)
+{
+    struct gathering *gathering = arg;
+    json_t *object = event_json (record);
     char *text = json_dumps (object, JSON_COMPACT);
+    if (text &&
+        strlen (text) > EVENT_BYTES_MAX) { /* a generation of many: the sentence is enough */
+        free (text);
+        json_object_del (object, "members");
+        text = json_dumps (object, JSON_COMPACT);
+    }
     json_decref (object);
     if (!text)
         abort ();
@@ -103,7 +140,6 @@ static int gather (void *arg, uint64_t number, uint64_t unix_ms, uint64_t job,
     gathering->bytes += size;
     return gathering->bytes > EVENTS_BYTES_MAX ? 1 : 0;
 }
-
 static void events (const struct requests *requests, struct turn *turn, uint32_t peer,
                     const struct mu_wire *wire)
 {
@@ -140,8 +176,10 @@ bool requests_answer (const struct requests *requests, struct turn *turn, uint32
         logs (requests, turn, peer, wire);
     else if (wire->type == MU_WIRE_EVENTS)
         events (requests, turn, peer, wire);
+    else if (wire->type == MU_WIRE_METRICS)
+        metrics (requests, turn, peer, wire, now_ms);
     else if (wire->type == MU_WIRE_LOG)
-        job_logs_add (requests->logs, wire->log.job, wire->log.line.data, wire->log.line.size);
+        take_log (requests, &wire->log);
     else
         return false;
     return true;

@@ -5,6 +5,7 @@
 
 #include "coord.h"
 #include "io_logs.h"
+#include "io_metrics.h"
 #include "io_store.h"
 #include "io_turn.h"
 
@@ -13,11 +14,13 @@ struct requests {
     struct store *store;
     struct job_logs *logs;
     const struct committer *committer;
+    const struct mu_sockets *sockets;
+    const struct loop_counts *counts;
     const char *version;
     uint64_t started_ms;
 };
 
-/* Answer PING, LOGS and EVENTS into the turn and put LOG where it belongs; true if it was one. */
+/* Answer PING, LOGS, EVENTS and METRICS into the turn and put LOG where it belongs; true if it was one. */
 bool requests_answer (const struct requests *requests, struct turn *turn, uint32_t peer,
                       const struct mu_wire *wire, uint64_t now_ms);
 
