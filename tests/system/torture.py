@@ -1,0 +1,209 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""torture.py - a seeded schedule of faults over one gpt job; the weights must be those of a calm run
+
+usage: torture.py [--faults N] [--seed S] [--coordinator] [--steps N]      default: 20 faults, seed 1
+
+One gpt job trains on 2 to 6 workers that come and go while processes are killed and stopped: agents, trainers,
+collectives, and with --coordinator the coordinator too. What happens and to whom is drawn from the seed; when, is
+the job's own progress: each fault waits for the step drawn for it. Afterwards the weights hash must equal that of
+one worker that nobody disturbed, every submit that was acknowledged must be there once, and the journal's story
+must be whole. Prints TAP and, on failure, how to replay."""
+import argparse
+import os
+import random
+import signal
+import sys
+import time
+
+from cluster import ENDS, Cluster, wait_for
+
+WORKERS_MAX, WORKERS_MIN = 6, 2
+
+
+def below(parent):
+    """Processes right under this one: {program: pid}."""
+    found = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
+                text = stat.read()
+            with open(f"/proc/{pid}/cmdline", "rb") as line:
+                command = os.path.basename(line.read().split(b"\0")[0].decode())
+        except OSError:
+            continue
+        if int(text.rsplit(")", 1)[1].split()[1]) == parent:
+            found.setdefault(command, int(pid))
+    return found
+
+
+class Torture:
+    def __init__(self, cluster, job, options):
+        self.cluster, self.job, self.options = cluster, job, options
+        self.random = random.Random(options.seed)
+        self.next_worker = 0
+        self.stopped = []  # (when to go on, pid)
+        self.acknowledged = []
+        self.count = {}
+
+    def say(self, text):
+        print(f"# {text}", flush=True)
+
+    # --- what can happen ------------------------------------------------------------------------------
+
+    def add_worker(self):
+        self.cluster.start_worker(f"t{self.next_worker}", isa=self.random.choice(["auto", "auto", "avx2"]))
+        self.next_worker += 1
+        return f"t{self.next_worker - 1} joins"
+
+    def some_worker(self):
+        return self.random.choice(sorted(self.cluster.workers))
+
+    def kill_worker(self):
+        name = self.some_worker()
+        self.cluster.kill_worker(name)
+        return f"kill -9 of worker {name}"
+
+    def child(self, program):
+        name = self.some_worker()
+        return name, below(self.cluster.workers[name].pid).get(program)
+
+    def kill_child(self, program):
+        name, pid = self.child(program)
+        if not pid:
+            return None
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return None
+        return f"kill -9 of {program} of {name}"
+
+    def stop_for_a_while(self, name, what, pid):
+        seconds = self.random.choice([0.1, 0.5, 1.5, 3.0])
+        try:
+            os.kill(pid, signal.SIGSTOP)
+        except ProcessLookupError:
+            return None
+        self.stopped.append((time.monotonic() + seconds, pid))
+        return f"{what} of {name} is stopped for {seconds} s"
+
+    def stop_worker(self):
+        name = self.some_worker()
+        return self.stop_for_a_while(name, "the agent", self.cluster.workers[name].pid)
+
+    def stop_child(self, program):
+        name, pid = self.child(program)
+        return self.stop_for_a_while(name, program, pid) if pid else None
+
+    def drain_worker(self):
+        name = self.some_worker()
+        self.cluster.workers.pop(name).send_signal(signal.SIGTERM)
+        return f"worker {name} is told to leave"
+
+    def kill_coordinator(self):
+        self.cluster.kill_coordinator()
+        time.sleep(self.random.choice([0, 0.3, 2]))
+        self.cluster.start_coordinator()
+        return "kill -9 of the coordinator"
+
+    def submit(self):
+        key = f"key-{len(self.acknowledged)}"
+        spec = self.cluster.gpt("never", steps=10, workers=(200, 200))
+        self.acknowledged.append((key, self.cluster.muster("submit", spec, "--key", key).strip()))
+        return f"job {self.acknowledged[-1][1]} is submitted"
+
+    def happen(self):
+        living = len(self.cluster.workers)
+        choices = [(3, lambda: self.kill_child("muster-trainer")), (4, lambda: self.kill_child("muster-collective")),
+                   (1, self.submit), (2, lambda: self.stop_child("muster-collective")),
+                   (2, lambda: self.stop_child("muster-trainer")), (2, self.stop_worker)]
+        if living > WORKERS_MIN:
+            choices += [(4, self.kill_worker), (1, self.drain_worker)]
+        if living < WORKERS_MAX:
+            choices += [(5, self.add_worker)]
+        if self.options.coordinator:
+            choices += [(5, self.kill_coordinator)]
+        weights, actions = zip(*choices)
+        text = self.random.choices(actions, weights)[0]()
+        if text:
+            kind = text.split(" of ")[0].split(" is ")[0] if " of " in text else text.split(" ", 1)[1]
+            self.count[kind] = self.count.get(kind, 0) + 1
+        return text
+
+    # --- the run --------------------------------------------------------------------------------------
+
+    def wake(self, everybody=False):
+        now = time.monotonic()
+        for when, pid in list(self.stopped):
+            if everybody or now >= when:
+                self.stopped.remove((when, pid))
+                try:
+                    os.kill(pid, signal.SIGCONT)
+                except ProcessLookupError:
+                    pass
+
+    def status(self):
+        self.wake()
+        return self.cluster.status(self.job)
+
+    def run(self):
+        done, at = 0, 5
+        while done < self.options.faults:
+            status = wait_for(f"step {at}", lambda: (s := self.status())["step"] >= at and s, 180)
+            if status["state"] in ENDS:
+                raise AssertionError(f"the job is {status['state']} after {done} faults: {status['reason']}")
+            text = self.happen()
+            if text:
+                done += 1
+                self.say(f"{done}: step {status['step']}, generation {status['generation']}: {text}")
+            at = status["step"] + self.random.randint(0, self.options.gap)
+        self.wake(everybody=True)
+        while len(self.cluster.workers) < WORKERS_MIN:
+            self.add_worker()
+        return self.cluster.wait_done(self.job, 600)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--faults", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=0, help="of the job; default: enough for the faults")
+    parser.add_argument("--gap", type=int, default=60, help="steps between faults, at most")
+    parser.add_argument("--coordinator", action="store_true", help="kill the coordinator too")
+    options = parser.parse_args()
+    steps = options.steps or options.faults * options.gap + 200
+    replay = f"scripts/torture --faults {options.faults} --seed {options.seed} --steps {steps} --gap {options.gap}"
+    replay += " --coordinator" if options.coordinator else ""
+    print("1..3", flush=True)
+    with Cluster(1) as cluster:
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=steps)), 600)["weights_hash"]
+    with Cluster() as cluster:
+        job = cluster.submit(cluster.gpt("torture", steps=steps, workers=(1, WORKERS_MAX), every=200))
+        torture = Torture(cluster, job, options)
+        torture.add_worker()
+        torture.add_worker()
+        try:
+            began = time.monotonic()
+            status = torture.run()
+        except Exception as why:  # pylint: disable=broad-except
+            cluster.show_logs()
+            print(f"# {why}\n# again: {replay}\nnot ok 1 - the job ends\nnot ok 2 - weights\nnot ok 3 - submits")
+            return 1
+        finally:
+            torture.wake(everybody=True)
+        print(f"# {options.faults} faults in {time.monotonic() - began:.0f} s: "
+              + ", ".join(f"{count} {kind}" for kind, count in sorted(torture.count.items())))
+        print(f"# {status['generation']} generations, {status['restarts']} not planned")
+        same = status["weights_hash"] == calm
+        jobs = [info for info in cluster.json("jobs") if info["name"] == "never"]
+        once = sorted(str(info["id"]) for info in jobs) == sorted(number for _, number in torture.acknowledged)
+    print("ok 1 - the job ends")
+    print(f"{'ok' if same else 'not ok'} 2 - the weights are those of one undisturbed worker")
+    print(f"{'ok' if once else 'not ok'} 3 - every acknowledged submit is there once")
+    if not (same and once):
+        print(f"# again: {replay}")
+    return 0 if same and once else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
