@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+__attribute__ ((format (printf, 3, 0)))
 static void fill (struct mu_error *error, enum mu_code code, const char *format, va_list args)
 {
     error->code = code;

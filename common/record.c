@@ -103,6 +103,20 @@ static int text_in_limits (const struct mu_shape *shape, const struct mu_field *
 /* --- encode -------------------------------------------------------------------------------------
  */
 
+/* Where the bytes go. Once memory has run out nothing more is taken: the caller asks once, at the
+ * end, and not behind each number. */
+struct sink {
+    msgpack_sbuffer *out;
+    bool failed;
+};
+
+static int write_sink (void *data, const char *bytes, size_t size)
+{
+    struct sink *sink = data;
+    sink->failed = sink->failed || msgpack_sbuffer_write (sink->out, bytes, size);
+    return 0;
+}
+
 static int encode_shape (const struct mu_shape *shape, const uint8_t *body, msgpack_packer *out,
                          struct mu_error *error);
 
@@ -197,16 +211,17 @@ int mu_record_encode (const struct mu_family *family, const void *record,
     if (!shape)
         return mu_fail (error, MU_INTERNAL, "%s: there is no message %u", family->name, id);
     size_t before = out->size;
+    struct sink sink = { .out = out };
     msgpack_packer packer;
-    msgpack_packer_init (&packer, out, msgpack_sbuffer_write);
-    int rc = msgpack_pack_array (&packer, ENVELOPE_FIELDS) |
-             msgpack_pack_uint32 (&packer, family->major) |
-             msgpack_pack_uint32 (&packer, family->minor) | msgpack_pack_uint32 (&packer, id) |
-             msgpack_pack_uint64 (&packer, term);
-    if (rc)
-        mu_fail (error, MU_UNAVAILABLE, "out of memory while writing %s", shape->name);
-    else
-        rc = encode_shape (shape, bytes + family->body_offset, &packer, error);
+    msgpack_packer_init (&packer, &sink, write_sink);
+    msgpack_pack_array (&packer, ENVELOPE_FIELDS);
+    msgpack_pack_uint32 (&packer, family->major);
+    msgpack_pack_uint32 (&packer, family->minor);
+    msgpack_pack_uint32 (&packer, id);
+    msgpack_pack_uint64 (&packer, term);
+    int rc = encode_shape (shape, bytes + family->body_offset, &packer, error);
+    if (!rc && sink.failed)
+        rc = mu_fail (error, MU_UNAVAILABLE, "out of memory while writing %s", shape->name);
     if (rc)
         out->size = before;
     return rc ? -1 : 0;

@@ -18,9 +18,8 @@ static void formed (const struct mu_journal_form *form, char *text, size_t size)
                           form->members.items[rank].name);
 }
 
-void announce_text (const struct mu_journal *record, char *text, size_t size)
+static void tell (const struct mu_journal *record, char *text, size_t size)
 {
-    text[0] = '\0';
     switch (record->type) {
     case MU_JOURNAL_REIGN:
         snprintf (text, size, "term %" PRIu64 " begins (version %s)", record->reign.term,
@@ -75,6 +74,15 @@ void announce_text (const struct mu_journal *record, char *text, size_t size)
     }
 }
 
+void announce_text (const struct mu_journal *record, char *text, size_t size)
+{
+    text[0] = '\0';
+    tell (record, text, size);
+    size_t length = strlen (text);
+    while (length && !mu_text_valid (text, length)) /* cut inside a character */
+        text[--length] = '\0';
+}
+
 static uint64_t about_job (const struct mu_journal *record)
 {
     const struct mu_shape *shape = mu_shape_find (&mu_journal_family, record->type);
@@ -88,19 +96,21 @@ static uint64_t about_job (const struct mu_journal *record)
     return job;
 }
 
-void announce (const struct mu_journal *record)
+struct announcement announcement_of (const struct mu_journal *record)
 {
-    char text[1024], event[32];
-    announce_text (record, text, sizeof text);
-    if (!*text)
-        return;
-    const char *name = mu_record_name (&mu_journal_family, record->type);
+    bool bad = record->type == MU_JOURNAL_CRASH || record->type == MU_JOURNAL_REWIND ||
+               (record->type == MU_JOURNAL_BROKEN && !record->broken.planned);
+    return (struct announcement){ .job = about_job (record), .type = record->type, .bad = bad };
+}
+
+void announce (const struct announcement *announcement, const char *text)
+{
+    char event[32];
+    const char *name = mu_record_name (&mu_journal_family, announcement->type);
     size_t size = strnlen (name, sizeof event - 1);
     for (size_t i = 0; i < size; i++)
         event[i] = (char)(name[i] | 0x20); /* record names are capital letters */
     event[size] = '\0';
-    struct mu_log_about about = { .job = about_job (record), .rank = -1 };
-    bool bad = record->type == MU_JOURNAL_CRASH || record->type == MU_JOURNAL_REWIND ||
-               (record->type == MU_JOURNAL_BROKEN && !record->broken.planned);
-    mu_log (bad ? MU_LOG_WARN : MU_LOG_INFO, event, &about, "%s", text);
+    struct mu_log_about about = { .job = announcement->job, .rank = -1 };
+    mu_log (announcement->bad ? MU_LOG_WARN : MU_LOG_INFO, event, &about, "%s", text);
 }

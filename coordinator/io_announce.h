@@ -5,12 +5,20 @@
 
 #include "journal.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* One sentence for people into `text`; records that only mark progress give an empty one. */
 void announce_text (const struct mu_journal *record, char *text, size_t size);
 
-/* Write it to the log, with the record's name as the event. */
-void announce (const struct mu_journal *record);
+/* What the log says of a record once it is durable. */
+struct announcement {
+    uint64_t job;
+    uint32_t type; /* of the record: its name is the event */
+    bool bad;
+};
+
+struct announcement announcement_of (const struct mu_journal *record);
+void announce (const struct announcement *announcement, const char *text);
 
 #endif

@@ -83,8 +83,12 @@ static struct open_file *find_file (struct job_logs *logs, uint64_t job)
     oldest->job = 0;
     oldest->fd = open_log (logs, job, O_WRONLY | O_APPEND | O_CREAT);
     struct stat status;
-    if (oldest->fd < 0 || fstat (oldest->fd, &status))
+    if (oldest->fd < 0)
         return NULL;
+    if (fstat (oldest->fd, &status)) {
+        close (oldest->fd);
+        return NULL;
+    }
     oldest->job = job;
     oldest->size = status.st_size;
     return oldest;
@@ -102,7 +106,9 @@ static void append (struct open_file *file, const char *line, size_t size)
     }
     struct iovec parts[2] = { { (void *)(uintptr_t)line, size }, { (void *)(uintptr_t) "\n", 1 } };
     ssize_t wrote = writev (file->fd, parts, 2);
-    if (wrote > 0)
+    if (wrote == (ssize_t)size + 1)
+        file->size += wrote;
+    else if (wrote > 0 && ftruncate (file->fd, file->size)) /* half a line: take it back */
         file->size += wrote;
 }
 

@@ -18,7 +18,7 @@ struct loop_options {
     struct store *store;
     struct job_logs *logs;
     const char *version;
-    int signal_fd; /* readable when it is time to stop */
+    int signal_fd; /* a signalfd: SIGHUP opens the log anew, any other ends the loop */
 };
 
 /* Serve until the signal. 0, or -1 when the process has to end for another reason. */

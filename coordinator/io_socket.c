@@ -2,7 +2,7 @@
 /* io_socket.c - libzmq's ROUTER, with the traps closed
  *
  *  - ROUTER_HANDOVER: a worker that reconnects under its own name takes its place, it is not
- * ignored;
+ *    ignored;
  *  - ROUTER_MANDATORY: a send to nobody is an error that is counted, not silence;
  *  - a backlog of 4096: a storm of connections after a restart is not refused;
  *  - bounded high-water marks and DONTWAIT: one hung peer cannot stop the loop;
@@ -10,6 +10,12 @@
  *
  * A connection's end comes through the socket monitor as a file descriptor; each message tells the
  * descriptor it came by, which ties the two together. It is a hint for the core: silence decides.
+ * libzmq tells the end before it closes the descriptor, so ends that wait are looked at before a
+ * descriptor is tied to another peer.
+ *
+ * Clients come and go under identities that ZeroMQ makes up (a zero byte and four random ones).
+ * Their places in the table are used again, the longest free first; a number is a place and how
+ * often it was used, so that a late word to one client never reaches the next.
  */
 #include "io_socket.h"
 
@@ -23,26 +29,33 @@
 
 #define IDENTITY_MAX      255u
 #define BACKLOG           4096
-#define MESSAGES_MAX      1000       /* waiting for one peer, each way */
-#define MESSAGE_BYTES_MAX (32 << 20) /* the largest is FENCED */
+#define MESSAGES_MAX      1000        /* waiting for one peer, each way */
+#define MESSAGE_BYTES_MAX (256 << 10) /* that come in: the largest are FENCE and SUBMIT */
 #define MONITOR           "inproc://muster-monitor"
 #define NOBODY            UINT32_MAX
+#define PLACE_BITS        20
+#define PLACES_MAX        ((1u << PLACE_BITS) - 1) /* so that no number is NOBODY */
+#define PLACE(number)     ((number) & ((1u << PLACE_BITS) - 1))
 
 struct peer {
-    uint8_t *identity;
-    uint32_t size;
-    int fd; /* of its newest message; -1 */
+    uint8_t *identity; /* NULL: the place is free */
+    uint32_t size, number;
+    uint32_t next_free;
+    int fd; /* of its newest message; -1: none, or it has ended */
     char name[64];
 };
 
 struct mu_sockets {
     void *context, *router, *monitor;
     struct peer *peer;
-    uint32_t peer_count, peer_capacity;
-    uint32_t *slot; /* open addressing by identity; NOBODY is empty */
+    uint32_t place_count, place_capacity, peer_count;
+    uint32_t free_first, free_last; /* places; NOBODY is none */
+    uint32_t *slot;                 /* open addressing by identity, of places; NOBODY is empty */
     uint32_t slot_mask;
-    uint32_t *of_fd; /* the newest peer of a descriptor */
+    uint32_t *of_fd; /* the newest peer's place of a descriptor */
     size_t fd_count;
+    uint32_t *gone; /* numbers whose connections have ended, not told yet */
+    uint32_t gone_count, gone_capacity;
     zmq_msg_t body;
     bool has_body;
     uint64_t dropped;
@@ -74,7 +87,7 @@ static uint32_t *find_slot (const struct mu_sockets *sockets, const uint8_t *ide
 
 static int grow (struct mu_sockets *sockets)
 {
-    uint32_t capacity = sockets->peer_capacity ? 2 * sockets->peer_capacity : 256;
+    uint32_t capacity = sockets->place_capacity ? 2 * sockets->place_capacity : 256;
     struct peer *peer = realloc (sockets->peer, capacity * sizeof *peer);
     if (!peer)
         return -1;
@@ -85,11 +98,42 @@ static int grow (struct mu_sockets *sockets)
     free (sockets->slot);
     sockets->slot = slot;
     sockets->slot_mask = 4 * capacity - 1;
-    sockets->peer_capacity = capacity;
+    sockets->place_capacity = capacity;
     memset (slot, 0xff, 4 * (size_t)capacity * sizeof *slot);
-    for (uint32_t i = 0; i < sockets->peer_count; i++)
-        *find_slot (sockets, peer[i].identity, peer[i].size) = i;
+    for (uint32_t i = 0; i < sockets->place_count; i++)
+        if (peer[i].identity)
+            *find_slot (sockets, peer[i].identity, peer[i].size) = i;
     return 0;
+}
+
+/* A free place with its next number, or NOBODY. */
+static uint32_t take_place (struct mu_sockets *sockets)
+{
+    uint32_t place = sockets->free_first;
+    if (place != NOBODY) {
+        struct peer *peer = &sockets->peer[place];
+        sockets->free_first = peer->next_free;
+        if (sockets->free_first == NOBODY)
+            sockets->free_last = NOBODY;
+        peer->number += 1u << PLACE_BITS; /* wraps */
+        return place;
+    }
+    if (sockets->place_count == PLACES_MAX ||
+        (sockets->place_count == sockets->place_capacity && grow (sockets)))
+        return NOBODY;
+    place = sockets->place_count++;
+    sockets->peer[place] = (struct peer){ .number = place, .fd = -1 };
+    return place;
+}
+
+static void give_back_place (struct mu_sockets *sockets, uint32_t place)
+{
+    sockets->peer[place].next_free = NOBODY;
+    if (sockets->free_last == NOBODY)
+        sockets->free_first = place;
+    else
+        sockets->peer[sockets->free_last].next_free = place;
+    sockets->free_last = place;
 }
 
 static void name_peer (struct peer *peer)
@@ -102,31 +146,131 @@ static void name_peer (struct peer *peer)
     peer->name[readable ? peer->size : 0] = '\0';
 }
 
-static uint32_t peer_of (struct mu_sockets *sockets, const uint8_t *identity, uint32_t size)
+/* The place of whoever has this identity, or NOBODY when there is no more room. */
+static uint32_t place_of (struct mu_sockets *sockets, const uint8_t *identity, uint32_t size)
 {
     uint32_t known = sockets->slot ? *find_slot (sockets, identity, size) : NOBODY;
     if (known != NOBODY)
         return known;
-    if (sockets->peer_count == sockets->peer_capacity && grow (sockets))
+    uint8_t *copy = malloc (size ? size : 1);
+    uint32_t place = copy ? take_place (sockets) : NOBODY;
+    if (place == NOBODY) {
+        free (copy);
         return NOBODY;
-    struct peer *peer = &sockets->peer[sockets->peer_count];
-    peer->identity = malloc (size ? size : 1);
-    if (!peer->identity)
-        return NOBODY;
-    memcpy (peer->identity, identity, size);
+    }
+    memcpy (copy, identity, size);
+    struct peer *peer = &sockets->peer[place];
+    peer->identity = copy;
     peer->size = size;
     peer->fd = -1;
     name_peer (peer);
-    *find_slot (sockets, identity, size) = sockets->peer_count;
-    return sockets->peer_count++;
+    *find_slot (sockets, identity, size) = place;
+    sockets->peer_count++;
+    return place;
 }
 
-static void remember_fd (struct mu_sockets *sockets, uint32_t peer, int fd)
+/* What lies behind an emptied slot moves up, or it would not be found any more. */
+static void empty_slot (struct mu_sockets *sockets, uint32_t hole)
+{
+    uint32_t mask = sockets->slot_mask, *slot = sockets->slot;
+    for (uint32_t at = (hole + 1) & mask; slot[at] != NOBODY; at = (at + 1) & mask) {
+        const struct peer *peer = &sockets->peer[slot[at]];
+        uint32_t home = hash (peer->identity, peer->size) & mask;
+        if (((at - home) & mask) >= ((at - hole) & mask)) {
+            slot[hole] = slot[at];
+            hole = at;
+        }
+    }
+    slot[hole] = NOBODY;
+}
+
+static void forget (struct mu_sockets *sockets, uint32_t place)
+{
+    struct peer *peer = &sockets->peer[place];
+    empty_slot (sockets,
+                (uint32_t)(find_slot (sockets, peer->identity, peer->size) - sockets->slot));
+    free (peer->identity);
+    peer->identity = NULL;
+    peer->name[0] = '\0';
+    sockets->peer_count--;
+    give_back_place (sockets, place);
+}
+
+static struct peer *find_peer (const struct mu_sockets *sockets, uint32_t number)
+{
+    uint32_t place = PLACE (number);
+    struct peer *peer = place < sockets->place_count ? &sockets->peer[place] : NULL;
+    return peer && peer->identity && peer->number == number ? peer : NULL;
+}
+
+/* Read the frames that are left of a message nobody wants. */
+static void drop_rest (void *socket)
+{
+    for (;;) {
+        int more = 0;
+        size_t size = sizeof more;
+        if (zmq_getsockopt (socket, ZMQ_RCVMORE, &more, &size) || !more)
+            return;
+        zmq_msg_t frame;
+        zmq_msg_init (&frame);
+        zmq_msg_recv (&frame, socket, 0);
+        zmq_msg_close (&frame);
+    }
+}
+
+/* --- connections that end ------------------------------------------------------------------------
+ */
+
+static void note_gone (struct mu_sockets *sockets, uint32_t place)
+{
+    if (sockets->gone_count == sockets->gone_capacity) {
+        uint32_t capacity = sockets->gone_capacity ? 2 * sockets->gone_capacity : 64;
+        uint32_t *gone = realloc (sockets->gone, capacity * sizeof *gone);
+        if (!gone)
+            return; /* a hint is lost */
+        sockets->gone = gone;
+        sockets->gone_capacity = capacity;
+    }
+    sockets->peer[place].fd = -1;
+    sockets->gone[sockets->gone_count++] = sockets->peer[place].number;
+}
+
+/* Take what the monitor has told so far. */
+static void hear_monitor (struct mu_sockets *sockets)
+{
+    for (;;) {
+        zmq_msg_t event;
+        zmq_msg_init (&event);
+        if (zmq_msg_recv (&event, sockets->monitor, ZMQ_DONTWAIT) < 0) {
+            zmq_msg_close (&event);
+            return;
+        }
+        uint32_t fd = UINT32_MAX; /* libzmq: 16 bits of event, 32 of value, then an address frame */
+        if (zmq_msg_size (&event) >= 6)
+            memcpy (&fd, (const uint8_t *)zmq_msg_data (&event) + 2, sizeof fd);
+        zmq_msg_close (&event);
+        drop_rest (sockets->monitor);
+        if (fd >= sockets->fd_count || sockets->of_fd[fd] == NOBODY)
+            continue;
+        uint32_t place = sockets->of_fd[fd];
+        sockets->of_fd[fd] = NOBODY;
+        if (sockets->peer[place].fd == (int)fd) /* it has not come back by another one already */
+            note_gone (sockets, place);
+    }
+}
+
+static void remember_fd (struct mu_sockets *sockets, uint32_t place, int fd)
 {
     if (fd < 0 || (size_t)fd >= sockets->fd_count)
         return;
-    sockets->peer[peer].fd = fd;
-    sockets->of_fd[fd] = peer;
+    if (sockets->of_fd[fd] != place) {
+        hear_monitor (sockets);
+        uint32_t before = sockets->of_fd[fd];
+        if (before != NOBODY && sockets->peer[before].fd == fd)
+            note_gone (sockets, before);
+        sockets->of_fd[fd] = place;
+    }
+    sockets->peer[place].fd = fd;
 }
 
 /* --- opening -------------------------------------------------------------------------------------
@@ -213,11 +357,10 @@ int sockets_open (struct mu_sockets **sockets_p, const char *const *endpoint, si
     struct mu_sockets *sockets = calloc (1, sizeof *sockets);
     if (!sockets)
         return mu_fail (error, MU_UNAVAILABLE, "out of memory");
+    sockets->free_first = sockets->free_last = NOBODY;
     sockets->fd_count = raise_descriptor_limit ();
     sockets->of_fd = malloc (sockets->fd_count * sizeof *sockets->of_fd);
     sockets->context = zmq_ctx_new ();
-    if (sockets->context)
-        zmq_ctx_set (sockets->context, ZMQ_MAX_SOCKETS, (int)sockets->fd_count);
     sockets->router = sockets->context ? zmq_socket (sockets->context, ZMQ_ROUTER) : NULL;
     sockets->monitor = sockets->context ? zmq_socket (sockets->context, ZMQ_PAIR) : NULL;
     if (!sockets->of_fd || !sockets->router || !sockets->monitor) {
@@ -250,9 +393,10 @@ void sockets_close (struct mu_sockets **sockets_p)
         zmq_close (sockets->router);
     if (sockets->context)
         zmq_ctx_term (sockets->context);
-    for (uint32_t i = 0; i < sockets->peer_count; i++)
+    for (uint32_t i = 0; i < sockets->place_count; i++)
         free (sockets->peer[i].identity);
     free (sockets->peer);
+    free (sockets->gone);
     free (sockets->slot);
     free (sockets->of_fd);
     free (sockets);
@@ -262,32 +406,19 @@ void sockets_close (struct mu_sockets **sockets_p)
 void *sockets_router (struct mu_sockets *sockets) { return sockets->router; }
 void *sockets_monitor (struct mu_sockets *sockets) { return sockets->monitor; }
 uint64_t sockets_dropped (const struct mu_sockets *sockets) { return sockets->dropped; }
+uint32_t sockets_peers (const struct mu_sockets *sockets) { return sockets->peer_count; }
 
-const char *sockets_name (const struct mu_sockets *sockets, uint32_t peer)
+const char *sockets_name (const struct mu_sockets *sockets, uint32_t number)
 {
-    return peer < sockets->peer_count ? sockets->peer[peer].name : "";
+    const struct peer *peer = find_peer (sockets, number);
+    return peer ? peer->name : "";
 }
 
 /* --- in and out ----------------------------------------------------------------------------------
  */
 
-/* Read the frames that are left of a message nobody wants. */
-static void drop_rest (void *socket)
-{
-    for (;;) {
-        int more = 0;
-        size_t size = sizeof more;
-        if (zmq_getsockopt (socket, ZMQ_RCVMORE, &more, &size) || !more)
-            return;
-        zmq_msg_t frame;
-        zmq_msg_init (&frame);
-        zmq_msg_recv (&frame, socket, 0);
-        zmq_msg_close (&frame);
-    }
-}
-
 /* 1: a message lies in sockets->body; 0: none waits; -1: one was dropped. */
-static int receive_one (struct mu_sockets *sockets, uint32_t *peer)
+static int receive_one (struct mu_sockets *sockets, uint32_t *number)
 {
     zmq_msg_t identity;
     zmq_msg_init (&identity);
@@ -296,9 +427,12 @@ static int receive_one (struct mu_sockets *sockets, uint32_t *peer)
         return 0;
     }
     size_t size = zmq_msg_size (&identity);
-    *peer =
-        size <= IDENTITY_MAX ? peer_of (sockets, zmq_msg_data (&identity), (uint32_t)size) : NOBODY;
-    bool whole = zmq_msg_more (&identity) && *peer != NOBODY;
+    uint32_t place = size <= IDENTITY_MAX
+                         ? place_of (sockets, zmq_msg_data (&identity), (uint32_t)size)
+                         : NOBODY;
+    if (place != NOBODY)
+        remember_fd (sockets, place, zmq_msg_get (&identity, ZMQ_SRCFD));
+    bool whole = zmq_msg_more (&identity) && place != NOBODY;
     zmq_msg_close (&identity);
     if (!whole) {
         drop_rest (sockets->router);
@@ -310,7 +444,7 @@ static int receive_one (struct mu_sockets *sockets, uint32_t *peer)
         drop_rest (sockets->router);
         return -1;
     }
-    remember_fd (sockets, *peer, zmq_msg_get (&sockets->body, ZMQ_SRCFD));
+    *number = sockets->peer[place].number;
     return 1;
 }
 
@@ -333,35 +467,28 @@ int sockets_receive (struct mu_sockets *sockets, uint32_t *peer, const void **da
     }
 }
 
-int sockets_gone (struct mu_sockets *sockets, uint32_t *peer)
+/* Did ZeroMQ make it up? Nobody can choose one that begins with a zero byte. */
+static bool is_made_up (const struct peer *peer) { return peer->size == 5 && !peer->identity[0]; }
+
+int sockets_gone (struct mu_sockets *sockets, uint32_t *number)
 {
-    for (;;) {
-        zmq_msg_t event;
-        zmq_msg_init (&event);
-        if (zmq_msg_recv (&event, sockets->monitor, ZMQ_DONTWAIT) < 0) {
-            zmq_msg_close (&event);
-            return 0;
-        }
-        uint32_t fd = UINT32_MAX; /* libzmq: 16 bits of event, 32 of value, then an address frame */
-        if (zmq_msg_size (&event) >= 6)
-            memcpy (&fd, (const uint8_t *)zmq_msg_data (&event) + 2, sizeof fd);
-        zmq_msg_close (&event);
-        drop_rest (sockets->monitor);
-        if (fd >= sockets->fd_count || sockets->of_fd[fd] == NOBODY)
+    hear_monitor (sockets);
+    while (sockets->gone_count) {
+        *number = sockets->gone[--sockets->gone_count];
+        const struct peer *peer = find_peer (sockets, *number);
+        if (!peer || peer->fd >= 0) /* it is back */
             continue;
-        *peer = sockets->of_fd[fd];
-        sockets->of_fd[fd] = NOBODY;
-        if (sockets->peer[*peer].fd == (int)fd) /* it has not come back by another one already */
-            return 1;
+        if (is_made_up (peer))
+            forget (sockets, PLACE (*number));
+        return 1;
     }
+    return 0;
 }
 
-void sockets_send (struct mu_sockets *sockets, uint32_t peer, const void *data, size_t size)
+void sockets_send (struct mu_sockets *sockets, uint32_t number, const void *data, size_t size)
 {
-    if (peer >= sockets->peer_count)
-        return;
-    const struct peer *to = &sockets->peer[peer];
-    if (zmq_send (sockets->router, to->identity, to->size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
+    const struct peer *to = find_peer (sockets, number);
+    if (!to || zmq_send (sockets->router, to->identity, to->size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
         zmq_send (sockets->router, data, size, ZMQ_DONTWAIT) < 0)
         sockets->dropped++;
 }

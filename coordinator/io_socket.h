@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* io_socket.h - the coordinator's one ROUTER socket, and who is behind which identity
  *
- * A peer is an identity; it gets a small number that stays its own while the process lives. Sends
- * never block: to a peer that is gone or does not read they are dropped, and the protocol repeats
- * what matters. */
+ * A peer is an identity. One that it chose itself (workers do) gets a number that stays its own
+ * while the process lives; one that ZeroMQ made up (a client's) keeps its number until its
+ * connection has ended and sockets_gone () has told so, and nobody gets that number soon after.
+ * Sends never block: to a peer that is gone or does not read they are dropped, and the protocol
+ * repeats what matters. */
 #ifndef COORD_IO_SOCKET_H
 #define COORD_IO_SOCKET_H
 
@@ -29,7 +31,8 @@ void *sockets_monitor (struct mu_sockets *sockets);
  * not have exactly one frame behind the identity are dropped. */
 int sockets_receive (struct mu_sockets *sockets, uint32_t *peer, const void **data, size_t *size);
 
-/* Take one ended connection: 1 with its peer, 0 if there is none (any more). */
+/* Take one ended connection: 1 with its peer, 0 if there is none (any more). To be called when
+ * sockets_receive () has nothing more: what a peer said before it went comes first. */
 int sockets_gone (struct mu_sockets *sockets, uint32_t *peer);
 
 /* The peer's identity where it chose a readable one, else "". */
@@ -39,5 +42,8 @@ void sockets_send (struct mu_sockets *sockets, uint32_t peer, const void *data, 
 
 /* Messages that had to be dropped since the start. */
 uint64_t sockets_dropped (const struct mu_sockets *sockets);
+
+/* Peers that have a number now. */
+uint32_t sockets_peers (const struct mu_sockets *sockets);
 
 #endif

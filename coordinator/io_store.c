@@ -61,6 +61,11 @@ struct store_batch {
 static int database_error (sqlite3 *database, const char *what, struct mu_error *error)
 {
     int code = sqlite3_errcode (database);
+    if (code == SQLITE_CONSTRAINT)
+        return mu_fail (error, MU_CONFLICT,
+                        "another program has written to this coordinator's database (%s): stop it, "
+                        "then start this coordinator again",
+                        sqlite3_errmsg (database));
     enum mu_code kind = code == SQLITE_FULL || code == SQLITE_IOERR       ? MU_IO
                         : code == SQLITE_BUSY || code == SQLITE_LOCKED    ? MU_TRY_AGAIN
                         : code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? MU_BAD_INPUT
@@ -95,7 +100,7 @@ static int make_folders (const char *dir, struct mu_error *error)
     char path[4096];
     if (snprintf (path, sizeof path, "%s", dir) >= (int)sizeof path)
         return mu_fail (error, MU_USAGE, "the state directory's path is too long");
-    for (char *at = path + 1;; at++) {
+    for (char *at = path + (*path != '\0');; at++) {
         if (*at && *at != '/')
             continue;
         char kept = *at;
@@ -119,6 +124,11 @@ static int take_lock (struct store *store, const char *dir, struct mu_error *err
         return mu_fail_errno (error, MU_CANT_CREATE, errno,
                               "%s cannot be written (is the state directory yours? name another "
                               "with --dir)",
+                              path);
+    if (flock (store->lock_fd, LOCK_EX | LOCK_NB) && errno != EWOULDBLOCK)
+        return mu_fail_errno (error, MU_SYSTEM, errno,
+                              "%s cannot be locked (does its file system know locks? name another "
+                              "folder with --dir)",
                               path);
     if (flock (store->lock_fd, LOCK_EX | LOCK_NB))
         return mu_fail (
@@ -201,8 +211,10 @@ static int open_writer (struct store *store, const char *path, struct mu_error *
            prepare (store->writer, &store->commit, "COMMIT", error) ||
            prepare (store->writer, &store->rollback, "ROLLBACK", error) ||
            prepare (store->writer, &store->insert,
-                    "INSERT OR REPLACE INTO journal (number, type, job, latest, unix_ms, body) "
-                    "VALUES (?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO journal (number, type, job, latest, unix_ms, body) "
+                    "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (latest) DO UPDATE SET "
+                    "number = excluded.number, type = excluded.type, job = excluded.job, "
+                    "unix_ms = excluded.unix_ms, body = excluded.body",
                     error);
 }
 
@@ -271,13 +283,26 @@ void store_close (struct store **store_p)
     *store_p = NULL;
 }
 
-uint64_t store_newest (const struct store *store)
-{
-    return atomic_load (&store->newest);
-}
+uint64_t store_newest (const struct store *store) { return atomic_load (&store->newest); }
 
 /* --- replay
  * --------------------------------------------------------------------------------------- */
+
+/* Not the record's fault: a program that knows it, or has the memory, must read it. */
+static bool is_readable_elsewhere (const struct mu_error *why)
+{
+    return why->code == MU_TRY_AGAIN || why->code == MU_UNAVAILABLE;
+}
+
+static int refuse_record (uint64_t number, const struct mu_error *why, struct mu_error *error)
+{
+    if (why->code == MU_UNAVAILABLE)
+        return mu_fail (error, MU_UNAVAILABLE, "%s", why->text);
+    return mu_fail (error, MU_BAD_INPUT,
+                    "record %" PRIu64 " of the journal was written by a newer Muster (%s): use "
+                    "that one, or a newer one",
+                    number, why->text);
+}
 
 static int set_aside (struct store *store, uint64_t number, const char *why, struct mu_error *error)
 {
@@ -319,11 +344,14 @@ int store_replay (struct store *store,
         struct mu_journal record;
         struct mu_error why;
         msgpack_zone_clear (&zone);
-        if (decode_row (row, 1, &record, &zone, &why) || each (arg, &record, &why)) {
-            rc = set_aside (store, (uint64_t)sqlite3_column_int64 (row, 0), why.text, error);
-            ++*bad;
-        } else {
+        uint64_t number = (uint64_t)sqlite3_column_int64 (row, 0);
+        if (!decode_row (row, 1, &record, &zone, &why) && !each (arg, &record, &why)) {
             ++*records;
+        } else if (is_readable_elsewhere (&why)) {
+            rc = refuse_record (number, &why, error);
+        } else {
+            rc = set_aside (store, number, why.text, error);
+            ++*bad;
         }
     }
     if (!rc && state != SQLITE_DONE)
@@ -355,6 +383,7 @@ void store_batch_destroy (struct store_batch **batch_p)
 }
 
 uint32_t store_batch_count (const struct store_batch *batch) { return batch->count; }
+size_t store_batch_bytes (const struct store_batch *batch) { return batch->bytes.size; }
 
 /* The text that is equal for records of which only the newest matters, from the fields marked so.
  */

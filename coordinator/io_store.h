@@ -6,7 +6,8 @@
  * to one thread at a time.
  *
  * A commit that fails (a full disk) leaves the batch as it was, so that it can be tried again:
- * nothing is lost and nothing was said. */
+ * nothing is lost and nothing was said. CONFLICT alone is for good: somebody else wrote to the
+ * journal, and what was decided here stands on what is no longer true. */
 #ifndef COORD_IO_STORE_H
 #define COORD_IO_STORE_H
 
@@ -23,7 +24,8 @@ int store_open (struct store **store_p, const char *dir, struct mu_error *error)
 void store_close (struct store **store_p);
 
 /* Call `each` for every record, oldest first. A record that cannot be read, or that `each` refuses,
- * is moved to the table bad_record, counted in *bad and passed over. */
+ * is moved to the table bad_record, counted in *bad and passed over. One of a newer Muster is not
+ * bad: it ends the replay with a sentence, and so does the end of memory. */
 int store_replay (struct store *store,
                   int (*each) (void *arg, const struct mu_journal *record, struct mu_error *error),
                   void *arg, uint64_t *records, uint64_t *bad, struct mu_error *error);
@@ -37,6 +39,7 @@ uint64_t store_newest (const struct store *store);
 struct store_batch *store_batch_create (void);
 void store_batch_destroy (struct store_batch **batch_p);
 uint32_t store_batch_count (const struct store_batch *batch);
+size_t store_batch_bytes (const struct store_batch *batch);
 
 /* Encode one record into the batch, at once: it is not needed afterwards. */
 int store_batch_add (struct store_batch *batch, const struct mu_journal *record,

@@ -4,6 +4,7 @@
  * One mutex guards `given` and `done`; the store itself is touched by the commit thread alone. */
 #include "io_turn.h"
 
+#include "io_announce.h"
 #include "log.h"
 
 #include <errno.h>
@@ -11,16 +12,24 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #define RETRY_MS    500
 #define SPARE_BYTES (4u << 20) /* a buffer grown beyond is given back after its turn */
+#define FULL_COUNT  65536u     /* records and words in one turn */
+#define FULL_BYTES  (64u << 20)
 
 struct word {
     uint32_t peer;
     size_t offset, size;
+};
+
+struct line {
+    struct announcement about;
+    size_t offset;
 };
 
 struct turn {
@@ -28,6 +37,8 @@ struct turn {
     msgpack_sbuffer bytes;
     struct word *word;
     uint32_t word_count, word_capacity;
+    struct line *line; /* their texts lie in `bytes` too, each with its NUL */
+    uint32_t line_count, line_capacity;
 };
 
 struct turn *turn_create (void)
@@ -50,6 +61,7 @@ void turn_destroy (struct turn **turn_p)
     store_batch_destroy (&turn->records);
     msgpack_sbuffer_destroy (&turn->bytes);
     free (turn->word);
+    free (turn->line);
     free (turn);
     *turn_p = NULL;
 }
@@ -57,18 +69,29 @@ void turn_destroy (struct turn **turn_p)
 uint32_t turn_records (const struct turn *turn) { return store_batch_count (turn->records); }
 uint32_t turn_words (const struct turn *turn) { return turn->word_count; }
 
+bool turn_is_full (const struct turn *turn)
+{
+    return turn_records (turn) + turn_words (turn) >= FULL_COUNT ||
+           turn->bytes.size + store_batch_bytes (turn->records) >= FULL_BYTES;
+}
+
+/* Room for one more of `size` bytes each. Out of memory is fatal: the successor replays. */
+static void *grow (void *list, uint32_t count, uint32_t *capacity, size_t size)
+{
+    if (count < *capacity)
+        return list;
+    *capacity = *capacity ? 2 * *capacity : 256;
+    list = realloc (list, *capacity * size);
+    if (!list)
+        abort ();
+    return list;
+}
+
 void turn_say (struct turn *turn, uint32_t peer, const struct mu_wire *wire)
 {
     struct mu_error error;
     size_t offset = turn->bytes.size;
-    if (turn->word_count == turn->word_capacity) {
-        uint32_t capacity = turn->word_capacity ? 2 * turn->word_capacity : 256;
-        struct word *word = realloc (turn->word, capacity * sizeof *word);
-        if (!word)
-            abort (); /* out of memory: the successor replays */
-        turn->word = word;
-        turn->word_capacity = capacity;
-    }
+    turn->word = grow (turn->word, turn->word_count, &turn->word_capacity, sizeof *turn->word);
     if (mu_record_encode (&mu_wire_family, wire, &turn->bytes, &error)) {
         mu_log (MU_LOG_ERROR, "unsayable", NULL, "%s", error.text);
         return;
@@ -77,13 +100,29 @@ void turn_say (struct turn *turn, uint32_t peer, const struct mu_wire *wire)
         (struct word){ .peer = peer, .offset = offset, .size = turn->bytes.size - offset };
 }
 
+static int add_record (struct turn *turn, const struct mu_journal *record, struct mu_error *error)
+{
+    char text[1024];
+    if (store_batch_add (turn->records, record, error))
+        return -1;
+    announce_text (record, text, sizeof text);
+    if (!*text)
+        return 0;
+    turn->line = grow (turn->line, turn->line_count, &turn->line_capacity, sizeof *turn->line);
+    turn->line[turn->line_count++] =
+        (struct line){ .about = announcement_of (record), .offset = turn->bytes.size };
+    if (msgpack_sbuffer_write (&turn->bytes, text, strlen (text) + 1))
+        abort ();
+    return 0;
+}
+
 int turn_add (struct turn *turn, const struct coord_action *list, uint32_t count,
               struct mu_error *error)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (list[i].type == COORD_SEND)
             turn_say (turn, list[i].send.peer, &list[i].send.wire);
-        else if (store_batch_add (turn->records, &list[i].store, error))
+        else if (add_record (turn, &list[i].store, error))
             return -1;
     }
     return 0;
@@ -91,10 +130,12 @@ int turn_add (struct turn *turn, const struct coord_action *list, uint32_t count
 
 void turn_speak (struct turn *turn, struct mu_sockets *sockets)
 {
+    for (uint32_t i = 0; i < turn->line_count; i++)
+        announce (&turn->line[i].about, turn->bytes.data + turn->line[i].offset);
     for (uint32_t i = 0; i < turn->word_count; i++)
         sockets_send (sockets, turn->word[i].peer, turn->bytes.data + turn->word[i].offset,
                       turn->word[i].size);
-    turn->word_count = 0;
+    turn->word_count = turn->line_count = 0;
     turn->bytes.size = 0;
     if (turn->bytes.alloc > SPARE_BYTES) {
         msgpack_sbuffer_destroy (&turn->bytes);
@@ -111,7 +152,8 @@ struct committer {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct turn *given, *done;
-    bool stopping;
+    bool stopping, given_up;
+    struct mu_error why; /* given_up */
     int done_fd;
     _Atomic bool stuck;
     _Atomic uint64_t commits;
@@ -124,11 +166,25 @@ static uint64_t unix_ms_now (void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+static void give_up (struct committer *committer, const struct mu_error *why)
+{
+    pthread_mutex_lock (&committer->lock);
+    committer->why = *why;
+    committer->given_up = true;
+    pthread_mutex_unlock (&committer->lock);
+    atomic_store (&committer->stuck, true);
+    eventfd_write (committer->done_fd, 1);
+}
+
 /* Until it succeeds, or the process is told to stop. */
 static int commit_for_certain (struct committer *committer, struct turn *turn)
 {
     struct mu_error error;
     while (store_commit (committer->store, turn->records, unix_ms_now (), &error)) {
+        if (error.code == MU_CONFLICT) {
+            give_up (committer, &error);
+            return -1;
+        }
         if (!atomic_exchange (&committer->stuck, true))
             mu_log (MU_LOG_ERROR, "store_failed", NULL,
                     "%s; nothing new is promised until it works again, training goes on meanwhile",
@@ -177,13 +233,16 @@ struct committer *committer_start (struct store *store, struct mu_error *error)
     committer->done_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init (&committer->lock, NULL);
     pthread_cond_init (&committer->changed, NULL);
-    if (committer->done_fd < 0 ||
-        pthread_create (&committer->thread, NULL, commit_thread, committer)) {
-        mu_fail_errno (error, MU_SYSTEM, errno, "the commit thread cannot start");
-        free (committer);
-        return NULL;
-    }
-    return committer;
+    int number = committer->done_fd < 0
+                     ? errno
+                     : pthread_create (&committer->thread, NULL, commit_thread, committer);
+    if (!number)
+        return committer;
+    mu_fail_errno (error, MU_SYSTEM, number, "the commit thread cannot start");
+    if (committer->done_fd >= 0)
+        close (committer->done_fd);
+    free (committer);
+    return NULL;
 }
 
 void committer_stop (struct committer **committer_p)
@@ -199,6 +258,8 @@ void committer_stop (struct committer **committer_p)
     pthread_mutex_destroy (&committer->lock);
     pthread_cond_destroy (&committer->changed);
     close (committer->done_fd);
+    turn_destroy (&committer->given);
+    turn_destroy (&committer->done);
     free (committer);
     *committer_p = NULL;
 }
@@ -208,6 +269,16 @@ int committer_done_fd (const struct committer *committer) { return committer->do
 bool committer_is_stuck (const struct committer *committer)
 {
     return atomic_load (&committer->stuck);
+}
+
+int committer_check (struct committer *committer, struct mu_error *error)
+{
+    pthread_mutex_lock (&committer->lock);
+    bool given_up = committer->given_up;
+    if (given_up && error)
+        *error = committer->why;
+    pthread_mutex_unlock (&committer->lock);
+    return given_up ? -1 : 0;
 }
 
 uint64_t committer_commits (const struct committer *committer)

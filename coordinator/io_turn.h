@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* io_turn.h - what one turn of the loop made durable and said, and the thread that commits it
  *
- * A turn holds encoded records and encoded words, in the order the core gave them. */
+ * A turn holds encoded records and encoded words, in the order the core gave them, and what the log
+ * will say of the records: that is a word as well, and comes when they are durable. */
 #ifndef COORD_IO_TURN_H
 #define COORD_IO_TURN_H
 
@@ -25,7 +26,10 @@ void turn_say (struct turn *turn, uint32_t peer, const struct mu_wire *wire);
 uint32_t turn_records (const struct turn *turn);
 uint32_t turn_words (const struct turn *turn);
 
-/* Send the words and empty the turn; its records must be durable. */
+/* Nothing more should be put in before it is spoken, so that memory stays bounded. */
+bool turn_is_full (const struct turn *turn);
+
+/* Log and send the words and empty the turn; its records must be durable. */
 void turn_speak (struct turn *turn, struct mu_sockets *sockets);
 
 /* --- the commit thread
@@ -34,11 +38,16 @@ void turn_speak (struct turn *turn, struct mu_sockets *sockets);
 struct committer;
 
 /* `done_fd` of the committer becomes readable when the turn given to it is durable. A commit that
- * fails is logged and tried again until it succeeds: nothing is said meanwhile. */
+ * fails is logged and tried again until it succeeds: nothing is said meanwhile. Only where another
+ * program wrote to the journal it is given up, and committer_check () tells. */
 struct committer *committer_start (struct store *store, struct mu_error *error);
-void committer_stop (struct committer **committer_p); /* ends a commit in flight first */
+
+/* Ends a commit in flight first. A turn that is not durable by then, or was not taken, is destroyed
+ * unsaid. */
+void committer_stop (struct committer **committer_p);
 int committer_done_fd (const struct committer *committer);
 bool committer_is_stuck (const struct committer *committer);
+int committer_check (struct committer *committer, struct mu_error *error); /* -1: it has given up */
 uint64_t committer_commits (const struct committer *committer);
 
 /* Hand a turn over; nothing may be in flight. */

@@ -84,13 +84,16 @@ static int open_journal (struct daemon *daemon, struct mu_error *error)
     return 0;
 }
 
-/* SIGTERM and SIGINT end the loop; SIGPIPE is nobody's. Blocked before any thread starts. */
+/* SIGTERM and SIGINT end the loop, SIGHUP opens a log file anew; SIGPIPE is nobody's. Blocked
+ * before any thread starts. */
 static int watch_signals (struct daemon *daemon, struct mu_error *error)
 {
     sigset_t set;
     sigemptyset (&set);
     sigaddset (&set, SIGTERM);
     sigaddset (&set, SIGINT);
+    if (daemon->options.log_file) /* without one the terminal is gone, and so are we */
+        sigaddset (&set, SIGHUP);
     pthread_sigmask (SIG_BLOCK, &set, NULL);
     signal (SIGPIPE, SIG_IGN);
     signal (SIGXFSZ, SIG_IGN); /* a file-size limit is an error of write (), like a full disk */

@@ -9,8 +9,8 @@ EXTRA_DIST += %D%/unit/schema_lock.sh scripts/lock_schemas.py schemas/golden/wir
     schemas/golden/journal-1.lock schemas/golden/wire-1.hex schemas/golden/journal-1.hex
 
 if HAVE_CMOCKA
-check_PROGRAMS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log
-TESTS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log
+check_PROGRAMS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log %D%/unit/test_socket %D%/unit/test_turn
+TESTS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log %D%/unit/test_socket %D%/unit/test_turn
 
 %C%_unit_test_record_SOURCES = %D%/unit/test_record.c
 %C%_unit_test_record_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
@@ -23,6 +23,15 @@ TESTS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log
 %C%_unit_test_log_SOURCES = %D%/unit/test_log.c
 %C%_unit_test_log_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 %C%_unit_test_log_LDADD = common/libcommon.la $(CMOCKA_LIBS) $(JANSSON_LIBS) -lpthread
+
+%C%_unit_test_socket_SOURCES = %D%/unit/test_socket.c coordinator/io_socket.c coordinator/io_socket.h
+%C%_unit_test_socket_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator $(ZMQ_CFLAGS)
+%C%_unit_test_socket_LDADD = common/libcommon.la $(CMOCKA_LIBS) $(ZMQ_LIBS)
+
+%C%_unit_test_turn_SOURCES = %D%/unit/test_turn.c coordinator/io_turn.c coordinator/io_turn.h \
+    coordinator/io_announce.c coordinator/io_announce.h
+%C%_unit_test_turn_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
+%C%_unit_test_turn_LDADD = common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS) -lpthread
 endif
 
 # Whole systems: real processes on this machine, python3's standard library.

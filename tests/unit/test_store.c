@@ -205,6 +205,44 @@ static void one_bad_row_blocks_nothing (void **state)
     store_close (&store);
 }
 
+/* Somebody removed the lock and started a second coordinator: what it wrote is not written over. */
+static void a_second_writer_is_noticed (void **state)
+{
+    (void)state;
+    struct store *store = must_open ();
+    struct mu_error error = { .text = "" };
+    struct mu_journal record = drain ("w0");
+    commit (store, &record);
+    change ("INSERT INTO journal SELECT number + 1, type, job, latest, unix_ms, body FROM journal");
+    struct store_batch *batch = store_batch_create ();
+    assert_int_equal (store_batch_add (batch, &record, NULL), 0);
+    assert_int_equal (store_commit (store, batch, 1000, &error), -1);
+    assert_int_equal (error.code, MU_CONFLICT);
+    assert_int_equal (store_batch_count (batch), 1);
+    store_batch_destroy (&batch);
+    store_close (&store);
+}
+
+/* A step back to an older Muster must not throw away what the newer one knew. */
+static void a_record_of_a_newer_muster_is_refused (void **state)
+{
+    (void)state;
+    struct store *store = must_open ();
+    struct mu_error error = { .text = "" };
+    struct mu_journal record = drain ("w0");
+    struct seen seen = { 0 };
+    uint64_t records, bad;
+    commit (store, &record);
+    change ("UPDATE journal SET body = x'950164cd03e80180'"); /* version 1.100, record 1000 */
+    assert_int_equal (store_replay (store, see, &seen, &records, &bad, &error), -1);
+    assert_int_equal (error.code, MU_BAD_INPUT);
+    assert_non_null (strstr (error.text, "newer"));
+    change ("DELETE FROM journal WHERE number = 1"); /* it was left where it was */
+    assert_int_equal (store_replay (store, see, &seen, &records, &bad, &error), 0);
+    assert_int_equal (records + bad, 0);
+    store_close (&store);
+}
+
 static void a_folder_that_cannot_be_made (void **state)
 {
     (void)state;
@@ -344,11 +382,18 @@ static void events_are_read_in_pages (void **state)
 int main (void)
 {
     const struct CMUnitTest tests[] = {
-        STORE_TEST (records_come_back_in_order),     STORE_TEST (only_the_newest_progress_is_kept),
-        STORE_TEST (one_coordinator_a_directory),    STORE_TEST (a_newer_database_is_refused),
-        STORE_TEST (a_file_that_is_no_database),     STORE_TEST (one_bad_row_blocks_nothing),
-        STORE_TEST (a_folder_that_cannot_be_made),   STORE_TEST (a_full_disk_keeps_the_batch),
-        STORE_TEST (nothing_told_is_lost_by_kill_9), STORE_TEST (events_are_read_in_pages),
+        STORE_TEST (records_come_back_in_order),
+        STORE_TEST (only_the_newest_progress_is_kept),
+        STORE_TEST (one_coordinator_a_directory),
+        STORE_TEST (a_newer_database_is_refused),
+        STORE_TEST (a_file_that_is_no_database),
+        STORE_TEST (one_bad_row_blocks_nothing),
+        STORE_TEST (a_folder_that_cannot_be_made),
+        STORE_TEST (a_full_disk_keeps_the_batch),
+        STORE_TEST (a_second_writer_is_noticed),
+        STORE_TEST (a_record_of_a_newer_muster_is_refused),
+        STORE_TEST (nothing_told_is_lost_by_kill_9),
+        STORE_TEST (events_are_read_in_pages),
     };
     return cmocka_run_group_tests_name ("store", tests, NULL, NULL);
 }

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_turn.c - nothing is said or logged before it is durable, whatever the store does
+ *
+ * The store and the socket behind the turn are false ones: the store fails as often as it is told,
+ * the socket counts what it is given. */
+#include "io_turn.h"
+
+#include "log.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#define LIMIT_MS 10000
+
+/* --- the false store ----------------------------------------------------------------------------
+ */
+
+struct store {
+    _Atomic int failures; /* commits that will fail */
+    _Atomic int code;     /* and how */
+    _Atomic int tries, durable;
+    pthread_mutex_t gate; /* held by a test: commits wait */
+};
+
+struct store_batch {
+    uint32_t count;
+};
+
+struct store_batch *store_batch_create (void) { return calloc (1, sizeof (struct store_batch)); }
+
+void store_batch_destroy (struct store_batch **batch_p)
+{
+    free (*batch_p);
+    *batch_p = NULL;
+}
+
+uint32_t store_batch_count (const struct store_batch *batch) { return batch->count; }
+size_t store_batch_bytes (const struct store_batch *batch) { return batch->count * 100u; }
+
+int store_batch_add (struct store_batch *batch, const struct mu_journal *record,
+                     struct mu_error *error)
+{
+    if (record->type == MU_JOURNAL_REWIND)
+        return mu_fail (error, MU_INTERNAL, "this record breaks a limit");
+    batch->count++;
+    return 0;
+}
+
+int store_commit (struct store *store, struct store_batch *batch, uint64_t unix_ms,
+                  struct mu_error *error)
+{
+    (void)unix_ms;
+    pthread_mutex_lock (&store->gate);
+    pthread_mutex_unlock (&store->gate);
+    atomic_fetch_add (&store->tries, 1);
+    if (atomic_load (&store->failures) > 0) {
+        atomic_fetch_sub (&store->failures, 1);
+        return mu_fail (error, (enum mu_code)atomic_load (&store->code),
+                        "the store is told to fail");
+    }
+    atomic_fetch_add (&store->durable, (int)batch->count);
+    batch->count = 0;
+    return 0;
+}
+
+/* --- the false socket ---------------------------------------------------------------------------
+ */
+
+static struct store store;
+static uint32_t said, logged;
+static int durable_when_said;
+
+void sockets_send (struct mu_sockets *sockets, uint32_t peer, const void *data, size_t size)
+{
+    (void)sockets;
+    assert_int_equal (peer, 7);
+    assert_true (data && size);
+    durable_when_said = atomic_load (&store.durable);
+    said++;
+}
+
+static void hear_log (void *arg, enum mu_log_level level, const struct mu_log_about *about,
+                      const char *line, size_t size)
+{
+    (void)arg, (void)level, (void)about, (void)size;
+    if (strstr (line, "\"drain\""))
+        logged++;
+}
+
+/* --- the bed ------------------------------------------------------------------------------------
+ */
+
+static struct committer *committer;
+static struct turn *turn;
+
+static int begin (void **state)
+{
+    (void)state;
+    struct mu_error error;
+    store = (struct store){ .code = MU_IO, .gate = PTHREAD_MUTEX_INITIALIZER };
+    said = logged = 0;
+    durable_when_said = -1;
+    mu_log_open ("test", "/dev/null", MU_LOG_INFO, NULL);
+    mu_log_also (hear_log, NULL);
+    turn = turn_create ();
+    committer = committer_start (&store, &error);
+    return turn && committer ? 0 : -1;
+}
+
+static int end (void **state)
+{
+    (void)state;
+    committer_stop (&committer);
+    turn_destroy (&turn);
+    mu_log_also (NULL, NULL);
+    mu_log_close ();
+    return 0;
+}
+
+/* A decision: two records, and a word that promises them. */
+static void decide (struct turn *into)
+{
+    struct mu_error error;
+    struct coord_action actions[3] = {
+        { .type = COORD_STORE, .store = { .type = MU_JOURNAL_DRAIN } },
+        { .type = COORD_SEND, .send = { .peer = 7, .wire = { .type = MU_WIRE_WHO } } },
+        { .type = COORD_STORE, .store = { .type = MU_JOURNAL_DRAIN } },
+    };
+    assert_int_equal (turn_add (into, actions, 3, &error), 0);
+}
+
+static struct turn *must_take (void)
+{
+    struct pollfd item = { .fd = committer_done_fd (committer), .events = POLLIN };
+    assert_int_equal (poll (&item, 1, LIMIT_MS), 1);
+    struct turn *done = committer_take (committer);
+    assert_non_null (done);
+    return done;
+}
+
+static void wait_for_tries (int wanted)
+{
+    struct timespec pause = { 0, 1000000 };
+    for (int ms = 0; ms < LIMIT_MS && atomic_load (&store.tries) < wanted; ms++)
+        nanosleep (&pause, NULL);
+    assert_true (atomic_load (&store.tries) >= wanted);
+}
+
+/* --- stories ------------------------------------------------------------------------------------
+ */
+
+static void words_wait_for_their_records (void **state)
+{
+    (void)state;
+    pthread_mutex_lock (&store.gate);
+    decide (turn);
+    committer_give (committer, turn);
+    turn = NULL;
+    struct pollfd item = { .fd = committer_done_fd (committer), .events = POLLIN };
+    assert_int_equal (poll (&item, 1, 50), 0);
+    assert_null (committer_take (committer));
+    assert_int_equal (said + logged, 0);
+    pthread_mutex_unlock (&store.gate);
+    turn = must_take ();
+    assert_int_equal (said + logged, 0);
+    turn_speak (turn, NULL);
+    assert_int_equal (said, 1);
+    assert_int_equal (logged, 2);
+    assert_int_equal (durable_when_said, 2);
+    assert_int_equal (turn_words (turn) + turn_records (turn), 0);
+    turn_speak (turn, NULL);
+    assert_int_equal (said + logged, 3);
+}
+
+static void a_full_disk_delays_and_loses_nothing (void **state)
+{
+    (void)state;
+    struct mu_error error;
+    atomic_store (&store.failures, 2);
+    decide (turn);
+    committer_give (committer, turn);
+    turn = NULL;
+    wait_for_tries (1);
+    turn = must_take ();
+    assert_int_equal (atomic_load (&store.tries), 3);
+    assert_int_equal (atomic_load (&store.durable), 2);
+    assert_false (committer_is_stuck (committer));
+    assert_int_equal (committer_check (committer, &error), 0);
+    assert_int_equal (committer_commits (committer), 1);
+    turn_speak (turn, NULL);
+    assert_int_equal (said, 1);
+}
+
+/* Told to stop while the disk is full: it ends, and what was not stored was not said. */
+static void a_stuck_store_does_not_hold_the_end (void **state)
+{
+    (void)state;
+    atomic_store (&store.failures, 1000000);
+    decide (turn);
+    committer_give (committer, turn);
+    turn = NULL;
+    wait_for_tries (2);
+    assert_true (committer_is_stuck (committer));
+    committer_stop (&committer);
+    assert_int_equal (said + logged, 0);
+    assert_int_equal (atomic_load (&store.durable), 0);
+}
+
+/* What another program wrote cannot be repaired by trying again. */
+static void a_second_writer_ends_it (void **state)
+{
+    (void)state;
+    struct mu_error error = { .text = "" };
+    atomic_store (&store.code, MU_CONFLICT);
+    atomic_store (&store.failures, 1000000);
+    decide (turn);
+    committer_give (committer, turn);
+    turn = NULL;
+    struct pollfd item = { .fd = committer_done_fd (committer), .events = POLLIN };
+    assert_int_equal (poll (&item, 1, LIMIT_MS), 1);
+    assert_null (committer_take (committer));
+    assert_int_equal (committer_check (committer, &error), -1);
+    assert_int_equal (error.code, MU_CONFLICT);
+    assert_true (committer_is_stuck (committer));
+    assert_int_equal (atomic_load (&store.tries), 1);
+}
+
+static void a_turn_says_when_it_is_full (void **state)
+{
+    (void)state;
+    struct mu_wire wire = { .type = MU_WIRE_WHO };
+    uint32_t words = 0;
+    while (!turn_is_full (turn)) {
+        turn_say (turn, 7, &wire);
+        assert_true (++words <= 65536);
+    }
+    turn_speak (turn, NULL);
+    assert_int_equal (said, words);
+    assert_false (turn_is_full (turn));
+    static char text[1 << 20]; /* large answers fill it sooner */
+    memset (text, 'x', sizeof text);
+    wire = (struct mu_wire){ .type = MU_WIRE_LOG_TEXT, .log_text.text = { text, sizeof text } };
+    for (words = 0; !turn_is_full (turn); words++)
+        turn_say (turn, 7, &wire);
+    assert_in_range (words, 60, 70);
+}
+
+static void a_word_beyond_its_limit_is_dropped_alone (void **state)
+{
+    (void)state;
+    struct mu_wire wire = { .type = MU_WIRE_LOG_TEXT, .log_text.text = { "\xff", 1 } };
+    turn_say (turn, 7, &wire);
+    assert_int_equal (turn_words (turn), 0);
+    wire = (struct mu_wire){ .type = MU_WIRE_WHO };
+    turn_say (turn, 7, &wire);
+    turn_speak (turn, NULL);
+    assert_int_equal (said, 1);
+}
+
+static void a_record_beyond_its_limit_is_fatal (void **state)
+{
+    (void)state;
+    struct mu_error error;
+    struct coord_action action = { .type = COORD_STORE, .store = { .type = MU_JOURNAL_REWIND } };
+    assert_int_equal (turn_add (turn, &action, 1, &error), -1);
+    assert_int_equal (error.code, MU_INTERNAL);
+}
+
+#define TURN_TEST(test) cmocka_unit_test_setup_teardown (test, begin, end)
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        TURN_TEST (words_wait_for_their_records),
+        TURN_TEST (a_full_disk_delays_and_loses_nothing),
+        TURN_TEST (a_stuck_store_does_not_hold_the_end),
+        TURN_TEST (a_second_writer_ends_it),
+        TURN_TEST (a_turn_says_when_it_is_full),
+        TURN_TEST (a_word_beyond_its_limit_is_dropped_alone),
+        TURN_TEST (a_record_beyond_its_limit_is_fatal),
+    };
+    return cmocka_run_group_tests (tests, NULL, NULL);
+}
