@@ -120,7 +120,7 @@ static void print_job_table (const struct muster_job_info *jobs, size_t count)
         table_cell (table, "%s", rate_text (job->tokens_per_second, rate, sizeof rate));
         table_cell (table, "%s", duration_text (job->eta_seconds, eta, sizeof eta));
         table_cell (table, "%u", job->workers);
-        table_cell (table, "%s", job->reason);
+        table_cell (table, "%.*s", (int)job->reason.size, (const char *)job->reason.data);
     }
     table_print (&table);
 }
@@ -148,8 +148,8 @@ int command_jobs (const struct command *command)
 static void print_job (const struct muster_job_info *job)
 {
     char a[64], b[64];
-    printf ("job        %" PRIu64 " %s\nstate      %s%s%s\n", job->job, job->name, job->state,
-            *job->reason ? ": " : "", job->reason);
+    printf ("job        %" PRIu64 " %s\nstate      %s%s%.*s\n", job->job, job->name, job->state,
+            job->reason.size ? ": " : "", (int)job->reason.size, (const char *)job->reason.data);
     printf ("step       %" PRIu64 " of %" PRIu64 " (epoch %.2f)\n", job->step, job->steps,
             job->epoch);
     printf ("loss       %.6f\n", job->loss);

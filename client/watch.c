@@ -58,8 +58,9 @@ static void describe (const struct muster_job_info *job, char *line, size_t size
 {
     char rate[32], eta[32], accuracy[48] = "";
     if (job->step == 0 || !strcmp (job->state, "pending")) {
-        snprintf (line, size, "%s: %s%s%s", job->name, job->state, *job->reason ? ", " : "",
-                  job->reason);
+        snprintf (line, size, "%s: %s%s%.*s", job->name, job->state,
+                  job->reason.size ? ", " : "", (int)job->reason.size,
+                  (const char *)job->reason.data);
         return;
     }
     if (job->evaluated_step && job->accuracy > 0)
@@ -109,8 +110,9 @@ static void show_end (struct screen *screen, const struct muster_job_info *job)
     char line[512];
     describe (job, line, sizeof line);
     show (screen, line, true);
-    if (*job->reason && strcmp (job->state, "done"))
-        fprintf (stderr, "%s: %s: %s\n", job->name, job->state, job->reason);
+    if (job->reason.size && strcmp (job->state, "done"))
+        fprintf (stderr, "%s: %s: %.*s\n", job->name, job->state, (int)job->reason.size,
+                 (const char *)job->reason.data);
     if (job->checkpoint.size)
         fprintf (stderr, "checkpoint of step %" PRIu64 ": %.*s\nweights %s\n", job->weights_step,
                  (int)job->checkpoint.size, (const char *)job->checkpoint.data, job->weights_hash);

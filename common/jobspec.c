@@ -66,6 +66,7 @@ static int load_text (const char *path, char *text, size_t *size,
     if (file)
         fclose (file);
     if (failed) {
+        problems->missing = true;
         snprintf (sentence, sizeof sentence, "the job file cannot be read: %s", strerror (number));
         return unreadable (problems, sentence);
     }

@@ -50,6 +50,7 @@ struct mu_jobspec_problems {
     struct mu_jobspec_place place[MU_JOBSPEC_KEY_COUNT];       /* of each key that the file has */
     struct mu_jobspec_place section[MU_JOBSPEC_SECTION_COUNT]; /* the same */
     bool wrong[MU_JOBSPEC_KEY_COUNT];                          /* said already to be wrong */
+    bool missing;    /* there is no such file, or no way to read it: exit 66, not 65 */
     bool unreadable; /* the file could not be read to its end, so what is missing is not said */
 };
 
@@ -91,8 +92,8 @@ int mu_jobspec_from_json (const char *text, size_t size, struct mu_jobspec *spec
 /* All problems, a line each, errors first, or NULL when memory is gone; yours to free. */
 char *mu_jobspec_problems_text (const struct mu_jobspec_problems *problems);
 
-/* The problems as one error (BAD_INPUT), for where there is no room for more: the first, and how
- * many there are. Returns -1. */
+/* The problems as one error, for where there is no room for more: the first, and how many there
+ * are. BAD_INPUT, or NO_INPUT where there is no file. Returns -1. */
 int mu_jobspec_problems_fail (const struct mu_jobspec_problems *problems, struct mu_error *error);
 
 /* Micro-batches in a step. */

@@ -109,7 +109,7 @@ int mu_jobspec_problems_fail (const struct mu_jobspec_problems *problems, struct
             snprintf (place, sizeof place, ":%u:%u", item->place.line, item->place.column);
         if (problems->errors > 1)
             snprintf (more, sizeof more, " (and %zu more)", problems->errors - 1);
-        return mu_fail (error, MU_BAD_INPUT, "%s%s: %s%s", problems->file, place, item->text, more);
+        return mu_fail (error, problems->missing ? MU_NO_INPUT : MU_BAD_INPUT, "%s%s: %s%s", problems->file, place, item->text, more);
     }
     return mu_fail (error, MU_BAD_INPUT, "%s: the job file is wrong", problems->file);
 }

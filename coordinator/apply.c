@@ -385,7 +385,8 @@ static int apply_crash (struct coord *coord, const struct mu_journal *record,
     if (record->crash.step > job->durable.crash_step)
         job->durable.crashes = 0;
     job->durable.crashes++;
-    job->durable.crash_step = record->crash.step;
+    if (record->crash.step > job->durable.crash_step) /* a job that went back is not on its way */
+        job->durable.crash_step = record->crash.step;
     return 0;
 }
 

@@ -51,8 +51,7 @@ static void note_failure (struct coord *coord, struct job *job, const struct wor
                           const struct mu_wire_save_failed *failed)
 {
     SET (job->soft.why,
-         core_text (coord, "The checkpoint of step %llu could not be written by worker %s: %.*s",
-                    (unsigned long long)failed->step, worker->name, (int)failed->text.size,
+         core_text (coord, "Not saved by worker %s: %.*s", worker->name, (int)failed->text.size,
                     (const char *)failed->text.data));
 }
 

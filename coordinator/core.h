@@ -183,7 +183,7 @@ struct job_soft {
     struct digest digests[DIGESTS];
     uint32_t digest_next;
     char sized_by[64];
-    char why[256]; /* it waits */
+    char why[1024]; /* it waits */
 };
 
 struct job {

@@ -95,7 +95,7 @@ int coord_job_info (const struct coord *coord, uint64_t number, struct mu_wire_j
     };
     SET (info->name, durable->name);
     SET (info->state, mu_job_state_name ((int)durable->state));
-    SET (info->reason, reason_of (job));
+    info->reason = core_blob (reason_of (job));
     fill_progress (coord, job, info);
     fill_commit (job, info);
     return 0;

@@ -3,6 +3,7 @@
  *
  *     trainer_main.c    the control thread: the agent's words in, orders out; the process's end
  *     train_open.c      PREPARE: job file, kernels, plug-in, data, state, region
+ *     train_folder.c    PREPARE: the folder of checkpoints
  *     train_orders.c    the letter box between the control thread and the stepper
  *     train_pool.c      threads, and what each needs to compute one micro-batch
  *     train_gradient.c  one rank's share of one step: micro-batches into sums, buckets out
@@ -99,6 +100,8 @@ int train_open (struct train_job *job, const struct train_options *options,
                 const struct mu_wire_prepare *prepare, struct mu_error *error);
 /* The state of step 0: initial weights, or those that checkpoint.init names. */
 int train_first_state (struct train_job *job, struct mu_error *error);
+/* Can its checkpoints be written where it wants them, and is nobody else's work in the way? */
+int train_check_folder (const struct train_job *job, struct mu_error *error);
 void train_close (struct train_job *job);
 
 /* Data sets as a job file describes them. */

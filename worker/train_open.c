@@ -3,10 +3,10 @@
  * input is found here
  *
  * Order: job file, kernels, data, plug-in and model (it must fit the records), layout, region,
- * state. The state comes from the checkpoint that the coordinator names; else from the one that the
- * job names; else it is made new. A checkpoint that the coordinator named and that cannot be read
- * here is no failure: another worker's state will be broadcast, or the coordinator will see that
- * nobody has it. One that the job's owner named is.
+ * state, checkpoint folder. The state comes from the checkpoint that the coordinator names; else
+ * from the one that the job names; else it is made new. A checkpoint that the coordinator named and
+ * that cannot be read here is no failure: another worker's state will be broadcast, or the
+ * coordinator will see that nobody has it. One that the job's owner named is.
  *
  * Failures leave a job that train_close () can close. */
 #include "train.h"
@@ -170,8 +170,9 @@ static int open_data (struct train_job *job, const struct train_options *options
     mu_data_info (job->data, &job->info);
     if (job->info.records < job->spec.batch.global)
         return mu_fail (error, MU_BAD_INPUT,
-                        "the data has %llu records, but one step takes %llu (batch.global): use "
-                        "more data or a smaller batch",
+                        "%s%s has %llu records, but one step takes %llu (batch.global): use more "
+                        "data or a smaller batch",
+                        job->spec.data.path.item[0], job->spec.data.path.count > 1 ? ", ..." : "",
                         (unsigned long long)job->info.records,
                         (unsigned long long)job->spec.batch.global);
     mu_order_init (&job->order, job->info.records, job->spec.seed);
@@ -207,7 +208,8 @@ static int open_model (struct train_job *job, struct mu_error *error)
                                 .micro_batch = (uint32_t)job->spec.batch.micro };
     struct muster_problem problem = { "" };
     if (job->trainer->open (&job->model, &open, &problem) < 0)
-        return mu_fail (error, MU_BAD_INPUT, "trainer %s: %s", job->spec.trainer, problem.text);
+        return mu_fail (error, MU_BAD_INPUT, "%s%s%s", job->plugin ? job->spec.trainer : "",
+                        job->plugin ? ": " : "", problem.text);
     return 0;
 }
 
@@ -388,7 +390,10 @@ int train_open (struct train_job *job, const struct train_options *options,
         mu_trainer_find (job->spec.trainer, &job->trainer, &job->plugin, error) < 0 ||
         open_model (job, error) < 0 || make_region (job, error) < 0)
         return -1;
-    return prepare->resume_path.size ? load_ordered (job, prepare, error) : load_named (job, error);
+    if ((prepare->resume_path.size ? load_ordered (job, prepare, error)
+                                   : load_named (job, error)) < 0)
+        return -1;
+    return train_check_folder (job, error);
 }
 
 void train_close (struct train_job *job)

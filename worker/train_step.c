@@ -287,10 +287,11 @@ static bool one_step (struct train *train, const struct train_generation *genera
 /* --- one generation
  * ------------------------------------------------------------------------------- */
 
-static bool may_save (struct train *train)
+/* Not the same step at once again. */
+static bool may_save (struct train *train, uint64_t step)
 {
     pthread_mutex_lock (&train->saver.lock);
-    uint64_t failed = train->saver.failed_ms;
+    uint64_t failed = train->saver.step == step ? train->saver.failed_ms : 0;
     pthread_mutex_unlock (&train->saver.lock);
     return !failed || train_now_ms () - failed >= SAVE_AGAIN_MS;
 }
@@ -302,7 +303,7 @@ static void finish (struct train *train, const struct train_generation *generati
     struct train_job *job = &train->job;
     uint64_t step = job->state->step;
     if (generation->writer) {
-        if (!train_saver_has (&train->saver, step) && may_save (train))
+        if (!train_saver_has (&train->saver, step) && may_save (train, step))
             save (train, generation->number);
         if (job->evaluation.data && train->evaluated != step + 1)
             evaluate (train);

@@ -264,11 +264,12 @@ void check_end (void)
                "job %" PRIu64 " needs %u of %u workers and is still %s at step %" PRIu64
                " of %" PRIu64 ": %s",
                i, what->workers_min, fitting (what), mu_job_state_name ((int)state), info.step,
-               info.steps, info.reason);
-        CHECK (over || *info.reason || state != MU_JOB_PENDING,
+               info.steps, (int)info.reason.size, (const char *)info.reason.data);
+        CHECK (over || info.reason.size || state != MU_JOB_PENDING,
                "job %" PRIu64 " waits and does not say why", i);
         bool may_fail = seen[i].crashes >= 3 || what->small_data || what->odd_data ||
                         (info.code == MU_IO && statistics.save_failures >= 3);
-        CHECK (state != MU_JOB_FAILED || may_fail, "job %" PRIu64 " failed: %s", i, info.reason);
+        CHECK (state != MU_JOB_FAILED || may_fail, "job %" PRIu64 " failed: %.*s", i,
+               (int)info.reason.size, (const char *)info.reason.data);
     }
 }

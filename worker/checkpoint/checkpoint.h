@@ -86,6 +86,10 @@ int mu_checkpoint_write (const char *directory, const struct mu_state *state,
                          const struct muster_tensor *tensors, const struct mu_checkpoint_job *job,
                          struct mu_checkpoint_saved *saved, struct mu_error *error);
 
+/* Can checkpoints be written below `directory`, which is made if missing? -1 and why not. A full
+ * disk is no reason: there may be room when the first one is due. */
+int mu_checkpoint_try_folder (const char *directory, struct mu_error *error);
+
 /* --- reading -------------------------------------------------------------------------------------
  */
 

@@ -183,7 +183,8 @@ static struct mu_file *hashed_file (struct mu_part *part)
 static int find_vocabulary (struct mu_data *data, const struct mu_opening *opening,
                             struct mu_error *error)
 {
-    const bool named = opening->spec->tokenizer != NULL;
+    /* `bytes` is what a job has that names none. */
+    const bool named = opening->spec->tokenizer && strcmp (opening->spec->tokenizer, "bytes") != 0;
     uint32_t vocabulary = 0;
     if (data->format->tokenized)
         vocabulary = mu_tokenizer_vocabulary (opening->tokenizer);

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bad_trainer.c - a trainer plug-in that misbehaves on demand, for test_bad_input.py
+ *
+ * Honest least squares of (class - weight . x), and one setting that spoils it:
+ *
+ *     fault: KIND@STEP.MICRO_BATCH    segv, abort, exit, nan, problem, or open (when it is opened)
+ *
+ * Built by the test; -DABI=n claims another ABI, -DNO_SYMBOL leaves the symbol out. */
+#include "trainer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef ABI
+#define ABI MUSTER_TRAINER_ABI
+#endif
+
+struct muster_model {
+    uint32_t features;
+    char fault[16];
+    unsigned long step, micro_batch;
+    struct muster_tensor tensor;
+};
+
+static int bad_open (struct muster_model **model_p, const struct muster_open *open,
+                     struct muster_problem *problem)
+{
+    struct muster_model *model = calloc (1, sizeof *model);
+    if (!model)
+        return -1;
+    model->features = open->records->features;
+    model->tensor = (struct muster_tensor){ .name = "weight",
+                                            .dimensions = 1,
+                                            .dimension = { model->features } };
+    for (uint32_t i = 0; i < open->setting_count; i++)
+        sscanf (open->settings[i].value, "%15[a-z]@%lu.%lu", model->fault, &model->step,
+                &model->micro_batch);
+    if (strcmp (model->fault, "open") == 0) {
+        snprintf (problem->text, sizeof problem->text, "the bad trainer does not want to open");
+        free (model);
+        return -1;
+    }
+    *model_p = model;
+    return 0;
+}
+
+static void bad_close (struct muster_model *model) { free (model); }
+
+static const struct muster_tensor *bad_tensors (const struct muster_model *model, uint32_t *count)
+{
+    *count = 1;
+    return &model->tensor;
+}
+
+static void bad_init (const struct muster_model *model, uint32_t tensor, uint64_t seed,
+                      float *values)
+{
+    (void)tensor, (void)seed;
+    memset (values, 0, model->features * sizeof *values);
+}
+
+static size_t bad_workspace (const struct muster_model *model)
+{
+    (void)model;
+    return 64;
+}
+
+static int misbehave (const struct muster_model *model, const struct muster_batch *batch,
+                      float *gradient, struct muster_problem *problem)
+{
+    if (!*model->fault || batch->step != model->step || batch->micro_batch != model->micro_batch)
+        return 0;
+    if (strcmp (model->fault, "segv") == 0)
+        *(volatile int *)0 = 1;
+    if (strcmp (model->fault, "abort") == 0) {
+        fprintf (stderr, "bad_trainer: the moon is in the wrong house\n");
+        abort ();
+    }
+    if (strcmp (model->fault, "exit") == 0)
+        exit (0);
+    if (strcmp (model->fault, "nan") == 0)
+        gradient[0] = NAN;
+    if (strcmp (model->fault, "problem") == 0) {
+        snprintf (problem->text, sizeof problem->text,
+                  "record 0 is not to the bad trainer's taste");
+        return -1;
+    }
+    return 0;
+}
+
+static int bad_gradient (const struct muster_model *model, const float *const *weights,
+                         const struct muster_batch *batch, void *workspace, float *const *gradients,
+                         const struct muster_progress *progress, struct muster_result *result,
+                         struct muster_problem *problem)
+{
+    (void)workspace, (void)progress;
+    float *gradient = gradients[0];
+    *result = (struct muster_result){ .targets = batch->records };
+    memset (gradient, 0, model->features * sizeof *gradient);
+    for (uint32_t r = 0; r < batch->records; r++) {
+        const float *x = batch->features + (size_t)r * model->features;
+        float miss = (float)batch->labels[r];
+        for (uint32_t i = 0; i < model->features; i++)
+            miss = fmaf (-weights[0][i], x[i], miss);
+        for (uint32_t i = 0; i < model->features; i++)
+            gradient[i] = fmaf (-miss / (float)batch->records, x[i], gradient[i]);
+        result->loss += (double)miss * (double)miss / (2.0 * batch->records);
+    }
+    return misbehave (model, batch, gradient, problem);
+}
+
+static int bad_evaluate (const struct muster_model *model, const float *const *weights,
+                         const struct muster_batch *batch, void *workspace,
+                         struct muster_result *result, struct muster_problem *problem)
+{
+    (void)model, (void)weights, (void)workspace, (void)problem;
+    *result = (struct muster_result){ .targets = batch->records };
+    return 0;
+}
+
+#ifndef NO_SYMBOL
+const struct muster_trainer muster_trainer = {
+    .size = sizeof (struct muster_trainer),
+    .abi = ABI,
+    .name = "bad",
+    .description = "Least squares that misbehaves on demand.",
+    .open = bad_open,
+    .close = bad_close,
+    .tensors = bad_tensors,
+    .init = bad_init,
+    .workspace = bad_workspace,
+    .gradient = bad_gradient,
+    .evaluate = bad_evaluate,
+};
+#endif

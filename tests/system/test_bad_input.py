@@ -1,0 +1,335 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Bad input: every mistake ends with one sentence that tells what to do, the right exit code, and nothing lost."""
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+from cluster import BUILD, SOURCE, Cluster, Tap, wait_for
+
+
+def says(text, *words):
+    """The sentence holds all the words."""
+    for word in words:
+        assert re.search(word, text, re.IGNORECASE), f"{word!r} is not in: {text}"
+    print(f"# {text.strip()[:400]}")
+
+
+def fails(cluster, spec, *words, code=100, sets=()):
+    """The job fails with a reason that holds these words, and muster wait says so."""
+    job = cluster.submit(spec, *sets)
+    status = cluster.wait_end(job)
+    assert status["state"] == "failed", f"job {job} is {status['state']}"
+    says(status["reason"], *words)
+    run = cluster.try_muster("wait", job)
+    assert run.returncode == code, (run.returncode, run.stderr)
+    return job
+
+
+def bystander(cluster):
+    """Another job, which must not notice anything."""
+    return cluster.submit(cluster.gpt("bystander", steps=100, workers=(1, 1)))
+
+
+def need_root():
+    if os.geteuid() or subprocess.run(["unshare", "-m", "true"], check=False, stderr=subprocess.DEVNULL).returncode:
+        raise Tap.Skip("only root may mount")
+
+
+def elsewhere(cluster, name, script):
+    """A worker that sees its own mounts: script runs first, in a private mount namespace."""
+    command = ["unshare", "-m", "sh", "-c", f'{script} && exec "$@"', "sh", os.path.join(BUILD, "muster-worker"),
+               "--coordinator", cluster.endpoint, "--name", name, "--dir", os.path.join(cluster.dir, name),
+               "--threads", "1", "--interface", "lo"]
+    log = open(os.path.join(cluster.dir, f"{name}.log"), "ab")
+    cluster.logs.append(log)
+    cluster.workers[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                             start_new_session=True)
+
+
+class Tmpfs:
+    """A small disk."""
+
+    def __init__(self, path, size):
+        self.path, self.size = path, size
+
+    def __enter__(self):
+        need_root()
+        os.makedirs(self.path, exist_ok=True)
+        run = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={self.size}", "tmpfs", self.path], check=False,
+                             stderr=subprocess.PIPE, text=True)
+        if run.returncode:
+            raise Tap.Skip(f"tmpfs cannot be mounted: {run.stderr.strip()}")
+        return self
+
+    def __exit__(self, kind, value, trace):
+        subprocess.run(["umount", "-l", self.path], check=False)
+
+    def fill(self):
+        """Takes all the space there is; returns the file to remove."""
+        path = os.path.join(self.path, "filler")
+        with open(path, "wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(b"x" * 4096)
+            except OSError:
+                pass
+        return path
+
+
+# --- data -------------------------------------------------------------------------------------------
+
+
+def data_missing():
+    """a data file that is not there: the job fails and names it; other jobs go on"""
+    with Cluster(2) as cluster:
+        other = bystander(cluster)
+        spec = cluster.gpt("missing", workers=(1, 1)).replace("text.txt", "text.txt")
+        run = cluster.try_muster("submit", spec, "--wait", "--set", "data.path=/nonexistent/book.txt")
+        assert run.returncode == 100, run
+        says(run.stderr, "/nonexistent/book.txt", "no such file")
+        says(cluster.status("missing")["reason"], "/nonexistent/book.txt", "no such file")
+        assert cluster.wait_done(other)["restarts"] == 0
+
+
+def data_small():
+    """data that is empty, smaller than one record, smaller than one batch, or a folder"""
+    with Cluster(1) as cluster:
+        spec = cluster.gpt("small")
+        empty = cluster.write("empty.txt", "")
+        fails(cluster, spec, "empty.txt", "empty", sets=[f"data.path={empty}"])
+        short = cluster.write("short.txt", "too short")
+        fails(cluster, spec, "short.txt", "9", "33", sets=[f"data.path={short}"])
+        few = cluster.write("few.txt", "word " * 40)
+        fails(cluster, spec, "few.txt", "batch", "6 records", sets=[f"data.path={few}"])
+        folder = os.path.join(cluster.dir, "void")
+        os.mkdir(folder)
+        fails(cluster, spec, "void", "no text file", sets=[f"data.path={folder}"])
+        header = cluster.write("header.csv", "a,b,label\n")
+        fails(cluster, cluster.mlp("rows"), "header.csv", sets=[f"data.path={header}"])
+        crooked = cluster.write("crooked.csv", "a,b,label\n" + "1,2,0\n" * 50 + "1,2\n" + "1,2,1\n" * 50)
+        fails(cluster, cluster.mlp("rows"), "crooked.csv", "52", sets=[f"data.path={crooked}"])
+        words = cluster.write("words.csv", "a,b,label\n" + "1,2,0\n" * 50 + "1,two,1\n")
+        fails(cluster, cluster.mlp("rows"), "words.csv", "two", sets=[f"data.path={words}"])
+        odd = cluster.write("odd.csv", "a,b,label\n" + "1,2,0\n" * 50 + "1,nan,1\n")
+        fails(cluster, cluster.mlp("rows"), "odd.csv", "nan", sets=[f"data.path={odd}"])
+        torn = os.path.join(cluster.dir, "torn.gz")
+        import gzip
+        with open(torn, "wb") as file:
+            file.write(gzip.compress(os.urandom(5000))[:3000])
+        fails(cluster, spec, "torn.gz", sets=[f"data.path={torn}"])
+        cluster.wait_done(bystander(cluster))
+
+
+def data_differs():
+    """a file that differs between two workers is named before step 1, with both workers"""
+    need_root()
+    with Cluster(1) as cluster:
+        path = cluster.text()
+        other = cluster.write("other.txt", open(path, encoding="ascii").read()[:-500] + "!" * 500)
+        elsewhere(cluster, "w1", f"mount --bind {other} {path}")
+        wait_for("two workers", lambda: len(cluster.json("workers")) == 2)
+        job = cluster.submit(cluster.gpt("differs", workers=(2, 2)))
+        status = cluster.wait_end(job)
+        assert status["state"] == "failed" and status["step"] == 0, status
+        says(status["reason"], r"\bw0\b", r"\bw1\b", "data")
+        assert len(set(re.findall(r"[0-9a-f]{8,}", status["reason"]))) >= 2, status["reason"]
+        cluster.wait_done(bystander(cluster))
+
+
+# --- job files --------------------------------------------------------------------------------------
+
+
+def job_files():
+    """mistakes of a job file are found before it is a job, all at once: exit 65, 66"""
+    with Cluster() as cluster:
+        many = cluster.write("many.yaml", """
+name: many mistakes
+trainer: gtp
+model: {layers: 4}
+data: {path: [], contxt: 12}
+batch: {global: ten, micro: 3}
+steps: -5
+learning_rate: 3
+workers: {min: 4, max: 2}
+""")
+        for command in (("validate", many), ("submit", many)):
+            run = cluster.try_muster(*command)
+            assert run.returncode == 65, run
+            says(run.stderr, "many.yaml:3:", "gtp", "context", "global", "steps", "learning_rate")
+            assert len(run.stderr.splitlines()) >= 6, run.stderr
+        for spec, code, words in (
+                ("/nonexistent.yaml", 66, ("/nonexistent.yaml", "no such file")),
+                (cluster.dir, 66, (cluster.dir, "folder|directory")),
+                (cluster.write("huge.yaml", "name: x\n" + "# filler\n" * 2_000_000), 65, ("huge.yaml", "bytes|large")),
+                (cluster.write("long.yaml", "name: " + "x" * 60000), 65, ("long.yaml:1:", "name")),
+                (cluster.write("list.yaml", "[1, 2, 3]"), 65, ("list.yaml:1:",)),
+                (cluster.write("void.yaml", ""), 65, ("void.yaml", "empty")),
+                (cluster.write("torn.yaml", "name: [1, 2"), 65, ("torn.yaml:",)),
+                (cluster.write("bomb.yaml", "a: &a [x, x]\nb: &b [*a, *a]\nname: *b\n"), 65, ("bomb.yaml:",))):
+            for command in ("validate", "submit"):
+                run = cluster.try_muster(command, spec)
+                assert run.returncode == code, (command, spec, run.returncode, run.stderr[:500])
+                says(run.stderr, *words)
+        run = cluster.try_muster("submit", cluster.gpt("many", batch=4096))
+        assert run.returncode == 65, run
+        says(run.stderr, "2047", "micro")
+        assert cluster.json("jobs") == []
+
+
+def job_against_model():
+    """what only the trainer can know is wrong fails the job with the trainer's sentence"""
+    with Cluster(1) as cluster:
+        spec = cluster.gpt("model", steps=20)
+        fails(cluster, spec, "channels", "heads", "33", sets=["model.channels=33"])
+        fails(cluster, spec, "layrs", "layers", sets=["model.layrs=2"])
+        fails(cluster, spec, "layers", "many", sets=["model.layers=many"])
+        fails(cluster, cluster.mlp("features"), "gpt", "tokens", sets=["trainer=gpt", "model={}"])
+        fails(cluster, cluster.gpt("tokens"), "mlp", "tokens", sets=["trainer=mlp", "model={hidden: [4]}"])
+        import struct
+        header = [20240520, 1, 5000] + [0] * 253
+        shard = os.path.join(cluster.dir, "tokens.bin")
+        with open(shard, "wb") as file:
+            file.write(struct.pack("<256i", *header) + struct.pack("<5000H", *[i % 600 for i in range(5000)]))
+        fails(cluster, spec, "tokens.bin", "vocabulary", "255",
+              sets=["data.format=llmc", "data.vocabulary=256", f"data.path={shard}"])
+        cluster.wait_done(cluster.submit(spec, "data.format=llmc", f"data.path={shard}"))
+        saved = cluster.status("model")["checkpoint"]
+        fails(cluster, spec, "context|position|wpe", "32", "16",
+              sets=["data.format=llmc", f"data.path={shard}", "data.context=16", f"checkpoint.init={saved}"])
+        fails(cluster, spec, "wte|vocabulary", "600", "256", sets=[f"checkpoint.init={saved}"])
+        fails(cluster, spec, "nowhere", sets=["checkpoint.init=/nowhere"])
+        fails(cluster, spec, "nowhere", sets=["checkpoint.resume=/nowhere"])
+        fails(cluster, spec, "77", sets=["checkpoint.resume=77"])
+        cluster.wait_done(bystander(cluster))
+
+
+def too_few_workers():
+    """a job that wants more workers than there are waits, and says for what"""
+    with Cluster(1) as cluster:
+        job = cluster.submit(cluster.gpt("greedy", batch=600, workers=(500, 600)))
+        status = wait_for("a reason", lambda: (s := cluster.status(job))["reason"] and s)
+        assert status["state"] == "pending", status
+        says(status["reason"], "500 workers", r"\b1\b")
+        cluster.wait_done(bystander(cluster))
+
+
+# --- trainers ---------------------------------------------------------------------------------------
+
+
+def plug_in(cluster, name="bad", *flags):
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if not compiler:
+        raise Tap.Skip("there is no C compiler")
+    path = os.path.join(cluster.dir, f"{name}.so")
+    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-ffp-contract=off", "-I", os.path.join(SOURCE, "worker"), *flags,
+                    os.path.join(SOURCE, "tests", "system", "bad_trainer.c"), "-o", path], check=True)
+    return path
+
+
+def job_with(cluster, path, fault="", **more):
+    spec = cluster.mlp(os.path.basename(path).split(".")[0], **more)
+    return spec, [f"trainer={path}", f"model={{fault: '{fault}'}}"]
+
+
+def plug_ins():
+    """a trainer that is not there, not a library, of another ABI, without its symbol, or unwilling"""
+    with Cluster(1) as cluster:
+        good, sets = job_with(cluster, plug_in(cluster, "good"), steps=20)
+        cluster.wait_done(cluster.submit(good, *sets))
+        for path, words in (
+                ("/nonexistent/mine.so", ("/nonexistent/mine.so", "no such file")),
+                (cluster.write("text.so", "this is no library\n"), ("text.so", "ELF|header")),
+                (plug_in(cluster, "abi", "-DABI=99"), ("abi.so", "99", r"\b1\b", "build|compile")),
+                (plug_in(cluster, "symbol", "-DNO_SYMBOL"), ("symbol.so", "muster_trainer"))):
+            spec, sets = job_with(cluster, path)
+            fails(cluster, spec, *words, sets=sets)
+        spec, sets = job_with(cluster, plug_in(cluster), "open@0.0")
+        fails(cluster, spec, "does not want to open", sets=sets)
+        spec, sets = job_with(cluster, plug_in(cluster), "problem@3.2")
+        fails(cluster, spec, "taste", "step 3|step 4", sets=sets)
+        cluster.wait_done(bystander(cluster))
+
+
+def trainers_that_crash():
+    """a trainer that crashes three times fails its job with its last words; others go on"""
+    with Cluster(3) as cluster:
+        other = bystander(cluster)
+        path = plug_in(cluster)
+        for fault, words in (("segv@5.1", ("segmentation|SIGSEGV|signal 11",)),
+                             ("abort@5.1", ("abort|SIGABRT|signal 6", "the moon is in the wrong house")),
+                             ("exit@5.1", ("ended with status 0",))):
+            spec, sets = job_with(cluster, path, fault, workers=(2, 2))
+            job = fails(cluster, spec, *words, "3|three", sets=sets)
+            assert cluster.status(job)["step"] <= 5, cluster.status(job)
+        assert cluster.wait_done(other)["restarts"] == 0
+        cluster.wait_done(bystander(cluster))
+        assert all(agent.poll() is None for agent in cluster.workers.values())
+
+
+def not_a_number():
+    """NaN at one micro-batch: fail names it; skip skips it, alike on 1 and 3 workers"""
+    with Cluster(3) as cluster:
+        path = plug_in(cluster)
+        spec, sets = job_with(cluster, path, "nan@7.5", workers=(2, 2))
+        fails(cluster, spec, "step 7|step 8", "micro-batch 5", "record", "non_finite", sets=sets)
+        hashes = {}
+        for what, fault, count in (("calm", "", 1), ("1 worker", "nan@7.5", 1), ("3 workers", "nan@7.5", 3)):
+            spec, sets = job_with(cluster, path, fault, workers=(count, count), non_finite="skip")
+            sets.append(f"checkpoint.dir={cluster.dir}/{what.replace(' ', '-')}")
+            hashes[what] = cluster.wait_done(cluster.submit(spec, *sets))["weights_hash"]
+        assert hashes["1 worker"] == hashes["3 workers"] != hashes["calm"], hashes
+
+
+# --- checkpoints ------------------------------------------------------------------------------------
+
+
+def checkpoint_folder():
+    """a checkpoint folder that cannot be written, or holds other work, fails the job at its start"""
+    with Cluster(1) as cluster:
+        spec = cluster.gpt("folder", steps=50, every=10)
+        fails(cluster, spec, "/proc/nothing", "checkpoint", sets=["checkpoint.dir=/proc/nothing"])
+        file = cluster.write("a-file", "")
+        fails(cluster, spec, "a-file", "checkpoint", sets=[f"checkpoint.dir={file}"])
+        if os.geteuid() == 0:
+            fails(cluster, spec, "/proc/sys", "checkpoint", sets=["checkpoint.dir=/proc/sys"])
+        shared = f"checkpoint.dir={cluster.dir}/shared"
+        first = cluster.wait_done(cluster.submit(spec, shared))
+        fails(cluster, spec, "shared", "other settings", "folder", sets=[shared, "seed=2"])
+        again = cluster.wait_done(cluster.submit(spec, shared, "workers.max=1", "name=again"))
+        assert first["weights_hash"] == again["weights_hash"]
+        cluster.wait_done(bystander(cluster))
+
+
+def checkpoint_disk_full():
+    """a full disk: training goes on and says so; when there is room the next checkpoint succeeds"""
+    with Cluster(1) as cluster, Tmpfs(os.path.join(cluster.dir, "disk"), "8m") as disk:
+        filler = disk.fill()
+        job = cluster.submit(cluster.gpt("full", steps=3000, every=100), f"checkpoint.dir={disk.path}/here")
+        status = wait_for("it says so", lambda: "space" in (s := cluster.status(job))["reason"] and s)
+        assert status["state"] == "running", status
+        says(status["reason"], "checkpoint", "no space left", disk.path)
+        cluster.wait_step(job, status["step"] + 20)
+        os.remove(filler)
+        status = wait_for("a checkpoint", lambda: (s := cluster.status(job))["weights_step"] and s)
+        assert "space" not in status["reason"], status
+        assert cluster.wait_done(job)["weights_step"] == 3000
+        assert not [name for name in os.listdir(f"{disk.path}/here") if "tmp" in name or "partial" in name]
+
+
+def last_checkpoint_disk_full():
+    """a disk that stays full: the job fails with the reason, soon, and its work is not lost silently"""
+    with Cluster(2) as cluster, Tmpfs(os.path.join(cluster.dir, "disk"), "8m") as disk:
+        disk.fill()
+        other = bystander(cluster)
+        fails(cluster, cluster.gpt("last", steps=100, workers=(1, 1)), "checkpoint", "no space left",
+              sets=[f"checkpoint.dir={disk.path}/here"])
+        cluster.wait_done(other)
+
+
+if __name__ == "__main__":
+    sys.exit(Tap().run(data_missing, data_small, data_differs, job_files, job_against_model, too_few_workers, plug_ins,
+                       trainers_that_crash, not_a_number, checkpoint_folder, checkpoint_disk_full,
+                       last_checkpoint_disk_full))
