@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define WORKERS_OF_A_HOST_MAX 1024
+#define WORKERS_OF_A_HOST_MAX 1024u
 
 static int make_folder (const char *path, struct mu_error *error)
 {
@@ -81,19 +81,19 @@ static void count_up (struct io_name *name)
 
 static int find_free (struct io_name *name, const char *folder, struct mu_error *error)
 {
-    char host[IO_NAME_SIZE - 6];
+    char host[IO_NAME_SIZE - 12]; /* room for the number */
     snprintf (host, sizeof host, "%.*s", (int)sizeof host - 1, name->host);
-    for (int i = 1; i <= WORKERS_OF_A_HOST_MAX; i++) {
+    for (unsigned i = 1; i <= WORKERS_OF_A_HOST_MAX; i++) {
         if (i == 1)
             snprintf (name->name, sizeof name->name, "%s", host);
         else
-            snprintf (name->name, sizeof name->name, "%s-%d", host, i);
+            snprintf (name->name, sizeof name->name, "%s-%u", host, i);
         clean (name->name);
         int taken = try_lock (name, folder, error);
         if (taken != 0)
             return taken < 0 ? -1 : 0;
     }
-    return mu_fail (error, MU_CONFLICT, "there are %d workers on this host already",
+    return mu_fail (error, MU_CONFLICT, "there are %u workers on this host already",
                     WORKERS_OF_A_HOST_MAX);
 }
 

@@ -42,6 +42,7 @@
 static char folder[] = "/tmp/muster-train-XXXXXX";
 static char program[4096];
 static int tests, failures;
+static uint64_t job; /* each story is another job, with a checkpoint folder of its own */
 
 static void ok (bool good, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
 
@@ -228,7 +229,7 @@ struct world {
 static void prepare (struct rank *rank, const char *spec, const char *resume, uint64_t step)
 {
     struct mu_wire wire = { .type = MU_WIRE_PREPARE };
-    wire.prepare.job = 1;
+    wire.prepare.job = job;
     wire.prepare.spec = (struct mu_blob){ spec, (uint32_t)strlen (spec) };
     wire.prepare.resume_path = (struct mu_blob){ resume, (uint32_t)strlen (resume) };
     wire.prepare.resume_step = step;
@@ -239,6 +240,7 @@ static bool open_all (struct rank *ranks, unsigned count, const struct setting *
                       const char *spec)
 {
     bool opened = false;
+    job++;
     for (unsigned i = 0; i < count; i++) {
         spawn (&ranks[i], &settings[i]);
         prepare (&ranks[i], spec, "", 0);
