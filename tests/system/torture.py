@@ -108,7 +108,7 @@ class Torture:
 
     def submit(self):
         key = f"key-{len(self.acknowledged)}"
-        spec = self.cluster.gpt("never", steps=10, workers=(200, 200))
+        spec = self.cluster.gpt("never", steps=10, workers=(200, 200), batch=400)
         self.acknowledged.append((key, self.cluster.muster("submit", spec, "--key", key).strip()))
         return f"job {self.acknowledged[-1][1]} is submitted"
 
