@@ -38,7 +38,8 @@ static struct mu_data_spec make_spec (const struct command *command, const char 
         .paths = command->operands->item,
         .path_count = (uint32_t)command->operands->count,
         .format = format,
-        .tokenizer = tokenizer,
+        /* Not named, it must not speak against what a shard says of itself; text is bytes then. */
+        .tokenizer = strcmp (tokenizer, "bytes") ? tokenizer : NULL,
         .context = (uint32_t)context,
         .progress = show_progress,
     };

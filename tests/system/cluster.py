@@ -103,7 +103,7 @@ class Cluster:
 
     def try_muster(self, *arguments, limit_s=60, **keywords):
         return subprocess.run([os.path.join(BUILD, "muster"), "--coordinator", self.endpoint, *arguments],
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=limit_s,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", timeout=limit_s,
                               env=dict(os.environ, HOME=self.dir), check=False, **keywords)
 
     def muster(self, *arguments):

@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What a job file and the command line can ask for, each asked for once on the whole system."""
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+from cluster import BUILD, SOURCE, Cluster, Tap, wait_for
+
+
+def resume():
+    """a new job goes on from another's checkpoint, by path, with the answer of one long job"""
+    with Cluster(2) as cluster:
+        long = cluster.wait_done(cluster.submit(cluster.gpt("long", steps=80, every=40), "optimizer.schedule=constant"))
+        short = cluster.wait_done(cluster.submit(cluster.gpt("short", steps=40), "optimizer.schedule=constant"))
+        assert short["weights_hash"] != long["weights_hash"]
+        spec = cluster.gpt("on", steps=80)
+        on = cluster.wait_done(cluster.submit(spec, "optimizer.schedule=constant",
+                                              f"checkpoint.resume={short['checkpoint']}"))
+        assert on["weights_hash"] == long["weights_hash"], (on, long)
+        assert on["weights_step"] == 80
+
+
+def resume_newest():
+    """resume: newest goes on from the newest checkpoint in the job's folder"""
+    with Cluster(1) as cluster:
+        spec = cluster.gpt("again", steps=40)
+        cluster.wait_done(cluster.submit(spec, "optimizer.schedule=constant"))
+        longer = cluster.wait_done(cluster.submit(spec, "steps=80", "optimizer.schedule=constant",
+                                                  "checkpoint.resume=newest"))
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=80), "optimizer.schedule=constant"))
+        assert longer["weights_hash"] == calm["weights_hash"], (longer, calm)
+
+
+def init_from_weights():
+    """init takes weights alone, from a folder as Hugging Face writes it, and starts at step 0"""
+    with Cluster(1) as cluster:
+        first = cluster.wait_done(cluster.submit(cluster.gpt("first", steps=30)))
+        folder = os.path.join(cluster.dir, "hf")
+        os.mkdir(folder)
+        for name in ("model.safetensors", "config.json"):
+            shutil.copy(os.path.join(first["checkpoint"], name), folder)
+        runs = [cluster.wait_done(cluster.submit(cluster.gpt(name, steps=20), f"checkpoint.init={folder}"))
+                for name in ("second", "third")]
+        assert runs[0]["step"] == 20 and runs[0]["weights_hash"] == runs[1]["weights_hash"]
+        assert runs[0]["loss"] < first["loss"] + 0.5, (runs[0]["loss"], first["loss"])
+
+
+def keep():
+    """only the newest checkpoints stay, and what is listed is there"""
+    with Cluster(1) as cluster:
+        job = cluster.submit(cluster.gpt("keep", steps=100, every=10))
+        cluster.wait_done(job)
+        folder = os.path.join(cluster.dir, "checkpoints-keep")
+        wait_for("two checkpoints stay", lambda: len([n for n in os.listdir(folder) if n.startswith("step-")]) == 2)
+        newest = cluster.json("checkpoints", job)[-1]
+        assert newest["step"] == 100 and os.path.isdir(newest["path"]), newest
+
+
+def sample():
+    """sample writes text, the same for the same seed"""
+    with Cluster(1) as cluster:
+        checkpoint = cluster.wait_done(cluster.submit(cluster.gpt("text", steps=60)))["checkpoint"]
+        texts = [cluster.muster("sample", checkpoint, "--prompt", "the ", "--tokens", "40", "--seed", seed)
+                 for seed in ("1", "1", "2")]
+        assert texts[0] == texts[1] != texts[2] and texts[0].startswith("the "), texts
+        assert cluster.json("sample", checkpoint, "--tokens", "5")["text"]
+        assert cluster.try_muster("sample", "/nonexistent").returncode == 66
+
+
+def host_bits():
+    """bits: host trains with OpenBLAS, where it is built in"""
+    with Cluster(2) as cluster:
+        job = cluster.submit(cluster.gpt("host", steps=30, bits="host"))
+        status = cluster.wait_end(job)
+        if status["state"] == "failed" and "OpenBLAS" in status["reason"]:
+            raise Tap.Skip(status["reason"])
+        assert status["state"] == "done", status
+
+
+def plugin():
+    """a trainer plug-in, built with the installed header alone, trains"""
+    with Cluster(2) as cluster:
+        include = os.path.join(cluster.dir, "include", "muster")
+        os.makedirs(include)
+        shutil.copy(os.path.join(SOURCE, "worker", "trainer.h"), include)
+        library = os.path.join(cluster.dir, "linear.so")
+        subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-ffp-contract=off", "-I", os.path.dirname(include), "-o", library,
+                        os.path.join(SOURCE, "examples", "linear", "linear.c"), "-lm"], check=True)
+        spec = cluster.write("linear.yaml", f"""
+name: linear
+trainer: {library}
+data: {{path: {cluster.csv()}, format: csv, label_column: label}}
+batch: {{global: 32, micro: 4}}
+epochs: 3
+workers: {{min: 1, max: 2}}
+optimizer: {{learning_rate: 0.05}}
+checkpoint: {{dir: {cluster.dir}/checkpoints}}
+""")
+        status = cluster.wait_done(cluster.submit(spec))
+        assert status["steps"] == (3 * 600 + 31) // 32 and status["loss"] < 0.6, status
+
+
+def own_tokens():
+    """a tokenizer learned from the text trains and writes text"""
+    with Cluster(1) as cluster:
+        tokenizer, shard = os.path.join(cluster.dir, "t.bpe"), os.path.join(cluster.dir, "t.bin")
+        cluster.muster("data", "tokenize", cluster.text(), "--train", "300", "--out", tokenizer)
+        cluster.muster("data", "tokenize", cluster.text(), "--tokenizer", tokenizer, "--out", shard)
+        described = cluster.json("data", "inspect", shard, "--context", "32")
+        assert described["records"] > 100, described
+        text = cluster.wait_done(cluster.submit(cluster.gpt("text", steps=30), f"data.tokenizer={tokenizer}"))
+        shards = cluster.wait_done(cluster.submit(cluster.gpt("shards", steps=30), f"data.path={shard}",
+                                                  "data.format=llmc", f"data.tokenizer={tokenizer}"))
+        assert text["weights_hash"] == shards["weights_hash"], "text and its own shards are the same tokens"
+
+
+def evaluation():
+    """an evaluation is shown, and does not change the answer"""
+    with Cluster(2) as cluster:
+        plain = cluster.wait_done(cluster.submit(cluster.gpt("plain", steps=40)))
+        spec = cluster.gpt("evaluated", steps=40)
+        path = cluster.write("other.txt", open(cluster.text(), encoding="ascii").read()[:20000])
+        status = cluster.wait_done(cluster.submit(spec, f"eval.path={path}", "eval.every=20", "eval.batches=4"))
+        assert status["evaluated_step"] > 0 and 0 < status["loss_evaluated"] < 6, status
+        assert status["weights_hash"] == plain["weights_hash"]
+
+
+def config_file():
+    """a config file or the environment names the coordinator"""
+    with Cluster() as cluster:
+        folder = os.path.join(cluster.dir, ".config", "muster")
+        os.makedirs(folder)
+        with open(os.path.join(folder, "config"), "w", encoding="ascii") as file:
+            file.write(f"[client]\ncoordinator = {cluster.endpoint}\n")
+        environment = {key: value for key, value in os.environ.items() if key not in ("MUSTER_COORDINATOR", "XDG_CONFIG_HOME")}
+        muster = [os.path.join(BUILD, "muster"), "--timeout", "2", "jobs"]
+        assert subprocess.run(muster, env=dict(environment, HOME=cluster.dir), stdout=subprocess.DEVNULL, check=False).returncode == 0
+        with_variable = dict(environment, HOME="/nonexistent", MUSTER_COORDINATOR=cluster.endpoint)
+        assert subprocess.run(muster, env=with_variable, stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def watch_on_terminal(cluster, job, presses):
+    """Run `muster watch` on a terminal, press Ctrl-C so often, return its exit status and what it showed."""
+    pid, terminal = pty.fork()
+    if not pid:
+        os.execv(os.path.join(BUILD, "muster"), ["muster", "--coordinator", cluster.endpoint, "watch", job])
+    shown = b""
+    while b"step" not in shown:
+        shown += os.read(terminal, 4096)
+    for _ in range(presses):
+        os.write(terminal, b"\x03")
+        time.sleep(0.4)
+    while True:
+        try:
+            data = os.read(terminal, 4096)
+        except OSError:
+            break
+        if not data:
+            break
+        shown += data
+    status = os.waitpid(pid, 0)[1]
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(status), shown.decode(errors="replace")
+
+
+def ctrl_c():
+    """Ctrl-C detaches from a watched job, twice within 2 s cancels it"""
+    with Cluster(1) as cluster:
+        job = cluster.submit(cluster.gpt("watched", steps=200000))
+        cluster.wait_step(job, 5)
+        status, shown = watch_on_terminal(cluster, job, 1)
+        assert status == 101 and "detached" in shown, (status, shown[-500:])
+        assert cluster.status(job)["state"] == "running"
+        status, shown = watch_on_terminal(cluster, job, 2)
+        assert status == 103, (status, shown[-500:])
+        assert cluster.wait_end(job)["state"] == "cancelled"
+
+
+def up():
+    """muster up brings a cluster up, survives what dies, and leaves nothing behind"""
+    with Cluster() as cluster:
+        folder = os.path.join(cluster.dir, "up")
+        endpoint = f"ipc://{folder}/socket"
+        os.mkdir(folder)
+        muster = [os.path.join(BUILD, "muster"), "--coordinator", endpoint]
+        process = subprocess.Popen([*muster, "up", "-n", "2", "--dir", folder], stderr=subprocess.PIPE, text=True)
+        line = process.stderr.readline()
+        assert line.startswith("ready"), line
+        run = subprocess.run([*muster, "submit", cluster.gpt(steps=20), "--wait"], capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stderr
+        workers = json.loads(subprocess.run([*muster, "-o", "json", "workers"], capture_output=True, check=True).stdout)
+        assert len(workers) == 2, workers
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+        left = subprocess.run(["pgrep", "-f", folder], capture_output=True, text=True, check=False).stdout
+        assert not left, left
+
+
+if __name__ == "__main__":
+    sys.exit(Tap().run(resume, resume_newest, init_from_weights, keep, sample, host_bits, plugin, own_tokens, evaluation,
+                       config_file, ctrl_c, up))
