@@ -110,136 +110,6 @@ void agent_log (struct agent *agent, uint32_t level, const char *event, const ch
     va_end (arguments);
 }
 
-/* --- words that must be heard
- * --------------------------------------------------------------------- */
-
-static void say_prepared (struct agent *agent)
-{
-    const struct agent_job *job = &agent->job;
-    struct mu_wire_prepared *said = &agent_say (agent, MU_WIRE_PREPARED)->prepared;
-    said->job = job->number;
-    said->records = job->records;
-    said->parameters = job->parameters;
-    said->step = job->step;
-    said->attempt = job->attempt;
-    said->targets = job->targets;
-    agent_copy (said->data_identity, sizeof said->data_identity, job->data_identity);
-    if (job->step == job->opened_step && job->attempt == job->opened_attempt)
-        agent_copy (said->digest, sizeof said->digest, job->digest);
-}
-
-static void say_verdict (struct agent *agent)
-{
-    const struct agent_job *job = &agent->job;
-    struct mu_blob text = agent_text (job->verdict);
-    if (job->failed) {
-        struct mu_wire_failed *failed = &agent_say (agent, MU_WIRE_FAILED)->failed;
-        failed->job = job->number;
-        failed->code = job->code;
-        failed->text = text;
-        return;
-    }
-    struct mu_wire_crashed *crashed = &agent_say (agent, MU_WIRE_CRASHED)->crashed;
-    crashed->job = job->number;
-    crashed->generation = agent->generation.formed;
-    crashed->status = job->status;
-    crashed->step = job->step;
-    crashed->text = text;
-}
-
-static void say_fence (struct agent *agent)
-{
-    struct mu_wire_fence *fence = &agent_say (agent, MU_WIRE_FENCE)->fence;
-    fence->job = agent->job.number;
-    fence->generation = agent->generation.formed;
-    fence->number = agent->generation.fence;
-    fence->values = agent_blob (&agent->generation.values);
-}
-
-static void say_ready (struct agent *agent)
-{
-    struct mu_wire_ready *ready = &agent_say (agent, MU_WIRE_READY)->ready;
-    ready->job = agent->job.number;
-    ready->generation = agent->generation.formed;
-}
-
-static void say_down (struct agent *agent)
-{
-    struct mu_wire_down *down = &agent_say (agent, MU_WIRE_DOWN)->down;
-    down->job = agent->job.number;
-    down->generation = agent->generation.formed;
-    agent_copy (down->text, sizeof down->text, agent->generation.down);
-}
-
-static void say_aborted (struct agent *agent)
-{
-    struct mu_wire_aborted *aborted = &agent_say (agent, MU_WIRE_ABORTED)->aborted;
-    aborted->job = agent->job.number;
-    aborted->generation = agent->generation.number;
-    aborted->step = agent->job.step;
-    aborted->attempt = agent->job.attempt;
-    aborted->kept = (struct mu_blob){ agent->job.kept, agent->job.kept_size };
-}
-
-static void say_trained (struct agent *agent)
-{
-    struct mu_wire_trained *trained = &agent_say (agent, MU_WIRE_TRAINED)->trained;
-    trained->job = agent->job.number;
-    trained->generation = agent->generation.formed;
-    trained->windows = agent->job.windows_said;
-}
-
-static void say_saved (struct agent *agent)
-{
-    const struct agent_job *job = &agent->job;
-    struct mu_wire_saved *saved = &agent_say (agent, MU_WIRE_SAVED)->saved;
-    saved->job = job->number;
-    saved->generation = job->saved_generation;
-    saved->step = job->saved_step;
-    saved->path = agent_blob (&job->saved_path);
-    saved->bytes = job->saved_bytes;
-    saved->milliseconds = job->saved_milliseconds;
-    agent_copy (saved->weights_hash, sizeof saved->weights_hash, job->saved_hash);
-}
-
-static void (*const words[WORDS]) (struct agent *agent) = {
-    [WORD_PREPARED] = say_prepared, [WORD_VERDICT] = say_verdict, [WORD_FENCE] = say_fence,
-    [WORD_READY] = say_ready,       [WORD_DOWN] = say_down,       [WORD_ABORTED] = say_aborted,
-    [WORD_TRAINED] = say_trained,   [WORD_SAVED] = say_saved,     [WORD_LEAVING] = agent_hello,
-};
-
-void agent_repeat (struct agent *agent, enum agent_word word)
-{
-    agent->repeat[word] = (struct agent_repeat){ .pending = true,
-                                                 .delay_ms = AGENT_REPEAT_MS,
-                                                 .next_ms = agent->now_ms + AGENT_REPEAT_MS };
-    words[word](agent);
-}
-
-void agent_was_heard (struct agent *agent, enum agent_word word)
-{
-    agent->repeat[word].pending = false;
-}
-
-bool agent_repeats (const struct agent *agent, enum agent_word word)
-{
-    return agent->repeat[word].pending;
-}
-
-/* After WELCOME nothing may wait for its turn: whoever reigns now may not know any of it. */
-static void repeat_due (struct agent *agent)
-{
-    for (int word = 0; word < WORDS; word++) {
-        struct agent_repeat *repeat = &agent->repeat[word];
-        if (!repeat->pending || repeat->next_ms > agent->now_ms || !agent->coordinator.welcome)
-            continue;
-        repeat->delay_ms = repeat->delay_ms * 2 < AGENT_REPEAT_LIMIT_MS ? repeat->delay_ms * 2
-                                                                        : AGENT_REPEAT_LIMIT_MS;
-        repeat->next_ms = agent->now_ms + repeat->delay_ms;
-        words[word](agent);
-    }
-}
-
 /* --- HELLO and BEAT
  * ------------------------------------------------------------------------------- */
 
@@ -330,7 +200,7 @@ static void mind_clock (struct agent *agent)
         coordinator->beat_next_ms = agent->now_ms + coordinator->beat_ms;
         beat (agent);
     }
-    repeat_due (agent);
+    agent_repeat_due (agent);
 }
 
 /* --- the end

@@ -1,7 +1,7 @@
 # The agent's pure core, the trainer process, and the agent's shell around its core.
 noinst_LTLIBRARIES += %D%/libagent.la
 %C%_libagent_la_SOURCES = %D%/agent.c %D%/agent.h %D%/agent_coordinator.c %D%/agent_core.h \
-    %D%/agent_generation.c %D%/agent_timing.h %D%/agent_trainer.c
+    %D%/agent_generation.c %D%/agent_timing.h %D%/agent_trainer.c %D%/agent_words.c
 %C%_libagent_la_CPPFLAGS = $(AM_CPPFLAGS)
 
 noinst_LTLIBRARIES += %D%/libchannel.la

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* agent_core.h - the agent's state, shared by its files alone
  *
- *     agent.c              events in, beats, repeats, the drain
+ *     agent.c              events in, beats, the drain
+ *     agent_words.c        words that must be heard
  *     agent_coordinator.c  orders about the worker and its job
  *     agent_generation.c   one generation: forming, ending, what the collective tells
  *     agent_trainer.c      what the trainer tells
@@ -17,7 +18,7 @@
 
 #define AGENT_KEPT_MAX 256u
 
-/* Words that are said again until they were heard; agent.c has the table. */
+/* Words that are said again until they were heard. */
 enum agent_word {
     WORD_PREPARED,
     WORD_VERDICT, /* FAILED or CRASHED */
@@ -154,6 +155,7 @@ enum { LOG_DEBUG_, LOG_INFO_, LOG_WARN_, LOG_ERROR_ };
 void agent_repeat (struct agent *agent, enum agent_word word);
 void agent_was_heard (struct agent *agent, enum agent_word word);
 bool agent_repeats (const struct agent *agent, enum agent_word word);
+void agent_repeat_due (struct agent *agent);
 
 void agent_bytes_set (struct agent_bytes *bytes, const void *data, uint32_t size);
 void agent_bytes_clear (struct agent_bytes *bytes);
