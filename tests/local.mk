@@ -40,3 +40,4 @@ EXTRA_DIST += %D%/system/cluster.py %D%/system/test_jobs.py %D%/system/test_same
     %D%/system/torture.py scripts/torture \
     %D%/system/test_bad_input.py %D%/system/bad_trainer.c
 include tests/fuzz/local.mk
+include tests/bench/local.mk

@@ -1,0 +1,16 @@
+# Not run by `make check`: `scripts/bench` builds and runs them, docs/performance.md tells what they said.
+EXTRA_PROGRAMS += %D%/bench_coordinator
+EXTRA_DIST += %D%/bench_training.py %D%/bench_submit.py scripts/bench
+
+%C%_bench_coordinator_SOURCES = %D%/bench_coordinator.c
+%C%_bench_coordinator_CPPFLAGS = $(AM_CPPFLAGS) $(ZMQ_CFLAGS)
+%C%_bench_coordinator_LDADD = common/libcommon.la $(ZMQ_LIBS) $(MSGPACK_LIBS)
+
+# The worker's own pieces, and MPI in this process: the guards as in muster-collective, so that it polls as that does.
+EXTRA_PROGRAMS += %D%/bench_exactness
+%C%_bench_exactness_SOURCES = %D%/bench_exactness.c tests/unit/trainer_bed.c tests/unit/trainer_bed.h \
+    worker/train_buckets.c worker/train.h worker/comm/proof.c worker/comm/proof.h worker/comm/guards.c worker/comm/guards.h
+%C%_bench_exactness_CPPFLAGS = $(AM_CPPFLAGS) $(MPI_CFLAGS)
+%C%_bench_exactness_CFLAGS = $(AM_CFLAGS) -ffp-contract=off
+%C%_bench_exactness_LDFLAGS = $(mu_collective_link)
+%C%_bench_exactness_LDADD = worker/state/libstate.la $(mu_trainer_libraries) $(MPI_LIBS) -lucp -lucs -lpthread -lm
