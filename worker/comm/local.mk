@@ -40,3 +40,31 @@ tests_system_test_collective_SOURCES = tests/system/test_collective.c tests/syst
 tests_system_test_collective_LDADD = %D%/libcomm.la common/libcommon.la -lpthread
 tests_system_test_collective_faults_SOURCES = tests/system/test_collective_faults.c tests/system/tap.h $(mu_collective_bed)
 tests_system_test_collective_faults_LDADD = %D%/libcomm.la common/libcommon.la
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_region tests/unit/test_pmi
+TESTS += tests/unit/test_region tests/unit/test_pmi
+tests_unit_test_region_SOURCES = tests/unit/test_region.c
+tests_unit_test_region_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_region_LDADD = %D%/libcomm.la common/libcommon.la $(CMOCKA_LIBS) -lpthread
+tests_unit_test_pmi_SOURCES = tests/unit/test_pmi.c
+tests_unit_test_pmi_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_pmi_LDADD = %D%/libcomm.la common/libcommon.la $(CMOCKA_LIBS)
+endif
+
+EXTRA_DIST += tests/fuzz/corpus/pmi
+if FUZZING
+noinst_PROGRAMS += tests/fuzz/fuzz_pmi
+tests_fuzz_fuzz_pmi_SOURCES = tests/fuzz/fuzz_pmi.c
+tests_fuzz_fuzz_pmi_LDADD = %D%/libcomm.la common/libcommon.la
+tests_fuzz_fuzz_pmi_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+endif
+
+# make tests/bench/bench_collective tests/bench/bench_allreduce && tests/bench/bench_collective
+EXTRA_PROGRAMS += tests/bench/bench_collective tests/bench/bench_allreduce
+tests_bench_bench_collective_SOURCES = tests/bench/bench_collective.c $(mu_collective_bed)
+tests_bench_bench_collective_LDADD = %D%/libcomm.la common/libcommon.la
+tests_bench_bench_allreduce_SOURCES = tests/bench/bench_allreduce.c %D%/guards.c %D%/guards.h
+tests_bench_bench_allreduce_CPPFLAGS = $(AM_CPPFLAGS) $(MPI_CFLAGS)
+tests_bench_bench_allreduce_LDFLAGS = $(mu_collective_link)
+tests_bench_bench_allreduce_LDADD = %D%/libcomm.la common/libcommon.la $(MPI_LIBS) -lucp -lucs
