@@ -70,7 +70,7 @@ def sample():
                  for seed in ("1", "1", "2")]
         assert texts[0] == texts[1] != texts[2] and texts[0].startswith("the "), texts
         assert cluster.json("sample", checkpoint, "--tokens", "5")["text"]
-        assert cluster.try_muster("sample", "/nonexistent").returncode == 66
+        assert cluster.try_muster("sample", "/nonexistent").returncode == 102
 
 
 def host_bits():
