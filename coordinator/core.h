@@ -164,11 +164,12 @@ struct job_soft {
     struct fence *fences;    /* FENCES_MAX, while forming */
     bool touched;            /* on coord->touched */
 
-    uint64_t could_since_ms; /* since when the minimum could be met; 0: it cannot */
-    uint64_t join_since_ms;  /* since when a joiner is prepared; 0: none */
-    uint64_t form_after_ms;  /* not before this */
-    uint64_t form_limit_ms;  /* READY of all by then */
-    uint32_t failures;       /* generations in a row that finished no step */
+    uint64_t could_since_ms;    /* since when the minimum could be met; 0: it cannot */
+    uint64_t hopeless_since_ms; /* since when the roster is too small for it; 0: it is not */
+    uint64_t join_since_ms;     /* since when a joiner is prepared; 0: none */
+    uint64_t form_after_ms;     /* not before this */
+    uint64_t form_limit_ms;     /* READY of all by then */
+    uint32_t failures;          /* generations in a row that finished no step */
     bool save_wanted, save_done, end_unsaved;
     uint32_t save_tries;
 
@@ -201,6 +202,7 @@ struct coord {
     bool started, deposed, place_wanted;
     uint64_t grace_end_ms; /* of the restart */
     uint64_t deadline_ms;
+    uint64_t place_again_ms; /* when waiting alone changes what queue_place () would do */
     struct job **touched;
     uint32_t touched_count, touched_capacity;
 

@@ -8,7 +8,8 @@
  * that needs more than the roster has is passed over and says so.
  *
  * Two jobs that each hold some of the workers that the other lacks would wait for ever: when nobody
- * runs any more, the later one yields (its state is saved first). */
+ * runs any more, the later one yields (its state is saved first). So does one that has held some
+ * for COORD_COOL_OFF_MS while the roster was too small for it. */
 #include "core.h"
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
@@ -54,10 +55,16 @@ static const char *class_of (const struct job *job)
     return job->soft.worker_count ? job->soft.workers[0]->compute_class : NULL;
 }
 
+static bool is_refused (const struct coord *coord, const struct job *job,
+                        const struct worker *worker)
+{
+    return worker->refused_job == job->durable.number && coord->now_ms < worker->refused_until_ms;
+}
+
 bool queue_accepts (const struct coord *coord, const struct job *job, const struct worker *worker)
 {
     const char *class = class_of (job);
-    if (worker->refused_job == job->durable.number && coord->now_ms < worker->refused_until_ms)
+    if (is_refused (coord, job, worker))
         return false;
     return !class || !strcmp (class, worker->compute_class);
 }
@@ -135,7 +142,7 @@ static bool lacks_minimum (const struct coord *coord, const struct job *job)
 
 struct wish {
     const char *class; /* NULL: any */
-    uint32_t have, need, usable, possible;
+    uint32_t have, need, usable, possible, refused;
 };
 
 static bool fits (const struct coord *coord, const struct job *job, const char *class,
@@ -176,6 +183,8 @@ static struct wish make_wish (const struct coord *coord, const struct line *line
         wish.class = choose_class (line, job->durable.workers_min);
     wish.need = job->durable.workers_min - wish.have;
     wish.usable = count_usable (coord, line, job, wish.class);
+    for (uint32_t i = 0; i < line->free_count; i++)
+        wish.refused += line->free[i] && is_refused (coord, job, line->free[i]);
     for (uint32_t i = 0; i < line->class_count; i++)
         if (!wish.class || !strcmp (wish.class, line->classes[i].name))
             wish.possible += line->classes[i].total;
@@ -211,6 +220,9 @@ static void say_why (struct coord *coord, const struct line *line, struct job *j
                        min == 1 ? "" : "s", line->here, line->here == 1 ? "is" : "are", line->left);
     if (wish->have)
         text = core_text (coord, "%s, %u already its own", text, wish->have);
+    if (wish->refused)
+        text = core_text (coord, "%s; %u not taken, with other data or not ready in time before",
+                          text, wish->refused);
     SET (job->soft.why, text);
 }
 
@@ -230,6 +242,12 @@ static void take (struct coord *coord, struct line *line, struct job *job, const
     }
 }
 
+static void look_again (struct coord *coord, uint64_t when_ms)
+{
+    if (when_ms < coord->place_again_ms)
+        coord->place_again_ms = when_ms;
+}
+
 /* Could more workers appear soon, so that starting now would only mean starting twice? */
 static bool settles (struct coord *coord, struct job *job, const struct wish *wish)
 {
@@ -240,8 +258,7 @@ static bool settles (struct coord *coord, struct job *job, const struct wish *wi
     uint64_t until_ms = job->soft.could_since_ms + COORD_SETTLE_MS;
     if (coord->now_ms >= until_ms)
         return false;
-    coord->place_wanted = true;
-    core_wake (coord, until_ms);
+    look_again (coord, until_ms);
     return true;
 }
 
@@ -287,6 +304,17 @@ static bool anybody_runs (const struct line *line)
     return false;
 }
 
+/* It has waited for workers that do not come while it holds some that another job lacks. */
+static bool is_hopeless (struct coord *coord, const struct job *job)
+{
+    uint64_t until_ms = job->soft.hopeless_since_ms + COORD_COOL_OFF_MS;
+    if (!job->soft.hopeless_since_ms)
+        return false;
+    if (coord->now_ms < until_ms)
+        look_again (coord, until_ms);
+    return coord->now_ms >= until_ms;
+}
+
 static void reclaim (struct coord *coord, const struct line *line, struct job *taker,
                      const struct wish *wish)
 {
@@ -299,7 +327,8 @@ static void reclaim (struct coord *coord, const struct line *line, struct job *t
             continue;
         if (job->durable.state == MU_JOB_RUNNING && has > job->durable.workers_min)
             spare = has - job->durable.workers_min;
-        else if (stuck && goes_before (taker, job) && lacks_minimum (coord, job))
+        else if (lacks_minimum (coord, job) &&
+                 ((stuck && goes_before (taker, job)) || is_hopeless (coord, job)))
             spare = has;
         uint32_t lack = wish->need - coming;
         coming += yield_from (coord, job, taker, wish->class, spare < lack ? spare : lack);
@@ -311,6 +340,10 @@ static void reclaim (struct coord *coord, const struct line *line, struct job *t
 static void give_minimum (struct coord *coord, struct line *line, struct job *job)
 {
     struct wish wish = make_wish (coord, line, job);
+    if (wish.possible >= job->durable.workers_min)
+        job->soft.hopeless_since_ms = 0;
+    else if (!job->soft.hopeless_since_ms)
+        job->soft.hopeless_since_ms = coord->now_ms;
     if (wish.usable >= wish.need) {
         bool wait = settles (coord, job, &wish);
         uint32_t most = queue_useful_max (job) - wish.have;
@@ -349,9 +382,14 @@ static void give_surplus (struct coord *coord, struct line *line, struct job *jo
 
 void queue_place (struct coord *coord)
 {
-    if (!coord->place_wanted || core_in_grace (coord))
+    if (core_in_grace (coord)) /* the timer comes at its end */
         return;
+    if (!coord->place_wanted && coord->now_ms < coord->place_again_ms) {
+        core_wake (coord, coord->place_again_ms);
+        return;
+    }
     coord->place_wanted = false;
+    coord->place_again_ms = UINT64_MAX;
     if (!coord->durable.live_count)
         return;
     struct line *line = core_scratch (coord, sizeof *line);
@@ -362,4 +400,5 @@ void queue_place (struct coord *coord)
             give_minimum (coord, line, line->jobs[i]);
     for (uint32_t i = 0; i < line->job_count && line->left; i++)
         give_surplus (coord, line, line->jobs[i]);
+    core_wake (coord, coord->place_again_ms);
 }
