@@ -7,11 +7,14 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -335,39 +338,37 @@ static void takes_late_results (void **state)
     close (fd);
 }
 
-enum { GENERATIONS = 300000 };
-
-static void *watch (void *argument)
-{
-    struct mu_region *region = argument;
-    uintptr_t early = 0;
-    for (uint64_t g = 0; g < GENERATIONS;) {
-        g = atomic_load (&region->control->trainer.request_generation);
-        /* One request a generation: with a generation seen, its request is there. */
-        early += atomic_load (&region->control->trainer.request) < g;
-    }
-    return (void *)early;
-}
-
-/* What the collective sees first of a generation must not be the request before it, whose buckets
- * are all marked. */
+/* The trainer begins a step one machine instruction at a time; the region is looked at after each.
+ * A generation that is seen before its request would make the collective take the request before,
+ * whose buckets are all marked. */
 static void publishes_in_order (void **state)
 {
     (void)state;
-    int fd;
-    void *early;
-    pthread_t watcher;
+    int fd, status;
+    unsigned steps = 0, early = 0, seen = 0;
     struct mu_region *region = make (&fd);
     struct mu_comm *comm = mu_comm_mpi_create (region, &error);
-    pthread_create (&watcher, NULL, watch, region);
-    for (uint64_t number = 1; number <= GENERATIONS; number++) {
-        struct mu_comm_generation g = generation (number);
-        assert_int_equal (mu_comm_enter (comm, &g, &error), 0);
-        assert_int_equal (mu_comm_begin (comm, number, 0, &error), 0);
-        mu_comm_leave (comm);
+    struct mu_comm_generation g = generation (7);
+    mu_comm_enter (comm, &g, &error);
+    pid_t trainer = fork ();
+    if (trainer == 0) {
+        ptrace (PTRACE_TRACEME, 0, NULL, NULL);
+        raise (SIGSTOP);
+        _exit (mu_comm_begin (comm, 5, 2, &error) != 0);
     }
-    pthread_join (watcher, &early);
-    assert_null (early);
+    while (waitpid (trainer, &status, 0) == trainer && WIFSTOPPED (status)) {
+        steps++;
+        if (atomic_load (&region->control->trainer.request_generation) == 7) {
+            seen++;
+            early += region->control->trainer.request != 1 || region->control->trainer.step != 5 ||
+                     region->control->trainer.attempt != 2;
+        }
+        if (ptrace (PTRACE_SINGLESTEP, trainer, NULL, NULL))
+            break;
+    }
+    assert_true (WIFEXITED (status) && WEXITSTATUS (status) == 0);
+    assert_true (seen > 0 && seen < steps);
+    assert_int_equal (early, 0);
     mu_comm_destroy (&comm);
     mu_region_detach (&region);
     close (fd);
