@@ -20,7 +20,7 @@ muster_trainer_LDADD = %D%/libchannel.la worker/trainers/libtrainers.la \
 sbin_PROGRAMS += muster-worker
 muster_worker_SOURCES = %D%/io_agent.c %D%/io_agent.h %D%/io_collective.c %D%/io_collective.h \
     %D%/io_coordinator.c %D%/io_coordinator.h %D%/io_device.c %D%/io_device.h %D%/io_name.c \
-    %D%/io_name.h %D%/io_trainer.c %D%/io_trainer.h %D%/main.c
+    %D%/io_name.h %D%/io_supervise.c %D%/io_supervise.h %D%/io_trainer.c %D%/io_trainer.h %D%/main.c
 muster_worker_CPPFLAGS = $(AM_CPPFLAGS) $(ZMQ_CFLAGS) $(JANSSON_CFLAGS)
 muster_worker_LDADD = %D%/libagent.la %D%/libchannel.la worker/comm/libcomm.la \
     worker/kernels/libkernels.la common/libcommon.la $(ZMQ_LIBS) \

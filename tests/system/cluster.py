@@ -41,6 +41,22 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def children(parent, program):
+    """Process ids of that program right under this process."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
+                text = stat.read()
+            with open(f"/proc/{pid}/cmdline", "rb") as line:
+                command = line.read().split(b"\0")[0].decode()
+        except OSError:
+            continue
+        if int(text.rsplit(")", 1)[1].split()[1]) == parent and os.path.basename(command) == program:
+            found.append(int(pid))
+    return found
+
+
 class Cluster:
     def __init__(self, workers=0, **worker_options):
         self.dir = tempfile.mkdtemp(prefix="muster-system-")

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from cluster import BUILD, SOURCE, Cluster, Tap, wait_for
+from cluster import BUILD, SOURCE, Cluster, Tap, children, wait_for
 
 
 def resume():
@@ -182,6 +182,40 @@ def ctrl_c():
         assert cluster.wait_end(job)["state"] == "cancelled"
 
 
+def under_mpirun():
+    """mpirun starts workers; one that is killed takes no other along"""
+    launcher = shutil.which("mpiexec.mpich")
+    if not launcher:
+        raise Tap.Skip("mpiexec.mpich is not installed (apt-get install mpich)")
+    with Cluster() as cluster:
+        calm = cluster.submit(cluster.gpt("calm", steps=400))
+        cluster.start_worker("alone")
+        weights = cluster.wait_done(calm)["weights_hash"]
+        cluster.kill_worker("alone")
+        mpirun = subprocess.Popen([launcher, "-n", "3", os.path.join(BUILD, "muster-worker"), "--coordinator", cluster.endpoint,
+                                   "--dir", os.path.join(cluster.dir, "mpi"), "--threads", "1", "--interface", "lo"],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            free = lambda: [w["name"] for w in cluster.json("workers") if w["state"] == "free"]  # noqa: E731
+            names = wait_for("three workers", lambda: len(free()) == 3 and free())
+            assert len(set(names)) == 3, names
+            job = cluster.submit(cluster.gpt("killed", steps=2000, workers=(1, 3)))
+            cluster.wait_step(job, 50)
+            agents = [int(pid) for pid in subprocess.run(["pgrep", "-f", f"muster-worker.*{cluster.dir}/mpi"], check=True,
+                                                         capture_output=True, text=True).stdout.split()]
+            trainers = {pid for pid in agents if children(pid, "muster-trainer")}
+            os.kill(sorted(trainers)[0], signal.SIGKILL)
+            generation = cluster.status(job)["generation"]
+            wait_for("the others go on", lambda: cluster.status(job)["generation"] > generation or cluster.status(job)["workers"] == 2)
+            status = cluster.wait_done(job)
+            assert status["restarts"] >= 1 and mpirun.poll() is None, status
+            again = cluster.wait_done(cluster.submit(cluster.gpt("again", steps=400)))
+            assert again["weights_hash"] == weights
+        finally:
+            mpirun.terminate()
+            mpirun.wait(30)
+
+
 def up():
     """muster up brings a cluster up, survives what dies, and leaves nothing behind"""
     with Cluster() as cluster:
@@ -204,4 +238,4 @@ def up():
 
 if __name__ == "__main__":
     sys.exit(Tap().run(resume, resume_newest, init_from_weights, keep, sample, host_bits, plugin, own_tokens, evaluation,
-                       config_file, ctrl_c, up))
+                       config_file, ctrl_c, under_mpirun, up))

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 
-from cluster import BUILD, Cluster, Tap, wait_for
+from cluster import BUILD, Cluster, Tap, children, wait_for
 
 
 def submit_and_wait():
@@ -143,21 +143,6 @@ def children_die():
             assert killed, f"there is no {program}"
         status = cluster.wait_done(job)
         assert status["weights_hash"] == calm["weights_hash"], (calm, status)
-
-
-def children(parent, program):
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
-                text = stat.read()
-            with open(f"/proc/{pid}/cmdline", "rb") as line:
-                command = line.read().split(b"\0")[0].decode()
-        except OSError:
-            continue
-        if int(text.rsplit(")", 1)[1].split()[1]) == parent and os.path.basename(command) == program:
-            found.append(int(pid))
-    return found
 
 
 def all_workers_die():
