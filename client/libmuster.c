@@ -7,6 +7,7 @@
  */
 #include "muster.h"
 
+#include "resolve.h"
 #include "wire.h"
 
 #include <errno.h>
@@ -67,6 +68,8 @@ static int connect_socket (struct muster *muster, struct mu_error *why)
                     { ZMQ_SNDHWM, 16 } };
     muster->socket = zmq_socket (muster->context, ZMQ_DEALER);
     if (!muster->socket)
+    if (mu_resolve (muster->coordinator, MU_RESOLVE_MS, why))
+        return -1;
         return mu_fail (why, MU_UNAVAILABLE, "ZeroMQ cannot make a socket: %s",
                         zmq_strerror (zmq_errno ()));
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)

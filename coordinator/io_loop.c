@@ -36,6 +36,7 @@ struct loop {
     struct committer *committer;
     struct coord_actions actions;
     struct turn *filling, *spare; /* spare is NULL while a commit is in flight */
+    struct turn *aside;           /* words that need not wait for a commit */
     bool drained;                 /* no message waited when we last looked */
     struct loop_counts counts;
     msgpack_zone zone;
@@ -73,6 +74,21 @@ static uint64_t request_number (const struct mu_wire *wire)
     return request;
 }
 
+/* A person is not left waiting for a disk. What they see of jobs could be unsaid by a crash, so it
+ * is not shown either. */
+static bool refuse_while_stuck (struct loop *loop, uint32_t peer, uint64_t term)
+{
+    struct mu_error why;
+    if (mu_shape_find (&mu_wire_family, loop->wire.type)->sender != MU_ROLE_CLIENT)
+        return false;
+    mu_fail (&why, MU_IO,
+             "the coordinator cannot write its database, so it promises nothing: make room on the "
+             "disk of its --dir (its log says more). Training goes on; look with `muster jobs` "
+             "afterwards whether this was done, or ask again");
+    requests_refuse (loop->aside, peer, term, request_number (&loop->wire), &why);
+    return true;
+}
+
 static int on_message (struct loop *loop, uint32_t peer, const void *data, size_t size,
                        struct mu_error *error)
 {
@@ -89,8 +105,16 @@ static int on_message (struct loop *loop, uint32_t peer, const void *data, size_
         requests_refuse (loop->filling, peer, term, 0, &why);
         return 0;
     }
-    if (requests_answer (&loop->requests, loop->filling, peer, &loop->wire,
-                         clock_ms (CLOCK_MONOTONIC)))
+    bool stuck = committer_is_stuck (loop->committer);
+    struct turn *turn = stuck ? loop->aside : loop->filling;
+    bool answered =
+        requests_answer (&loop->requests, turn, peer, &loop->wire, clock_ms (CLOCK_MONOTONIC)) ||
+        (stuck && refuse_while_stuck (loop, peer, term));
+    if (stuck) {
+        loop->counts.sent += turn_words (turn);
+        turn_speak (turn, loop->options->sockets);
+    }
+    if (answered)
         return 0;
     if (loop->wire.type == MU_WIRE_SUBMIT) {
         if (requests_read_submit (&loop->wire, &submit, &why)) {
@@ -263,7 +287,9 @@ int loop_run (const struct loop_options *options, struct mu_error *error)
         return mu_fail (error, MU_UNAVAILABLE, "out of memory");
     loop.filling = turn_create ();
     loop.spare = turn_create ();
-    if (loop.filling && loop.spare && (loop.committer = committer_start (options->store, error))) {
+    loop.aside = turn_create ();
+    if (loop.filling && loop.spare && loop.aside &&
+        (loop.committer = committer_start (options->store, error))) {
         loop.requests = (struct requests){
             .coord = options->coord,
             .store = options->store,
@@ -277,11 +303,12 @@ int loop_run (const struct loop_options *options, struct mu_error *error)
         rc = serve (&loop, error);
         finish (&loop, rc != 0);
         committer_stop (&loop.committer);
-    } else if (!loop.filling || !loop.spare) {
+    } else if (!loop.filling || !loop.spare || !loop.aside) {
         mu_fail (error, MU_UNAVAILABLE, "out of memory");
     }
     turn_destroy (&loop.filling);
     turn_destroy (&loop.spare);
+    turn_destroy (&loop.aside);
     free (loop.actions.list);
     msgpack_zone_destroy (&loop.zone);
     return rc;

@@ -7,7 +7,7 @@
  * COORD_RESTART_GRACE_MS to speak; if it says that it still is what it was, nothing happens at all.
  *
  * A worker is its name; of two processes with one name the higher incarnation is it, the other is a
- * ghost that is not answered. A worker is declared lost in roster_scan (): when nothing was heard
+ * ghost that is told to end. A worker is declared lost in roster_scan (): when nothing was heard
  * for its limit, which is never less than four of its beats. */
 #include "core.h"
 
@@ -314,8 +314,14 @@ static void replace (struct coord *coord, struct worker *worker, const struct mu
 static void on_hello (struct coord *coord, uint32_t peer, const struct mu_wire_hello *hello)
 {
     struct worker *worker = roster_by_name (coord, hello->name);
-    if (worker && hello->incarnation < worker->incarnation)
+    if (worker && hello->incarnation < worker->incarnation) {
+        query_refuse (coord, peer, hello->incarnation, MU_CONFLICT,
+                      core_text (coord,
+                                 "another worker called %s was started later, on %s: this one "
+                                 "ends; give each worker a --name of its own",
+                                 worker->name, worker->host));
         return; /* a ghost */
+    }
     if (!worker)
         worker = add (coord, hello->name);
     if (!worker) {
@@ -462,28 +468,35 @@ static struct worker *find_worker (const struct coord *coord, const char *name_o
     return worker;
 }
 
+static void store_drain (struct coord *coord, const char *name, bool drained)
+{
+    struct mu_journal record = { .type = MU_JOURNAL_DRAIN,
+                                 .drain = { .drained = drained, .time_ms = coord->unix_ms } };
+    SET (record.drain.worker, name);
+    if (is_drained (coord, name) != drained)
+        core_store (coord, &record);
+}
+
+/* A drained worker that is not here at the moment is known by its name alone. */
 void roster_drain (struct coord *coord, uint32_t peer, const struct mu_wire_drain *drain)
 {
     struct worker *worker = find_worker (coord, drain->worker);
-    if (!worker) {
-        query_refuse (coord, peer, drain->request, MU_NOT_FOUND,
-                      core_text (coord, "There is no worker %s; `muster workers` lists them.",
-                                 drain->worker));
+    const char *name = worker ? worker->name : drain->worker, *text;
+    if (!worker && !(drain->undo && is_drained (coord, name))) {
+        query_refuse (
+            coord, peer, drain->request, MU_NOT_FOUND,
+            core_text (coord, "There is no worker %s; `muster workers` lists them.", name));
         return;
     }
-    if (is_drained (coord, worker->name) == drain->undo) {
-        struct mu_journal record = { .type = MU_JOURNAL_DRAIN,
-                                     .drain = { .drained = !drain->undo,
-                                                .time_ms = coord->unix_ms } };
-        SET (record.drain.worker, worker->name);
-        core_store (coord, &record);
-    }
-    query_accept (coord, peer, drain->request,
-                  drain->undo   ? core_text (coord, "Worker %s takes work again.", worker->name)
-                  : worker->job ? core_text (coord, "Worker %s is let go at the end of its step.",
-                                             worker->name)
-                                : core_text (coord, "Worker %s takes no more work.", worker->name));
-    if (worker->job)
+    store_drain (coord, name, !drain->undo);
+    if (drain->undo)
+        text = core_text (coord, "Worker %s takes work again.", name);
+    else if (worker->job)
+        text = core_text (coord, "Worker %s is let go at the end of its step.", name);
+    else
+        text = core_text (coord, "Worker %s takes no more work.", name);
+    query_accept (coord, peer, drain->request, text);
+    if (worker && worker->job)
         job_touch (coord, worker->job);
     queue_want (coord);
 }

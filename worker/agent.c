@@ -184,9 +184,9 @@ static void mind_silence (struct agent *agent)
     if (!coordinator->welcome && agent->now_ms >= coordinator->complain_ms) {
         coordinator->complain_ms = agent->now_ms + AGENT_COMPLAIN_MS;
         agent_log (agent, LOG_WARN_, "no-coordinator",
-                   "no coordinator has answered for a while: is one running, is the address right, "
-                   "or does another worker call itself %s, too?",
-                   agent->name);
+                   "no coordinator has answered at %s for a while: is one running, and is the "
+                   "address right? This worker keeps trying",
+                   agent->address);
     }
     if (agent->now_ms >= coordinator->hello_ms)
         agent_hello (agent);
@@ -373,6 +373,7 @@ struct agent *agent_create (const struct agent_options *options)
     struct agent *agent = must (calloc (1, sizeof *agent));
     agent_copy (agent->name, sizeof agent->name, options->name);
     agent_copy (agent->host, sizeof agent->host, options->host);
+    agent_copy (agent->address, sizeof agent->address, options->address ? options->address : "");
     agent_copy (agent->version, sizeof agent->version, options->version);
     agent_copy (agent->compute_class, sizeof agent->compute_class, options->compute_class);
     agent_copy (agent->isa, sizeof agent->isa, options->isa);

@@ -42,6 +42,7 @@ struct agent;
 struct agent_options {
     const char *name;          /* the worker's, 1 to 63 bytes */
     const char *host;          /* for people */
+    const char *address;       /* of the coordinator, for people; may be NULL */
     const char *version;       /* Muster's */
     const char *compute_class; /* as in HELLO */
     const char *isa;

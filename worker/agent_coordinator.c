@@ -38,11 +38,14 @@ static void on_welcome (struct agent *agent, const struct mu_wire *wire)
                coordinator->number, (unsigned long long)coordinator->term);
 }
 
+/* Where it is another process of this name that reigns now, there is nothing left to do here. */
 static void on_refused (struct agent *agent, const struct mu_wire *wire)
 {
     const struct mu_blob *text = &wire->refused.text;
     agent_log (agent, LOG_ERROR_, "refused", "the coordinator refuses this worker: %.*s",
                (int)text->size, text->size ? (const char *)text->data : "");
+    if (wire->refused.code == MU_CONFLICT && wire->refused.request == agent->incarnation)
+        agent_add (agent, AGENT_EXIT)->code = MU_CONFLICT;
 }
 
 static void on_who (struct agent *agent, const struct mu_wire *wire)

@@ -121,7 +121,7 @@ struct agent_generation {
 };
 
 struct agent {
-    char name[64], host[256], version[32], compute_class[128], isa[32];
+    char name[64], host[256], address[256], version[32], compute_class[128], isa[32];
     uint32_t threads, devices;
     uint64_t incarnation, random;
     bool spare;

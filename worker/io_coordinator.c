@@ -4,6 +4,7 @@
  *  - bounded high-water marks and DONTWAIT: a coordinator that hangs cannot stop the agent;
  *  - reconnection after 100 to 200 ms, each worker its own, up to 2 s: no storm after a restart;
  *  - no ZMTP heartbeats: the protocol's own beats are enough, and silence is judged in one place;
+ *  - a context each, as a name that does not resolve blocks libzmq's thread for a minute;
  *  - LINGER 0 while it runs; at the end BYE gets a moment. */
 #include "io_coordinator.h"
 
@@ -23,13 +24,14 @@
 #define ZONE_BYTES         8192
 
 struct peer {
+    void *context; /* its own: while libzmq looks up a dead name, the others go on */
     void *socket;
     const char *endpoint;
     uint64_t term; /* the highest it spoke in */
+    bool heard;
 };
 
 struct io_coordinator {
-    void *context;
     struct peer peer[IO_COORDINATORS_MAX];
     size_t count, active, next; /* next: whom to ask first, so that nobody starves */
     msgpack_zone *zone;
@@ -48,10 +50,11 @@ static int connect_peer (struct io_coordinator *coordinator, const char *endpoin
 {
     struct peer *peer = &coordinator->peer[coordinator->count];
     peer->endpoint = endpoint;
-    peer->socket = zmq_socket (coordinator->context, ZMQ_DEALER);
+    peer->context = zmq_ctx_new ();
+    peer->socket = peer->context ? zmq_socket (peer->context, ZMQ_DEALER) : NULL;
+    coordinator->count++;
     if (!peer->socket)
         return mu_fail (error, MU_SYSTEM, "no ZeroMQ socket: %s", zmq_strerror (errno));
-    coordinator->count++;
     zmq_setsockopt (peer->socket, ZMQ_IDENTITY, identity, strlen (identity));
     set (peer->socket, ZMQ_LINGER, 0);
     set (peer->socket, ZMQ_SNDHWM, HIGH_WATER);
@@ -78,11 +81,7 @@ int io_coordinator_open (struct io_coordinator **coordinator_p, char *const *end
         return mu_fail (error, MU_SYSTEM, "no memory for sockets");
     msgpack_sbuffer_init (&coordinator->bytes);
     coordinator->zone = msgpack_zone_new (ZONE_BYTES);
-    coordinator->context = zmq_ctx_new ();
-    int status =
-        coordinator->zone && coordinator->context
-            ? 0
-            : mu_fail (error, MU_SYSTEM, "ZeroMQ does not start: %s", zmq_strerror (errno));
+    int status = coordinator->zone ? 0 : mu_fail (error, MU_SYSTEM, "no memory for words");
     for (size_t i = 0; i < count && i < IO_COORDINATORS_MAX && status == 0; i++)
         status = connect_peer (coordinator, endpoint[i], identity, seed, error);
     if (status < 0)
@@ -97,18 +96,26 @@ static void drop_message (struct io_coordinator *coordinator)
     coordinator->has_message = false;
 }
 
+/* A context ends when its thread comes back, which a dead name may hold for a minute. Where nobody
+ * was ever heard there is nothing to wait for: it is left to the end of the process. */
+static void close_peer (struct peer *peer, int linger_ms)
+{
+    if (peer->socket) {
+        set (peer->socket, ZMQ_LINGER, linger_ms);
+        zmq_close (peer->socket);
+    }
+    if (peer->context && peer->heard)
+        zmq_ctx_term (peer->context);
+}
+
 void io_coordinator_close (struct io_coordinator **coordinator_p, int linger_ms)
 {
     struct io_coordinator *coordinator = *coordinator_p;
     if (!coordinator)
         return;
     drop_message (coordinator);
-    for (size_t i = 0; i < coordinator->count; i++) {
-        set (coordinator->peer[i].socket, ZMQ_LINGER, linger_ms);
-        zmq_close (coordinator->peer[i].socket);
-    }
-    if (coordinator->context)
-        zmq_ctx_term (coordinator->context);
+    for (size_t i = 0; i < coordinator->count; i++)
+        close_peer (&coordinator->peer[i], linger_ms);
     if (coordinator->zone)
         msgpack_zone_free (coordinator->zone);
     msgpack_sbuffer_destroy (&coordinator->bytes);
@@ -178,6 +185,7 @@ static bool receive_from (struct io_coordinator *coordinator, size_t i, struct m
 static void mind_term (struct io_coordinator *coordinator, size_t i, uint64_t term)
 {
     coordinator->peer[i].term = term;
+    coordinator->peer[i].heard = true;
     if (term >= coordinator->peer[coordinator->active].term)
         coordinator->active = i;
 }

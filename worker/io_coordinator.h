@@ -19,7 +19,7 @@
 
 struct io_coordinator;
 
-/* `identity` is the worker's name. `seed` spreads reconnections. */
+/* `identity` is this process's alone. `seed` spreads reconnections. */
 int io_coordinator_open (struct io_coordinator **coordinator_p, char *const *endpoint, size_t count,
                          const char *identity, uint64_t seed, struct mu_error *error);
 

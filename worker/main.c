@@ -6,14 +6,17 @@
 #include "worker/io_agent.h"
 #include "worker/io_device.h"
 #include "worker/io_name.h"
+#include "worker/io_supervise.h"
 
 #include "common/log.h"
 #include "common/options.h"
+#include "common/resolve.h"
 #include "config.h"
 #include "worker/kernels/kernels.h"
 
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -127,16 +130,31 @@ static int open_log (const struct stage *stage, struct mu_error *error)
                         error);
 }
 
-static int choose_device (struct stage *stage, struct mu_error *error)
+/* libzmq looks names up by itself until they resolve, and says nothing: people are told here. */
+static bool has_host (const char *endpoint)
 {
     struct mu_error why;
-    if (stage->options.interface && *stage->options.interface)
-        return mu_collective_device (stage->options.interface, stage->device, sizeof stage->device,
-                                     error);
-    for (size_t i = 0; i < stage->options.coordinator.count; i++)
-        if (io_device_towards (stage->options.coordinator.item[i], stage->device,
-                               sizeof stage->device, &why) == 0)
-            return 0;
+    if (mu_resolve (endpoint, MU_RESOLVE_MS, &why) == 0)
+        return true;
+    mu_log (MU_LOG_WARN, "no-host", &MU_LOG_ABOUT_NOTHING,
+            "%s; this worker keeps trying until it does", why.text);
+    return false;
+}
+
+static int choose_device (struct stage *stage, struct mu_error *error)
+{
+    const char *interface = stage->options.interface;
+    const struct mu_text_list *coordinator = &stage->options.coordinator;
+    struct mu_error why = { .text = "no coordinator's name resolves" };
+    bool wanted = !interface || !*interface, found = false;
+    for (size_t i = 0; i < coordinator->count; i++)
+        if (has_host (coordinator->item[i]) && wanted && !found)
+            found = io_device_towards (coordinator->item[i], stage->device, sizeof stage->device,
+                                       &why) == 0;
+    if (!wanted)
+        return mu_collective_device (interface, stage->device, sizeof stage->device, error);
+    if (found)
+        return 0;
     mu_log (MU_LOG_WARN, "device", &MU_LOG_ABOUT_NOTHING,
             "gradients may go over any network device: %s; --interface names one", why.text);
     stage->device[0] = '\0';
@@ -180,9 +198,17 @@ static int set_stage (struct stage *stage, struct mu_error *error)
     return choose_device (stage, error);
 }
 
+static pthread_t main_thread;
+
+/* OpenBLAS started threads before main () could block anything: what one of them is hit by belongs
+ * to the main thread, where it waits in the descriptor. */
+static void pass_on (int number) { pthread_kill (main_thread, number); }
+
 static int catch_signals (struct mu_error *error)
 {
     sigset_t set;
+    struct sigaction action = { .sa_handler = pass_on, .sa_flags = SA_RESTART };
+    main_thread = pthread_self ();
     sigemptyset (&set);
     sigaddset (&set, SIGTERM);
     sigaddset (&set, SIGINT);
@@ -190,6 +216,9 @@ static int catch_signals (struct mu_error *error)
     signal (SIGPIPE, SIG_IGN);
     if (sigprocmask (SIG_BLOCK, &set, NULL) < 0)
         return mu_fail_errno (error, MU_SYSTEM, errno, "signals cannot be blocked");
+    if (sigaction (SIGTERM, &action, NULL) < 0 || sigaction (SIGINT, &action, NULL) < 0 ||
+        sigaction (SIGHUP, &action, NULL) < 0)
+        return mu_fail_errno (error, MU_SYSTEM, errno, "signals cannot be caught");
     int fd = signalfd (-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return fd >= 0 ? fd : mu_fail_errno (error, MU_SYSTEM, errno, "no signal descriptor");
 }
@@ -220,6 +249,7 @@ static int open_agent (struct io_agent *io, const struct stage *stage, struct mu
     uint64_t seed = stage->name.incarnation * UINT64_C (0x9e3779b97f4a7c15) ^ (uint64_t)getpid ();
     struct agent_options agent = { .name = stage->name.name,
                                    .host = stage->name.host,
+                                   .address = options->coordinator.item[0],
                                    .version = PACKAGE_VERSION,
                                    .compute_class = stage->compute_class,
                                    .isa = stage->kernels->math.name,
@@ -242,10 +272,13 @@ static int open_agent (struct io_agent *io, const struct stage *stage, struct mu
         .device = stage->device[0] ? stage->device : NULL,
         .port_range = options->port_range,
     };
+    char identity[IO_NAME_SIZE + 24]; /* two processes of one name must not share a line */
+    snprintf (identity, sizeof identity, "%s/%llx", io->name,
+              (unsigned long long)stage->name.incarnation);
     io->signals = catch_signals (error);
     if (io->signals < 0 ||
         io_coordinator_open (&io->coordinator, options->coordinator.item,
-                             options->coordinator.count, io->name, seed, error) < 0)
+                             options->coordinator.count, identity, seed, error) < 0)
         return -1;
     io->agent = agent_create (&agent);
     mu_log_also (send_line, io);
@@ -272,6 +305,7 @@ int main (int argc, char **argv)
         mu_options_parse (&mu_worker_program, &stage.options, argc, argv, &operands, &error);
     if (result != 0)
         return mu_options_exit (&mu_worker_program, result, &error);
+    io_supervise ();
     int status = run (&stage, &error);
     if (status < 0) {
         fprintf (stderr, "muster-worker: %s\n", error.text);

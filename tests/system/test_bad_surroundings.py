@@ -1,0 +1,319 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Bad surroundings: disks, ports, names, strangers and twins. One sentence, the right exit code, nothing lost."""
+import os
+import signal
+import socket
+import sqlite3
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+from cluster import BUILD, Cluster, Tap, free_port, wait_for
+from test_bad_input import Tmpfs, says
+
+
+def run(program, *arguments, limit_s=20, **environment):
+    """A program that is expected to end by itself: (exit code, what it said, how long it took)."""
+    began = time.monotonic()
+    done = subprocess.run([os.path.join(BUILD, program), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, timeout=limit_s, check=False,
+                          env=dict(os.environ, **environment))
+    return done.returncode, done.stdout, time.monotonic() - began
+
+
+def log_of(cluster, name):
+    with open(os.path.join(cluster.dir, f"{name}.log"), encoding="utf-8", errors="replace") as log:
+        return log.read()
+
+
+def logged(cluster, name, word):
+    return wait_for(f"{name} says {word}", lambda: [line for line in log_of(cluster, name).splitlines() if word in line])[-1]
+
+
+# --- the coordinator's own ground -------------------------------------------------------------------
+
+
+def databases():
+    """a database of a newer version, of another program, or no database: the coordinator refuses and leaves it alone"""
+    with Cluster() as cluster:
+        job = cluster.submit(cluster.gpt())
+        cluster.coordinator.terminate()
+        assert cluster.coordinator.wait(10) == 0
+        state = os.path.join(cluster.dir, "state")
+        path = os.path.join(state, "muster.db")
+
+        def pragma(name, value):
+            database = sqlite3.connect(path)
+            before = database.execute(f"PRAGMA {name}").fetchone()[0]
+            database.execute(f"PRAGMA {name} = {value}")
+            database.close()
+            return before
+
+        def refused(*words):
+            code, said, _ = run("muster-coordinator", "--dir", state, "--listen", cluster.endpoint)
+            says(said, *words)
+            return code
+
+        version = pragma("user_version", 99)
+        assert refused("muster.db", "99", "newer", "version") == 65
+        pragma("user_version", version)
+        owner = pragma("application_id", 4711)
+        assert refused("muster.db", "another program") == 65
+        pragma("application_id", owner)
+        cluster.start_coordinator()
+        assert cluster.status(job)["state"] == "pending"
+        cluster.coordinator.terminate()
+        cluster.coordinator.wait(10)
+        with open(path, "r+b") as file:
+            file.write(b"this is no database at all" * 40)
+        assert refused("muster.db", "not a database|malformed") == 65
+
+
+def two_coordinators():
+    """a second coordinator on one folder, or on one port, says so and ends; the first goes on"""
+    with Cluster(1) as cluster:
+        job = cluster.submit(cluster.gpt(steps=300))
+        state = os.path.join(cluster.dir, "state")
+        code, said, took = run("muster-coordinator", "--dir", state, "--listen", f"tcp://127.0.0.1:{free_port()}")
+        says(said, state, "another coordinator|in use|locked")
+        assert code in (69, 75) and took < 10, (code, took)
+        code, said, took = run("muster-coordinator", "--dir", state + "-2", "--listen", cluster.endpoint)
+        says(said, cluster.endpoint, "in use", "--listen")
+        assert code == 69 and took < 10, (code, took)
+        assert cluster.wait_done(job)["restarts"] == 0
+
+
+def folders():
+    """a state folder that cannot be made: exit 73, for coordinator and worker"""
+    for program, more in (("muster-coordinator", ("--listen", f"tcp://127.0.0.1:{free_port()}")), ("muster-worker", ())):
+        code, said, _ = run(program, "--dir", "/proc/nothing", *more)
+        says(said, "/proc/nothing", "--dir")
+        assert code == 73, code
+    with tempfile.TemporaryDirectory() as folder:
+        code, said, _ = run("muster-coordinator", "--listen", "tcp://0.0.0.0:7600", "--dir", folder)
+        says(said, "--allow-unauthenticated")
+        assert code == 77, code
+        code, said, _ = run("muster-coordinator", "--listen", "7600", "--dir", folder)
+        says(said, "7600", "tcp://")
+        assert code == 64, code
+
+
+def database_disk_full():
+    """a full disk under the database: nothing acknowledged is lost, training goes on, all recovers when there is room"""
+    with Cluster(1) as cluster:
+        cluster.coordinator.terminate()
+        cluster.coordinator.wait(10)
+        with Tmpfs(os.path.join(cluster.dir, "state"), "6m") as disk:
+            cluster.start_coordinator()
+            acknowledged = [cluster.submit(cluster.gpt("before", steps=100000, batch=2))]
+            cluster.wait_step(acknowledged[0], 10)
+            filler = disk.fill()
+            spec = cluster.gpt("during", steps=20)
+            refused = None
+            for _ in range(60):
+                submitted = cluster.try_muster("--timeout", "2", "submit", spec, "--key", f"try-{len(acknowledged)}")
+                if submitted.returncode:
+                    refused = submitted
+                    break
+                acknowledged.append(submitted.stdout.strip())
+            assert refused, "the disk is never full"
+            says(refused.stderr, "cannot write its database", "make room", "goes on")
+            assert refused.returncode == 74, refused.returncode
+            says(logged(cluster, "coordinator", "store_failed"), "full", "training goes on")
+            assert cluster.try_muster("jobs").returncode == 74
+            assert cluster.try_muster("metrics").returncode == 0
+            assert cluster.coordinator.poll() is None
+            os.remove(filler)
+            late = wait_for("it recovers", lambda: (s := cluster.try_muster(
+                "submit", spec, "--key", f"try-{len(acknowledged)}")).returncode == 0 and s.stdout.strip(), 30)
+            assert late not in acknowledged, (late, acknowledged)
+            cluster.kill_coordinator()
+            cluster.start_coordinator()
+            assert [job["id"] for job in cluster.json("jobs")] == [int(job) for job in [*acknowledged, late]]
+            status = cluster.wait_step(acknowledged[0], 50)
+            assert status["restarts"] == 0, status
+            cluster.kill_coordinator()
+
+
+# --- names and addresses ----------------------------------------------------------------------------
+
+
+def names():
+    """a coordinator's name that does not resolve, or an address where nobody is: client and worker say so"""
+    code, said, took = run("muster", "--coordinator", "tcp://no-such-host.invalid:7600", "jobs")
+    says(said, "no-such-host.invalid", "resolve", "--coordinator")
+    assert code == 68 and took < 12, (code, took)
+    for bad, word in (("tcp://127.0.0.1", "port"), ("carrier-pigeon://x", "tcp://"), ("tcp://127.0.0.1:99999", "port")):
+        code, said, took = run("muster", "--coordinator", bad, "jobs")
+        says(said, bad, word)
+        assert code == 64 and took < 5, (code, took)
+    endpoint = f"tcp://127.0.0.1:{free_port()}"
+    code, said, took = run("muster", "--timeout", "1", "--coordinator", endpoint, "jobs")
+    says(said, endpoint, "is it running")
+    assert code == 69 and took < 5, (code, took)
+
+
+def worker_alone():
+    """a worker without a coordinator, or with a name that does not resolve, says so and keeps trying"""
+    with Cluster() as cluster:
+        cluster.kill_coordinator()
+        cluster.start_worker("early")
+        says(logged(cluster, "early", "no-coordinator"), cluster.endpoint, "is one running", "trying")
+        lost = cluster.spawn("lost", "muster-worker", "--coordinator", "tcp://no-such-host.invalid:7600", "--name", "lost",
+                             "--dir", os.path.join(cluster.dir, "lost"))
+        try:
+            says(logged(cluster, "lost", "no-host"), "no-such-host.invalid", "resolve", "trying")
+            logged(cluster, "lost", '"started"')
+            began = time.monotonic()
+            lost.send_signal(signal.SIGTERM)
+            assert lost.wait(10) == 0
+            assert time.monotonic() - began < 5, "the dead name holds it up"
+        finally:
+            lost.kill()
+        cluster.start_coordinator()
+        cluster.wait_done(cluster.submit(cluster.gpt(steps=20)))
+
+
+# --- twins and sleepers -----------------------------------------------------------------------------
+
+
+def one_name():
+    """two workers with one name: in one folder the second ends at once; elsewhere the first is told and ends"""
+    with Cluster(1) as cluster:
+        wait_for("w0 is here", lambda: cluster.json("workers"))
+        folder = os.path.join(cluster.dir, "w0")
+        code, said, _ = run("muster-worker", "--coordinator", cluster.endpoint, "--name", "w0", "--dir", folder)
+        says(said, "w0", folder, "--name")
+        assert code == 65, code
+        job = cluster.submit(cluster.gpt(steps=1500))
+        cluster.wait_step(job, 20)
+        first = cluster.workers["w0"]
+        cluster.workers["twin"] = cluster.spawn("twin", "muster-worker", "--coordinator", cluster.endpoint, "--name", "w0",
+                                                "--dir", os.path.join(cluster.dir, "twin"), "--interface", "lo")
+        assert first.wait(20) == 65, first.returncode
+        says(logged(cluster, "w0", "refused"), "w0", "another", "--name")
+        cluster.wait_done(job)
+        assert cluster.workers["twin"].poll() is None
+        assert [worker["name"] for worker in cluster.json("workers")] == ["w0"]
+
+
+def stopped_worker():
+    """a worker that stands still is lost after a second; the job goes on; woken up it is a worker again, once"""
+    with Cluster(2) as cluster:
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=1200)))
+        job = cluster.submit(cluster.gpt("stopped", steps=1200))
+        cluster.wait_step(job, 50)
+        group = cluster.workers["w1"].pid
+        os.killpg(group, signal.SIGSTOP)
+        state = lambda: {w["name"]: w["state"] for w in cluster.json("workers")}
+        began = time.monotonic()
+        wait_for("w1 is lost", lambda: state()["w1"] == "lost", 10)
+        took = time.monotonic() - began
+        assert took < 4, took
+        step = cluster.status(job)["step"]
+        cluster.wait_step(job, step + 20)
+        os.killpg(group, signal.SIGCONT)
+        wait_for("w1 is back", lambda: state()["w1"] == "working")
+        status = cluster.wait_done(job)
+        assert status["weights_hash"] == calm["weights_hash"]
+        assert sorted(state()) == ["w0", "w1"]
+
+
+# --- strangers --------------------------------------------------------------------------------------
+
+
+class Stranger:
+    """Speaks ZMTP 3.0 by hand, so that it can say anything."""
+
+    def __init__(self, endpoint, identity=b""):
+        host, port = endpoint.removeprefix("tcp://").split(":")
+        self.line = socket.create_connection((host, int(port)), 5)
+        self.line.settimeout(5)
+        self.line.sendall(b"\xff" + bytes(8) + b"\x7f" + b"\x03\x00" + b"NULL".ljust(20, b"\0") + b"\0" + bytes(31))
+        self.take(64)
+        ready = b"\x05READY" + self.property(b"Socket-Type", b"DEALER") + self.property(b"Identity", identity)
+        self.line.sendall(b"\x04" + bytes([len(ready)]) + ready)
+        self.frame()
+
+    @staticmethod
+    def property(name, value):
+        return bytes([len(name)]) + name + struct.pack(">I", len(value)) + value
+
+    def take(self, size):
+        data = b""
+        while len(data) < size:
+            part = self.line.recv(size - len(data))
+            if not part:
+                raise EOFError
+            data += part
+        return data
+
+    def frame(self):
+        flags = self.take(1)[0]
+        size = struct.unpack(">Q", self.take(8))[0] if flags & 2 else self.take(1)[0]
+        return self.take(size)
+
+    def say(self, *frames):
+        for number, data in enumerate(frames):
+            more = 1 if number + 1 < len(frames) else 0
+            self.line.sendall(bytes([more | 2]) + struct.pack(">Q", len(data)) + data)
+
+    def close(self):
+        self.line.close()
+
+
+def pack(major, message, body=b"\x81\x01\x07"):
+    """[major, minor 0, message, term 0, {1: 7}]"""
+    return b"\x95" + bytes([major, 0, message, 0]) + body
+
+
+PING = 58
+
+
+def strangers():
+    """noise on the port, random frames, another version: refused with a sentence where there is one to tell; others go on"""
+    with Cluster(2) as cluster:
+        job = cluster.submit(cluster.gpt(steps=1500))
+        host, port = cluster.endpoint.removeprefix("tcp://").split(":")
+        noise = bytes((i * 197 + 13) % 256 for i in range(70000))
+        for size in (0, 1, 10, 64, 4096, 70000):
+            with socket.create_connection((host, int(port)), 5) as line:
+                try:
+                    line.sendall(noise[:size])
+                except OSError:
+                    pass
+        stranger = Stranger(cluster.endpoint)
+        stranger.say(pack(1, PING))
+        assert b"0." in stranger.frame(), "PONG names the version"
+        for size in (0, 1, 5, 63, 300, 5000):
+            stranger.say(noise[:size])
+            stranger.say(noise[:size], noise[:size], b"")
+            stranger.say(b"\x95\x01\x00" + noise[:size])
+        wrong = Stranger(cluster.endpoint)
+        wrong.say(pack(2, PING))
+        says("".join(letter for letter in wrong.frame().decode("ascii", "replace") if letter.isprintable()), r"\b1\b", r"\b2\b", "version")
+        twin = Stranger(cluster.endpoint, b"w0")
+        twin.say(noise[:200])
+        for _ in range(200):
+            vanishing = Stranger(cluster.endpoint)
+            vanishing.say(pack(1, PING))
+            vanishing.close()
+        stranger.say(pack(1, PING))
+        big = Stranger(cluster.endpoint)
+        try:
+            big.line.sendall(b"\x02" + struct.pack(">Q", 1 << 40) + noise)
+        except OSError:
+            pass
+        assert cluster.coordinator.poll() is None
+        status = cluster.wait_done(job)
+        assert status["restarts"] == 0, status
+        for line in (stranger, wrong, twin, big):
+            line.close()
+
+
+if __name__ == "__main__":
+    sys.exit(Tap().run(databases, two_coordinators, folders, database_disk_full, names, worker_alone, one_name,
+                       stopped_worker, strangers))
