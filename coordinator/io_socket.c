@@ -56,8 +56,8 @@ struct mu_sockets {
     size_t fd_count;
     uint32_t *gone; /* numbers whose connections have ended, not told yet */
     uint32_t gone_count, gone_capacity;
-    zmq_msg_t body;
-    bool has_body;
+    zmq_msg_t body, shared; /* what came last; what large thing was sent last */
+    bool has_body, has_shared;
     uint64_t dropped;
 };
 
@@ -387,6 +387,8 @@ void sockets_close (struct mu_sockets **sockets_p)
         return;
     if (sockets->has_body)
         zmq_msg_close (&sockets->body);
+    if (sockets->has_shared)
+        zmq_msg_close (&sockets->shared);
     if (sockets->monitor)
         zmq_close (sockets->monitor);
     if (sockets->router)
@@ -485,10 +487,34 @@ int sockets_gone (struct mu_sockets *sockets, uint32_t *number)
     return 0;
 }
 
-void sockets_send (struct mu_sockets *sockets, uint32_t number, const void *data, size_t size)
+static bool address (struct mu_sockets *sockets, uint32_t number)
 {
     const struct peer *to = find_peer (sockets, number);
-    if (!to || zmq_send (sockets->router, to->identity, to->size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
-        zmq_send (sockets->router, data, size, ZMQ_DONTWAIT) < 0)
+    return to &&
+           zmq_send (sockets->router, to->identity, to->size, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0;
+}
+
+void sockets_send_again (struct mu_sockets *sockets, uint32_t number)
+{
+    zmq_msg_t copy; /* shares the bytes */
+    zmq_msg_init (&copy);
+    if (!sockets->has_shared || zmq_msg_copy (&copy, &sockets->shared) ||
+        !address (sockets, number) || zmq_msg_send (&copy, sockets->router, ZMQ_DONTWAIT) < 0) {
+        zmq_msg_close (&copy);
         sockets->dropped++;
+    }
+}
+
+void sockets_send (struct mu_sockets *sockets, uint32_t number, const void *data, size_t size)
+{
+    if (sockets->has_shared)
+        zmq_msg_close (&sockets->shared);
+    sockets->has_shared = size >= SOCKETS_SHARED_MIN && !zmq_msg_init_size (&sockets->shared, size);
+    if (sockets->has_shared) {
+        memcpy (zmq_msg_data (&sockets->shared), data, size);
+        sockets_send_again (sockets, number);
+    } else if (!address (sockets, number) ||
+               zmq_send (sockets->router, data, size, ZMQ_DONTWAIT) < 0) {
+        sockets->dropped++;
+    }
 }

@@ -40,6 +40,11 @@ const char *sockets_name (const struct mu_sockets *sockets, uint32_t peer);
 
 void sockets_send (struct mu_sockets *sockets, uint32_t peer, const void *data, size_t size);
 
+/* What sockets_send () sent last, if it was as large as this, to one more peer: a large word for a
+ * thousand workers lies in memory once. */
+#define SOCKETS_SHARED_MIN 4096u
+void sockets_send_again (struct mu_sockets *sockets, uint32_t peer);
+
 /* Messages that had to be dropped since the start. */
 uint64_t sockets_dropped (const struct mu_sockets *sockets);
 

@@ -96,8 +96,14 @@ void turn_say (struct turn *turn, uint32_t peer, const struct mu_wire *wire)
         mu_log (MU_LOG_ERROR, "unsayable", NULL, "%s", error.text);
         return;
     }
-    turn->word[turn->word_count++] =
-        (struct word){ .peer = peer, .offset = offset, .size = turn->bytes.size - offset };
+    struct word word = { .peer = peer, .offset = offset, .size = turn->bytes.size - offset };
+    const struct word *before = turn->word_count ? &turn->word[turn->word_count - 1] : NULL;
+    if (before && word.size >= SOCKETS_SHARED_MIN && word.size == before->size &&
+        !memcmp (turn->bytes.data + before->offset, turn->bytes.data + offset, word.size)) {
+        word.offset = before->offset; /* as FENCED is for every rank: one copy is enough */
+        turn->bytes.size = offset;
+    }
+    turn->word[turn->word_count++] = word;
 }
 
 static int add_record (struct turn *turn, const struct mu_journal *record, struct mu_error *error)
@@ -132,9 +138,13 @@ void turn_speak (struct turn *turn, struct mu_sockets *sockets)
 {
     for (uint32_t i = 0; i < turn->line_count; i++)
         announce (&turn->line[i].about, turn->bytes.data + turn->line[i].offset);
-    for (uint32_t i = 0; i < turn->word_count; i++)
-        sockets_send (sockets, turn->word[i].peer, turn->bytes.data + turn->word[i].offset,
-                      turn->word[i].size);
+    for (uint32_t i = 0; i < turn->word_count; i++) {
+        const struct word *word = &turn->word[i];
+        if (i > 0 && word->offset == word[-1].offset)
+            sockets_send_again (sockets, word->peer);
+        else
+            sockets_send (sockets, word->peer, turn->bytes.data + word->offset, word->size);
+    }
     turn->word_count = turn->line_count = 0;
     turn->bytes.size = 0;
     if (turn->bytes.alloc > SPARE_BYTES) {

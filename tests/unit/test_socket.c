@@ -165,6 +165,33 @@ static void a_late_word_reaches_nobody (void **state)
     must_be_gone (bed, new);
 }
 
+/* One large word for two peers, then a small one: each gets its own. */
+static void a_large_word_reaches_all (void **state)
+{
+    const struct bed *bed = *state;
+    static char large[3 * SOCKETS_SHARED_MIN], heard[sizeof large + 1];
+    void *client[2];
+    uint32_t number[2];
+    memset (large, 'x', sizeof large);
+    for (int i = 0; i < 2; i++) {
+        client[i] = connect_peer (bed, NULL);
+        say (client[i], "hello");
+        number[i] = must_receive (bed, "hello");
+    }
+    sockets_send (bed->sockets, number[0], large, sizeof large);
+    sockets_send_again (bed->sockets, number[1]);
+    sockets_send (bed->sockets, number[0], "small", 5);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal (zmq_recv (client[i], heard, sizeof heard, 0), sizeof large);
+        assert_memory_equal (heard, large, sizeof large);
+    }
+    assert_int_equal (zmq_recv (client[0], heard, sizeof heard, 0), 5);
+    sockets_send_again (bed->sockets, number[1]); /* nothing large was sent last */
+    assert_int_equal (sockets_dropped (bed->sockets), 1);
+    for (int i = 0; i < 2; i++)
+        zmq_close (client[i]);
+}
+
 /* A worker is the same one when it comes back, whoever came in between. */
 static void a_name_keeps_its_number (void **state)
 {
@@ -263,13 +290,10 @@ static void a_port_in_use_is_named (void **state)
 int main (void)
 {
     const struct CMUnitTest tests[] = {
-        SOCKET_TEST (clients_leave_no_trace),
-        SOCKET_TEST (nonsense_leaves_no_trace),
-        SOCKET_TEST (a_late_word_reaches_nobody),
-        SOCKET_TEST (a_name_keeps_its_number),
-        SOCKET_TEST (a_return_is_no_end),
-        SOCKET_TEST (a_newcomer_is_not_gone),
-        cmocka_unit_test (beyond_loopback_only_in_words),
+        SOCKET_TEST (clients_leave_no_trace),     SOCKET_TEST (nonsense_leaves_no_trace),
+        SOCKET_TEST (a_late_word_reaches_nobody), SOCKET_TEST (a_large_word_reaches_all),
+        SOCKET_TEST (a_name_keeps_its_number),    SOCKET_TEST (a_return_is_no_end),
+        SOCKET_TEST (a_newcomer_is_not_gone),     cmocka_unit_test (beyond_loopback_only_in_words),
         SOCKET_TEST (a_port_in_use_is_named),
     };
     alarm (120); /* a socket that a failure left open holds the end of its context */

@@ -76,7 +76,7 @@ int store_commit (struct store *store, struct store_batch *batch, uint64_t unix_
  */
 
 static struct store store;
-static uint32_t said, logged;
+static uint32_t said, said_again, logged;
 static int durable_when_said;
 
 void sockets_send (struct mu_sockets *sockets, uint32_t peer, const void *data, size_t size)
@@ -86,6 +86,13 @@ void sockets_send (struct mu_sockets *sockets, uint32_t peer, const void *data, 
     assert_true (data && size);
     durable_when_said = atomic_load (&store.durable);
     said++;
+}
+
+void sockets_send_again (struct mu_sockets *sockets, uint32_t peer)
+{
+    (void)sockets;
+    assert_int_equal (peer, 7);
+    said_again++;
 }
 
 static void hear_log (void *arg, enum mu_log_level level, const struct mu_log_about *about,
@@ -107,7 +114,7 @@ static int begin (void **state)
     (void)state;
     struct mu_error error;
     store = (struct store){ .code = MU_IO, .gate = PTHREAD_MUTEX_INITIALIZER };
-    said = logged = 0;
+    said = said_again = logged = 0;
     durable_when_said = -1;
     mu_log_open ("test", "/dev/null", MU_LOG_INFO, NULL);
     mu_log_also (hear_log, NULL);
@@ -249,8 +256,10 @@ static void a_turn_says_when_it_is_full (void **state)
     static char text[1 << 20]; /* large answers fill it sooner */
     memset (text, 'x', sizeof text);
     wire = (struct mu_wire){ .type = MU_WIRE_LOG_TEXT, .log_text.text = { text, sizeof text } };
-    for (words = 0; !turn_is_full (turn); words++)
+    for (words = 0; !turn_is_full (turn); words++) {
+        text[0] = (char)('a' + words % 2);
         turn_say (turn, 7, &wire);
+    }
     assert_in_range (words, 60, 70);
 }
 
@@ -277,6 +286,25 @@ static void a_record_beyond_its_limit_is_fatal (void **state)
 
 #define TURN_TEST(test) cmocka_unit_test_setup_teardown (test, begin, end)
 
+/* A thousand ranks hear the same FENCED: it must not lie in memory a thousand times. */
+static void a_large_word_for_many_lies_there_once (void **state)
+{
+    (void)state;
+    static char values[100000];
+    struct mu_wire wire = { .type = MU_WIRE_FENCED,
+                            .fenced = { .values = { values, sizeof values } } };
+    for (uint32_t number = 0; number < 2; number++) {
+        wire.fenced.number = number;
+        for (int rank = 0; rank < 1000; rank++)
+            turn_say (turn, 7, &wire);
+    }
+    assert_int_equal (turn_words (turn), 2000);
+    assert_false (turn_is_full (turn)); /* 64 MiB, not the 200 MB that were said */
+    turn_speak (turn, NULL);
+    assert_int_equal (said, 2);
+    assert_int_equal (said_again, 1998);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,6 +315,7 @@ int main (void)
         TURN_TEST (a_turn_says_when_it_is_full),
         TURN_TEST (a_word_beyond_its_limit_is_dropped_alone),
         TURN_TEST (a_record_beyond_its_limit_is_fatal),
+        TURN_TEST (a_large_word_for_many_lies_there_once),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
