@@ -489,14 +489,15 @@ void roster_drain (struct coord *coord, uint32_t peer, const struct mu_wire_drai
         return;
     }
     store_drain (coord, name, !drain->undo);
+    const struct job *job = worker ? worker->job : NULL;
     if (drain->undo)
         text = core_text (coord, "Worker %s takes work again.", name);
-    else if (worker->job)
+    else if (job)
         text = core_text (coord, "Worker %s is let go at the end of its step.", name);
     else
         text = core_text (coord, "Worker %s takes no more work.", name);
     query_accept (coord, peer, drain->request, text);
-    if (worker && worker->job)
+    if (job)
         job_touch (coord, worker->job);
     queue_want (coord);
 }
