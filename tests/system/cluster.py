@@ -81,7 +81,10 @@ class Cluster:
                 process.wait()
         for log in self.logs:
             log.close()
-        shutil.rmtree(self.dir, ignore_errors=True)
+        if os.environ.get("MUSTER_TEST_KEEP"):
+            print(f"# kept: {self.dir}")
+        else:
+            shutil.rmtree(self.dir, ignore_errors=True)
 
     def show_logs(self):
         for name in sorted(os.listdir(self.dir)):

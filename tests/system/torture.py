@@ -45,6 +45,7 @@ class Torture:
         self.stopped = []  # (when to go on, pid)
         self.acknowledged = []
         self.count = {}
+        self.waits = []  # (seconds until the next fault's step was reached, faults before)
 
     def say(self, text):
         print(f"# {text}", flush=True)
@@ -149,9 +150,11 @@ class Torture:
     def run(self):
         done, at = 0, 5
         while done < self.options.faults:
-            status = wait_for(f"step {at}", lambda: (s := self.status())["step"] >= at and s, 180)
+            began = time.monotonic()
+            status = wait_for(f"step {at}", lambda: ((s := self.status())["step"] >= at or s["state"] in ENDS) and s, 300)
+            self.waits.append((time.monotonic() - began, done))
             if status["state"] in ENDS:
-                raise AssertionError(f"the job is {status['state']} after {done} faults: {status['reason']}")
+                raise AssertionError(f"the job is {status['state']} after {done} faults (more --steps?): {status['reason']}")
             text = self.happen()
             if text:
                 done += 1
@@ -171,7 +174,7 @@ def main():
     parser.add_argument("--gap", type=int, default=60, help="steps between faults, at most")
     parser.add_argument("--coordinator", action="store_true", help="kill the coordinator too")
     options = parser.parse_args()
-    steps = options.steps or options.faults * options.gap + 200
+    steps = options.steps or options.faults * (options.gap + (700 if options.coordinator else 150))
     replay = f"scripts/torture --faults {options.faults} --seed {options.seed} --steps {steps} --gap {options.gap}"
     replay += " --coordinator" if options.coordinator else ""
     print("1..3", flush=True)
@@ -193,7 +196,8 @@ def main():
             torture.wake(everybody=True)
         print(f"# {options.faults} faults in {time.monotonic() - began:.0f} s: "
               + ", ".join(f"{count} {kind}" for kind, count in sorted(torture.count.items())))
-        print(f"# {status['generation']} generations, {status['restarts']} not planned")
+        print(f"# {status['generation']} generations, {status['restarts']} not planned; longest waits for a step: "
+              + ", ".join(f"{seconds:.1f} s after fault {number}" for seconds, number in sorted(torture.waits)[:-4:-1]))
         same = status["weights_hash"] == calm
         jobs = [info for info in cluster.json("jobs") if info["name"] == "never"]
         once = sorted(str(info["id"]) for info in jobs) == sorted(number for _, number in torture.acknowledged)
