@@ -47,6 +47,9 @@ int command_data_tokenize (const struct command *command);
 int command_fail (const struct muster_error *error);
 int command_fail_mu (const struct mu_error *error);
 
+/* The job as `status -o json` shows it. */
+json_t *job_to_json (const struct muster_job_info *job);
+
 /* --- following a job (watch.c)
  * -------------------------------------------------------------------- */
 
@@ -58,8 +61,9 @@ enum {
 };
 
 /* Show progress until the job ends; Ctrl-C detaches, twice within 2 s cancels. Returns the exit
- * status. With `quiet` nothing is shown. */
-int follow_job (struct muster *muster, const char *job, bool quiet);
+ * status. With `quiet` nothing is shown. *last, unless `last` is NULL, becomes the job as it was
+ * last seen, the caller's, or NULL if it never was. */
+int follow_job (const struct command *command, const char *job, bool quiet, json_t **last);
 
 /* Has it come to its end? Then *status is what to exit with. */
 bool job_ended (const struct muster_job_info *job, int *status);

@@ -18,11 +18,10 @@ static struct mu_jobspec_problems problems; /* large */
 /* Read, change and check; say all that is wrong or worth knowing. 0, or the exit status. */
 static int read_spec (const char *path, const struct mu_text_list *sets, struct mu_jobspec *spec)
 {
-    if (!mu_jobspec_read (path, spec, &problems)) {
-        for (size_t i = 0; i < sets->count; i++)
-            mu_jobspec_set (spec, sets->item[i], &problems);
-        mu_jobspec_check (spec, &problems);
-    }
+    mu_jobspec_read (path, spec, &problems);
+    for (size_t i = 0; i < sets->count; i++)
+        mu_jobspec_set (spec, sets->item[i], &problems);
+    mu_jobspec_check (spec, &problems);
     char *text = mu_jobspec_problems_text (&problems);
     if (text)
         fputs (text, stderr);
@@ -51,16 +50,25 @@ int command_validate (const struct command *command)
     return status;
 }
 
+static json_t *submitted_to_json (uint64_t job, bool repeated)
+{
+    return json_pack ("{s:I,s:b}", "id", (json_int_t)job, "repeated", repeated);
+}
+
+/* One JSON document on standard output: with --wait it is the job at its end. */
 static void say_submitted (const struct command *command, uint64_t job, bool repeated)
 {
-    if (command->json)
-        print_json (json_pack ("{s:I,s:b}", "id", (json_int_t)job, "repeated", repeated));
-    else
+    bool wait = command->options->submit.wait;
+    if (command->json && !wait)
+        print_json (submitted_to_json (job, repeated));
+    else if (!command->json)
         printf ("%" PRIu64 "\n", job);
     fflush (stdout);
-    if (repeated)
+    if (repeated && command->options->submit.key)
         fprintf (stderr, "the key is known: this is the job it made then\n");
-    else if (!command->options->submit.wait)
+    else if (wait && command->json)
+        fprintf (stderr, "submitted as job %" PRIu64 "\n", job);
+    else if (!wait)
         fprintf (stderr,
                  "submitted; `muster watch %" PRIu64 "` follows it, `muster logs %" PRIu64
                  "` shows its log\n",
@@ -89,8 +97,12 @@ int command_submit (const struct command *command)
     if (!command->options->submit.wait)
         return 0;
     char number[32];
+    json_t *last = NULL;
     snprintf (number, sizeof number, "%" PRIu64, job);
-    return follow_job (command->muster, number, false);
+    status = follow_job (command, number, false, command->json ? &last : NULL);
+    if (command->json)
+        print_json (last ? last : submitted_to_json (job, repeated));
+    return status;
 }
 
 /* --- lists
@@ -101,6 +113,14 @@ static json_t *with_id (json_t *object)
 {
     json_object_set (object, "id", json_object_get (object, "job"));
     json_object_del (object, "job");
+    return object;
+}
+
+json_t *job_to_json (const struct muster_job_info *job)
+{
+    json_t *array = list_to_json (MU_WIRE_JOB_LIST, job, 1);
+    json_t *object = with_id (json_incref (json_array_get (array, 0)));
+    json_decref (array);
     return object;
 }
 
@@ -177,9 +197,7 @@ int command_status (const struct command *command)
     if (muster_jobs (command->muster, command->operands->item[0], &answer, &job, &count, &error))
         return command_fail (&error);
     if (command->json) {
-        json_t *array = list_to_json (MU_WIRE_JOB_LIST, job, 1);
-        print_json (with_id (json_incref (json_array_get (array, 0))));
-        json_decref (array);
+        print_json (job_to_json (job));
     } else {
         print_job (job);
     }

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <msgpack.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@
 #define TIMEOUT_MS 10000u
 #define REPEAT_MS  1000
 #define LOG_BYTES  (256u << 10)
+#define SPEC_MAX   65536u /* as wire.schema says */
 
 _Static_assert(sizeof (struct muster_job_info) == sizeof (struct mu_wire_job_info), "job");
 _Static_assert(sizeof (struct muster_worker_info) == sizeof (struct mu_wire_worker_info), "worker");
@@ -66,10 +68,10 @@ static int connect_socket (struct muster *muster, struct mu_error *why)
                     { ZMQ_RECONNECT_IVL, 50 },
                     { ZMQ_RECONNECT_IVL_MAX, 1000 },
                     { ZMQ_SNDHWM, 16 } };
-    muster->socket = zmq_socket (muster->context, ZMQ_DEALER);
-    if (!muster->socket)
     if (mu_resolve (muster->coordinator, MU_RESOLVE_MS, why))
         return -1;
+    muster->socket = zmq_socket (muster->context, ZMQ_DEALER);
+    if (!muster->socket)
         return mu_fail (why, MU_UNAVAILABLE, "ZeroMQ cannot make a socket: %s",
                         zmq_strerror (zmq_errno ()));
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
@@ -187,6 +189,34 @@ static int take (struct muster *muster, struct muster_answer *answer, struct mu_
     return ours ? 1 : 0;
 }
 
+/* ZeroMQ looks names up behind our back, again and again, and does not say that it fails. */
+static int look_up (const char *endpoint, char *host, size_t size)
+{
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found = NULL;
+    const char *begin = strstr (endpoint, "://"), *end = strrchr (endpoint, ':');
+    if (!begin || strncmp (endpoint, "tcp", 3) || end <= begin + 3 || begin[3] == '[')
+        return 0;
+    snprintf (host, size, "%.*s", (int)(end - begin - 3), begin + 3);
+    int rc = getaddrinfo (host, NULL, &hints, &found);
+    if (!rc)
+        freeaddrinfo (found);
+    return rc;
+}
+
+static int nobody_answers (const struct muster *muster, struct mu_error *why)
+{
+    char host[256];
+    int rc = look_up (muster->coordinator, host, sizeof host);
+    if (rc)
+        return mu_fail (why, MU_NO_HOST, "the name %s of the coordinator %s does not resolve: %s",
+                        host, muster->coordinator, gai_strerror (rc));
+    return mu_fail (why, MU_UNAVAILABLE,
+                    "no coordinator answers at %s within %u ms: is it running? start one "
+                    "with `muster up`, or name another with --coordinator or "
+                    "MUSTER_COORDINATOR",
+                    muster->coordinator, muster->timeout_ms);
+}
+
 static int wait_for_answer (struct muster *muster, const msgpack_sbuffer *bytes,
                             struct muster_answer *answer, struct mu_error *why)
 {
@@ -194,11 +224,7 @@ static int wait_for_answer (struct muster *muster, const msgpack_sbuffer *bytes,
     for (;;) {
         uint64_t now = now_ms ();
         if (now - began >= muster->timeout_ms)
-            return mu_fail (why, MU_UNAVAILABLE,
-                            "no coordinator answers at %s within %u ms: is it running? start one "
-                            "with `muster up`, or name another with --coordinator or "
-                            "MUSTER_COORDINATOR",
-                            muster->coordinator, muster->timeout_ms);
+            return nobody_answers (muster, why);
         if (now >= repeat_at) {
             zmq_send (muster->socket, bytes->data, bytes->size, ZMQ_DONTWAIT);
             repeat_at = now + REPEAT_MS;
@@ -283,8 +309,11 @@ int muster_submit (struct muster *muster, const char *spec, size_t size, const c
 {
     struct mu_wire wire = { .type = MU_WIRE_SUBMIT };
     struct muster_answer *answer;
-    if (size > UINT32_MAX)
-        size = UINT32_MAX; /* over the limit anyhow, which the encoder names */
+    if (size > SPEC_MAX) {
+        struct mu_error why;
+        mu_fail (&why, MU_BAD_INPUT, "the job file has %zu bytes; it may have %u", size, SPEC_MAX);
+        return fail (error, &why);
+    }
     wire.submit.spec = (struct mu_blob){ spec, (uint32_t)size };
     if (key && set_text (wire.submit.key, sizeof wire.submit.key, "key", key, error))
         return -1;
@@ -334,7 +363,12 @@ int muster_jobs (struct muster *muster, const char *job, struct muster_answer **
         return -1;
     *jobs = (const void *)(*answer)->wire.job_list.jobs.items;
     *count = (*answer)->wire.job_list.jobs.count;
-    return 0;
+    if (*count || !*wire.jobs.job)
+        return 0;
+    struct mu_error why;
+    mu_fail (&why, MU_NOT_FOUND, "there is no job %s", wire.jobs.job);
+    muster_answer_free (answer);
+    return fail (error, &why);
 }
 
 int muster_workers (struct muster *muster, struct muster_answer **answer,

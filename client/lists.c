@@ -18,6 +18,18 @@ static void pause_a_while (void)
     nanosleep (&pause, NULL);
 }
 
+/* In following, a coordinator that answered before is waited for. */
+static bool is_away (const struct muster_error *error, bool follow, bool *told)
+{
+    if (!follow || (error->code != MU_UNAVAILABLE && error->code != MU_TRY_AGAIN))
+        return false;
+    if (!*told)
+        fprintf (stderr, "the coordinator does not answer; waiting for it\n");
+    *told = true;
+    pause_a_while ();
+    return true;
+}
+
 /* --- workers
  * -------------------------------------------------------------------------------------- */
 
@@ -177,21 +189,27 @@ static void print_event (const struct muster_event_info *event, bool json)
 int command_events (const struct command *command)
 {
     uint64_t after = 0;
+    bool follow = command->options->events.follow, answered = false, told = false;
     for (;;) {
         struct muster_answer *answer;
         struct muster_error error;
         const struct muster_event_info *events;
         size_t count;
         if (muster_events (command->muster, command->options->events.job, after, EVENTS_A_CALL,
-                           &answer, &events, &count, &error))
+                           &answer, &events, &count, &error)) {
+            if (is_away (&error, follow && answered, &told))
+                continue;
             return command_fail (&error);
+        }
+        answered = true;
+        told = false;
         for (size_t i = 0; i < count; i++) {
             print_event (&events[i], command->json);
             after = events[i].number;
         }
         muster_answer_free (&answer);
         fflush (stdout);
-        if (!count && !command->options->events.follow)
+        if (!count && !follow)
             return 0;
         if (!count)
             pause_a_while ();
@@ -201,6 +219,20 @@ int command_events (const struct command *command)
 /* --- logs
  * ----------------------------------------------------------------------------------------- */
 
+/* The number of a job, for its name may be given again while we look. */
+static int number_of (const struct command *command, const char *job, char *number, size_t size,
+                      struct muster_error *error)
+{
+    struct muster_answer *answer;
+    const struct muster_job_info *info;
+    size_t count;
+    if (muster_jobs (command->muster, job, &answer, &info, &count, error))
+        return -1;
+    snprintf (number, size, "%" PRIu64, info->job);
+    muster_answer_free (&answer);
+    return 0;
+}
+
 static bool has_ended (const struct command *command, const char *job, struct muster_error *error)
 {
     struct muster_answer *answer;
@@ -208,7 +240,7 @@ static bool has_ended (const struct command *command, const char *job, struct mu
     size_t count;
     int status;
     if (muster_jobs (command->muster, job, &answer, &info, &count, error))
-        return true;
+        return false;
     bool ended = job_ended (info, &status);
     muster_answer_free (&answer);
     return ended;
@@ -216,16 +248,23 @@ static bool has_ended (const struct command *command, const char *job, struct mu
 
 int command_logs (const struct command *command)
 {
-    const char *job = command->operands->item[0];
-    bool follow = command->options->logs.follow;
+    char job[32];
+    struct muster_error error;
+    bool follow = command->options->logs.follow, told = false;
     uint64_t offset = 0;
+    if (number_of (command, command->operands->item[0], job, sizeof job, &error))
+        return command_fail (&error);
     for (bool last = !follow;;) {
         struct muster_answer *answer;
-        struct muster_error error = { .code = 0 };
         struct muster_text text;
         uint64_t before = offset;
-        if (muster_logs (command->muster, job, offset, &answer, &text, &offset, &error))
+        error.code = 0;
+        if (muster_logs (command->muster, job, offset, &answer, &text, &offset, &error)) {
+            if (is_away (&error, follow, &told))
+                continue;
             return command_fail (&error);
+        }
+        told = false;
         if (text.size)
             fwrite (text.data, 1, text.size, stdout);
         fflush (stdout);
@@ -235,7 +274,7 @@ int command_logs (const struct command *command)
         if (last)
             return 0;
         last = has_ended (command, job, &error); /* one more look after the end */
-        if (error.code)
+        if (error.code && !is_away (&error, follow, &told))
             return command_fail (&error);
         if (!last)
             pause_a_while ();

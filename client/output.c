@@ -50,6 +50,10 @@ void table_cell (struct table *table, const char *format, ...)
     va_start (args, format);
     int size = vasprintf (&text, format, args);
     va_end (args);
+    for (char *at = text; size > 0 && *at;
+         at++) /* from others: no line ends, no terminal's orders */
+        if ((unsigned char)*at < 0x20 || *at == 0x7f)
+            *at = ' ';
     add (table, size < 0 ? NULL : text);
 }
 

@@ -35,12 +35,13 @@
 #define PAUSE_MAX_MS   10000u
 #define LIVED_MS       5000 /* a child that ran so long did start */
 #define FAILURES_MAX   5u   /* starts in a row before all are up */
+#define LISTEN_MAX     16u  /* as config.schema says */
 #define QUOTED_BYTES   4096
 #define QUOTED_LINES   3
 
 struct child {
     char name[64];
-    char *argv[24];
+    char *argv[6 + 2 * LISTEN_MAX];
     pid_t pid; /* 0: not running */
     uint64_t started_ms, start_at_ms;
     uint32_t pause_ms, failures; /* ends in a row that came soon */
@@ -164,6 +165,7 @@ static void become (const struct up *up, const struct child *child, pid_t parent
     dup2 (none_fd, STDIN_FILENO);
     dup2 (fd, STDOUT_FILENO);
     dup2 (fd, STDERR_FILENO);
+    close_range (STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC); /* what our caller left open too */
     execv (child->argv[0], child->argv);
     fprintf (stderr, "muster: %s cannot be started: %s\n", child->argv[0], strerror (errno));
     _exit (127);
@@ -346,8 +348,10 @@ static void plan_coordinator (struct up *up, char *program)
     child->argv[n++] = program;
     child->argv[n++] = strdup ("--dir");
     child->argv[n++] = strdup (up->dir);
-    child->argv[n++] = strdup ("--listen");
-    child->argv[n++] = strdup (up->endpoint);
+    for (size_t i = 0; i < listen->count && i < LISTEN_MAX; i++) {
+        child->argv[n++] = strdup ("--listen");
+        child->argv[n++] = strdup (listen->item[i]);
+    }
 }
 
 static void plan_worker (struct up *up, size_t index, const char *program)

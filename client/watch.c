@@ -12,12 +12,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #define POLL_MS       200
 #define LINE_EVERY_MS 2000 /* where the output is no terminal */
 #define TWICE_MS      2000
+#define ANSWER_MS     500
 
 static volatile sig_atomic_t interrupts;
 
@@ -54,13 +56,12 @@ bool job_ended (const struct muster_job_info *job, int *status)
 /* --- one line
  * ------------------------------------------------------------------------------------- */
 
-static void describe (const struct muster_job_info *job, char *line, size_t size)
+static void compose (const struct muster_job_info *job, char *line, size_t size)
 {
     char rate[32], eta[32], accuracy[48] = "";
     if (job->step == 0 || !strcmp (job->state, "pending")) {
-        snprintf (line, size, "%s: %s%s%.*s", job->name, job->state,
-                  job->reason.size ? ", " : "", (int)job->reason.size,
-                  (const char *)job->reason.data);
+        snprintf (line, size, "%s: %s%s%.*s", job->name, job->state, job->reason.size ? ", " : "",
+                  (int)job->reason.size, (const char *)job->reason.data);
         return;
     }
     if (job->evaluated_step && job->accuracy > 0)
@@ -74,42 +75,67 @@ static void describe (const struct muster_job_info *job, char *line, size_t size
               duration_text (job->eta_seconds, eta, sizeof eta), job->workers, job->state);
 }
 
-struct screen {
+/* Reasons come from workers: no line ends, no orders to the terminal. */
+static void describe (const struct muster_job_info *job, char *line, size_t size)
+{
+    compose (job, line, size);
+    for (; *line; line++)
+        if ((unsigned char)*line < 0x20 || *line == 0x7f)
+            *line = ' ';
+}
+
+struct follow {
+    const struct command *command;
+    const char *job; /* as it was named; then its number, for names are given again */
+    char number[32];
+    bool quiet;
+    json_t **last;
+    uint64_t first_at; /* of the first Ctrl-C */
     bool terminal, painted;
     uint64_t line_at;
-    char last[512];
+    char shown[512]; /* the newest line, where the output is no terminal */
 };
 
-static void show (struct screen *screen, const char *line, bool whole)
+/* As much as fits into one row: a longer line could not be painted over. */
+static int fitting (const char *line)
+{
+    struct winsize window;
+    int columns = ioctl (STDERR_FILENO, TIOCGWINSZ, &window) || !window.ws_col ? 80 : window.ws_col;
+    int size = 0;
+    for (; line[size]; size++)
+        if ((line[size] & 0xc0) != 0x80 && --columns <= 0)
+            break;
+    return size;
+}
+
+static void show (struct follow *follow, const char *line, bool whole)
 {
     uint64_t now = now_ms ();
-    if (screen->terminal) {
-        fprintf (stderr, "\r\033[K%s", line);
-        screen->painted = true;
-        if (whole) {
+    if (follow->terminal) {
+        fprintf (stderr, "\r\033[K%.*s", whole ? (int)strlen (line) : fitting (line), line);
+        follow->painted = !whole;
+        if (whole)
             fputc ('\n', stderr);
-            screen->painted = false;
-        }
-    } else if (whole || (now >= screen->line_at && strcmp (line, screen->last))) {
+    } else if (whole || (now >= follow->line_at && strcmp (line, follow->shown))) {
         fprintf (stderr, "%s\n", line);
-        screen->line_at = now + LINE_EVERY_MS;
+        follow->line_at = now + LINE_EVERY_MS;
+        snprintf (follow->shown, sizeof follow->shown, "%s", line);
     }
-    snprintf (screen->last, sizeof screen->last, "%s", line);
     fflush (stderr);
 }
 
-static void clear_line (struct screen *screen)
+static void clear_line (struct follow *follow)
 {
-    if (screen->painted)
+    if (follow->painted)
         fputc ('\n', stderr);
-    screen->painted = false;
+    follow->painted = false;
 }
 
-static void show_end (struct screen *screen, const struct muster_job_info *job)
+static void show_end (struct follow *follow, const struct muster_job_info *job)
 {
     char line[512];
     describe (job, line, sizeof line);
-    show (screen, line, true);
+    show (follow, line, true);
     if (job->reason.size && strcmp (job->state, "done"))
         fprintf (stderr, "%s: %s: %.*s\n", job->name, job->state, (int)job->reason.size,
                  (const char *)job->reason.data);
@@ -122,29 +148,46 @@ static void show_end (struct screen *screen, const struct muster_job_info *job)
  * ------------------------------------------------------------------------------------ */
 
 /* -1: go on; else what to exit with. */
-static int on_interrupts (struct muster *muster, const char *job, struct screen *screen,
-                          uint64_t *first_at)
+static int on_interrupts (struct follow *follow)
 {
+    struct muster *muster = follow->command->muster;
+    if (follow->first_at && now_ms () - follow->first_at >= TWICE_MS) {
+        clear_line (follow);
+        fprintf (stderr, "detached; `muster watch %s` follows it again\n", follow->job);
+        return EXIT_JOB_NOT_FINISHED;
+    }
     if (!interrupts)
         return -1;
-    bool twice = interrupts > 1 || (*first_at && now_ms () - *first_at < TWICE_MS);
+    bool twice = interrupts > 1 || follow->first_at;
     interrupts = 0;
-    clear_line (screen);
+    clear_line (follow);
     if (!twice) {
-        *first_at = now_ms ();
+        follow->first_at = now_ms ();
+        muster_set_timeout (muster, ANSWER_MS); /* also when nobody answers we detach in time */
         fprintf (stderr, "press Ctrl-C again within 2 s to cancel job %s; it goes on otherwise\n",
-                 job);
+                 follow->job);
         return -1;
     }
     struct muster_error error;
-    if (muster_control (muster, job, MUSTER_CANCEL, &error))
+    muster_set_timeout (muster, (uint32_t)follow->command->options->timeout * 1000);
+    if (muster_control (muster, follow->job, MUSTER_CANCEL, &error))
         return command_fail (&error);
     fprintf (stderr, "cancelled\n");
     return EXIT_JOB_CANCELLED;
 }
 
+static void remember (struct follow *follow, const struct muster_job_info *info)
+{
+    snprintf (follow->number, sizeof follow->number, "%" PRIu64, info->job);
+    follow->job = follow->number;
+    if (!follow->last)
+        return;
+    json_decref (*follow->last);
+    *follow->last = job_to_json (info);
+}
+
 /* One look. -1: go on; else what to exit with. */
-static int look (struct muster *muster, const char *job, bool quiet, struct screen *screen)
+static int look (struct follow *follow)
 {
     struct muster_answer *answer;
     struct muster_error error;
@@ -152,41 +195,42 @@ static int look (struct muster *muster, const char *job, bool quiet, struct scre
     size_t count;
     char line[512];
     int status;
-    if (muster_jobs (muster, job, &answer, &info, &count, &error)) {
+    if (muster_jobs (follow->command->muster, follow->job, &answer, &info, &count, &error)) {
         if (error.code != MU_UNAVAILABLE && error.code != MU_TRY_AGAIN)
             return command_fail (&error);
-        if (!quiet && !interrupts)
-            show (screen, "the coordinator does not answer; waiting for it (training goes on)",
+        if (!follow->quiet && !interrupts)
+            show (follow, "the coordinator does not answer; waiting for it (training goes on)",
                   false);
         return -1;
     }
     bool ended = job_ended (info, &status);
-    if (!quiet && ended)
-        show_end (screen, info);
-    if (!quiet && !ended) {
+    remember (follow, info);
+    if (!follow->quiet && ended)
+        show_end (follow, info);
+    if (!follow->quiet && !ended) {
         describe (info, line, sizeof line);
-        show (screen, line, false);
+        show (follow, line, false);
     }
     muster_answer_free (&answer);
     return ended ? status : -1;
 }
 
-int follow_job (struct muster *muster, const char *job, bool quiet)
+int follow_job (const struct command *command, const char *job, bool quiet, json_t **last)
 {
-    struct screen screen = { .terminal = isatty (STDERR_FILENO) };
+    struct follow follow = {
+        .command = command,
+        .job = job,
+        .quiet = quiet,
+        .last = last,
+        .terminal = isatty (STDERR_FILENO),
+    };
     struct sigaction action = { .sa_handler = on_interrupt }, before;
-    uint64_t first_at = 0;
     int status = -1;
     sigaction (SIGINT, &action, &before);
     while (status < 0) {
-        status = look (muster, job, quiet, &screen);
+        status = look (&follow);
         if (status < 0)
-            status = on_interrupts (muster, job, &screen, &first_at);
-        if (status < 0 && first_at && now_ms () - first_at >= TWICE_MS) {
-            clear_line (&screen);
-            fprintf (stderr, "detached; `muster watch %s` follows it again\n", job);
-            status = EXIT_JOB_NOT_FINISHED;
-        }
+            status = on_interrupts (&follow);
         struct timespec pause = { 0, POLL_MS * 1000000L };
         if (status < 0)
             nanosleep (&pause, NULL);
@@ -195,12 +239,16 @@ int follow_job (struct muster *muster, const char *job, bool quiet)
     return status;
 }
 
-int command_watch (const struct command *command)
+static int follow_named (const struct command *command, bool quiet)
 {
-    return follow_job (command->muster, command->operands->item[0], false);
+    json_t *last = NULL;
+    int status =
+        follow_job (command, command->operands->item[0], quiet, command->json ? &last : NULL);
+    if (last)
+        print_json (last);
+    return status;
 }
 
-int command_wait (const struct command *command)
-{
-    return follow_job (command->muster, command->operands->item[0], true);
-}
+int command_watch (const struct command *command) { return follow_named (command, false); }
+
+int command_wait (const struct command *command) { return follow_named (command, true); }

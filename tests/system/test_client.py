@@ -1,0 +1,245 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The muster command where things are not as they should be: dead coordinators, terminals, up on taken ground."""
+import json
+import os
+import pty
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+from cluster import BUILD, Cluster, Tap, free_port, wait_for
+
+MUSTER = os.path.join(BUILD, "muster")
+
+
+class Up:
+    """`muster up` in a folder of its own, with a blank in its name."""
+
+    def __init__(self, *options, dir=None, port=None, program=MUSTER, **environment):
+        self.keep = dir is not None
+        self.dir = dir or os.path.join(tempfile.mkdtemp(prefix="muster-up-"), "state of mine")
+        self.endpoint = f"tcp://127.0.0.1:{port or free_port()}"
+        self.process = subprocess.Popen([program, "up", "--dir", self.dir, "--listen", self.endpoint, *options],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                        text=True, env=dict(os.environ, **environment), start_new_session=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+        if not self.keep:
+            shutil.rmtree(os.path.dirname(self.dir), ignore_errors=True)
+
+    def await_ready(self):
+        for line in self.process.stderr:
+            if line.startswith("ready"):
+                return
+        raise AssertionError("it ended before it was ready")
+
+    def end(self):
+        """Exit status and the rest of what it says."""
+        text = self.process.communicate(timeout=60)[1]
+        return self.process.returncode, text
+
+    def children(self):
+        return pids_of(self.dir)
+
+
+def pids_of(word):
+    found = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as line:
+                arguments = line.read().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        if word in arguments or any(argument.startswith(word + "/") for argument in arguments):
+            found[int(pid)] = arguments
+    return found
+
+
+def up_and_down():
+    """up starts all, starts again what dies, and leaves nothing behind"""
+    with Up("-n", "1") as up:
+        up.await_ready()
+        worker = next(pid for pid, line in up.children().items() if line[0].endswith("muster-worker"))
+        os.kill(worker, signal.SIGKILL)
+        wait_for("another worker", lambda: any(pid != worker and line[0].endswith("muster-worker")
+                                               for pid, line in up.children().items()))
+        up.process.send_signal(signal.SIGINT)
+        status, text = up.end()
+        assert status == 0, text
+        assert "signal 9" in text and "stopping" in text, text
+        wait_for("all are gone", lambda: not up.children(), 20)
+
+
+def up_killed():
+    """kill -9 of up takes its children along"""
+    with Up("-n", "1") as up:
+        up.await_ready()
+        up.process.kill()
+        wait_for("all are gone", lambda: not up.children(), 30)
+
+
+def up_port_in_use():
+    """up on a port that another program has: a sentence, status 69, no loop"""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with Up(port=other.getsockname()[1]) as up:
+            status, text = up.end()
+            assert status == 69 and "is in use" in text, (status, text)
+
+
+def up_taken():
+    """up where a coordinator answers, or in its folder: a sentence, status 69, and it goes on"""
+    with Cluster() as cluster:
+        with Up(port=cluster.endpoint.rsplit(":", 1)[1]) as up:
+            status, text = up.end()
+            assert status == 69 and "answers at" in text, (status, text)
+        with Up(dir=os.path.join(cluster.dir, "state")) as up:
+            status, text = up.end()
+            assert status == 69 and "another coordinator uses" in text, (status, text)
+        assert cluster.json("workers") == []
+
+
+def up_half_installed():
+    """up without its programs says which is missing"""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(MUSTER, folder)
+        with Up(program=os.path.join(folder, "muster"), PATH="/nonexistent") as up:
+            status, text = up.end()
+            assert status == 69 and "muster-coordinator" in text, (status, text)
+        assert not os.path.exists(up.dir)
+
+
+def up_beyond_loopback():
+    """up refuses to serve strangers, and says how it would"""
+    with Up("--listen", f"tcp://0.0.0.0:{free_port()}") as up:
+        status, text = up.end()
+        assert status in (69, 77) and "ALLOW_UNAUTHENTICATED" in text, (status, text)
+
+
+def one_json_document():
+    """submit --wait and wait give one JSON document each: the job at its end"""
+    with Cluster() as cluster:
+        spec = cluster.gpt()
+        submitted = cluster.json("submit", spec)
+        assert submitted == {"id": 1, "repeated": False}, submitted
+        waiting = subprocess.Popen([MUSTER, "-c", cluster.endpoint, "-o", "json", "submit", spec, "--wait"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        wait_for("the second job", lambda: len(cluster.json("jobs")) == 2)
+        cluster.muster("cancel", "2")
+        out, err = waiting.communicate(timeout=60)
+        assert waiting.returncode == 103, err
+        job = json.loads(out)
+        assert job["id"] == 2 and job["state"] == "cancelled", job
+        run = cluster.try_muster("-o", "json", "wait", "2")
+        assert run.returncode == 103 and json.loads(run.stdout) == job, run
+
+
+def mistakes_at_once():
+    """mistakes of the file and of --set are told at once"""
+    with Cluster() as cluster:
+        spec = cluster.write("bad.yaml", "name: x\ntrainer: gpt\nsteps: none\n")
+        run = cluster.try_muster("submit", spec, "--set", "batch.global=0", "--set", "nonsense=1")
+        assert run.returncode == 65, run
+        for word in ("steps", "batch.global", "nonsense"):
+            assert word in run.stderr, run.stderr
+        assert run.stdout == "" and cluster.json("jobs") == []
+
+
+def nobody_there():
+    """nobody at the address, and a name that does not resolve: 69 and 68"""
+    run = subprocess.run([MUSTER, "-c", f"tcp://127.0.0.1:{free_port()}", "--timeout", "1", "jobs"],
+                         stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert run.returncode == 69 and "muster up" in run.stderr, run
+    run = subprocess.run([MUSTER, "-c", "tcp://no.such.name.invalid:7600", "--timeout", "1", "jobs"],
+                         stderr=subprocess.PIPE, text=True, check=False, timeout=120)
+    assert run.returncode == 68 and "no.such.name.invalid" in run.stderr, run
+
+
+def interrupts():
+    """Ctrl-C detaches from a job, twice cancels it, also on a terminal"""
+    with Cluster() as cluster:
+        job = cluster.submit(cluster.gpt())
+        for times, expected in ((1, 101), (2, 103)):
+            parent, terminal = pty.openpty()
+            watching = subprocess.Popen([MUSTER, "-c", cluster.endpoint, "watch", job], stdout=subprocess.PIPE,
+                                        stderr=terminal)
+            os.close(terminal)
+            os.read(parent, 1)
+            for _ in range(times):
+                watching.send_signal(signal.SIGINT)
+                time.sleep(0.5)
+            assert watching.wait(20) == expected, expected
+            watching.stdout.close()
+            os.close(parent)
+        assert cluster.status(job)["state"] == "cancelled"
+
+
+def detach_from_the_dead():
+    """Ctrl-C detaches within seconds though no coordinator answers"""
+    with Cluster() as cluster:
+        job = cluster.submit(cluster.gpt())
+        watching = subprocess.Popen([MUSTER, "-c", cluster.endpoint, "watch", job], stdout=subprocess.DEVNULL,
+                                    stderr=subprocess.PIPE)
+        os.set_blocking(watching.stderr.fileno(), True)
+        watching.stderr.read(1)
+        cluster.kill_coordinator()
+        time.sleep(0.5)
+        watching.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        assert watching.wait(30) == 101
+        assert time.monotonic() - began < 6
+        watching.stderr.close()
+
+
+def followers_wait():
+    """watch, logs -f and events -f outlive a coordinator"""
+    with Cluster() as cluster:
+        job = cluster.submit(cluster.gpt())
+        follow = {arguments: subprocess.Popen([MUSTER, "-c", cluster.endpoint, "--timeout", "1", *arguments],
+                                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                  for arguments in (("watch", job), ("logs", "-f", job), ("events", "-f"))}
+        time.sleep(1)
+        cluster.kill_coordinator()
+        time.sleep(2.5)
+        cluster.start_coordinator()
+        cluster.muster("cancel", job)
+        assert follow["watch", job].wait(30) == 103
+        assert follow["logs", "-f", job].wait(30) == 0
+        events = follow["events", "-f"]
+        for line in events.stdout:
+            if "cancelled" in line:
+                break
+        events.kill()
+        for process in follow.values():
+            process.communicate()
+
+
+def broken_pipe():
+    """a reader that leaves ends the command, a full disk is an error"""
+    with Cluster() as cluster:
+        cluster.submit(cluster.gpt())
+        with open("/dev/full", "w", encoding="ascii") as full:
+            run = subprocess.run([MUSTER, "-c", cluster.endpoint, "jobs"], stdout=full, stderr=subprocess.PIPE,
+                                 text=True, check=False)
+        assert run.returncode == 74, run
+        run = subprocess.run(f"'{MUSTER}' -c {cluster.endpoint} -o json events | head -1", shell=True, timeout=20,
+                             stdout=subprocess.PIPE, text=True, check=True)
+        assert json.loads(run.stdout)["event"] == "REIGN", run
+
+
+if __name__ == "__main__":
+    sys.exit(Tap().run(up_and_down, up_killed, up_port_in_use, up_taken, up_half_installed, up_beyond_loopback,
+                       one_json_document, mistakes_at_once, nobody_there, interrupts, detach_from_the_dead,
+                       followers_wait, broken_pipe))
