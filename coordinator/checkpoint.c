@@ -50,17 +50,20 @@ void checkpoint_saved (struct coord *coord, struct worker *worker, const struct 
 static void note_failure (struct coord *coord, struct job *job, const struct worker *worker,
                           const struct mu_wire_save_failed *failed)
 {
-    SET (job->soft.why,
-         core_text (coord, "Not saved by worker %s: %.*s", worker->name, (int)failed->text.size,
-                    (const char *)failed->text.data));
+    SET (job->soft.why, core_text (coord, "Not saved by worker %s: %.*s", worker->name,
+                                   (int)failed->text.size, (const char *)failed->text.data));
 }
 
 /* The last checkpoint is the job's result: without it the job cannot be done. */
 static void fail_unsaved (struct coord *coord, struct job *job)
 {
-    if (++job->soft.save_tries < COORD_SAVES_MAX) {
-        job->soft.form_after_ms = coord->now_ms + COORD_SAVE_RETRY_MS;
-        core_wake (coord, job->soft.form_after_ms);
+    struct job_soft *soft = &job->soft;
+    uint32_t doublings = soft->save_tries < 4 ? soft->save_tries : 4;
+    if (soft->save_tries++ == 0)
+        soft->save_limit_ms = coord->now_ms + coord->options.save_try_ms;
+    if (coord->now_ms < soft->save_limit_ms) {
+        soft->form_after_ms = coord->now_ms + (COORD_SAVE_RETRY_MS << doublings);
+        core_wake (coord, soft->form_after_ms);
         return;
     }
     job_stop (coord, job, MU_JOB_FAILED, MU_IO, core_text (coord, "%s", job->soft.why));

@@ -172,6 +172,7 @@ struct job_soft {
     uint32_t failures;          /* generations in a row that finished no step */
     bool save_wanted, save_done, end_unsaved;
     uint32_t save_tries;
+    uint64_t save_limit_ms; /* of the last checkpoint, once it failed */
 
     uint64_t step, evaluated_step;
     double loss, loss_evaluated, accuracy;

@@ -34,7 +34,8 @@ struct job *query_job (struct coord *coord, uint32_t peer, uint64_t request, con
 static const char *reason_of (const struct job *job)
 {
     bool waits = job->durable.state == MU_JOB_PENDING || job->durable.state == MU_JOB_PREPARING;
-    if (waits && *job->soft.why)
+    bool unsaved = job->soft.end_unsaved && !job_ended (job);
+    if ((waits || unsaved) && *job->soft.why)
         return job->soft.why;
     if (*job->durable.reason)
         return job->durable.reason;

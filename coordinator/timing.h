@@ -67,8 +67,10 @@
 #define COORD_FORM_RETRY_MS 100u
 #define COORD_FORM_RETRY_MAX_MS 5000u
 
-/* The last checkpoint is tried so often, so far apart; then the job fails with what was wrong. */
-#define COORD_SAVES_MAX 3u
+/* The last checkpoint is the job's result. It is tried again after SAVE_RETRY_MS, twice that, … at
+ * most 16 times that, so that somebody may make room; when it was tried for SAVE_TRY_MS the job
+ * fails with what was wrong. Its workers wait with it. */
+#define COORD_SAVE_TRY_MS 300000u
 #define COORD_SAVE_RETRY_MS 1000u
 
 _Static_assert (COORD_LOST_MS >= COORD_LOST_BEATS_MIN * COORD_BEAT_MS, "a lost beat is not a lost worker");

@@ -6,8 +6,9 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 
-from cluster import BUILD, SOURCE, Cluster, Tap, wait_for
+from cluster import BUILD, ENDS, SOURCE, Cluster, Tap, wait_for
 
 
 def says(text, *words):
@@ -320,8 +321,18 @@ def checkpoint_disk_full():
 
 
 def last_checkpoint_disk_full():
-    """a disk that stays full: the job fails with the reason, soon, and its work is not lost silently"""
+    """the last checkpoint on a full disk is tried until there is room, or until the limit: then the job fails and says why"""
     with Cluster(2) as cluster, Tmpfs(os.path.join(cluster.dir, "disk"), "8m") as disk:
+        filler = disk.fill()
+        job = cluster.submit(cluster.gpt("late", steps=100, workers=(1, 1)), f"checkpoint.dir={disk.path}/late")
+        status = wait_for("it says so", lambda: (s := cluster.status(job))["step"] == 100 and s["reason"] and s)
+        says(status["reason"], "no space left", "make room")
+        assert status["state"] not in ENDS, status
+        time.sleep(2)
+        os.remove(filler)
+        assert cluster.wait_done(job)["weights_step"] == 100
+        cluster.kill_coordinator()
+        cluster.start_coordinator("--save-try-s", "2")
         disk.fill()
         other = bystander(cluster)
         fails(cluster, cluster.gpt("last", steps=100, workers=(1, 1)), "checkpoint", "no space left",

@@ -12,7 +12,7 @@ import tempfile
 import time
 
 from cluster import BUILD, Cluster, Tap, free_port, wait_for
-from test_bad_input import Tmpfs, says
+from test_bad_input import Tmpfs, need_root, says
 
 
 def run(program, *arguments, limit_s=20, **environment):
@@ -177,6 +177,29 @@ def worker_alone():
         cluster.wait_done(cluster.submit(cluster.gpt(steps=20)))
 
 
+def name_service_dead():
+    """a name service that does not answer holds nothing up: the client ends in seconds, the worker can be stopped"""
+    need_root()
+    with Cluster() as cluster:
+        deaf = cluster.write("resolv.conf", "nameserver 192.0.2.1\noptions timeout:30 attempts:2\n")
+        own = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec "$@"', deaf]
+        began = time.monotonic()
+        client = subprocess.run([*own, os.path.join(BUILD, "muster"), "--coordinator", "tcp://far.example.org:7600", "jobs"],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+        says(client.stderr, "far.example.org", "resolve")
+        assert client.returncode == 68 and time.monotonic() - began < 8, (client, time.monotonic() - began)
+        log = open(os.path.join(cluster.dir, "deaf.log"), "ab")
+        cluster.logs.append(log)
+        worker = subprocess.Popen([*own, os.path.join(BUILD, "muster-worker"), "--name", "deaf", "--dir",
+                                   os.path.join(cluster.dir, "deaf"), "--coordinator", "tcp://far.example.org:7600",
+                                   "--coordinator", cluster.endpoint, "--interface", "lo"], stdout=log, stderr=log)
+        cluster.workers["deaf"] = worker
+        cluster.wait_done(cluster.submit(cluster.gpt(steps=20)))
+        says(logged(cluster, "deaf", "no-host"), "far.example.org", "trying")
+        worker.terminate()
+        assert worker.wait(10) == 0
+
+
 # --- twins and sleepers -----------------------------------------------------------------------------
 
 
@@ -315,5 +338,6 @@ def strangers():
 
 
 if __name__ == "__main__":
-    sys.exit(Tap().run(databases, two_coordinators, folders, database_disk_full, names, worker_alone, one_name,
+    sys.exit(Tap().run(databases, two_coordinators, folders, database_disk_full, names, worker_alone,
+                       name_service_dead, one_name,
                        stopped_worker, strangers))
