@@ -28,7 +28,7 @@ tests_system_muster_collective_faulty_LDADD = %D%/libcomm.la common/libcommon.la
 # One that was linked wrongly: the guards are hidden.
 check_PROGRAMS += tests/system/muster-collective-unguarded
 tests_system_muster_collective_unguarded_SOURCES = $(mu_collective_sources) %D%/faults.c
-tests_system_muster_collective_unguarded_CPPFLAGS = $(AM_CPPFLAGS) $(MPI_CFLAGS)
+tests_system_muster_collective_unguarded_CPPFLAGS = $(AM_CPPFLAGS) $(MPI_CFLAGS) -DMU_FAULTS=1
 tests_system_muster_collective_unguarded_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden
 tests_system_muster_collective_unguarded_LDADD = %D%/libcomm.la common/libcommon.la $(MPI_LIBS) -lucp -lucs
 
