@@ -40,5 +40,6 @@ EXTRA_DIST += examples/client/submit.c %D%/system/test_library.py \
     %D%/system/cluster.py %D%/system/test_jobs.py %D%/system/test_client.py %D%/system/test_same_bits.py %D%/system/test_features.py \
     %D%/system/torture.py scripts/torture \
     %D%/system/test_bad_input.py %D%/system/test_bad_surroundings.py %D%/system/bad_trainer.c
+include tests/sim/local.mk
 include tests/fuzz/local.mk
 include tests/bench/local.mk

@@ -42,4 +42,4 @@ tests_system_gpt_checkpoint_LDADD = %D%/libcheckpoint.la worker/state/libstate.l
     worker/trainers/libtrainers.la worker/kernels/libkernels.la common/libcommon.la \
     $(JANSSON_LIBS) $(SODIUM_LIBS) -lpthread -lm
 TESTS += tests/system/check_hf.py
-EXTRA_DIST += tests/system/check_hf.py docs/checkpoints.md tests/fuzz/corpus/safetensors
+EXTRA_DIST += tests/system/check_hf.py tests/fuzz/corpus/safetensors

@@ -34,4 +34,4 @@ tests_fuzz_fuzz_data_CFLAGS = $(AM_CFLAGS) $(ZLIB_CFLAGS) $(SODIUM_CFLAGS) $(JAN
 tests_fuzz_fuzz_data_LDFLAGS = -fsanitize=fuzzer,address,undefined
 tests_fuzz_fuzz_data_LDADD = $(ZLIB_LIBS) $(SODIUM_LIBS) $(JANSSON_LIBS) -lpthread
 endif
-EXTRA_DIST += docs/data.md tests/fuzz/corpus/data
+EXTRA_DIST += tests/fuzz/corpus/data

@@ -11,9 +11,6 @@ noinst_LTLIBRARIES += %D%/libtrainers.la
 # The one header that a plug-in needs: #include <muster/trainer.h>
 pkginclude_HEADERS += worker/trainer.h
 
-EXTRA_DIST += docs/trainer.md examples/linear/linear.c examples/linear/Makefile \
-    examples/linear/linear.yaml
-
 mu_trainer_libraries = %D%/libtrainers.la worker/kernels/libkernels.la common/libcommon.la
 
 if HAVE_CMOCKA

@@ -1,0 +1,31 @@
+# Pages for people, installed as they lie here, so that links between them lead somewhere; the pages that
+# are made from schemas/ lie among them.
+dist_doc_DATA = README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md LICENSE
+
+pagesdir = $(docdir)/docs
+dist_pages_DATA = %D%/checkpoints.md %D%/data.md %D%/faults.md %D%/operations.md %D%/portability.md \
+    %D%/trainer.md %D%/tutorial.md
+nodist_pages_DATA = common/errors.md common/journal.md common/jobspec.md common/metrics.md \
+    common/options.md common/states.md common/wire.md
+
+decisionsdir = $(pagesdir)/decisions
+dist_decisions_DATA = \
+    %D%/decisions/0001-tables-not-generated-codecs.md \
+    %D%/decisions/0002-ledger-as-prefixes.md \
+    %D%/decisions/0003-learning-rate-is-computed-by-workers.md \
+    %D%/decisions/0004-a-join-breaks-a-generation-as-planned.md \
+    %D%/decisions/0010-the-agent-is-goals-and-settle.md \
+    %D%/decisions/0011-the-trainer-process.md \
+    %D%/decisions/0012-names-and-incarnations-of-workers.md
+
+linearexampledir = $(docdir)/examples/linear
+dist_linearexample_DATA = examples/linear/linear.c examples/linear/linear.yaml examples/linear/Makefile
+clientexampledir = $(docdir)/examples/client
+dist_clientexample_DATA = examples/client/submit.c
+
+# One run of a generator makes several files; the first of them stands for all.
+common/errors.md: common/errors.c
+common/journal.md: common/journal_shapes.c
+common/metrics.md: common/metrics.c
+common/states.md: common/states.c
+common/wire.md: common/wire_shapes.c

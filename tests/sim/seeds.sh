@@ -1,0 +1,29 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Simulated worlds: each seed its own mix of faults; then very many workers. A failure prints how to see
+# it again. MUSTER_SIM_SEEDS says how many seeds (default 300), MUSTER_SIM_FIRST where they begin.
+sim=${top_builddir:-.}/tests/sim/sim
+seeds=${MUSTER_SIM_SEEDS:-300}
+number=0 failed=0
+tmp=$(mktemp)
+trap 'rm -f "$tmp"' EXIT
+
+try () { # name, arguments
+    name=$1
+    shift
+    number=$((number + 1))
+    if "$sim" "$@" >"$tmp" 2>&1; then
+        sed 's/^/# /' "$tmp" | tail -n 1
+        echo "ok $number - $name"
+    else
+        tail -n 20 "$tmp" | sed 's/^/# /'
+        echo "not ok $number - $name"
+        failed=1
+    fi
+}
+
+echo 1..2
+try "$seeds seeds: what may never happen does not, and every job ends" \
+    --seed "${MUSTER_SIM_FIRST:-1}" --seeds "$seeds"
+try "10,000 workers" --seed 1 --workers 10000 --calm --jobs 2 --minutes 1
+exit $failed
