@@ -501,7 +501,7 @@ static void files_that_are_not_there (void **state)
     assert_int_equal (mu_jobspec_problems_fail (&problems, &error), -1);
     assert_string_equal (error.text, "/nowhere/job.yaml: the job file cannot be read: No such file "
                                      "or directory");
-    assert_int_equal (error.code, MU_BAD_INPUT);
+    assert_int_equal (error.code, MU_NO_INPUT);
     assert_int_equal (mu_jobspec_load ("/", &spec, &problems), -1);
     assert_int_equal (mu_jobspec_load ("/dev/zero", &spec, &problems), -1);
 }
