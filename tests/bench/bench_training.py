@@ -8,7 +8,8 @@ Same model (4 layers, 256 channels, 4 heads, 128 context, byte vocabulary), batc
 AdamW with the same groups, clipping, one thread a worker. What is compared is the CPU time of all processes per step,
 since these machines are shared: for Muster that is coordinator, agents, trainers and collectives; for PyTorch both
 ranks. Wall-clock tokens/s are printed beside it, with the spread of the rounds. --isa says which kernels Muster's
-workers use; PyTorch and its BLAS take the best they have in any case.
+workers use, and OpenBLAS, ATen and oneDNN under PyTorch are told to use those of the same instruction set, whatever
+OPENBLAS_CORETYPE this shell may have; `auto` is the best of this CPU for both.
 
 Fair to PyTorch: its matrix products come from OpenBLAS (checked), gradients are views of DDP's buckets and set to
 None rather than zeroed, the mask is made once, tokens lie in memory. Needs Debian's python3-torch and dict-gcide, or
@@ -126,9 +127,24 @@ checkpoint: {{every: 100000, dir: {cluster.dir}/checkpoints}}
         return (cpu_seconds(pids) - cpu) / (last - first), (time.monotonic() - wall) / (last - first)
 
 
-def run_torch(steps):
-    environment = dict(os.environ, MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()), WORLD_SIZE=str(WORKERS),
-                       GLOO_SOCKET_IFNAME="lo", OMP_NUM_THREADS="1")
+def best_isa():
+    with open("/proc/cpuinfo", encoding="utf-8") as info:
+        flags = info.read().split()
+    return "avx512" if "avx512f" in flags else "avx2"
+
+
+def torch_environment(isa):
+    """One thread, and the kernels of this instruction set, not what this shell's variables say."""
+    choice = {"avx512": ("SkylakeX", "avx512", "AVX512_CORE"), "avx2": ("Haswell", "avx2", "AVX2")}
+    core, aten, dnnl = choice.get(best_isa() if isa == "auto" else isa, choice["avx2"])
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("OPENBLAS_", "OMP_", "MKL_", "DNNL_"))}
+    return dict(kept, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", OPENBLAS_CORETYPE=core, ATEN_CPU_CAPABILITY=aten,
+                ONEDNN_MAX_CPU_ISA=dnnl, DNNL_MAX_CPU_ISA=dnnl)
+
+
+def run_torch(steps, isa):
+    environment = dict(torch_environment(isa), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()),
+                       WORLD_SIZE=str(WORKERS), GLOO_SOCKET_IFNAME="lo")
     ranks = [subprocess.Popen([PYTHON, "-c", DDP, str(steps)], stdout=subprocess.PIPE, text=True,
                               env=dict(environment, RANK=str(rank))) for rank in range(WORKERS)]
     lines = [rank.communicate()[0].split() for rank in ranks]
@@ -168,7 +184,7 @@ def main():
     ours, theirs = [], []
     for number in range(arguments.rounds):
         ours.append(run_muster(arguments.steps, arguments.isa))
-        theirs.append(run_torch(arguments.steps))
+        theirs.append(run_torch(arguments.steps, arguments.isa))
         print(f"# round {number + 1}: CPU ms a step: muster {1e3 * ours[-1][0]:.0f}, torch {1e3 * theirs[-1][0]:.0f}, "
               f"ratio {theirs[-1][0] / ours[-1][0]:.2f}", flush=True)
     ratios = [t[0] / o[0] for o, t in zip(ours, theirs)]
