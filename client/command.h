@@ -40,8 +40,7 @@ int command_sample (const struct command *command);
 int command_data_inspect (const struct command *command);
 int command_data_tokenize (const struct command *command);
 
-/* --- reporting
- * ------------------------------------------------------------------------------------ */
+/* --- reporting -------------------------------------------------------------------------------- */
 
 /* Print "muster: <text>" and return the exit status that goes with the code. */
 int command_fail (const struct muster_error *error);
@@ -50,8 +49,7 @@ int command_fail_mu (const struct mu_error *error);
 /* The job as `status -o json` shows it. */
 json_t *job_to_json (const struct muster_job_info *job);
 
-/* --- following a job (watch.c)
- * -------------------------------------------------------------------- */
+/* --- following a job (watch.c) ---------------------------------------------------------------- */
 
 enum {
     EXIT_JOB_FAILED = 100,

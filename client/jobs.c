@@ -10,8 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- the job file
- * --------------------------------------------------------------------------------- */
+/* --- the job file ----------------------------------------------------------------------------- */
 
 static struct mu_jobspec_problems problems; /* large */
 
@@ -105,8 +104,7 @@ int command_submit (const struct command *command)
     return status;
 }
 
-/* --- lists
- * ---------------------------------------------------------------------------------------- */
+/* --- lists ------------------------------------------------------------------------------------ */
 
 /* People and scripts say id; on the wire it is the job's number. */
 static json_t *with_id (json_t *object)
@@ -206,8 +204,7 @@ int command_status (const struct command *command)
     return status == EXIT_JOB_NOT_FINISHED ? 0 : status;
 }
 
-/* --- control
- * -------------------------------------------------------------------------------------- */
+/* --- control ---------------------------------------------------------------------------------- */
 
 static int control (const struct command *command, enum muster_verb verb, const char *done)
 {

@@ -48,8 +48,7 @@ struct muster_answer {
     struct mu_wire wire;
 };
 
-/* --- the handle
- * ----------------------------------------------------------------------------------- */
+/* --- the handle ------------------------------------------------------------------------------- */
 
 static int fail (struct muster_error *error, const struct mu_error *why)
 {
@@ -144,8 +143,7 @@ void muster_answer_free (struct muster_answer **answer_p)
     *answer_p = NULL;
 }
 
-/* --- one request, one answer
- * ---------------------------------------------------------------------- */
+/* --- one request, one answer ------------------------------------------------------------------ */
 
 static uint64_t now_ms (void)
 {
@@ -292,8 +290,7 @@ static int set_text (char *field, size_t size, const char *what, const char *tex
     return 0;
 }
 
-/* --- the requests
- * --------------------------------------------------------------------------------- */
+/* --- the requests ----------------------------------------------------------------------------- */
 
 static void make_key (char *key, size_t size)
 {

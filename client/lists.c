@@ -30,8 +30,7 @@ static bool is_away (const struct muster_error *error, bool follow, bool *told)
     return true;
 }
 
-/* --- workers
- * -------------------------------------------------------------------------------------- */
+/* --- workers ---------------------------------------------------------------------------------- */
 
 static void print_workers (const struct muster_worker_info *workers, size_t count)
 {
@@ -92,8 +91,7 @@ int command_drain (const struct command *command)
     return 0;
 }
 
-/* --- shards
- * --------------------------------------------------------------------------------------- */
+/* --- shards ----------------------------------------------------------------------------------- */
 
 static void print_shards (const struct muster_shards *shards)
 {
@@ -131,8 +129,7 @@ int command_shards (const struct command *command)
     return 0;
 }
 
-/* --- checkpoints
- * ---------------------------------------------------------------------------------- */
+/* --- checkpoints ------------------------------------------------------------------------------ */
 
 int command_checkpoints (const struct command *command)
 {
@@ -162,8 +159,7 @@ int command_checkpoints (const struct command *command)
     return 0;
 }
 
-/* --- events
- * --------------------------------------------------------------------------------------- */
+/* --- events ----------------------------------------------------------------------------------- */
 
 static void print_event (const struct muster_event_info *event, bool json)
 {
@@ -216,8 +212,7 @@ int command_events (const struct command *command)
     }
 }
 
-/* --- logs
- * ----------------------------------------------------------------------------------------- */
+/* --- logs ------------------------------------------------------------------------------------- */
 
 /* The number of a job, for its name may be given again while we look. */
 static int number_of (const struct command *command, const char *job, char *number, size_t size,

@@ -95,8 +95,7 @@ void table_print (struct table **table_p)
     *table_p = NULL;
 }
 
-/* --- JSON
- * ----------------------------------------------------------------------------------------- */
+/* --- JSON ------------------------------------------------------------------------------------- */
 
 static const struct mu_shape *item_shape (uint32_t id)
 {
@@ -124,8 +123,7 @@ void print_json (json_t *value)
     json_decref (value);
 }
 
-/* --- numbers for people
- * --------------------------------------------------------------------------- */
+/* --- numbers for people ----------------------------------------------------------------------- */
 
 const char *duration_text (double seconds, char *text, size_t size)
 {

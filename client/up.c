@@ -65,8 +65,7 @@ static uint64_t now_ms (void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* --- where things are
- * ----------------------------------------------------------------------------- */
+/* --- where things are ------------------------------------------------------------------------- */
 
 static char *find_in_path (const char *name)
 {
@@ -134,8 +133,7 @@ static int make_folders (struct up *up, struct mu_error *error)
     return make_folder (up->dir, error) || make_folder (up->logs, error) ? -1 : 0;
 }
 
-/* --- children
- * ------------------------------------------------------------------------------------- */
+/* --- children --------------------------------------------------------------------------------- */
 
 static int open_log (const struct up *up, const struct child *child, int flags)
 {
@@ -189,8 +187,7 @@ static void start (struct up *up, struct child *child)
     child->started_ms = now_ms ();
 }
 
-/* --- ends
- * ----------------------------------------------------------------------------------------- */
+/* --- ends ------------------------------------------------------------------------------------- */
 
 /* A line of a log is a JSON object with a text for people; other programs' lines are as they are.
  */
@@ -328,8 +325,7 @@ static void stop_all (struct up *up)
         continue;
 }
 
-/* --- the plan
- * ------------------------------------------------------------------------------------- */
+/* --- the plan --------------------------------------------------------------------------------- */
 
 static size_t cpus (void)
 {
@@ -399,8 +395,7 @@ static int plan (struct up *up, struct mu_error *error)
     return 0;
 }
 
-/* --- running
- * -------------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------- */
 
 /* Does a coordinator answer, and how many workers has it? */
 static bool ping (const struct up *up, uint32_t *workers)

@@ -53,8 +53,7 @@ bool job_ended (const struct muster_job_info *job, int *status)
     return false;
 }
 
-/* --- one line
- * ------------------------------------------------------------------------------------- */
+/* --- one line --------------------------------------------------------------------------------- */
 
 static void compose (const struct muster_job_info *job, char *line, size_t size)
 {
@@ -144,8 +143,7 @@ static void show_end (struct follow *follow, const struct muster_job_info *job)
                  (int)job->checkpoint.size, (const char *)job->checkpoint.data, job->weights_hash);
 }
 
-/* --- following
- * ------------------------------------------------------------------------------------ */
+/* --- following -------------------------------------------------------------------------------- */
 
 /* -1: go on; else what to exit with. */
 static int on_interrupts (struct follow *follow)

@@ -100,8 +100,7 @@ void mu_log_also (void (*also) (void *, enum mu_log_level, const struct mu_log_a
     pthread_mutex_unlock (&sink.lock);
 }
 
-/* --- one line -----------------------------------------------------------------------------------
- */
+/* --- one line --------------------------------------------------------------------------------- */
 
 struct line {
     char *at, *end; /* end leaves room for the closing brace and the newline */

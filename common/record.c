@@ -70,8 +70,7 @@ void mu_text_set (char *field, size_t size, const char *text)
     field[length] = '\0';
 }
 
-/* --- limits, the same both ways -----------------------------------------------------------------
- */
+/* --- limits, the same both ways --------------------------------------------------------------- */
 
 static int limit_error (const struct mu_shape *shape, const struct mu_field *field,
                         const char *what, uint64_t value, struct mu_error *error)
@@ -100,8 +99,7 @@ static int text_in_limits (const struct mu_shape *shape, const struct mu_field *
     return 0;
 }
 
-/* --- encode -------------------------------------------------------------------------------------
- */
+/* --- encode ----------------------------------------------------------------------------------- */
 
 /* Where the bytes go. Once memory has run out nothing more is taken: the caller asks once, at the
  * end, and not behind each number. */
@@ -227,8 +225,7 @@ int mu_record_encode (const struct mu_family *family, const void *record,
     return rc ? -1 : 0;
 }
 
-/* --- decode -------------------------------------------------------------------------------------
- */
+/* --- decode ----------------------------------------------------------------------------------- */
 
 static int decode_shape (const struct mu_shape *shape, const msgpack_object *map, uint8_t *body,
                          msgpack_zone *zone, struct mu_error *error);
@@ -484,8 +481,7 @@ int mu_record_decode (const struct mu_family *family, void *record, const void *
                          (uint8_t *)record + family->body_offset, zone, error);
 }
 
-/* --- for people ---------------------------------------------------------------------------------
- */
+/* --- for people ------------------------------------------------------------------------------- */
 
 static json_t *list_to_json (const struct mu_field *field, const uint8_t *body)
 {

@@ -87,7 +87,7 @@ uint64_t coord_deadline (const struct coord *coord);
 /* Digest of the durable state alone: equal before a crash and after the replay. */
 uint64_t coord_digest (const struct coord *coord);
 
-/* --- read-only views, for the shell, checkers and tests ------------------------------------------ */
+/* --- read-only views, for the shell, checkers and tests --------------------------------------- */
 
 uint64_t coord_term (const struct coord *coord);
 /* A worker has heard a higher term: another coordinator reigns. This one decides and says no more. */

@@ -50,8 +50,7 @@ static uint64_t clock_ms (clockid_t clock)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* --- events into the core
- * ------------------------------------------------------------------------- */
+/* --- events into the core --------------------------------------------------------------------- */
 
 static int step (struct loop *loop, struct coord_event *event, struct mu_error *error)
 {
@@ -157,8 +156,7 @@ static int notice_gone (struct loop *loop, struct mu_error *error)
     return 0;
 }
 
-/* --- turns
- * ---------------------------------------------------------------------------------------- */
+/* --- turns ------------------------------------------------------------------------------------ */
 
 static void hand_over (struct loop *loop)
 {

@@ -96,8 +96,7 @@ static void metrics (const struct requests *requests, struct turn *turn, uint32_
     metrics_answer (&sources, turn, peer, wire->metrics.request);
 }
 
-/* --- events
- * --------------------------------------------------------------------------------------- */
+/* --- events ----------------------------------------------------------------------------------- */
 
 struct gathering {
     struct mu_wire_event_info *item;
@@ -185,8 +184,7 @@ bool requests_answer (const struct requests *requests, struct turn *turn, uint32
     return true;
 }
 
-/* --- submit
- * --------------------------------------------------------------------------------------- */
+/* --- submit ----------------------------------------------------------------------------------- */
 
 int requests_read_submit (const struct mu_wire *wire, struct mu_journal_submit *submit,
                           struct mu_error *error)

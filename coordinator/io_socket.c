@@ -61,8 +61,7 @@ struct mu_sockets {
     uint64_t dropped;
 };
 
-/* --- who is who ----------------------------------------------------------------------------------
- */
+/* --- who is who ------------------------------------------------------------------------------- */
 
 static uint32_t hash (const uint8_t *identity, uint32_t size)
 {
@@ -218,8 +217,7 @@ static void drop_rest (void *socket)
     }
 }
 
-/* --- connections that end ------------------------------------------------------------------------
- */
+/* --- connections that end --------------------------------------------------------------------- */
 
 static void note_gone (struct mu_sockets *sockets, uint32_t place)
 {
@@ -273,8 +271,7 @@ static void remember_fd (struct mu_sockets *sockets, uint32_t place, int fd)
     sockets->peer[place].fd = fd;
 }
 
-/* --- opening -------------------------------------------------------------------------------------
- */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 /* As many descriptors as we may have: one a peer. A refusal is a warning: it may be enough. */
 static size_t raise_descriptor_limit (void)
@@ -416,8 +413,7 @@ const char *sockets_name (const struct mu_sockets *sockets, uint32_t number)
     return peer ? peer->name : "";
 }
 
-/* --- in and out ----------------------------------------------------------------------------------
- */
+/* --- in and out ------------------------------------------------------------------------------- */
 
 /* 1: a message lies in sockets->body; 0: none waits; -1: one was dropped. */
 static int receive_one (struct mu_sockets *sockets, uint32_t *number)

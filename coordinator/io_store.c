@@ -92,8 +92,7 @@ static int read_int (sqlite3 *database, const char *sql, int *value, struct mu_e
     return rc == SQLITE_ROW ? 0 : database_error (database, "be read", error);
 }
 
-/* --- opening
- * -------------------------------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 static int make_folders (const char *dir, struct mu_error *error)
 {
@@ -285,8 +284,7 @@ void store_close (struct store **store_p)
 
 uint64_t store_newest (const struct store *store) { return atomic_load (&store->newest); }
 
-/* --- replay
- * --------------------------------------------------------------------------------------- */
+/* --- replay ----------------------------------------------------------------------------------- */
 
 /* Not the record's fault: a program that knows it, or has the memory, must read it. */
 static bool is_readable_elsewhere (const struct mu_error *why)
@@ -361,8 +359,7 @@ int store_replay (struct store *store,
     return rc;
 }
 
-/* --- batches
- * -------------------------------------------------------------------------------------- */
+/* --- batches ---------------------------------------------------------------------------------- */
 
 struct store_batch *store_batch_create (void)
 {
@@ -441,8 +438,7 @@ int store_batch_add (struct store_batch *batch, const struct mu_journal *record,
     return 0;
 }
 
-/* --- the tables beside the journal
- * ---------------------------------------------------------------- */
+/* --- the tables beside the journal ------------------------------------------------------------ */
 
 static char *view_sql (const struct mu_journal *record)
 {
@@ -515,8 +511,7 @@ static int update_view (struct store *store, const struct store_batch *batch,
     return rc;
 }
 
-/* --- commit
- * --------------------------------------------------------------------------------------- */
+/* --- commit ----------------------------------------------------------------------------------- */
 
 static int run (struct store *store, sqlite3_stmt *statement, struct mu_error *error)
 {
@@ -583,8 +578,7 @@ error:
     return -1;
 }
 
-/* --- reading
- * -------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 int store_read (struct store *store, uint64_t after, uint64_t job, uint32_t limit,
                 int (*each) (void *arg, uint64_t number, uint64_t unix_ms, uint64_t job,

@@ -33,8 +33,7 @@ int store_replay (struct store *store,
 /* The number of the newest record; 0 if there is none. Any thread. */
 uint64_t store_newest (const struct store *store);
 
-/* --- what becomes durable together ---------------------------------------------------------------
- */
+/* --- what becomes durable together ------------------------------------------------------------ */
 
 struct store_batch *store_batch_create (void);
 void store_batch_destroy (struct store_batch **batch_p);
@@ -49,8 +48,7 @@ int store_batch_add (struct store_batch *batch, const struct mu_journal *record,
 int store_commit (struct store *store, struct store_batch *batch, uint64_t unix_ms,
                   struct mu_error *error);
 
-/* --- reading, through a connection of its own: at any time, from the loop's thread
- * ----------------- */
+/* --- reading, through a connection of its own: at any time, from the loop's thread ------------ */
 
 /* Call `each` for records numbered above `after` (of one job, or 0 for all), at most `limit`. */
 int store_read (struct store *store, uint64_t after, uint64_t job, uint32_t limit,

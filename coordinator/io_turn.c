@@ -153,8 +153,7 @@ void turn_speak (struct turn *turn, struct mu_sockets *sockets)
     }
 }
 
-/* --- the commit thread
- * ---------------------------------------------------------------------------- */
+/* --- the commit thread ------------------------------------------------------------------------ */
 
 struct committer {
     struct store *store;

@@ -32,8 +32,7 @@ bool turn_is_full (const struct turn *turn);
 /* Log and send the words and empty the turn; its records must be durable. */
 void turn_speak (struct turn *turn, struct mu_sockets *sockets);
 
-/* --- the commit thread
- * ---------------------------------------------------------------------------- */
+/* --- the commit thread ------------------------------------------------------------------------ */
 
 struct committer;
 

@@ -13,8 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- small things
- * --------------------------------------------------------------------------------- */
+/* --- small things ----------------------------------------------------------------------------- */
 
 static void *must (void *memory)
 {
@@ -63,8 +62,7 @@ static uint32_t draw (struct agent *agent, uint32_t below)
     return (uint32_t)((x * UINT64_C (0x2545f4914f6cdd1d)) >> 33) % below;
 }
 
-/* --- actions
- * -------------------------------------------------------------------------------------- */
+/* --- actions ---------------------------------------------------------------------------------- */
 
 struct agent_action *agent_add (struct agent *agent, enum agent_action_type type)
 {
@@ -110,8 +108,7 @@ void agent_log (struct agent *agent, uint32_t level, const char *event, const ch
     va_end (arguments);
 }
 
-/* --- HELLO and BEAT
- * ------------------------------------------------------------------------------- */
+/* --- HELLO and BEAT --------------------------------------------------------------------------- */
 
 static bool holds_trainer (const struct agent *agent)
 {
@@ -203,8 +200,7 @@ static void mind_clock (struct agent *agent)
     agent_repeat_due (agent);
 }
 
-/* --- the end
- * -------------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 static void say_bye (struct agent *agent, const char *reason)
 {
@@ -241,8 +237,7 @@ static void settle_stop (struct agent *agent)
         say_bye (agent, "told to stop, and not let go in time");
 }
 
-/* --- phases
- * --------------------------------------------------------------------------------------- */
+/* --- phases ----------------------------------------------------------------------------------- */
 
 static enum mu_phase_state find_phase (const struct agent *agent)
 {
@@ -272,8 +267,7 @@ static void settle_phase (struct agent *agent)
     agent->phase_since_ms = agent->now_ms;
 }
 
-/* --- the whole
- * ------------------------------------------------------------------------------------ */
+/* --- the whole -------------------------------------------------------------------------------- */
 
 /* A job that is to be let go, or whose trainer ended, needs its children gone first. */
 static void settle_job (struct agent *agent)

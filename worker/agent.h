@@ -157,8 +157,7 @@ void agent_step (struct agent *agent, const struct agent_event *event, struct ag
 /* The monotonic time at which AGENT_TIMER is next wanted. */
 uint64_t agent_deadline (const struct agent *agent);
 
-/* --- read-only views, for the shell, checkers and tests ------------------------------------------
- */
+/* --- read-only views, for the shell, checkers and tests --------------------------------------- */
 
 uint64_t agent_term (const struct agent *agent);       /* the highest heard */
 uint64_t agent_job (const struct agent *agent);        /* 0: none */

@@ -11,8 +11,7 @@
 
 #include <string.h>
 
-/* --- the worker
- * ----------------------------------------------------------------------------------- */
+/* --- the worker ------------------------------------------------------------------------------- */
 
 static void say_all_again (struct agent *agent)
 {
@@ -56,8 +55,7 @@ static void on_who (struct agent *agent, const struct mu_wire *wire)
     agent->coordinator.hello_ms = agent->now_ms;
 }
 
-/* --- the job
- * -------------------------------------------------------------------------------------- */
+/* --- the job ---------------------------------------------------------------------------------- */
 
 void agent_forget_job (struct agent *agent)
 {
@@ -151,8 +149,7 @@ static bool is_here (struct agent *agent, uint64_t number, bool answer)
     return !job->releasing && job->trainer == TRAINER_OPEN;
 }
 
-/* --- orders for the generation, passed on if the job is here
- * --------------------------------------- */
+/* --- orders for the generation, passed on if the job is here ---------------------------------- */
 
 static void on_form (struct agent *agent, const struct mu_wire *wire)
 {
@@ -184,8 +181,7 @@ static void on_abort (struct agent *agent, const struct mu_wire *wire)
         agent_on_abort (agent, &wire->abort);
 }
 
-/* --- the ledger and checkpoints
- * ------------------------------------------------------------------- */
+/* --- the ledger and checkpoints --------------------------------------------------------------- */
 
 static void on_trained_ok (struct agent *agent, const struct mu_wire *wire)
 {
@@ -223,8 +219,7 @@ static void on_committed (struct agent *agent, const struct mu_wire *wire)
     agent_tell (agent, MU_WIRE_PRUNE)->prune.step = step;
 }
 
-/* --- all of them
- * ---------------------------------------------------------------------------------- */
+/* --- all of them ------------------------------------------------------------------------------ */
 
 static void (*const hears[]) (struct agent *agent, const struct mu_wire *wire) = {
     [MU_WIRE_WELCOME] = on_welcome,

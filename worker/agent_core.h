@@ -140,8 +140,7 @@ struct agent {
     struct agent_actions *out; /* during agent_step () */
 };
 
-/* --- agent.c -------------------------------------------------------------------------------------
- */
+/* --- agent.c ---------------------------------------------------------------------------------- */
 
 struct agent_action *agent_add (struct agent *agent, enum agent_action_type type);
 /* A message to the coordinator, or to the trainer, to be filled in. Valid until the next one. */
@@ -167,14 +166,12 @@ void agent_hello (struct agent *agent);
 /* Do whatever the goals ask for and what is there allows. */
 void agent_settle (struct agent *agent);
 
-/* --- agent_coordinator.c -------------------------------------------------------------------------
- */
+/* --- agent_coordinator.c ---------------------------------------------------------------------- */
 
 void agent_hear (struct agent *agent, const struct mu_wire *wire);
 void agent_forget_job (struct agent *agent);
 
-/* --- agent_generation.c --------------------------------------------------------------------------
- */
+/* --- agent_generation.c ----------------------------------------------------------------------- */
 
 void agent_on_form (struct agent *agent, const struct mu_wire_form *form);
 void agent_on_fenced (struct agent *agent, const struct mu_wire_fenced *fenced);
@@ -189,8 +186,7 @@ bool agent_is_clear (const struct agent *agent);
 void agent_settle_generation (struct agent *agent);
 void agent_forget_generation (struct agent *agent);
 
-/* --- agent_trainer.c -----------------------------------------------------------------------------
- */
+/* --- agent_trainer.c -------------------------------------------------------------------------- */
 
 void agent_start_trainer (struct agent *agent);
 void agent_trainer_said (struct agent *agent, const struct agent_event *event);

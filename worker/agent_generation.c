@@ -15,8 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* --- orders
- * --------------------------------------------------------------------------------------- */
+/* --- orders ----------------------------------------------------------------------------------- */
 
 static void keep_order (struct agent_order *order, const struct mu_wire_form *form)
 {
@@ -122,8 +121,7 @@ void agent_on_abort (struct agent *agent, const struct mu_wire_abort *abort_orde
     generation->aborting = true;
 }
 
-/* --- the collective
- * ------------------------------------------------------------------------------- */
+/* --- the collective --------------------------------------------------------------------------- */
 
 void agent_break (struct agent *agent, const char *why)
 {
@@ -187,8 +185,7 @@ void agent_on_collective (struct agent *agent, const struct agent_event *event)
         on_ready (agent, event);
 }
 
-/* --- clearing away and forming
- * -------------------------------------------------------------------- */
+/* --- clearing away and forming ---------------------------------------------------------------- */
 
 bool agent_is_clear (const struct agent *agent)
 {

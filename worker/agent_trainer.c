@@ -47,8 +47,7 @@ static void fail_job (struct agent *agent, uint32_t code, const char *text, size
     agent_repeat (agent, WORD_VERDICT);
 }
 
-/* --- what it says
- * --------------------------------------------------------------------------------- */
+/* --- what it says ----------------------------------------------------------------------------- */
 
 static void on_opened (struct agent *agent, const struct agent_event *event)
 {
@@ -199,8 +198,7 @@ void agent_trainer_said (struct agent *agent, const struct agent_event *event)
         says[type](agent, event);
 }
 
-/* --- its end
- * -------------------------------------------------------------------------------------- */
+/* --- its end ---------------------------------------------------------------------------------- */
 
 void agent_trainer_ended (struct agent *agent, const struct agent_event *event)
 {

@@ -28,8 +28,7 @@ static uint64_t now_ms (void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* --- actions
- * -------------------------------------------------------------------------------------- */
+/* --- actions ---------------------------------------------------------------------------------- */
 
 static void write_log (struct io_agent *io, const struct agent_log *log)
 {
@@ -108,8 +107,7 @@ static void happen (struct io_agent *io, struct agent_event *event)
         carry_out (io, &io->actions.list[i]);
 }
 
-/* --- the coordinator
- * ------------------------------------------------------------------------------ */
+/* --- the coordinator -------------------------------------------------------------------------- */
 
 static void hear_coordinator (struct io_agent *io)
 {
@@ -121,8 +119,7 @@ static void hear_coordinator (struct io_agent *io)
     }
 }
 
-/* --- the trainer
- * ---------------------------------------------------------------------------------- */
+/* --- the trainer ------------------------------------------------------------------------------ */
 
 /* The descriptor that comes with OPENED is the shared region's. */
 static void take_region (struct io_agent *io, int fd, struct agent_event *event,
@@ -187,8 +184,7 @@ static void mind_not_started (struct io_agent *io)
                                        .text = why.text });
 }
 
-/* --- collective and signals
- * ----------------------------------------------------------------------- */
+/* --- collective and signals ------------------------------------------------------------------- */
 
 static void hear_collective (struct io_agent *io)
 {
@@ -209,8 +205,7 @@ static void hear_signals (struct io_agent *io)
     }
 }
 
-/* --- the loop
- * ------------------------------------------------------------------------------------- */
+/* --- the loop --------------------------------------------------------------------------------- */
 
 enum { SIGNALS, CHANNEL, PROCESS, OUTPUT, COLLECTIVE };
 #define ITEMS_MAX (COLLECTIVE + IO_COLLECTIVE_POLL_MAX + IO_COORDINATORS_MAX)

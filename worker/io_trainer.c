@@ -28,8 +28,7 @@ void io_trainer_init (struct io_trainer *trainer)
     trainer->about = MU_LOG_ABOUT_NOTHING;
 }
 
-/* --- start
- * ---------------------------------------------------------------------------------------- */
+/* --- start ------------------------------------------------------------------------------------ */
 
 struct start {
     const char *program;
@@ -142,8 +141,7 @@ void io_trainer_kill (struct io_trainer *trainer)
         kill (trainer->pid, SIGKILL);
 }
 
-/* --- what it prints
- * ------------------------------------------------------------------------------- */
+/* --- what it prints --------------------------------------------------------------------------- */
 
 static void remember (struct io_trainer *trainer, const char *text)
 {
@@ -225,8 +223,7 @@ void io_trainer_read_output (struct io_trainer *trainer)
     }
 }
 
-/* --- its end
- * -------------------------------------------------------------------------------------- */
+/* --- its end ---------------------------------------------------------------------------------- */
 
 static void describe_end (const struct io_trainer *trainer, int status, char *text, size_t size)
 {

@@ -37,8 +37,7 @@ struct stage {
     unsigned threads;
 };
 
-/* --- what this machine has
- * ------------------------------------------------------------------------ */
+/* --- what this machine has -------------------------------------------------------------------- */
 
 /* Beside the folder it was installed to: MUSTER_LIBEXECDIR for tests, and this program's own folder
  * for a build that was not installed. */
@@ -115,8 +114,7 @@ static void raise_file_limit (void)
                 (unsigned long long)limit.rlim_cur, FILES_WANTED);
 }
 
-/* --- the stage
- * ------------------------------------------------------------------------------------ */
+/* --- the stage -------------------------------------------------------------------------------- */
 
 static int open_log (const struct stage *stage, struct mu_error *error)
 {
@@ -223,8 +221,7 @@ static int catch_signals (struct mu_error *error)
     return fd >= 0 ? fd : mu_fail_errno (error, MU_SYSTEM, errno, "no signal descriptor");
 }
 
-/* --- the job's log goes to the coordinator, too
- * ---------------------------------------------------- */
+/* --- the job's log goes to the coordinator, too ----------------------------------------------- */
 
 static void send_line (void *argument, enum mu_log_level level, const struct mu_log_about *about,
                        const char *line, size_t size)
@@ -240,8 +237,7 @@ static void send_line (void *argument, enum mu_log_level level, const struct mu_
     io_coordinator_send (io->coordinator, &wire, false);
 }
 
-/* --- act
- * ------------------------------------------------------------------------------------------ */
+/* --- act -------------------------------------------------------------------------------------- */
 
 static int open_agent (struct io_agent *io, const struct stage *stage, struct mu_error *error)
 {

@@ -39,8 +39,7 @@ struct sampler {
     uint64_t random;
 };
 
-/* --- opening
- * -------------------------------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 static int read_job (struct sampler *sampler, const struct mu_sample_options *options,
                      struct mu_error *error)
@@ -173,8 +172,7 @@ static void close_all (struct sampler *sampler)
     mu_checkpoint_info_clear (&sampler->info);
 }
 
-/* --- drawing
- * -------------------------------------------------------------------------------------- */
+/* --- drawing ---------------------------------------------------------------------------------- */
 
 /* splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014), as a
  * number from 0 to below 1. */

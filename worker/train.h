@@ -38,8 +38,7 @@
 
 #define TRAIN_KEPT_MAX 256u /* bytes of LEFT.kept: 2047 bits */
 
-/* --- the job, open (train_open.c)
- * ----------------------------------------------------------------- */
+/* --- the job, open (train_open.c) ------------------------------------------------------------- */
 
 struct train_options {
     const char *isa;   /* NULL: the best */
@@ -111,8 +110,7 @@ int train_plan_buckets (struct train_buckets *buckets, const struct mu_sums_layo
                         const struct mu_state *state, struct mu_error *error);
 void train_buckets_clear (struct train_buckets *buckets);
 
-/* --- threads (train_pool.c)
- * ----------------------------------------------------------------------- */
+/* --- threads (train_pool.c) ------------------------------------------------------------------- */
 
 /* What one thread computes with. */
 struct train_thread {
@@ -149,8 +147,7 @@ uint64_t train_pool_busy_us (struct train_pool *pool);
 int train_fill (struct train_thread *thread, struct mu_data *data, const struct mu_data_info *info,
                 uint32_t records, struct muster_batch *batch, struct mu_error *error);
 
-/* --- orders (train_orders.c)
- * ---------------------------------------------------------------------- */
+/* --- orders (train_orders.c) ------------------------------------------------------------------ */
 
 struct train_generation { /* ENTER */
     uint64_t number;
@@ -192,8 +189,7 @@ uint64_t train_until (struct train_orders *orders);
  * a nudge. */
 void train_wait_lease (struct train_orders *orders, uint64_t step, int timeout_ms);
 
-/* --- reports (train_report.c)
- * --------------------------------------------------------------------- */
+/* --- reports (train_report.c) ----------------------------------------------------------------- */
 
 struct train_report {
     pthread_mutex_t lock;
@@ -217,8 +213,7 @@ void train_report_evaluation (struct train_report *report, uint64_t step, double
                               double accuracy);
 void train_report_flush (struct train_report *report);
 
-/* --- checkpoints (train_save.c)
- * ------------------------------------------------------------------- */
+/* --- checkpoints (train_save.c) --------------------------------------------------------------- */
 
 struct train_saver {
     pthread_mutex_t lock;
@@ -242,8 +237,7 @@ void train_prune (struct train_saver *saver, const struct train_job *job, uint64
 /* Is the state of this step on storage, or being written? */
 bool train_saver_has (struct train_saver *saver, uint64_t step);
 
-/* --- one step, one generation
- * --------------------------------------------------------------------- */
+/* --- one step, one generation ----------------------------------------------------------------- */
 
 struct train {
     struct train_job job;

@@ -27,8 +27,7 @@ struct share {
     struct mu_error why_broken;
 };
 
-/* --- tensors into the sums
- * ------------------------------------------------------------------------ */
+/* --- tensors into the sums -------------------------------------------------------------------- */
 
 static void mark_ready (struct share *share, uint32_t bucket)
 {
@@ -68,8 +67,7 @@ static void tensor_done (void *host, uint32_t tensor)
         add_tensor (call->thread, tensor, call->micro_batch);
 }
 
-/* --- one micro-batch
- * ------------------------------------------------------------------------------ */
+/* --- one micro-batch -------------------------------------------------------------------------- */
 
 static void name_records (const struct train_thread *thread, char *text, size_t size)
 {
@@ -139,8 +137,7 @@ static bool compute (struct train_thread *thread, void *task, uint32_t item)
     return true;
 }
 
-/* --- the share
- * ------------------------------------------------------------------------------------ */
+/* --- the share -------------------------------------------------------------------------------- */
 
 /* Sums that hold what is not ours to give would be counted twice: begin again then. */
 static void ready_sums (struct train *train, const struct train_generation *generation,

@@ -20,8 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* --- job file
- * ------------------------------------------------------------------------------------- */
+/* --- job file --------------------------------------------------------------------------------- */
 
 static int read_spec (struct train_job *job, struct mu_blob text, struct mu_error *error)
 {
@@ -73,8 +72,7 @@ static int choose_kernels (struct train_job *job, const char *isa, struct mu_err
     return job->kernels ? 0 : -1;
 }
 
-/* --- data
- * ----------------------------------------------------------------------------------------- */
+/* --- data ------------------------------------------------------------------------------------- */
 
 static void say_progress (void *user, const char *what, uint64_t done, uint64_t total)
 {
@@ -184,8 +182,7 @@ static int open_data (struct train_job *job, const struct train_options *options
     return 0;
 }
 
-/* --- model
- * ---------------------------------------------------------------------------------------- */
+/* --- model ------------------------------------------------------------------------------------ */
 
 static int open_model (struct train_job *job, struct mu_error *error)
 {
@@ -213,8 +210,7 @@ static int open_model (struct train_job *job, struct mu_error *error)
     return 0;
 }
 
-/* --- layout and region
- * ---------------------------------------------------------------------------- */
+/* --- layout and region ------------------------------------------------------------------------ */
 
 /* Where sums and buckets lie follows from the state's shape, which only a laid-out state has. */
 static int plan_sums (struct train_job *job, size_t state_bytes, uint32_t tensors,
@@ -260,8 +256,7 @@ static int make_region (struct train_job *job, struct mu_error *error)
     return job->gradient ? 0 : mu_fail (error, MU_SYSTEM, "no memory for a gradient");
 }
 
-/* --- state
- * ---------------------------------------------------------------------------------------- */
+/* --- state ------------------------------------------------------------------------------------ */
 
 static bool is_muster_checkpoint (const char *path)
 {
@@ -358,8 +353,7 @@ static int load_ordered (struct train_job *job, const struct mu_wire_prepare *pr
     return train_first_state (job, error);
 }
 
-/* --- all of it
- * ------------------------------------------------------------------------------------ */
+/* --- all of it -------------------------------------------------------------------------------- */
 
 static int name_checkpoints (struct train_job *job, const struct train_options *options,
                              struct mu_error *error)

@@ -109,8 +109,7 @@ void train_orders_nudge (struct train_orders *orders)
     pthread_mutex_unlock (&orders->lock);
 }
 
-/* --- the stepper's side
- * --------------------------------------------------------------------------- */
+/* --- the stepper's side ----------------------------------------------------------------------- */
 
 static enum train_order take (struct train_orders *orders, struct train_generation *generation,
                               uint64_t *number)

@@ -37,8 +37,7 @@ uint64_t train_now_ns (void)
 
 uint64_t train_now_ms (void) { return train_now_ns () / 1000000; }
 
-/* --- one thread's things
- * -------------------------------------------------------------------------- */
+/* --- one thread's things ---------------------------------------------------------------------- */
 
 static void *zeroed (size_t bytes)
 {
@@ -102,8 +101,7 @@ int train_fill (struct train_thread *thread, struct mu_data *data, const struct 
                          thread->labels, error);
 }
 
-/* --- runs
- * ----------------------------------------------------------------------------------------- */
+/* --- runs ------------------------------------------------------------------------------------- */
 
 static bool may_go_on (const struct train_pool *pool)
 {
@@ -180,8 +178,7 @@ uint64_t train_pool_busy_us (struct train_pool *pool)
     return sum / 1000;
 }
 
-/* --- life
- * ----------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 static int start_helpers (struct train_pool *pool, struct mu_error *error)
 {

@@ -32,8 +32,7 @@ static struct mu_log_about about (const struct train *train,
                                   .rank = (int32_t)generation->rank };
 }
 
-/* --- LEFT
- * ----------------------------------------------------------------------------------------- */
+/* --- LEFT ------------------------------------------------------------------------------------- */
 
 static void say_left (struct train *train, uint64_t generation)
 {
@@ -60,8 +59,7 @@ static void cannot_take_part (struct train *train, const struct train_generation
     say_left (train, generation->number);
 }
 
-/* --- joining the world
- * ---------------------------------------------------------------------------- */
+/* --- joining the world ------------------------------------------------------------------------ */
 
 static bool is_level (const struct train *train, const struct train_generation *generation)
 {
@@ -143,8 +141,7 @@ static bool join_world (struct train *train, const struct train_generation *gene
     return false;
 }
 
-/* --- after a step
- * --------------------------------------------------------------------------------- */
+/* --- after a step ----------------------------------------------------------------------------- */
 
 static void evaluate (struct train *train)
 {
@@ -200,8 +197,7 @@ static void after_step (struct train *train, const struct train_generation *gene
         evaluate (train);
 }
 
-/* --- one step
- * ------------------------------------------------------------------------------------- */
+/* --- one step --------------------------------------------------------------------------------- */
 
 static void refuse_non_finite (struct train *train, const struct mu_verdict *verdict,
                                struct mu_error *error)
@@ -284,8 +280,7 @@ static bool one_step (struct train *train, const struct train_generation *genera
     return false;
 }
 
-/* --- one generation
- * ------------------------------------------------------------------------------- */
+/* --- one generation --------------------------------------------------------------------------- */
 
 /* Not the same step at once again. */
 static bool may_save (struct train *train, uint64_t step)

@@ -134,7 +134,7 @@ struct muster_math {
     void (*normals) (float *y, size_t n, uint64_t seed, uint64_t stream, float sd);
 };
 
-/* --- what goes in and out --- */
+/* --- what goes in and out --------------------------------------------------------------------- */
 
 /* One setting of the job file's `model:` mapping, as text. */
 struct muster_setting {

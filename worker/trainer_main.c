@@ -31,8 +31,7 @@ static void die_of (const struct mu_error *error)
     _exit (mu_code_exit ((int)error->code));
 }
 
-/* --- PREPARE
- * -------------------------------------------------------------------------------------- */
+/* --- PREPARE ---------------------------------------------------------------------------------- */
 
 static void say_opened (struct train *train)
 {
@@ -80,8 +79,7 @@ static void on_prepare (struct train *train, const struct train_options *options
     say_opened (train);
 }
 
-/* --- the agent's words
- * ---------------------------------------------------------------------------- */
+/* --- the agent's words ------------------------------------------------------------------------ */
 
 static void on_enter (struct train *train, const struct mu_wire_enter *enter)
 {
@@ -131,8 +129,7 @@ static void hear (struct train *train, const struct train_options *options,
         die_of (&error);
 }
 
-/* --- the loop
- * ------------------------------------------------------------------------------------- */
+/* --- the loop --------------------------------------------------------------------------------- */
 
 static void drain (int fd)
 {

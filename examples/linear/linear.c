@@ -42,7 +42,7 @@ __attribute__ ((format (printf, 2, 3))) static int fail (struct muster_problem *
     return -1;
 }
 
-/* --- before training --- */
+/* --- before training -------------------------------------------------------------------------- */
 
 /* Settings come as text, from the job file's `model:`. An unknown one is an error: a slip of the
  * hand must not become a default in silence. */
@@ -124,7 +124,7 @@ static size_t linear_workspace (const struct muster_model *model)
     return model->micro_batch * model->classes * sizeof (float);
 }
 
-/* --- one micro-batch --- */
+/* --- one micro-batch -------------------------------------------------------------------------- */
 
 /* The data came from outside: a label that is no class would be an index into nowhere. */
 static int check (const struct muster_model *model, const struct muster_batch *batch,

@@ -89,8 +89,7 @@ static double now_s (void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-/* --- the coordinator's process ------------------------------------------------------------------
- */
+/* --- the coordinator's process ---------------------------------------------------------------- */
 
 static void start_coordinator (void)
 {
@@ -156,8 +155,7 @@ static double file_bytes (const char *name)
     return stat (path, &status) ? 0 : (double)status.st_size;
 }
 
-/* --- words ---------------------------------------------------------------------------------------
- */
+/* --- words ------------------------------------------------------------------------------------ */
 
 static void say (void *socket, const struct mu_wire *wire)
 {
@@ -326,8 +324,7 @@ static void drain (struct worker *worker)
     }
 }
 
-/* --- the loop ------------------------------------------------------------------------------------
- */
+/* --- the loop --------------------------------------------------------------------------------- */
 
 static void beat_where_due (double now)
 {
@@ -448,8 +445,7 @@ static void close_bed (void)
         fprintf (stderr, "%s is left behind\n", bench.dir);
 }
 
-/* --- measuring -----------------------------------------------------------------------------------
- */
+/* --- measuring -------------------------------------------------------------------------------- */
 
 struct figure {
     double per_second, cpu_us;

@@ -84,8 +84,7 @@ static double cpu_seconds (void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-/* --- reductions ----------------------------------------------------------------------------------
- */
+/* --- reductions ------------------------------------------------------------------------------- */
 
 static void reduce (struct side *side, const void *from, void *to, uint64_t count,
                     MPI_Datatype type)
@@ -128,8 +127,7 @@ static void close_step (struct side *side)
         die ("a reduction did not prove itself");
 }
 
-/* --- gradients -----------------------------------------------------------------------------------
- */
+/* --- gradients -------------------------------------------------------------------------------- */
 
 struct call {
     enum kind kind;
@@ -177,8 +175,7 @@ static void micro_batch (enum kind kind, uint32_t number)
     side->seconds[ADD] += cpu_seconds () - end;
 }
 
-/* --- updates -------------------------------------------------------------------------------------
- */
+/* --- updates ---------------------------------------------------------------------------------- */
 
 static void update_exact (struct side *side)
 {
@@ -224,8 +221,7 @@ static void update_plain (struct side *side)
     state->step++;
 }
 
-/* --- a step --------------------------------------------------------------------------------------
- */
+/* --- a step ----------------------------------------------------------------------------------- */
 
 static void begin (enum kind kind)
 {
@@ -266,8 +262,7 @@ static double step (enum kind kind)
     return sum;
 }
 
-/* --- rounds --------------------------------------------------------------------------------------
- */
+/* --- rounds ----------------------------------------------------------------------------------- */
 
 static void open_side (struct side *side)
 {

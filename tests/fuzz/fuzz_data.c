@@ -28,8 +28,7 @@ static void must_say (int status, const struct mu_error *error)
     must (status >= 0 || (error->code != MU_OK && strlen (error->text) > 10));
 }
 
-/* --- layouts -------------------------------------------------------------------------------------
- */
+/* --- layouts ---------------------------------------------------------------------------------- */
 
 typedef int (*layout_decoder) (const uint8_t *head, size_t size, uint64_t file_size,
                                struct mu_layout *layout, struct mu_error *error);
@@ -52,8 +51,7 @@ static void as_npy (const uint8_t *bytes, size_t size) { layout (mu_npy_layout, 
 static void as_idx (const uint8_t *bytes, size_t size) { layout (mu_idx_layout, bytes, size); }
 static void as_rows (const uint8_t *bytes, size_t size) { layout (mu_rows_layout, bytes, size); }
 
-/* --- packed text ---------------------------------------------------------------------------------
- */
+/* --- packed text ------------------------------------------------------------------------------ */
 
 static struct mu_file file_of (const uint8_t *bytes, size_t size)
 {
@@ -101,8 +99,7 @@ static void as_gzip (const uint8_t *bytes, size_t size)
     mu_stream_close (&stream);
 }
 
-/* --- lines ---------------------------------------------------------------------------------------
- */
+/* --- lines ------------------------------------------------------------------------------------ */
 
 static int row (void *user, const float *features, uint32_t count, int64_t label, const char *place,
                 struct mu_error *error)
@@ -151,8 +148,7 @@ static void as_csv (const uint8_t *bytes, size_t size) { lines (bytes, size, 0);
 static void as_json_text (const uint8_t *bytes, size_t size) { lines (bytes, size, 1); }
 static void as_json_rows (const uint8_t *bytes, size_t size) { lines (bytes, size, 2); }
 
-/* --- tokenizers ----------------------------------------------------------------------------------
- */
+/* --- tokenizers ------------------------------------------------------------------------------- */
 
 /* The model's own file is as good a text as any. */
 static void encode (const struct mu_bpe *bpe, const uint8_t *bytes, size_t size)

@@ -115,7 +115,7 @@ void bed_form (struct bed *bed)
         form_rank (bed, r);
 }
 
-/* --- the agents and the coordinator --- */
+/* --- the agents and the coordinator ----------------------------------------------------------- */
 
 static void on_event (struct bed *bed, struct bed_rank *rank,
                       const struct mu_collective_event *event)
@@ -271,7 +271,7 @@ void bed_end (struct bed *bed)
     }
 }
 
-/* --- sums --- */
+/* --- sums ------------------------------------------------------------------------------------- */
 
 static uint64_t value (unsigned rank, uint64_t step, uint64_t element)
 {

@@ -15,7 +15,7 @@ enum { READY_MS = 20000, STEPS = 3 };
 
 static struct bed bed;
 
-/* --- reductions --- */
+/* --- reductions ------------------------------------------------------------------------------- */
 
 /* Buckets in no order, with a hole, from one element to more than a piece. */
 static void reduces (unsigned size, enum mu_element element)
@@ -62,7 +62,7 @@ static void leaves_holes_alone (void)
     bed_close (&bed);
 }
 
-/* --- overlap --- */
+/* --- overlap ---------------------------------------------------------------------------------- */
 
 enum { BUCKETS = 64, BUCKET_ELEMENTS = 10000 };
 
@@ -112,7 +112,7 @@ static void overlaps (void)
     bed_close (&bed);
 }
 
-/* --- generations --- */
+/* --- generations ------------------------------------------------------------------------------ */
 
 static const struct mu_region_bucket one_bucket[] = { { 0, 50000 } };
 static const struct mu_region_layout small = { MU_ELEMENT_INT32, 4096, 50000, 1, one_bucket };
@@ -176,7 +176,7 @@ static void survives_launchers (void)
         unsetenv (left[i]);
 }
 
-/* --- state --- */
+/* --- state ------------------------------------------------------------------------------------ */
 
 enum { STATE_BYTES = 9 * 1024 * 1024 + 13 };
 
@@ -242,7 +242,7 @@ static void refuses_other_state (void)
     bed_close (&bed);
 }
 
-/* --- more ranks than cores --- */
+/* --- more ranks than cores -------------------------------------------------------------------- */
 
 static void crowds (void)
 {

@@ -35,7 +35,7 @@ static void stop_world (void)
     bed_close (&bed);
 }
 
-/* --- faults from inside --- */
+/* --- faults from inside ----------------------------------------------------------------------- */
 
 struct fault {
     const char *name;
@@ -100,7 +100,7 @@ static void catches_all (void)
         catches (&faults[i]);
 }
 
-/* --- death --- */
+/* --- death ------------------------------------------------------------------------------------ */
 
 static bool is_documented (int status)
 {
@@ -176,7 +176,7 @@ static void dies_in_start (void)
     ok (stuck == 0, "killed at any moment of the start, all can be ended");
 }
 
-/* --- worlds that must not mix --- */
+/* --- worlds that must not mix ----------------------------------------------------------------- */
 
 static void refuses (const char *what)
 {
@@ -225,7 +225,7 @@ static void refuses_other_step (void)
     stop_world ();
 }
 
-/* --- ends --- */
+/* --- ends ------------------------------------------------------------------------------------- */
 
 static void ends (unsigned size, bool marked)
 {
@@ -301,7 +301,7 @@ static void leaves_no_orphan (void)
     prctl (PR_SET_CHILD_SUBREAPER, 0);
 }
 
-/* --- what cannot start --- */
+/* --- what cannot start ------------------------------------------------------------------------ */
 
 static void tells_what_is_wrong (void)
 {

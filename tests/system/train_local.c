@@ -71,8 +71,7 @@ static uint64_t now_ms (void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* --- one trainer process
- * --------------------------------------------------------------------------- */
+/* --- one trainer process ---------------------------------------------------------------------- */
 
 struct rank {
     pid_t pid;
@@ -213,8 +212,7 @@ static bool hear (struct rank *ranks, unsigned count, int wait_ms)
     return true;
 }
 
-/* --- the false world
- * -------------------------------------------------------------------------------- */
+/* --- the false world -------------------------------------------------------------------------- */
 
 struct world {
     struct rank *ranks;
@@ -421,8 +419,7 @@ static void weights_hash (const struct rank *rank, char text[MU_STATE_HASH_TEXT]
     mu_state_hash_text (hash, text);
 }
 
-/* --- job files
- * --------------------------------------------------------------------------------------- */
+/* --- job files -------------------------------------------------------------------------------- */
 
 static char text_path[128], table_path[128];
 
@@ -480,8 +477,7 @@ static const char *mlp_spec (const char *more)
     return spec;
 }
 
-/* --- stories
- * ----------------------------------------------------------------------------------------- */
+/* --- stories ---------------------------------------------------------------------------------- */
 
 static struct world begin (struct rank *ranks, unsigned size)
 {

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-/* --- sums in lanes --------------------------------------------------------------------- */
+/* --- sums in lanes ---------------------------------------------------------------------------- */
 
 static double join (double lane[16], double (*add) (double, double))
 {
@@ -56,7 +56,7 @@ static float max_abs (const float *x, size_t n)
     return most;
 }
 
-/* --- elements -------------------------------------------------------------------------- */
+/* --- elements --------------------------------------------------------------------------------- */
 
 static float exp_one (float x)
 {
@@ -168,7 +168,7 @@ static void adamw (float *weights, float *m, float *v, const float *gradient, si
     }
 }
 
-/* --- matrices and rows ----------------------------------------------------------------- */
+/* --- matrices and rows ------------------------------------------------------------------------ */
 
 static void gemm (bool ta, bool tb, size_t m, size_t n, size_t k, const float *a, size_t lda,
                   const float *b, size_t ldb, bool accumulate, float *c, size_t ldc)
@@ -270,7 +270,7 @@ static void cross_entropy (float *logits, const int32_t *target, size_t rows, si
     }
 }
 
-/* --- integers -------------------------------------------------------------------------- */
+/* --- integers --------------------------------------------------------------------------------- */
 
 static void quantise_add (uint32_t *sums, const float *gradient, size_t n, float factor)
 {

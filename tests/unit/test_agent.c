@@ -26,8 +26,7 @@ struct story {
     unsigned lines, read;
 };
 
-/* --- actions in words
- * ------------------------------------------------------------------------------- */
+/* --- actions in words ------------------------------------------------------------------------- */
 
 static void put (struct story *story, const char *format, ...)
     __attribute__ ((format (printf, 2, 3)));
@@ -127,8 +126,7 @@ static void put_action (struct story *story, const struct agent_action *action)
     }
 }
 
-/* --- events
- * ------------------------------------------------------------------------------------------ */
+/* --- events ----------------------------------------------------------------------------------- */
 
 static void happen (struct story *story, struct agent_event event)
 {
@@ -255,8 +253,7 @@ static struct mu_wire welcome (void)
     return wire;
 }
 
-/* --- beginnings
- * -------------------------------------------------------------------------------------- */
+/* --- beginnings ------------------------------------------------------------------------------- */
 
 static void begin (struct story *story)
 {
@@ -308,8 +305,7 @@ static void finish (struct story *story)
     free (story->actions.list);
 }
 
-/* --- stories
- * ----------------------------------------------------------------------------------------- */
+/* --- stories ---------------------------------------------------------------------------------- */
 
 static void hello_until_welcome (void **state)
 {

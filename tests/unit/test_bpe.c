@@ -15,8 +15,7 @@
 #include "worker/data/split.h"
 #include "worker/data/tokenizer.h"
 
-/* --- pieces --------------------------------------------------------------------------------------
- */
+/* --- pieces ----------------------------------------------------------------------------------- */
 
 /* The pieces of a text with '|' between them. */
 static void split_all (const char *text, size_t size, char *out)
@@ -94,8 +93,7 @@ static void a_piece_that_may_go_on_is_kept_back (void **state)
     free (blanks);
 }
 
-/* --- training ------------------------------------------------------------------------------------
- */
+/* --- training --------------------------------------------------------------------------------- */
 
 static char *train (const char *text, size_t step, uint32_t *vocabulary)
 {
@@ -232,8 +230,7 @@ static void training_does_not_see_how_text_is_cut (void **state)
     free (file);
 }
 
-/* --- encoding ------------------------------------------------------------------------------------
- */
+/* --- encoding --------------------------------------------------------------------------------- */
 
 static void write_file (const char *path, const char *text)
 {
@@ -404,8 +401,7 @@ static void a_very_long_piece_is_quick (void **state)
     mu_tokenizer_close (&tokenizer);
 }
 
-/* --- files ---------------------------------------------------------------------------------------
- */
+/* --- files ------------------------------------------------------------------------------------ */
 
 static void bad_tokenizers_are_refused (void **state)
 {

@@ -47,9 +47,7 @@ static const char *const files[] = { "model.safetensors", "optimizer.safetensors
                                      "muster.json" };
 #define FILES (sizeof files / sizeof *files)
 
-/* --- small helpers
- * ----------------------------------------------------------------------------------
- */
+/* --- small helpers ---------------------------------------------------------------------------- */
 
 static char top[64]; /* a fresh directory for each test, removed after it */
 
@@ -136,9 +134,7 @@ static void flip (const char *path, size_t byte, int bit)
     close (fd);
 }
 
-/* --- there and back
- * ---------------------------------------------------------------------------------
- */
+/* --- there and back --------------------------------------------------------------------------- */
 
 static void a_state_comes_back_bit_for_bit (void **unused)
 {
@@ -276,9 +272,7 @@ static void another_model_is_refused (void **unused)
     free (state);
 }
 
-/* --- what storage does
- * ------------------------------------------------------------------------------
- */
+/* --- what storage does ------------------------------------------------------------------------ */
 
 static void torn_files_are_named (void **unused)
 {
@@ -486,9 +480,7 @@ static void a_place_that_cannot_be_written_is_named (void **unused)
     free (state);
 }
 
-/* --- what the killer does
- * ---------------------------------------------------------------------------
- */
+/* --- what the killer does --------------------------------------------------------------------- */
 
 static void a_killed_writer_leaves_nothing_that_counts (void **unused)
 {
@@ -541,9 +533,7 @@ static void a_cancelled_writer_is_gone (void **unused)
     free (state);
 }
 
-/* --- a directory of them
- * ----------------------------------------------------------------------------
- */
+/* --- a directory of them ---------------------------------------------------------------------- */
 
 static void only_right_names_are_checkpoints (void **unused)
 {
@@ -627,9 +617,7 @@ static void what_dead_writers_left_is_swept (void **unused)
     close (live);
 }
 
-/* --- weights from elsewhere
- * -------------------------------------------------------------------------
- */
+/* --- weights from elsewhere ------------------------------------------------------------------- */
 
 #define ITEMS_MAX 10u
 

@@ -93,8 +93,7 @@ static const char *write_shard (const char *name, uint32_t magic, uint32_t versi
     return write_bytes (name, bytes, 1024 + size);
 }
 
-/* --- opening -------------------------------------------------------------------------------------
- */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 static struct mu_data_spec spec_of (const char *const *paths, uint32_t count)
 {
@@ -153,8 +152,7 @@ static void check_text (struct mu_data *data, uint64_t record, const char *wante
     check_tokens (data, record, tokens, strlen (wanted));
 }
 
-/* --- text ----------------------------------------------------------------------------------------
- */
+/* --- text ------------------------------------------------------------------------------------- */
 
 static void text_is_windows_that_share_one_token (void **state)
 {
@@ -382,8 +380,7 @@ static void settings_out_of_range_are_refused (void **state)
     refuse_spec (&spec, MU_BAD_INPUT, "looks like csv");
 }
 
-/* --- tokens --------------------------------------------------------------------------------------
- */
+/* --- tokens ----------------------------------------------------------------------------------- */
 
 static void shards_of_both_widths_are_read (void **state)
 {
@@ -465,8 +462,7 @@ static void npy_holds_tokens_of_many_types (void **state)
     refuse_path (write_text ("w.npy", "not numpy"), MU_BAD_INPUT, ".npy");
 }
 
-/* --- features ------------------------------------------------------------------------------------
- */
+/* --- features --------------------------------------------------------------------------------- */
 
 static void check_row (struct mu_data *data, uint64_t record, const float *wanted, size_t count,
                        int32_t label)
@@ -655,8 +651,7 @@ static void jsonl_is_text_or_rows (void **state)
     mu_data_close (&data);
 }
 
-/* --- identity and cache --------------------------------------------------------------------------
- */
+/* --- identity and cache ----------------------------------------------------------------------- */
 
 static void identity_is_of_content_not_of_names (void **state)
 {
@@ -803,8 +798,7 @@ static void a_file_that_shrinks_is_an_error (void **state)
     mu_data_close (&data);
 }
 
-/* --- Debian's data -------------------------------------------------------------------------------
- */
+/* --- Debian's data ---------------------------------------------------------------------------- */
 
 #define GCIDE   "/usr/share/dictd/gcide.dict.dz"
 #define FASHION "/usr/share/datasets/fashion-mnist/"
@@ -908,8 +902,7 @@ static void a_description_shows_the_start (void **state)
     assert_null (mu_data_describe (&spec, &error));
 }
 
-/* --- the test's folder
- * ---------------------------------------------------------------------------- */
+/* --- the test's folder ------------------------------------------------------------------------ */
 
 static int make_folder (void **state)
 {

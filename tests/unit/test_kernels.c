@@ -79,7 +79,7 @@ static void assert_same (const struct scene *expected, const struct scene *got, 
                           (double)expected->out[b][i]);
 }
 
-/* --- cases ----------------------------------------------------------------------------- */
+/* --- cases ------------------------------------------------------------------------------------ */
 
 typedef void run_case (const struct mu_kernels *k, struct scene *s);
 

@@ -30,7 +30,7 @@ static uint64_t draw (void)
     return random_state ^ random_state >> 33;
 }
 
-/* --- ordinary functions ---------------------------------------------------------------- */
+/* --- ordinary functions ----------------------------------------------------------------------- */
 
 static double relative (double got, double expected)
 {
@@ -117,7 +117,7 @@ static void test_functions_without_libm (void **state)
     assert_true (isinf (mu_log_portable (INFINITY)) && isnan (mu_log_portable (NAN)));
 }
 
-/* --- chance ---------------------------------------------------------------------------- */
+/* --- chance ----------------------------------------------------------------------------------- */
 
 static void test_normals_are_normal (void **state)
 {
@@ -175,7 +175,7 @@ static void test_dropout_drops_its_share (void **state)
     }
 }
 
-/* --- exact sums ------------------------------------------------------------------------ */
+/* --- exact sums ------------------------------------------------------------------------------- */
 
 static void test_quantised_sums_forget_their_order (void **state)
 {
@@ -314,7 +314,7 @@ static void test_a_torn_reduction_is_seen (void **state)
     }
 }
 
-/* --- the promise ----------------------------------------------------------------------- */
+/* --- the promise ------------------------------------------------------------------------------ */
 
 static uint64_t fold (uint64_t hash, const void *data, size_t size)
 {

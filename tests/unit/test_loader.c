@@ -86,7 +86,7 @@ static void expect_refused (const char *name, enum mu_code code, const char *con
 
 #define WORDS(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
-/* --- names --- */
+/* --- names ------------------------------------------------------------------------------------ */
 
 static void built_ins_are_found_by_name (void **state)
 {
@@ -114,7 +114,7 @@ static void unknown_names_are_refused (void **state)
     expect_refused ("", MU_CONFIG, WORDS ("no built-in trainer ''"));
 }
 
-/* --- files that are no plug-in --- */
+/* --- files that are no plug-in ---------------------------------------------------------------- */
 
 static void files_that_are_no_plugin_are_refused (void **state)
 {
@@ -217,7 +217,7 @@ static void functions_behind_a_shorter_table_are_not_offered (void **state)
     assert_null (handle);
 }
 
-/* --- the example --- */
+/* --- the example ------------------------------------------------------------------------------ */
 
 static const struct muster_records table = { .size = sizeof table, .features = 7, .classes = 4 };
 

@@ -47,7 +47,7 @@ static void finish_fence (struct mu_pmi *pmi, const char *values)
     assert_int_equal (mu_pmi_fence_done (pmi, number, values, strlen (values), &error), 0);
 }
 
-/* --- the conversation of MPICH 4.0.2 with one key, shortened, and what other versions ask --- */
+/* --- the conversation of MPICH 4.0.2 with one key, shortened, and what other versions ask ----- */
 
 static const char conversation[] =
     "cmd=init pmi_version=1 pmi_subversion=1\n"
@@ -126,7 +126,7 @@ static void splits_anywhere (void **state)
     mu_pmi_destroy (&pmi);
 }
 
-/* --- fences --- */
+/* --- fences ----------------------------------------------------------------------------------- */
 
 static void fences_in_turn (void **state)
 {
@@ -213,7 +213,7 @@ static void knows_many_keys (void **state)
     mu_pmi_destroy (&pmi);
 }
 
-/* --- limits and nonsense --- */
+/* --- limits and nonsense ---------------------------------------------------------------------- */
 
 static void refuses_nonsense (void **state)
 {

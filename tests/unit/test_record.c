@@ -23,8 +23,7 @@
 
 static const struct mu_family *const families[] = { &mu_wire_family, &mu_journal_family };
 
-/* --- values made from the tables
- * ------------------------------------------------------------------ */
+/* --- values made from the tables -------------------------------------------------------------- */
 
 static uint64_t sample_number (const struct mu_field *field)
 {
@@ -107,8 +106,7 @@ static char *as_json (const struct mu_family *family, uint32_t id, const uint8_t
     return text;
 }
 
-/* --- there and back
- * ------------------------------------------------------------------------------- */
+/* --- there and back --------------------------------------------------------------------------- */
 
 static void check_same (const struct mu_family *family, uint32_t id, const uint8_t *record,
                         const void *data, size_t size)
@@ -179,8 +177,7 @@ static void torn_and_bent_messages (void **state)
     msgpack_zone_destroy (&zone);
 }
 
-/* --- versions
- * ------------------------------------------------------------------------------------- */
+/* --- versions --------------------------------------------------------------------------------- */
 
 static void pack_head (msgpack_packer *out, uint32_t major, uint32_t minor, uint32_t id,
                        uint32_t fields)
@@ -283,8 +280,7 @@ static void limits_hold_on_the_way_out (void **state)
     msgpack_sbuffer_destroy (&bytes);
 }
 
-/* --- texts
- * ---------------------------------------------------------------------------------------- */
+/* --- texts ------------------------------------------------------------------------------------ */
 
 static void texts (void **state)
 {
@@ -313,8 +309,7 @@ static void texts (void **state)
     assert_string_equal (field, "abc");
 }
 
-/* --- golden bytes
- * --------------------------------------------------------------------------------- */
+/* --- golden bytes ----------------------------------------------------------------------------- */
 
 static char *golden_path (const struct mu_family *family)
 {

@@ -32,7 +32,7 @@ static struct mu_region *make (int *fd)
     return region;
 }
 
-/* --- sharing --- */
+/* --- sharing ---------------------------------------------------------------------------------- */
 
 static void shares (void **state)
 {
@@ -123,7 +123,7 @@ static void refuses_layouts (void **state)
     assert_non_null (strstr (error.text, "no memory for a region"));
 }
 
-/* --- what attaches believes nothing --- */
+/* --- what attaches believes nothing ----------------------------------------------------------- */
 
 static void is_sealed (void **state)
 {
@@ -231,7 +231,7 @@ static void keeps_its_own_table (void **state)
     close (fd);
 }
 
-/* --- bells --- */
+/* --- bells ------------------------------------------------------------------------------------ */
 
 static double seconds (void)
 {
@@ -267,7 +267,7 @@ static void rings (void **state)
     }
 }
 
-/* --- the trainer's end --- */
+/* --- the trainer's end ------------------------------------------------------------------------ */
 
 static struct mu_comm_generation generation (uint64_t number)
 {

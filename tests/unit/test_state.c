@@ -44,9 +44,7 @@ static const struct mu_kernels *some_kernels (uint64_t i)
     return mu_kernels_get (mu_kernels_available (i % count), NULL);
 }
 
-/* --- the block
- * ------------------------------------------------------------------------------------
- */
+/* --- the block -------------------------------------------------------------------------------- */
 
 static void the_block_is_laid_out_as_the_header_says (void **unused)
 {
@@ -183,9 +181,7 @@ static void the_digest_sees_everything (void **unused)
     free (state);
 }
 
-/* --- worlds
- * ---------------------------------------------------------------------------------------
- */
+/* --- worlds ----------------------------------------------------------------------------------- */
 
 struct world {
     uint32_t ranks;
@@ -409,9 +405,7 @@ static void or_the_step_is_skipped_on_every_rank (void **unused)
     end (&world);
 }
 
-/* --- sums by themselves
- * -----------------------------------------------------------------------------
- */
+/* --- sums by themselves ----------------------------------------------------------------------- */
 
 struct bench { /* one rank, all M micro-batches */
     struct world world;
@@ -665,9 +659,7 @@ static void a_step_has_a_possible_number_of_micro_batches (void **unused)
     free (state);
 }
 
-/* --- the update
- * -------------------------------------------------------------------------------------
- */
+/* --- the update ------------------------------------------------------------------------------- */
 
 static void the_rate_follows_its_schedule (void **unused)
 {

@@ -31,7 +31,7 @@ static const struct muster_math *math (void)
     return &kernels->math;
 }
 
-/* --- gradients against central differences --- */
+/* --- gradients against central differences ---------------------------------------------------- */
 
 enum { HEADS = 2 };
 
@@ -223,7 +223,7 @@ static void dropout_has_a_key_for_every_place (void **state)
     check_keys (&mu_trainer_mlp, &tiny_table, "hidden=5,5,5 dropout=0.1", 3);
 }
 
-/* --- the same bits --- */
+/* --- the same bits ---------------------------------------------------------------------------- */
 
 static const struct {
     const struct muster_trainer *trainer;
@@ -347,7 +347,7 @@ static void bits_do_not_depend_on_kept_attention (void **state)
     bed_close (&again);
 }
 
-/* --- evaluation, sampling, progress --- */
+/* --- evaluation, sampling, progress ----------------------------------------------------------- */
 
 static void evaluation_is_the_loss_without_the_gradient (void **state)
 {
@@ -444,7 +444,7 @@ static void each_tensor_is_told_once_when_it_is_complete (void **state)
     }
 }
 
-/* --- what the host is told about the model --- */
+/* --- what the host is told about the model ---------------------------------------------------- */
 
 static void gpt_starts_as_gpt2_does (void **state)
 {
@@ -556,7 +556,7 @@ static void config_json_says_what_other_tools_ask (void **state)
     bed_close (&bed);
 }
 
-/* --- refusals --- */
+/* --- refusals --------------------------------------------------------------------------------- */
 
 static void expect_refused (const struct muster_trainer *trainer,
                             const struct muster_records *records, const char *settings,

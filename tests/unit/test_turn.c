@@ -21,8 +21,7 @@
 
 #define LIMIT_MS 10000
 
-/* --- the false store ----------------------------------------------------------------------------
- */
+/* --- the false store -------------------------------------------------------------------------- */
 
 struct store {
     _Atomic int failures; /* commits that will fail */
@@ -72,8 +71,7 @@ int store_commit (struct store *store, struct store_batch *batch, uint64_t unix_
     return 0;
 }
 
-/* --- the false socket ---------------------------------------------------------------------------
- */
+/* --- the false socket ------------------------------------------------------------------------- */
 
 static struct store store;
 static uint32_t said, said_again, logged;
@@ -103,8 +101,7 @@ static void hear_log (void *arg, enum mu_log_level level, const struct mu_log_ab
         logged++;
 }
 
-/* --- the bed ------------------------------------------------------------------------------------
- */
+/* --- the bed ---------------------------------------------------------------------------------- */
 
 static struct committer *committer;
 static struct turn *turn;
@@ -162,8 +159,7 @@ static void wait_for_tries (int wanted)
     assert_true (atomic_load (&store.tries) >= wanted);
 }
 
-/* --- stories ------------------------------------------------------------------------------------
- */
+/* --- stories ---------------------------------------------------------------------------------- */
 
 static void words_wait_for_their_records (void **state)
 {

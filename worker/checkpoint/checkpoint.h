@@ -90,8 +90,7 @@ int mu_checkpoint_write (const char *directory, const struct mu_state *state,
  * disk is no reason: there may be room when the first one is due. */
 int mu_checkpoint_try_folder (const char *directory, struct mu_error *error);
 
-/* --- reading -------------------------------------------------------------------------------------
- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* muster.json, read. Texts are owned; free with mu_checkpoint_info_clear. */
 struct mu_checkpoint_info {
@@ -135,8 +134,7 @@ int mu_checkpoint_load (const char *path, struct mu_state *state,
 int mu_checkpoint_load_weights (const char *path, struct mu_state *state,
                                 const struct muster_tensor *tensors, struct mu_error *error);
 
-/* --- a directory of checkpoints
- * ------------------------------------------------------------------- */
+/* --- a directory of checkpoints --------------------------------------------------------------- */
 
 struct mu_checkpoint_entry {
     uint64_t step;

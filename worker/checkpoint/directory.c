@@ -79,9 +79,7 @@ int mu_directory_make (const char *path, struct mu_error *error)
     return dir;
 }
 
-/* --- removing
- * -------------------------------------------------------------------------------------
- */
+/* --- removing --------------------------------------------------------------------------------- */
 
 void mu_directory_remove (int parent, const char *name)
 {
@@ -110,9 +108,7 @@ int mu_directory_move_away (int parent, const char *name, uint64_t step, const c
     return 0;
 }
 
-/* --- checking
- * -------------------------------------------------------------------------------------
- */
+/* --- checking --------------------------------------------------------------------------------- */
 
 int mu_directory_verify (int dir, struct mu_checkpoint_info *info, struct mu_error *error)
 {
@@ -174,9 +170,7 @@ static void judge (int parent, struct mu_checkpoint_entry *entry)
     memcpy (entry->problem, error.text, sizeof entry->problem);
 }
 
-/* --- the list
- * -------------------------------------------------------------------------------------
- */
+/* --- the list --------------------------------------------------------------------------------- */
 
 static int compare_steps (const void *a, const void *b)
 {
@@ -275,9 +269,7 @@ int mu_checkpoint_find (const char *directory, uint64_t step, char path[PATH_MAX
                     newest.code == MU_OK ? "" : "; the newest: ", newest.text);
 }
 
-/* --- pruning
- * --------------------------------------------------------------------------------------
- */
+/* --- pruning ---------------------------------------------------------------------------------- */
 
 /* Whether what lies under a dotted name has no living writer. */
 static bool is_left_behind (int parent, const char *name)

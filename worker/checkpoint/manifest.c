@@ -97,9 +97,7 @@ int mu_manifest_check_job (const struct mu_checkpoint_job *job, struct mu_error 
     return 0;
 }
 
-/* --- writing
- * --------------------------------------------------------------------------------------
- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static json_t *json_of_hash (const uint8_t hash[MU_STATE_HASH_SIZE])
 {
@@ -196,9 +194,7 @@ int mu_manifest_write (int dir, const struct mu_state *state, const struct mu_ch
     return status;
 }
 
-/* --- reading
- * --------------------------------------------------------------------------------------
- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static int fail_field (const char *key, struct mu_error *error)
 {

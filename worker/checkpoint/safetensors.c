@@ -40,9 +40,7 @@ static const struct {
 
 const char *mu_dtype_name (enum mu_dtype dtype) { return types[dtype].name; }
 
-/* --- the header
- * ------------------------------------------------------------------------------------
- */
+/* --- the header ------------------------------------------------------------------------------- */
 
 static int parse_type (const struct mu_safetensors *file, const json_t *entry,
                        struct mu_safetensor *tensor, struct mu_error *error)
@@ -243,9 +241,7 @@ static int read_header (struct mu_safetensors *file, uint64_t size, struct mu_er
     return status;
 }
 
-/* --- opening
- * --------------------------------------------------------------------------------------
- */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 /* Takes fd. */
 static struct mu_safetensors *open_taken (int fd, const char *name, uint64_t size,
@@ -316,9 +312,7 @@ const char *mu_safetensors_metadata (const struct mu_safetensors *file, const ch
     return json_string_value (json_object_get (json_object_get (file->root, "__metadata__"), key));
 }
 
-/* --- reading tensors
- * ------------------------------------------------------------------------------
- */
+/* --- reading tensors -------------------------------------------------------------------------- */
 
 static float float_of_bits (uint32_t bits)
 {
@@ -371,9 +365,7 @@ int mu_safetensors_read (const struct mu_safetensors *file, const struct mu_safe
                     file->name, tensor->name, mu_dtype_name (tensor->dtype));
 }
 
-/* --- writing
- * --------------------------------------------------------------------------------------
- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static uint64_t item_elements (const struct mu_safetensors_item *item)
 {

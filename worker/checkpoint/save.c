@@ -59,9 +59,7 @@ static int take_snapshot (struct snapshot *snapshot, const struct mu_state *stat
     return 0;
 }
 
-/* --- the child
- * ------------------------------------------------------------------------------------
- */
+/* --- the child -------------------------------------------------------------------------------- */
 
 /* Standard streams to /dev/null, the pipe to descriptor 3, all others closed. */
 static int keep_only (int pipe_end)
@@ -109,9 +107,7 @@ static _Noreturn void run_child (int pipe_end, const char *directory, const stru
     _exit (wrote == (ssize_t)sizeof report ? 0 : 1);
 }
 
-/* --- the parent
- * -----------------------------------------------------------------------------------
- */
+/* --- the parent ------------------------------------------------------------------------------- */
 
 static int start_child (struct mu_checkpoint_writer *writer, const char *directory,
                         const struct mu_state *state, const struct muster_tensor *tensors,

@@ -38,9 +38,7 @@ struct task {
     uint32_t file_count;
 };
 
-/* --- the files
- * ------------------------------------------------------------------------------------
- */
+/* --- the files -------------------------------------------------------------------------------- */
 
 /* A region's tensors as items to write, their names with `prefix` in front; *names is the memory
  * behind the names. NULL without memory. */
@@ -140,9 +138,7 @@ static int write_files (struct task *task, struct mu_error *error)
     return 0;
 }
 
-/* --- the directory
- * --------------------------------------------------------------------------------
- */
+/* --- the directory ---------------------------------------------------------------------------- */
 
 static int make_temporary (struct task *task, struct mu_error *error)
 {

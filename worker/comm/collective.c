@@ -64,8 +64,7 @@ void collective_progress (struct collective *self)
     atomic_store_explicit (progress, atomic_load (progress) + 1, memory_order_release);
 }
 
-/* --- waiting
- * -------------------------------------------------------------------------------------- */
+/* --- waiting ---------------------------------------------------------------------------------- */
 
 static void end_if_over (struct collective *self)
 {
@@ -100,8 +99,7 @@ void collective_await (struct collective *self, const _Atomic uint64_t *field, u
     }
 }
 
-/* --- start
- * ---------------------------------------------------------------------------------------- */
+/* --- start ------------------------------------------------------------------------------------ */
 
 static int number_of (const char *text)
 {
@@ -156,8 +154,7 @@ static void read_form (struct collective *self)
         collective_end (self, MU_COLLECTIVE_COMMAND, "the agent's command makes no sense");
 }
 
-/* --- work
- * ----------------------------------------------------------------------------------------- */
+/* --- work ------------------------------------------------------------------------------------- */
 
 static void say_ready (struct collective *self)
 {

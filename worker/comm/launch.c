@@ -41,8 +41,7 @@ struct mu_collective {
     size_t words_size;
 };
 
-/* --- the environment
- * ------------------------------------------------------------------------------ */
+/* --- the environment -------------------------------------------------------------------------- */
 
 static bool is_launchers (const char *entry)
 {
@@ -142,8 +141,7 @@ int mu_collective_device (const char *name_or_address, char *device, size_t size
     return at ? 0 : -1;
 }
 
-/* --- starting
- * ------------------------------------------------------------------------------------- */
+/* --- starting --------------------------------------------------------------------------------- */
 
 /* In the child, between fork and exec: only async-signal-safe calls. The parent's ends are
  * close-on-exec already; the child's own lose that mark. */
@@ -246,8 +244,7 @@ int mu_collective_form (struct mu_collective *collective, const struct mu_collec
     return 0;
 }
 
-/* --- listening
- * ------------------------------------------------------------------------------------ */
+/* --- listening -------------------------------------------------------------------------------- */
 
 unsigned mu_collective_poll (const struct mu_collective *collective, struct pollfd *fds)
 {
@@ -356,8 +353,7 @@ static int next_report (struct mu_collective *collective, struct mu_collective_e
     return 1;
 }
 
-/* --- its end
- * -------------------------------------------------------------------------------------- */
+/* --- its end ---------------------------------------------------------------------------------- */
 
 static const char *status_sentence (int status)
 {

@@ -77,8 +77,7 @@ void mu_pmi_destroy (struct mu_pmi **pmi_p)
     *pmi_p = NULL;
 }
 
-/* --- the index
- * ------------------------------------------------------------------------------------ */
+/* --- the index -------------------------------------------------------------------------------- */
 
 static uint32_t hash_key (const char *key, size_t size)
 {
@@ -132,8 +131,7 @@ static int index_line (struct mu_pmi *pmi, size_t offset, struct mu_error *error
     return 0;
 }
 
-/* --- lines
- * ---------------------------------------------------------------------------------------- */
+/* --- lines ------------------------------------------------------------------------------------ */
 
 /* The value of `name=` in the line: up to the next space, or to the end for the last word. */
 static bool find_word (const char *line, const char *name, bool to_end, char *value, size_t size)
@@ -328,8 +326,7 @@ bool mu_pmi_in_fence (const struct mu_pmi *pmi, uint32_t *number, const void **v
     return pmi->in_fence;
 }
 
-/* --- fences
- * --------------------------------------------------------------------------------------- */
+/* --- fences ----------------------------------------------------------------------------------- */
 
 /* Every line is "key value": what other agents sent is not trusted either. */
 static int check_line (const char *line, size_t size, struct mu_error *error)

@@ -335,8 +335,7 @@ void mu_region_detach (struct mu_region **region)
     *region = NULL;
 }
 
-/* --- bells -------------------------------------------------------------------------------------
- */
+/* --- bells ------------------------------------------------------------------------------------ */
 
 static long futex (_Atomic uint32_t *word, int operation, uint32_t value,
                    const struct timespec *timeout)
@@ -377,8 +376,7 @@ bool mu_bell_wait (_Atomic uint32_t *bell, uint32_t seen, int timeout_ms)
     return true;
 }
 
-/* --- what the agent says ------------------------------------------------------------------------
- */
+/* --- what the agent says ---------------------------------------------------------------------- */
 
 void mu_region_go (struct mu_region *region, uint64_t generation)
 {

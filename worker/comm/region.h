@@ -128,8 +128,7 @@ struct mu_region *mu_region_attach (int fd, struct mu_error *error);
 /* Unmap and free the view; NULL is fine. */
 void mu_region_detach (struct mu_region **region);
 
-/* --- bells -------------------------------------------------------------------------------------
- */
+/* --- bells ------------------------------------------------------------------------------------ */
 
 /* Look at the bell, then at the fields, then wait () with what the bell read: nothing is missed. */
 uint32_t mu_bell_read (_Atomic uint32_t *bell);
@@ -137,8 +136,7 @@ void mu_bell_ring (_Atomic uint32_t *bell);
 /* False when timeout_ms passed (negative: no limit) while the bell still read `seen`. */
 bool mu_bell_wait (_Atomic uint32_t *bell, uint32_t seen, int timeout_ms);
 
-/* --- what the agent says ------------------------------------------------------------------------
- */
+/* --- what the agent says ---------------------------------------------------------------------- */
 
 /* All members of `generation` are ready: its collective may reduce. */
 void mu_region_go (struct mu_region *region, uint64_t generation);

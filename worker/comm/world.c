@@ -30,8 +30,7 @@
 #define PIECE_BYTES      ((size_t)4 << 20) /* of the state */
 #define WARM_UP_INTEGERS 65536             /* enough for MPICH's large-message algorithms */
 
-/* --- start ---------------------------------------------------------------------------------------
- */
+/* --- start ------------------------------------------------------------------------------------ */
 
 static uint64_t mix (uint64_t hash, uint64_t word)
 {
@@ -78,8 +77,7 @@ void world_start (struct collective *self, int *argc, char ***argv)
     self->init_us = (collective_now_ns () - start) / 1000;
 }
 
-/* --- canaries ------------------------------------------------------------------------------------
- */
+/* --- canaries --------------------------------------------------------------------------------- */
 
 enum { AGREE_RANKS, AGREE_RANK, AGREE_GENERATION, AGREE_TICKET, AGREE_WORDS };
 
@@ -140,8 +138,7 @@ void world_warm_up (struct collective *self)
     self->warm_us = (collective_now_ns () - start) / 1000;
 }
 
-/* --- state
- * ---------------------------------------------------------------------------------------- */
+/* --- state ------------------------------------------------------------------------------------ */
 
 /* Four independent chains, so that the multiplications overlap. */
 static uint64_t hash_piece (uint64_t hash, const unsigned char *bytes, size_t count)
@@ -206,8 +203,7 @@ void world_broadcast_state (struct collective *self)
     self->broadcast_us = (collective_now_ns () - start) / 1000;
 }
 
-/* --- reductions
- * ----------------------------------------------------------------------------------- */
+/* --- reductions ------------------------------------------------------------------------------- */
 
 static void reduce_chunk (struct collective *self, struct request *request, size_t offset,
                           size_t count, struct mu_proof *own, struct mu_proof *result)

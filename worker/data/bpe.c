@@ -120,8 +120,7 @@ const char *mu_bpe_token (const struct mu_bpe *bpe, int32_t token, uint32_t *len
     return bpe->text + bpe->begin[token];
 }
 
-/* --- encoding ------------------------------------------------------------------------------------
- */
+/* --- encoding --------------------------------------------------------------------------------- */
 
 void mu_bpe_scratch_close (struct mu_bpe_scratch *scratch)
 {
@@ -234,8 +233,7 @@ int64_t mu_bpe_piece (const struct mu_bpe *bpe, struct mu_bpe_scratch *scratch,
     return count;
 }
 
-/* --- our file ------------------------------------------------------------------------------------
- */
+/* --- our file --------------------------------------------------------------------------------- */
 
 struct model {
     uint32_t vocabulary, made;

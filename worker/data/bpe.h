@@ -66,8 +66,7 @@ int mu_bpe_parse (struct mu_bpe **bpe, const char *text, size_t size, struct mu_
 int mu_gpt2_parse (struct mu_bpe **bpe, const char *merges, size_t merges_size, const char *encoder,
                    size_t encoder_size, int32_t *end_of_text, struct mu_error *error);
 
-/* --- training ------------------------------------------------------------------------------------
- */
+/* --- training --------------------------------------------------------------------------------- */
 
 /* Counts pieces as text comes, then merges the most frequent pair again and again; of equally
  * frequent pairs the one whose left, then right, token is lower: the same text gives the same file,

@@ -123,8 +123,7 @@ static uint64_t scramble (uint64_t x)
     return x ^ x >> 29;
 }
 
-/* --- counting words ------------------------------------------------------------------------------
- */
+/* --- counting words --------------------------------------------------------------------------- */
 
 static uint64_t hash_text (const uint8_t *text, size_t size)
 {
@@ -232,8 +231,7 @@ int mu_bpe_trainer_end (struct mu_bpe_trainer *t, struct mu_error *error)
     return add_pieces (t, true, error);
 }
 
-/* --- counting pairs ------------------------------------------------------------------------------
- */
+/* --- counting pairs --------------------------------------------------------------------------- */
 
 static struct pair *find_pair (struct mu_bpe_trainer *t, uint64_t key)
 {
@@ -338,8 +336,7 @@ static int begin_merging (struct mu_bpe_trainer *t)
     return 0;
 }
 
-/* --- merging -------------------------------------------------------------------------------------
- */
+/* --- merging ---------------------------------------------------------------------------------- */
 
 /* Write the word anew with `made` for each `key`: its pairs are counted out before and in after. */
 static int merge_word (struct mu_bpe_trainer *t, uint32_t number, uint64_t key, uint16_t made)

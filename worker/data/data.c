@@ -17,8 +17,7 @@
 #include "parts.h"
 #include "paths.h"
 
-/* --- opening -------------------------------------------------------------------------------------
- */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 static int check_spec (const struct mu_data_spec *spec, struct mu_error *error)
 {
@@ -172,8 +171,7 @@ static int open_parts (struct mu_data *data, const struct mu_opening *opening,
     return status == 0 ? open_labels (data, opening, error) : -1;
 }
 
-/* --- what is known of the values
- * ------------------------------------------------------------------ */
+/* --- what is known of the values -------------------------------------------------------------- */
 
 static struct mu_file *hashed_file (struct mu_part *part)
 {
@@ -277,8 +275,7 @@ static int find_records (struct mu_data *data, const struct mu_data_spec *spec,
     return 0;
 }
 
-/* --- identity
- * -------------------------------------------------------------------------------------- */
+/* --- identity --------------------------------------------------------------------------------- */
 
 static void add_text (crypto_generichash_state *state, const char *text)
 {
@@ -387,8 +384,7 @@ void mu_data_close (struct mu_data **data)
 
 void mu_data_info (const struct mu_data *data, struct mu_data_info *info) { *info = data->info; }
 
-/* --- reading -------------------------------------------------------------------------------------
- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static const struct mu_part *part_of (const struct mu_data *data, uint64_t unit)
 {

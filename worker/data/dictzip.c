@@ -114,8 +114,7 @@ void mu_dictzip_close (struct mu_dictzip *dictzip)
     memset (dictzip, 0, sizeof *dictzip);
 }
 
-/* --- unpacked chunks -----------------------------------------------------------------------------
- */
+/* --- unpacked chunks -------------------------------------------------------------------------- */
 
 struct slot {
     const struct mu_dictzip *dictzip; /* NULL: empty */

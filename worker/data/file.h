@@ -16,8 +16,7 @@
 #define MU_HASH_BYTES 16u /* BLAKE2b-128 */
 #define MU_HASH_TEXT  33u /* as hex, with its NUL */
 
-/* --- reading ------------------------------------------------------------------------------------
- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 struct mu_file {
     char *path;
@@ -35,8 +34,7 @@ void mu_file_close (struct mu_file *file); /* also one that is all zero */
 int mu_file_read (const struct mu_file *file, uint64_t offset, void *buffer, size_t size,
                   struct mu_error *error);
 
-/* --- writing ------------------------------------------------------------------------------------
- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 struct mu_writer;
 
@@ -51,8 +49,7 @@ int mu_writer_head (struct mu_writer *writer, const void *data, size_t size,
 int mu_writer_commit (struct mu_writer **writer, struct mu_error *error);
 void mu_writer_close (struct mu_writer **writer); /* gives up what is not committed */
 
-/* --- the cache ----------------------------------------------------------------------------------
- */
+/* --- the cache -------------------------------------------------------------------------------- */
 
 struct mu_cache {
     char *directory;

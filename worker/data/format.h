@@ -81,8 +81,7 @@ int mu_file_head (const struct mu_file *file, size_t limit, uint8_t **head, size
 /* Refuse a layout that leaves its file, overflows, or is out of the limits of data.h. */
 int mu_layout_check (const struct mu_layout *layout, uint64_t file_size, struct mu_error *error);
 
-/* --- decoders ------------------------------------------------------------------------------------
- */
+/* --- decoders --------------------------------------------------------------------------------- */
 
 int mu_llmc_layout (const uint8_t *head, size_t size, uint64_t file_size, struct mu_layout *layout,
                     struct mu_error *error);
@@ -112,8 +111,7 @@ int mu_jsonl_walk (struct mu_stream *stream, const char *text_field,
 /* Whether the first line's object has the member: -1 on failure. */
 int mu_jsonl_has (struct mu_stream *stream, const char *field, struct mu_error *error);
 
-/* --- writers of what the cache holds -------------------------------------------------------------
- */
+/* --- writers of what the cache holds ---------------------------------------------------------- */
 
 /* rows.c: rows of float32 features and an int32 label each. */
 struct mu_rows_writer {

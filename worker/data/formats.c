@@ -118,8 +118,7 @@ const struct mu_format *mu_format_of (const struct mu_file *file, struct mu_erro
     return &mu_formats[0];
 }
 
-/* --- shared by the readers -----------------------------------------------------------------------
- */
+/* --- shared by the readers -------------------------------------------------------------------- */
 
 static int unpack (void *user, struct mu_writer *writer, struct mu_error *error)
 {

@@ -91,8 +91,7 @@ int mu_data_tokenize (const struct mu_data_spec *spec, const char *output, uint6
     return status;
 }
 
-/* --- training a tokenizer ------------------------------------------------------------------------
- */
+/* --- training a tokenizer --------------------------------------------------------------------- */
 
 struct training {
     struct mu_bpe_trainer *trainer;

@@ -76,8 +76,7 @@ int mu_idx_open (const struct mu_opening *opening, struct mu_part *part, struct 
     return status;
 }
 
-/* --- labels --------------------------------------------------------------------------------------
- */
+/* --- labels ----------------------------------------------------------------------------------- */
 
 static int decode_labels (const struct mu_file *file, struct mu_layout *layout,
                           struct mu_error *error)

@@ -81,8 +81,7 @@ int mu_llmc_open (const struct mu_opening *opening, struct mu_part *part, struct
     return status;
 }
 
-/* --- writing -------------------------------------------------------------------------------------
- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static void make_head (const struct mu_shard_writer *shard, uint32_t head[HEAD_BYTES / 4])
 {

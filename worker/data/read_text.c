@@ -67,8 +67,7 @@ int mu_text_walk (const struct mu_opening *opening, const struct mu_file *source
     return status;
 }
 
-/* --- into the cache ------------------------------------------------------------------------------
- */
+/* --- into the cache --------------------------------------------------------------------------- */
 
 struct conversion {
     const struct mu_opening *opening;

@@ -99,8 +99,7 @@ int mu_rows_end (struct mu_rows_writer *rows, struct mu_error *error)
     return mu_writer_head (rows->writer, head, sizeof head, error);
 }
 
-/* --- converting a file ---------------------------------------------------------------------------
- */
+/* --- converting a file ------------------------------------------------------------------------ */
 
 struct conversion {
     const struct mu_opening *opening;

@@ -189,8 +189,7 @@ int mu_stream_read (struct mu_stream *stream, void *buffer, size_t size, size_t 
                         : take (stream, buffer, size, got, error);
 }
 
-/* --- lines ---------------------------------------------------------------------------------------
- */
+/* --- lines ------------------------------------------------------------------------------------ */
 
 /* More bytes behind what is there; moves the rest to the front and grows only when it must. */
 static int more (struct mu_lines *lines, struct mu_error *error)

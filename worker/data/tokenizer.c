@@ -155,8 +155,7 @@ const char *mu_tokenizer_identity (const struct mu_tokenizer *tokenizer)
     return tokenizer->identity;
 }
 
-/* --- streams -------------------------------------------------------------------------------------
- */
+/* --- streams ---------------------------------------------------------------------------------- */
 
 struct mu_encoder {
     const struct mu_tokenizer *tokenizer;
@@ -273,8 +272,7 @@ int mu_encoder_end (struct mu_encoder *encoder, struct mu_error *error)
     return end < 0 ? 0 : encoder->sink (encoder->user, &end, 1, error);
 }
 
-/* --- whole texts ---------------------------------------------------------------------------------
- */
+/* --- whole texts ------------------------------------------------------------------------------ */
 
 struct list {
     int32_t *tokens;

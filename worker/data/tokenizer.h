@@ -42,8 +42,7 @@ int mu_tokenizer_encode (const struct mu_tokenizer *tokenizer, const void *text,
 char *mu_data_decode (const struct mu_tokenizer *tokenizer, const int32_t *tokens, size_t count,
                       size_t *size, struct mu_error *error);
 
-/* --- text that is too long to hold: feed it in pieces of any size ------------------------------
- */
+/* --- text that is too long to hold: feed it in pieces of any size ----------------------------- */
 
 /* Takes tokens as they become known; returns 0, or -1 with `error` to stop. */
 typedef int (*mu_token_sink) (void *user, const int32_t *tokens, size_t count,

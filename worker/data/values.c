@@ -159,8 +159,7 @@ int mu_values_row (const struct mu_values *values, uint64_t unit, float scale, f
     return 0;
 }
 
-/* --- the largest ---------------------------------------------------------------------------------
- */
+/* --- the largest ------------------------------------------------------------------------------ */
 
 static int scan (const struct mu_values *values, const struct mu_cache *cache, int64_t limit,
                  const char *what, int64_t *largest, struct mu_error *error)

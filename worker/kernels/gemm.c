@@ -37,7 +37,7 @@ MU_INLINE const float *operand_at (const struct operand *x, size_t index, size_t
     return x->base + index * x->step + k * x->k_step;
 }
 
-/* --- micro-kernels --------------------------------------------------------------------- */
+/* --- micro-kernels ---------------------------------------------------------------------------- */
 
 /* C[rows, vectors * LANES] (+)= A * B over k, for constant rows and vectors; b is a packed panel or
  * rows of B itself, b_step apart. Either a_step or a_k_step is 1 where it is inlined. */
@@ -123,7 +123,7 @@ static void edge_tile (tile_function *function, size_t rows, size_t columns, siz
         memcpy (c + i * ldc, beside + i * TILE_COLUMNS, columns * sizeof *c);
 }
 
-/* --- packing --------------------------------------------------------------------------- */
+/* --- packing ---------------------------------------------------------------------------------- */
 
 typedef float four __attribute__ ((vector_size (16), aligned (4)));
 
@@ -189,7 +189,7 @@ static void pack_panel (float *to, size_t width, const struct operand *from, siz
         memset (to + p * width + count, 0, (width - count) * sizeof *to);
 }
 
-/* --- the blocks ------------------------------------------------------------------------ */
+/* --- the blocks ------------------------------------------------------------------------------- */
 
 struct product {
     struct operand a, b;

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- instruction sets ------------------------------------------------------------------ */
+/* --- instruction sets ------------------------------------------------------------------------- */
 
 struct isa {
     const char *name;
@@ -70,7 +70,7 @@ static const struct mu_kernels *best (void)
     return isas[at].kernels;
 }
 
-/* --- bits: host ------------------------------------------------------------------------ */
+/* --- bits: host ------------------------------------------------------------------------------- */
 
 #ifdef HAVE_OPENBLAS
 static const struct mu_kernels *openblas;
@@ -117,7 +117,7 @@ const struct mu_kernels *mu_kernels_get (const char *isa, struct mu_error *error
     return NULL;
 }
 
-/* --- packing buffers ------------------------------------------------------------------- */
+/* --- packing buffers -------------------------------------------------------------------------- */
 
 struct buffer {
     float *floats;

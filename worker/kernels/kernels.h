@@ -103,7 +103,7 @@ static inline uint64_t mu_checksum_add (uint64_t a, uint64_t b)
     return low | (((a >> 32) + (b >> 32)) << 32);
 }
 
-/* --- in double and without libm: same bits everywhere (portable.c) ------------------ */
+/* --- in double and without libm: same bits everywhere (portable.c) ---------------------------- */
 
 double mu_exp_portable (double x); /* relative error below 1e-15; 0 below -708, inf above 709.78 */
 double

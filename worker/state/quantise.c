@@ -189,9 +189,7 @@ struct muster_result mu_sums_micro_batch (const struct mu_sums_layout *layout, c
     return report;
 }
 
-/* --- judging a result
- * ------------------------------------------------------------------------------
- */
+/* --- judging a result ------------------------------------------------------------------------- */
 
 static int check_complete (const struct mu_sums_layout *layout, const void *result,
                            const struct mu_state *state, struct mu_error *error)

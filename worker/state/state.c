@@ -206,9 +206,7 @@ void mu_state_init (struct mu_state *state, const struct muster_trainer *trainer
     }
 }
 
-/* --- where things are
- * -----------------------------------------------------------------------------
- */
+/* --- where things are ------------------------------------------------------------------------- */
 
 static void *inside (struct mu_state *state, uint64_t at) { return (char *)state + at; }
 
@@ -261,9 +259,7 @@ void mu_state_pointers_const (const struct mu_state *state, const float *region,
         pointers[i] = region + table[i].first;
 }
 
-/* --- hashes
- * ---------------------------------------------------------------------------------------
- */
+/* --- hashes ----------------------------------------------------------------------------------- */
 
 static void hash_begin (crypto_generichash_state *hash)
 {

@@ -19,7 +19,7 @@
 #define GPT2_VOCABULARY   50257u
 #define GPT2_END_OF_TEXT  50256u
 
-/* --- tensors --- */
+/* --- tensors ---------------------------------------------------------------------------------- */
 
 enum start { START_ZERO, START_ONE, START_NORMAL, START_RESIDUAL };
 
@@ -114,7 +114,7 @@ static void init (const struct muster_model *model, uint32_t tensor, uint64_t se
             values[i] = start == START_ONE ? 1.0f : 0.0f;
 }
 
-/* --- open and close --- */
+/* --- open and close --------------------------------------------------------------------------- */
 
 static int check_records (const struct muster_records *records, struct muster_problem *problem)
 {
@@ -219,7 +219,7 @@ static size_t workspace (const struct muster_model *model)
     return model->plan.floats * sizeof (float);
 }
 
-/* --- one micro-batch --- */
+/* --- one micro-batch -------------------------------------------------------------------------- */
 
 static int check_tokens (const struct muster_model *model, const int32_t *tokens, size_t count,
                          size_t record_tokens, struct muster_problem *problem)
@@ -313,7 +313,7 @@ static int next_token (const struct muster_model *model, const float *const *wei
     return 0;
 }
 
-/* --- config.json --- */
+/* --- config.json ------------------------------------------------------------------------------ */
 
 /* bos and eos: GPT-2's own vocabulary has one token for both; of another nothing is known, and null
  * keeps readers from taking GPT-2's number for it. */

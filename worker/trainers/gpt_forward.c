@@ -93,7 +93,7 @@ void gpt_forward (const struct gpt_pass *pass)
           pass->space + plan->norm_f, pass->space + plan->statistics_f);
 }
 
-/* --- the output layer, whose weights are wte's --- */
+/* --- the output layer, whose weights are wte's ------------------------------------------------ */
 
 /* The tokens one place on, row by row, into the workspace. */
 static const int32_t *gather_targets (const struct gpt_pass *pass)

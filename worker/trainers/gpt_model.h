@@ -9,7 +9,7 @@
 
 #include "worker/trainer.h"
 
-/* --- tensors, in the order of their numbers: two embeddings, L times twelve, the last norm --- */
+/* --- tensors, in the order of their numbers: two embeddings, L times twelve, the last norm ---- */
 
 enum { GPT_WTE, GPT_WPE, GPT_FIRST_LAYER };
 
@@ -80,7 +80,7 @@ struct gpt_plan {
  * of the workspace together. */
 #define GPT_HEAD_ROWS 256
 
-/* --- the model and a call --- */
+/* --- the model and a call --------------------------------------------------------------------- */
 
 struct muster_model {
     const struct muster_math *math;

@@ -26,7 +26,7 @@ const struct muster_trainer *mu_trainer_builtin (size_t i)
     return i < BUILTIN_COUNT ? builtin[i] : NULL;
 }
 
-/* --- what a plug-in's table must be --- */
+/* --- what a plug-in's table must be ----------------------------------------------------------- */
 
 struct required {
     const char *name;
@@ -106,7 +106,7 @@ static int check_table (const struct plugin_kind *kind, const char *path, const 
     return 0;
 }
 
-/* --- from a path to a table --- */
+/* --- from a path to a table ------------------------------------------------------------------- */
 
 /* What mu_trainer_find's handle is. */
 struct plugin {

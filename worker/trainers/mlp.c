@@ -30,7 +30,7 @@ struct muster_model {
     char names[2 * LAYERS_MAX][32];
 };
 
-/* --- open and close --- */
+/* --- open and close --------------------------------------------------------------------------- */
 
 static void make_tensors (struct muster_model *model)
 {
@@ -162,7 +162,7 @@ static void init (const struct muster_model *model, uint32_t tensor, uint64_t se
         model->math->normals (values, in * out, seed, tensor, __builtin_sqrtf (2.0f / (float)in));
 }
 
-/* --- one micro-batch --- */
+/* --- one micro-batch -------------------------------------------------------------------------- */
 
 struct pass {
     const struct muster_model *model;
@@ -295,7 +295,7 @@ static int evaluate (const struct muster_model *model, const float *const *weigh
     return gradient (model, weights, batch, space, NULL, NULL, result, problem);
 }
 
-/* --- config.json --- */
+/* --- config.json ------------------------------------------------------------------------------ */
 
 static size_t config_json (const struct muster_model *model, char *text, size_t size)
 {
