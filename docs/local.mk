@@ -3,7 +3,7 @@
 dist_doc_DATA = README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md LICENSE
 
 pagesdir = $(docdir)/docs
-dist_pages_DATA = %D%/checkpoints.md %D%/data.md %D%/faults.md %D%/operations.md %D%/portability.md \
+dist_pages_DATA = %D%/checkpoints.md %D%/data.md %D%/faults.md %D%/operations.md %D%/performance.md %D%/portability.md \
     %D%/trainer.md %D%/tutorial.md
 nodist_pages_DATA = common/errors.md common/journal.md common/jobspec.md common/metrics.md \
     common/options.md common/states.md common/wire.md
