@@ -91,6 +91,7 @@ static void on_start (const struct mu_journal *record)
 {
     CHECK (of (record->start.job)->generation == record->start.generation, "a late START");
     move (of (record->start.job), MU_JOB_RUNNING);
+    world_check_ready (record->start.job, record->start.generation);
 }
 
 static void on_broken (const struct mu_journal *record)
@@ -98,6 +99,8 @@ static void on_broken (const struct mu_journal *record)
     CHECK (of (record->broken.job)->generation == record->broken.generation, "a late BROKEN");
     CHECK (*record->broken.reason, "a generation broke without a reason");
     move (of (record->broken.job), MU_JOB_BREAKING);
+    CHECK (!faults.gentle || record->broken.planned, "a generation broke for nothing: %s",
+           record->broken.reason);
     unplanned += !record->broken.planned;
 }
 
@@ -246,7 +249,7 @@ static uint32_t fitting (const struct sim_job *job)
     usable = of_class[0] + of_class[1];
     if (!job->portable) /* it may be bound to either */
         usable = of_class[0] < of_class[1] ? of_class[0] : of_class[1];
-    return usable;
+    return job->odd_data && usable ? usable - 1 : usable;
 }
 
 void check_end (void)
@@ -262,7 +265,7 @@ void check_end (void)
         statistics.cancelled += state == MU_JOB_CANCELLED;
         CHECK (over || fitting (what) < what->workers_min,
                "job %" PRIu64 " needs %u of %u workers and is still %s at step %" PRIu64
-               " of %" PRIu64 ": %s",
+               " of %" PRIu64 ": %.*s",
                i, what->workers_min, fitting (what), mu_job_state_name ((int)state), info.step,
                info.steps, (int)info.reason.size, (const char *)info.reason.data);
         CHECK (over || info.reason.size || state != MU_JOB_PENDING,

@@ -37,6 +37,7 @@ static struct waiting *queue;
 static uint32_t queue_count, queue_capacity;
 static struct peer *peers;
 static uint64_t peer_count, peer_capacity, shuffle;
+static uint64_t *newest; /* by worker: the newest life that said HELLO to this coordinator */
 static msgpack_sbuffer buffer;
 static msgpack_zone zone;
 static bool ready;
@@ -73,6 +74,10 @@ void host_reset (void)
     drop_queue ();
     peer_count = 0;
     life++;
+    free (newest);
+    newest = calloc (options.workers, sizeof *newest);
+    if (!newest)
+        abort ();
 }
 
 bool host_is_up (void) { return coord != NULL; }
@@ -136,6 +141,9 @@ static void send_now (uint32_t number, const struct mu_wire *wire)
         return;
     }
     CHECK (peer < peer_count, "a word goes to peer %u, which never spoke", number);
+    CHECK (peers[peer].life >= newest[peers[peer].worker] || wire->type == MU_WIRE_WHO,
+           "a ghost of %s hears %s", worker_name (peers[peer].worker),
+           mu_record_name (&mu_wire_family, wire->type));
     story_word ("coordinator", worker_name (peers[peer].worker), wire);
     network_to_worker (peers[peer].worker, peers[peer].life, wire);
 }
@@ -243,7 +251,7 @@ static void step (struct coord_event *event)
             abort ();
         *upto = record_count;
         clock_after (draw (0, faults.disk_max_ms), synced, 0, life, upto);
-        if (chance (20000000))
+        if (chance ((uint32_t)(UINT64_C (20000000) * 200 / (200 + record_count))))
             host_check_replay ();
     }
     set_timer ();
@@ -277,7 +285,8 @@ static struct coord *replay (bool compacted)
         struct mu_journal record, later;
         read_record (i, &record);
         bool skip = false;
-        if (compacted && (record.type == MU_JOURNAL_LEASE || record.type == MU_JOURNAL_TRAINED))
+        if (compacted && record_count < 5000 &&
+            (record.type == MU_JOURNAL_LEASE || record.type == MU_JOURNAL_TRAINED))
             for (uint64_t k = i + 1; k < record_count && k < i + 200 && !skip; k++) {
                 read_record (k, &later);
                 skip =
@@ -306,6 +315,7 @@ void host_check_replay (void)
 void host_start (void)
 {
     coord = replay (false);
+    memset (newest, 0, options.workers * sizeof *newest);
     check_restart (coord);
     if (sim_traces ())
         sim_trace ("coordinator starts");
@@ -317,15 +327,20 @@ void host_start (void)
 void host_hear (uint64_t peer, const struct mu_wire *wire)
 {
     struct mu_journal_submit submit;
+    const struct peer *heard = NULL;
     struct coord_event event = { .type = COORD_RECEIVE, .peer = number_of (peer), .wire = wire };
     if (!coord)
         return;
     if (peer >> 40 == 0)
         story_word (worker_name (peers[peer].worker), "coordinator", wire);
+    if (wire->type == MU_WIRE_HELLO && peers[peer].life > newest[peers[peer].worker])
+        heard = &peers[peer];
     if (wire->type == MU_WIRE_SUBMIT) {
         client_fill_submit ((uint32_t)strtoul (wire->submit.key, NULL, 10), &submit);
         event.submit = &submit;
     }
+    if (heard && !queue_count) /* words that wait for the disk may be for the process before */
+        newest[heard->worker] = heard->life;
     step (&event);
 }
 

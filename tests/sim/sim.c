@@ -77,16 +77,23 @@ static void choose_faults (void)
     faults.in_order = draw (0, 1);
     if (options.calm)
         return;
-    faults.loss = sometimes (1000000, 80000000);
-    faults.duplicate = sometimes (1000000, 80000000);
-    faults.host_crash = sometimes (20000, 1500000);
-    faults.worker_crash = sometimes (20000, 700000);
-    faults.trainer_crash = sometimes (50000, 1500000);
-    faults.collective_crash = sometimes (100000, 4000000);
-    faults.save_fails = sometimes (10000000, 300000000);
-    faults.cut = sometimes (1000000, 20000000);
-    faults.freeze = sometimes (1000000, 20000000);
-    faults.reconnect = sometimes (1000000, 20000000);
+    if (draw (0, 5) == 0) {
+        faults.gentle = true;
+        faults.latency_max_ms = (uint32_t)draw (1, 40);
+        faults.disk_max_ms = (uint32_t)draw (0, 20);
+        faults.loss = faults.duplicate = (uint32_t)draw (1000000, 10000000);
+        return;
+    }
+    faults.loss = sometimes (1000000, 150000000);
+    faults.duplicate = sometimes (1000000, 150000000);
+    faults.host_crash = sometimes (20000, 4000000);
+    faults.worker_crash = sometimes (20000, 2500000);
+    faults.trainer_crash = sometimes (50000, 4000000);
+    faults.collective_crash = sometimes (100000, 15000000);
+    faults.save_fails = sometimes (10000000, 500000000);
+    faults.cut = sometimes (1000000, 60000000);
+    faults.freeze = sometimes (1000000, 60000000);
+    faults.reconnect = sometimes (1000000, 60000000);
 }
 
 static void every_second (uint32_t number, uint64_t tag, void *data)
@@ -116,7 +123,7 @@ static struct sim_job choose_job (void)
     struct sim_job job = { .micro_batches = (uint32_t)draw (1, 32),
                            .window_steps = (uint32_t)draw (1, 24),
                            .save_every = (uint32_t)draw (5, 60),
-                           .steps = draw (5, 120),
+                           .steps = draw (5, 400),
                            .records = draw (200, 4000),
                            .priority = (int64_t)draw (0, 2),
                            .portable = draw (0, 3) != 0 };
@@ -182,6 +189,8 @@ static void stop_faults (void)
     if (!host_is_up ())
         clock_run_until (clock_now () + 10000);
     CHECK (host_is_up (), "the coordinator did not come back");
+    client_give_up ();
+    clock_run_until (clock_now () + 2000); /* what is on the way arrives */
     uint32_t lost = options.calm ? 0 : (uint32_t)draw (0, options.workers / 3);
     for (uint32_t i = 0; i < options.workers; i++) {
         struct sim_worker *worker = worker_at (i);
@@ -233,6 +242,7 @@ static void run_seed (void)
     uint64_t limit_ms = clock_now () + LIVENESS_MS;
     while (clock_now () < limit_ms && !all_over ())
         clock_run_until (clock_now () + 10000);
+    clock_run_until (clock_now () + 1000); /* what was decided becomes durable */
     check_end ();
     host_check_replay ();
 }

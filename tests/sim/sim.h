@@ -50,6 +50,7 @@ struct faults {
     uint32_t cut, freeze, reconnect; /* per worker and second */
     uint32_t latency_max_ms, disk_max_ms;
     bool in_order;
+    bool gentle; /* words get lost and nothing worse: no wait may run into its limit */
 };
 
 struct statistics {
@@ -180,6 +181,7 @@ void collective_kill (uint32_t number);
 void collective_end (uint32_t number); /* with its worker, unseen */
 void collective_fenced (uint32_t number, const struct agent_fence *fence);
 void world_reduce (uint32_t number);
+void world_check_ready (uint64_t job, uint64_t generation); /* all its ranks are */
 
 /* --- client.c --------------------------------------------------------------------------------- */
 
@@ -200,6 +202,7 @@ void client_hear (uint32_t client, const struct mu_wire *wire);
 void client_random (uint64_t until_ms);
 void client_control (uint64_t job, uint32_t verb);
 void client_drain (uint32_t worker, bool undo);
+void client_give_up (void);
 void client_settle (void);                            /* resume and undrain everything */
 void client_known (const char *key, uint64_t number); /* from the journal */
 uint32_t client_job_count (void);

@@ -77,6 +77,13 @@ static void leave (uint32_t number)
     worker->life++;
 }
 
+static void come_back (uint32_t number, uint64_t life, void *data)
+{
+    (void)data;
+    if (!workers[number].agent && workers[number].life == life && !workers[number].never_returns)
+        worker_start (number);
+}
+
 static void carry_out (uint32_t number, const struct agent_action *action)
 {
     struct sim_worker *worker = &workers[number];
@@ -89,7 +96,10 @@ static void carry_out (uint32_t number, const struct agent_action *action)
     case AGENT_KILL_COLLECTIVE: collective_kill (number); break;
     case AGENT_FENCE_DONE: collective_fenced (number, &action->fence); break;
     case AGENT_GO: trainer_go (number, action->generation); break;
-    case AGENT_EXIT: leave (number); break;
+    case AGENT_EXIT:
+        leave (number);
+        clock_after (draw (1000, 30000), come_back, number, worker->life, NULL);
+        break;
     case AGENT_END:
     case AGENT_SPARE:
     case AGENT_DROP_REGION: break;
@@ -128,13 +138,6 @@ void worker_hear (uint32_t number, uint64_t life, const struct mu_wire *wire)
 }
 
 /* --- life and death --------------------------------------------------------------------------- */
-
-static void come_back (uint32_t number, uint64_t life, void *data)
-{
-    (void)data;
-    if (!workers[number].agent && workers[number].life == life && !workers[number].never_returns)
-        worker_start (number);
-}
 
 static void tell_gone (uint32_t number, uint64_t peer, void *data)
 {

@@ -15,7 +15,7 @@
 struct place {
     uint32_t worker;
     uint64_t life; /* of its collective; 0: nobody yet */
-    bool connected, arrived;
+    bool connected, ready, arrived;
     uint64_t turn, sums, step;
     uint32_t attempt;
     char values[FENCES][48];
@@ -164,6 +164,7 @@ static void get_ready (uint32_t number, uint64_t life, void *data)
         end (number);
         return;
     }
+    collective->world->places[collective->rank].ready = true;
     if (!is_void (number, life))
         worker_event (number, &(struct agent_event){ .type = AGENT_COLLECTIVE_READY,
                                                      .generation = collective->generation });
@@ -257,6 +258,20 @@ void collective_fenced (uint32_t number, const struct agent_fence *answer)
     collective->fence++;
     clock_after (draw (1, 20), collective->fence < FENCES ? fence : connect_world, number,
                  collective->life, NULL);
+}
+
+void world_check_ready (uint64_t job, uint64_t generation)
+{
+    for (const struct world *world = worlds; world; world = world->next) {
+        if (world->job != job || world->generation != generation)
+            continue;
+        for (uint32_t rank = 0; rank < world->size; rank++)
+            CHECK (world->places[rank].ready,
+                   "generation %" PRIu64 " of job %" PRIu64 " starts before rank %u is ready",
+                   generation, job, rank);
+        return;
+    }
+    sim_fail (__FILE__, __LINE__, "the world exists", "generation %" PRIu64 " starts", generation);
 }
 
 /* --- reductions ------------------------------------------------------------------------------- */
