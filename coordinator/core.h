@@ -170,7 +170,8 @@ struct job_soft {
     uint64_t form_after_ms;     /* not before this */
     uint64_t form_limit_ms;     /* READY of all by then */
     uint32_t failures;          /* generations in a row that finished no step */
-    bool save_wanted, save_done, end_unsaved;
+    bool save_done, end_unsaved;
+    bool stopped_here; /* in this reign: all its workers are known */
     uint32_t save_tries;
     uint64_t save_limit_ms; /* of the last checkpoint, once it failed */
 

@@ -94,6 +94,7 @@ void job_stop (struct coord *coord, struct job *job, enum mu_job_state target, e
     if (state == MU_JOB_PENDING)
         job_move (coord, job, MU_JOB_PREPARING, MU_JOB_PENDING, MU_OK, "");
     job_move (coord, job, MU_JOB_STOPPING, target, code, reason);
+    job->soft.stopped_here = true;
     generation_clear (job);
     release_all (coord, job);
     job_touch (coord, job);
@@ -275,7 +276,7 @@ static void advance_breaking (struct coord *coord, struct job *job)
 
 static void advance_stopping (struct coord *coord, struct job *job)
 {
-    if (job->soft.worker_count || core_in_grace (coord))
+    if (job->soft.worker_count || (core_in_grace (coord) && !job->soft.stopped_here))
         return;
     job_move (coord, job, job->durable.target, MU_JOB_PENDING, (enum mu_code)job->durable.code,
               job->durable.reason);

@@ -1,4 +1,4 @@
-# The real cores of coordinator and agent in a simulated world. `make check` runs a few hundred seeds and
+# The real cores of coordinator and agent in a simulated world. `make check` runs a thousand seeds and
 # ten thousand workers once; MUSTER_SIM_SEEDS runs more, scripts/mutants tests the simulator itself.
 check_PROGRAMS += %D%/sim
 %C%_sim_SOURCES = %D%/sim.c %D%/sim.h %D%/check.c %D%/client.c %D%/clock.c %D%/host.c %D%/network.c \
@@ -6,5 +6,7 @@ check_PROGRAMS += %D%/sim
 %C%_sim_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator -I$(top_srcdir)/worker
 %C%_sim_LDADD = coordinator/libcoord.la worker/libagent.la common/libcommon.la $(MSGPACK_LIBS)
 
-TESTS += %D%/seeds.sh tests/unit/core_is_pure.sh
-EXTRA_DIST += %D%/seeds.sh tests/unit/core_is_pure.sh
+TESTS += %D%/seeds.sh tests/golden/golden.sh tests/unit/core_is_pure.sh
+EXTRA_DIST += %D%/seeds.sh %D%/seeds.txt tests/golden/golden.sh tests/golden/two-workers.trace \
+    tests/golden/worker-dies.trace tests/golden/coordinator-restarts.trace tests/golden/join-and-drain.trace \
+    tests/unit/core_is_pure.sh scripts/mutants

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Simulated worlds: each seed its own mix of faults; then very many workers. A failure prints how to see
-# it again. MUSTER_SIM_SEEDS says how many seeds (default 300), MUSTER_SIM_FIRST where they begin.
+# it again. MUSTER_SIM_SEEDS says how many seeds (default 1000), MUSTER_SIM_FIRST where they begin.
 sim=${top_builddir:-.}/tests/sim/sim
-seeds=${MUSTER_SIM_SEEDS:-300}
+seeds=${MUSTER_SIM_SEEDS:-1000}
 number=0 failed=0
 tmp=$(mktemp)
 trap 'rm -f "$tmp"' EXIT
@@ -22,7 +22,11 @@ try () { # name, arguments
     fi
 }
 
-echo 1..2
+once=$(sed -n 's/^\([0-9][0-9]*\) .*/\1/p' "${top_srcdir:-.}/tests/sim/seeds.txt")
+echo 1..$(($(echo "$once" | wc -l) + 2))
+for seed in $once; do
+    try "seed $seed, which once failed" --seed "$seed"
+done
 try "$seeds seeds: what may never happen does not, and every job ends" \
     --seed "${MUSTER_SIM_FIRST:-1}" --seeds "$seeds"
 try "10,000 workers" --seed 1 --workers 10000 --calm --jobs 2 --minutes 1
