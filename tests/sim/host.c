@@ -25,7 +25,7 @@ struct waiting { /* a word that waits for the disk */
 
 struct peer {
     uint32_t worker;
-    uint64_t life;
+    uint64_t life, incarnation;
 };
 
 static struct coord *coord;
@@ -37,7 +37,8 @@ static struct waiting *queue;
 static uint32_t queue_count, queue_capacity;
 static struct peer *peers;
 static uint64_t peer_count, peer_capacity, shuffle;
-static uint64_t *newest; /* by worker: the newest life that said HELLO to this coordinator */
+static struct peer
+    *newest; /* by worker: the newest life and incarnation that said HELLO in this reign */
 static msgpack_sbuffer buffer;
 static msgpack_zone zone;
 static bool ready;
@@ -87,7 +88,7 @@ uint64_t host_records (void) { return durable_count; }
 uint64_t host_new_peer (uint32_t worker, uint64_t worker_life)
 {
     peers = grow (peers, peer_count, &peer_capacity, sizeof *peers);
-    peers[peer_count] = (struct peer){ worker, worker_life };
+    peers[peer_count] = (struct peer){ worker, worker_life, worker_at (worker)->incarnation };
     return peer_count++;
 }
 
@@ -132,6 +133,17 @@ static void write_record (const struct mu_journal *record)
     memcpy (stored->bytes, buffer.data, buffer.size);
 }
 
+/* Members are those that are there, not who had their names before. */
+static void check_members (const struct mu_journal_form *form)
+{
+    for (uint32_t i = 0; i < form->members.count; i++) {
+        uint32_t worker = (uint32_t)strtoul (form->members.items[i].name + 1, NULL, 10) - 1;
+        CHECK (form->members.items[i].incarnation >= newest[worker].incarnation,
+               "generation %" PRIu64 " counts on a former %s", form->generation,
+               form->members.items[i].name);
+    }
+}
+
 static void send_now (uint32_t number, const struct mu_wire *wire)
 {
     uint64_t peer = peer_of (number);
@@ -141,7 +153,8 @@ static void send_now (uint32_t number, const struct mu_wire *wire)
         return;
     }
     CHECK (peer < peer_count, "a word goes to peer %u, which never spoke", number);
-    CHECK (peers[peer].life >= newest[peers[peer].worker] || wire->type == MU_WIRE_WHO,
+    CHECK (peers[peer].life >= newest[peers[peer].worker].life || wire->type == MU_WIRE_WHO ||
+               wire->type == MU_WIRE_REFUSED,
            "a ghost of %s hears %s", worker_name (peers[peer].worker),
            mu_record_name (&mu_wire_family, wire->type));
     story_word ("coordinator", worker_name (peers[peer].worker), wire);
@@ -238,6 +251,8 @@ static void step (struct coord_event *event)
             return;
         }
         const struct coord_action *action = &out.list[i];
+        if (action->type == COORD_STORE && action->store.type == MU_JOURNAL_FORM)
+            check_members (&action->store.form);
         if (action->type == COORD_STORE)
             write_record (&action->store);
         else if (record_count == durable_count)
@@ -333,14 +348,14 @@ void host_hear (uint64_t peer, const struct mu_wire *wire)
         return;
     if (peer >> 40 == 0)
         story_word (worker_name (peers[peer].worker), "coordinator", wire);
-    if (wire->type == MU_WIRE_HELLO && peers[peer].life > newest[peers[peer].worker])
+    if (wire->type == MU_WIRE_HELLO && peers[peer].life > newest[peers[peer].worker].life)
         heard = &peers[peer];
     if (wire->type == MU_WIRE_SUBMIT) {
         client_fill_submit ((uint32_t)strtoul (wire->submit.key, NULL, 10), &submit);
         event.submit = &submit;
     }
     if (heard && !queue_count) /* words that wait for the disk may be for the process before */
-        newest[heard->worker] = heard->life;
+        newest[heard->worker] = *heard;
     step (&event);
 }
 
