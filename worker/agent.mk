@@ -33,8 +33,6 @@ tests_system_train_local_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
 tests_system_train_local_LDADD = %D%/libchannel.la worker/comm/libcomm.la \
     worker/state/libstate.la common/libcommon.la $(SODIUM_LIBS) -lm
 
-TESTS += tests/unit/agent_is_pure.sh
-EXTRA_DIST += tests/unit/agent_is_pure.sh
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_agent
 TESTS += tests/unit/test_agent
