@@ -31,6 +31,12 @@ tests_fuzz_fuzz_safetensors_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(SODIUM_CFL
     -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
 tests_fuzz_fuzz_safetensors_LDFLAGS = -fsanitize=fuzzer,address,undefined
 tests_fuzz_fuzz_safetensors_LDADD = $(JANSSON_LIBS) $(SODIUM_LIBS)
+noinst_PROGRAMS += tests/fuzz/fuzz_manifest
+tests_fuzz_fuzz_manifest_SOURCES = tests/fuzz/fuzz_manifest.c
+tests_fuzz_fuzz_manifest_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
+tests_fuzz_fuzz_manifest_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_manifest_LDADD = %D%/libcheckpoint.la worker/state/libstate.la \
+    common/libcommon.la $(JANSSON_LIBS) $(SODIUM_LIBS) -lm
 endif
 
 # Other tools read what is written, and the other way round; skips where they are not installed.
@@ -42,4 +48,4 @@ tests_system_gpt_checkpoint_LDADD = %D%/libcheckpoint.la worker/state/libstate.l
     worker/trainers/libtrainers.la worker/kernels/libkernels.la common/libcommon.la \
     $(JANSSON_LIBS) $(SODIUM_LIBS) -lpthread -lm
 TESTS += tests/system/check_hf.py
-EXTRA_DIST += tests/system/check_hf.py tests/fuzz/corpus/safetensors
+EXTRA_DIST += tests/system/check_hf.py tests/fuzz/corpus/safetensors tests/fuzz/corpus/manifest

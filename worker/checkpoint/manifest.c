@@ -290,6 +290,8 @@ static int get_files (const json_t *root, struct mu_checkpoint_info *info, struc
         if (get_number (entry, "bytes", &record->bytes, error) < 0 ||
             get_hex (entry, "blake2b_256", record->hash, sizeof record->hash, error) < 0)
             return -1;
+        if (record->bytes > INT64_MAX - info->bytes) /* no storage holds the sum */
+            return fail_field ("files", error);
         info->bytes += record->bytes;
         info->files++;
     }
@@ -352,6 +354,24 @@ static int check_sizes (int dir, const struct mu_checkpoint_info *info, struct m
     return 0;
 }
 
+int mu_manifest_parse (const char *text, size_t size, struct mu_checkpoint_info *info,
+                       struct mu_error *error)
+{
+    json_t *root = NULL;
+    *info = (struct mu_checkpoint_info){ 0 };
+    int status = check_seal (text, size, error);
+    if (status == 0) {
+        root = json_loadb (text, size, JSON_REJECT_DUPLICATES, NULL);
+        status = json_is_object (root)
+                     ? get_all (root, info, error)
+                     : mu_fail (error, MU_BAD_INPUT, MU_MANIFEST_NAME " holds no JSON object");
+    }
+    json_decref (root);
+    if (status < 0)
+        mu_checkpoint_info_clear (info);
+    return status;
+}
+
 int mu_manifest_read (int dir, struct mu_checkpoint_info *info, struct mu_error *error)
 {
     char *text;
@@ -359,20 +379,9 @@ int mu_manifest_read (int dir, struct mu_checkpoint_info *info, struct mu_error 
     *info = (struct mu_checkpoint_info){ 0 };
     if (mu_storage_read (dir, MU_MANIFEST_NAME, MU_MANIFEST_SIZE_MAX, &text, &size, error) < 0)
         return -1;
-    json_t *root = NULL;
-    int status = check_seal (text, size, error);
-    if (status == 0) {
-        root = json_loadb (text, size, JSON_REJECT_DUPLICATES, NULL);
-        if (!json_is_object (root))
-            status = mu_fail (error, MU_BAD_INPUT, MU_MANIFEST_NAME " holds no JSON object");
-    }
-    if (status == 0)
-        status = get_all (root, info, error);
-    if (status == 0)
-        status = check_sizes (dir, info, error);
-    json_decref (root);
+    int status = mu_manifest_parse (text, size, info, error);
     free (text);
-    if (status < 0)
+    if (status == 0 && (status = check_sizes (dir, info, error)) < 0)
         mu_checkpoint_info_clear (info);
     return status;
 }

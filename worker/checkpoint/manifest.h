@@ -24,7 +24,11 @@ int mu_manifest_write (int dir, const struct mu_state *state, const struct mu_ch
                        const struct mu_storage_record *files, uint32_t count, uint64_t *bytes,
                        struct mu_error *error);
 
-/* Read it, check its seal and every field, and compare the other files' sizes. */
+/* Check the seal and every field of what muster.json holds. On failure *info is empty. */
+int mu_manifest_parse (const char *text, size_t size, struct mu_checkpoint_info *info,
+                       struct mu_error *error);
+
+/* Read and parse it, and compare the other files' sizes. */
 int mu_manifest_read (int dir, struct mu_checkpoint_info *info, struct mu_error *error);
 
 /* Whether the job's texts fit and are UTF-8, and its numbers fit JSON; asked before any work. */
