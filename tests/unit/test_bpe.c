@@ -420,6 +420,10 @@ static void bad_tokenizers_are_refused (void **state)
         { "muster-bpe 1\nvocabulary 257\n97 256\nend 257\n", "line 3" },
         { "muster-bpe 1\nvocabulary 257\n97 -1\nend 257\n", "line 3" },
         { "muster-bpe 1\nvocabulary 257\nth e\nend 257\n", "line 3" },
+        { "muster-bpe 1\nvocabulary 257\n97 4294967394\nend 257\n", "line 3" },
+        { "muster-bpe 1\nvocabulary 257\n097 98\nend 257\n", "line 3" },
+        { "muster-bpe 1\nvocabulary 257\n97  98\nend 257\n", "line 3" },
+        { "muster-bpe 1\nvocabulary 257 of\n97 98\nend 257\n", "vocabulary N" },
         { "muster-bpe 1\nvocabulary 257\n1 2\n3 4\nend 257\n", "line 4" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -9,7 +9,6 @@
 
 #include <inttypes.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -288,15 +287,30 @@ static int add_merge (struct model *model, uint32_t left, uint32_t right)
     return 0;
 }
 
-/* A line of at most 63 bytes, without its newline. */
+/* A line of at most 63 bytes, none of them NUL, without its newline. */
 static bool take_line (const char **at, const char *end, char line[64])
 {
     const char *stop = *at < end ? memchr (*at, '\n', (size_t)(end - *at)) : NULL;
-    if (!stop || stop - *at > 63)
+    if (!stop || stop - *at > 63 || memchr (*at, 0, (size_t)(stop - *at)))
         return false;
     memcpy (line, *at, (size_t)(stop - *at));
     line[stop - *at] = '\0';
     *at = stop + 1;
+    return true;
+}
+
+/* What stands in front of a number, and the number as we write it: digits alone, no zeros before
+ * them, and few enough to fit. */
+static bool take_number (const char **at, const char *before, uint32_t *number)
+{
+    if (strncmp (*at, before, strlen (before)) != 0)
+        return false;
+    *at += strlen (before);
+    const size_t digits = strspn (*at, "0123456789");
+    if (digits == 0 || digits > 9 || (**at == '0' && digits > 1))
+        return false;
+    *number = (uint32_t)strtoul (*at, NULL, 10);
+    *at += digits;
     return true;
 }
 
@@ -306,16 +320,14 @@ static int parse_merges (struct model *model, const char *at, const char *end,
     char line[64];
     for (unsigned number = 3; take_line (&at, end, line); number++) {
         uint32_t left, right, count;
-        int used = -1;
-        if (sscanf (line, "end %" SCNu32 "%n", &count, &used) == 1 && used >= 0 && !line[used]) {
+        const char *word = line, *pair = line;
+        if (take_number (&word, "end ", &count) && !*word) {
             if (count == model->vocabulary && count == model->made && at == end)
                 return 0;
             break;
         }
-        used = -1;
         int status = 1;
-        if (sscanf (line, "%" SCNu32 " %" SCNu32 "%n", &left, &right, &used) == 2 && used >= 0 &&
-            !line[used])
+        if (take_number (&pair, "", &left) && take_number (&pair, " ", &right) && !*pair)
             status = add_merge (model, left, right);
         if (status < 0)
             return mu_fail (error, MU_SYSTEM, "no memory for a tokenizer");
@@ -337,7 +349,7 @@ int mu_bpe_parse (struct mu_bpe **bpe, const char *text, size_t size, struct mu_
     int32_t byte_token[256];
     uint32_t vocabulary = 0;
     struct model model;
-    const char *at = text, *end = text + size;
+    const char *at = text, *end = text + size, *word = line;
     *bpe = NULL;
     if (!take_line (&at, end, line) || strncmp (line, "muster-bpe ", 11) != 0)
         return mu_fail (error, MU_BAD_INPUT,
@@ -346,7 +358,7 @@ int mu_bpe_parse (struct mu_bpe **bpe, const char *text, size_t size, struct mu_
     if (strcmp (line, "muster-bpe 1") != 0)
         return mu_fail (error, MU_BAD_INPUT,
                         "it is a tokenizer of version %.20s; version 1 is known", line + 11);
-    if (!take_line (&at, end, line) || sscanf (line, "vocabulary %" SCNu32, &vocabulary) != 1 ||
+    if (!take_line (&at, end, line) || !take_number (&word, "vocabulary ", &vocabulary) || *word ||
         vocabulary < 256 || vocabulary > MU_BPE_VOCABULARY_MAX)
         return mu_fail (error, MU_BAD_INPUT,
                         "line 2 of the tokenizer must be \"vocabulary N\", N from "

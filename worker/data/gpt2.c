@@ -51,8 +51,10 @@ static char *bytes_of (const struct alphabet *alphabet, const char *text, size_t
     *length = 0;
     for (size_t i = 0; bytes && i < size; i++) {
         unsigned code = (unsigned char)text[i];
-        if (code >= 0xc0 && i + 1 < size)
+        if (code >= 0xc0 && code < 0xe0 && i + 1 < size)
             code = (code & 0x1f) << 6 | ((unsigned char)text[++i] & 0x3f);
+        else if (code >= 0x80)
+            code = CODES; /* a longer character */
         if (code >= CODES || alphabet->byte_of[code] < 0) {
             free (bytes);
             *bad = true;

@@ -33,5 +33,9 @@ tests_fuzz_fuzz_data_CFLAGS = $(AM_CFLAGS) $(ZLIB_CFLAGS) $(SODIUM_CFLAGS) $(JAN
     -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
 tests_fuzz_fuzz_data_LDFLAGS = -fsanitize=fuzzer,address,undefined
 tests_fuzz_fuzz_data_LDADD = $(ZLIB_LIBS) $(SODIUM_LIBS) $(JANSSON_LIBS) -lpthread
+noinst_PROGRAMS += tests/fuzz/fuzz_tokenizer
+tests_fuzz_fuzz_tokenizer_SOURCES = tests/fuzz/fuzz_tokenizer.c
+tests_fuzz_fuzz_tokenizer_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_tokenizer_LDADD = %D%/libdata.la common/libcommon.la -lpthread
 endif
-EXTRA_DIST += tests/fuzz/corpus/data
+EXTRA_DIST += tests/fuzz/corpus/data tests/fuzz/corpus/tokenizer
