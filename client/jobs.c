@@ -29,7 +29,7 @@ static int read_spec (const char *path, const struct mu_text_list *sets, struct 
         return 0;
     struct mu_error error;
     mu_jobspec_problems_fail (&problems, &error);
-    return mu_code_exit (error.code);
+    return mu_code_exit ((int)error.code);
 }
 
 int command_validate (const struct command *command)

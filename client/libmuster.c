@@ -53,7 +53,7 @@ struct muster_answer {
 static int fail (struct muster_error *error, const struct mu_error *why)
 {
     if (error) {
-        error->code = why->code;
+        error->code = (int)why->code;
         memcpy (error->text, why->text, sizeof error->text);
     }
     return -1;

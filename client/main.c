@@ -42,7 +42,7 @@ int command_fail (const struct muster_error *error)
 int command_fail_mu (const struct mu_error *error)
 {
     fprintf (stderr, "muster: %s\n", error->text);
-    return mu_code_exit (error->code);
+    return mu_code_exit ((int)error->code);
 }
 
 static int run (const struct mu_client_options *options, const struct mu_operands *operands)

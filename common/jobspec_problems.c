@@ -16,8 +16,10 @@ void mu_jobspec_problems_begin (struct mu_jobspec_problems *problems, const char
     snprintf (problems->file, sizeof problems->file, "%s", file + (size > room ? size - room : 0));
 }
 
-static void add (struct mu_jobspec_problems *problems, bool warning, struct mu_jobspec_place place,
-                 const char *format, va_list args)
+__attribute__ ((format (printf, 4, 0))) static void add (struct mu_jobspec_problems *problems,
+                                                         bool warning,
+                                                         struct mu_jobspec_place place,
+                                                         const char *format, va_list args)
 {
     problems->warnings += warning;
     problems->errors += !warning;
@@ -109,7 +111,8 @@ int mu_jobspec_problems_fail (const struct mu_jobspec_problems *problems, struct
             snprintf (place, sizeof place, ":%u:%u", item->place.line, item->place.column);
         if (problems->errors > 1)
             snprintf (more, sizeof more, " (and %zu more)", problems->errors - 1);
-        return mu_fail (error, problems->missing ? MU_NO_INPUT : MU_BAD_INPUT, "%s%s: %s%s", problems->file, place, item->text, more);
+        return mu_fail (error, problems->missing ? MU_NO_INPUT : MU_BAD_INPUT, "%s%s: %s%s",
+                        problems->file, place, item->text, more);
     }
     return mu_fail (error, MU_BAD_INPUT, "%s: the job file is wrong", problems->file);
 }

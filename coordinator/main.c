@@ -166,7 +166,7 @@ int main (int argc, char **argv)
         mu_log (MU_LOG_ERROR, "cannot_go_on", NULL, "%s", error.text);
         if (daemon.options.log_file) /* which nobody may be looking at, or which is the trouble */
             fprintf (stderr, "muster-coordinator: %s\n", error.text);
-        status = mu_code_exit (error.code);
+        status = mu_code_exit ((int)error.code);
     }
     clean_up (&daemon);
     return status;

@@ -202,6 +202,12 @@ struct mu_collective *mu_collective_start (const struct mu_collective_options *o
                                            struct mu_error *error)
 {
     int command[2] = { -1, -1 }, pmi[2] = { -1, -1 }, words[2] = { -1, -1 };
+    if (access ("/sys/class/net", F_OK) != 0) {
+        mu_fail (error, MU_UNAVAILABLE,
+                 "MPI finds its network devices in /sys/class/net, which is not there: mount /sys "
+                 "in this container or chroot");
+        return NULL;
+    }
     struct mu_collective *collective = calloc (1, sizeof *collective);
     if (!collective) {
         mu_fail (error, MU_UNAVAILABLE, "out of memory");
@@ -388,10 +394,15 @@ static void describe_end (const struct mu_collective *collective, int status, ch
                          status_sentence (WEXITSTATUS (status)));
     if (used < 0 || (size_t)used >= size || !collective->words_size)
         return;
-    int words = (int)collective->words_size;
+    static const char lead[] = "; its last words: ";
+    size_t words = collective->words_size, room = size - (size_t)used, skipped = 0;
     while (words > 0 && collective->words[words - 1] == '\n')
         words--;
-    snprintf (text + used, size - (size_t)used, "; its last words: %.*s", words, collective->words);
+    /* What does not fit is cut at the beginning: MPICH's last line names the cause. */
+    if (room > sizeof lead && words > room - sizeof lead)
+        skipped = words - (room - sizeof lead);
+    snprintf (text + used, room, "%s%.*s", lead, (int)(words - skipped),
+              collective->words + skipped);
 }
 
 static int next_end (struct mu_collective *collective, struct mu_collective_event *event)

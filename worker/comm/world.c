@@ -87,7 +87,8 @@ static void agree (struct collective *self, uint64_t *words, unsigned count)
 {
     uint64_t given[16] = { 1, self->form.rank + UINT64_C (1), self->form.generation, self->ticket };
     uint64_t total[16] = { 0 };
-    memcpy (given + AGREE_WORDS, words, count * sizeof *words);
+    for (unsigned i = 0; i < count; i++)
+        given[AGREE_WORDS + i] = words[i];
     MPI_TRY (self, MPI_Allreduce (given, total, (int)(AGREE_WORDS + count), MPI_UINT64_T, MPI_SUM,
                                   MPI_COMM_WORLD));
     uint64_t size = self->form.size;
@@ -100,7 +101,8 @@ static void agree (struct collective *self, uint64_t *words, unsigned count)
                         (unsigned long long)total[AGREE_GENERATION],
                         (unsigned long long)(size * self->form.generation),
                         total[AGREE_TICKET] == size * self->ticket ? "right" : "wrong");
-    memcpy (words, total + AGREE_WORDS, count * sizeof *words);
+    for (unsigned i = 0; i < count; i++)
+        words[i] = total[AGREE_WORDS + i];
 }
 
 static void check_guards (struct collective *self)
