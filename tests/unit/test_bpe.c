@@ -446,7 +446,7 @@ static void append_code (char *out, unsigned code)
         sprintf (out + strlen (out), "%c%c", (int)(0xc0 | code >> 6), (int)(0x80 | (code & 63)));
 }
 
-static void write_gpt2 (const char *merges)
+static void write_gpt2_with (const char *merges, const char *more)
 {
     static char json[16384];
     unsigned number = 0, next = 256;
@@ -464,7 +464,8 @@ static void write_gpt2 (const char *merges)
         sprintf (json + strlen (json), "\": %u, ", number++);
     }
     strcat (json, "\"he\": 256, \"ll\": 257, \"hell\": 258, \"hello\": 259, \"\xc4\xa0w\": 260, "
-                  "\"<|endoftext|>\": 261}");
+                  "\"<|endoftext|>\": 261");
+    strcat (strcat (json, more), "}");
     char *path = in_folder ("encoder.json");
     write_file (path, json);
     free (path);
@@ -472,6 +473,8 @@ static void write_gpt2 (const char *merges)
     write_file (path, merges);
     free (path);
 }
+
+static void write_gpt2 (const char *merges) { write_gpt2_with (merges, ""); }
 
 static const char good_merges[] = "#version: 0.2\nh e\nl l\nhe ll\nhell o\n\xc4\xa0 w\n";
 
@@ -554,6 +557,10 @@ static void bad_gpt2_files_are_refused (void **state)
         assert_int_equal (mu_tokenizer_open (&tokenizer, name, true, &error), -1);
         assert_non_null (strstr (error.text, "encoder.json"));
     }
+    /* A character of three bytes is not two of the alphabet, though its bytes look like it. */
+    write_gpt2_with (good_merges, ", \"\xe2\xa1\xa1\": 262");
+    assert_int_equal (mu_tokenizer_open (&tokenizer, name, true, &error), -1);
+    assert_non_null (strstr (error.text, "stands for no byte"));
     unlink (path);
     assert_int_equal (mu_tokenizer_open (&tokenizer, name, true, &error), -1);
     assert_int_equal (error.code, MU_NO_INPUT);

@@ -297,6 +297,11 @@ static void shifted_pieces_are_seen (void **unused)
             for (size_t at = 0; at < block; at++)
                 swap (&world, at, 2 * block + at);
             assert_false (holds (&world, world.count));
+            const uint64_t mask = size == 4 ? UINT32_MAX : UINT64_MAX;
+            const struct mu_proof total = total_of (&world, world.count);
+            const struct mu_proof result = proof_of (&world, world.sum, world.count);
+            assert_true (result.a != (total.a & mask)); /* either word knows the order of blocks */
+            assert_true (result.b != (total.b & mask));
             end (&world);
         }
     }
