@@ -11,20 +11,20 @@ CLEANFILES += %D%/errors.h %D%/errors.c %D%/errors.md %D%/wire.h %D%/wire_shapes
     %D%/muster_info.h %D%/journal.h %D%/journal_shapes.c %D%/journal.md %D%/states.h %D%/states.c %D%/states.md \
     %D%/metrics.h %D%/metrics.c %D%/metrics.md
 
-%D%/errors.c: schemas/errors.schema scripts/gen_errors.py
+%D%/errors.c: schemas/errors.schema scripts/gen_errors.py scripts/schema.py
 	$(AM_V_GEN)$(MKDIR_P) %D% && $(PYTHON) $(srcdir)/scripts/gen_errors.py $(srcdir)/schemas/errors.schema %D%
 %D%/errors.h: %D%/errors.c
-%D%/wire_shapes.c: schemas/wire.schema scripts/gen_records.py
+%D%/wire_shapes.c: schemas/wire.schema scripts/gen_records.py scripts/schema.py
 	$(AM_V_GEN)$(MKDIR_P) %D% && $(PYTHON) $(srcdir)/scripts/gen_records.py $(srcdir)/schemas/wire.schema wire %D%
 %D%/wire.h: %D%/wire_shapes.c
 %D%/muster_info.h: %D%/wire_shapes.c
-%D%/journal_shapes.c: schemas/journal.schema scripts/gen_records.py
+%D%/journal_shapes.c: schemas/journal.schema scripts/gen_records.py scripts/schema.py
 	$(AM_V_GEN)$(MKDIR_P) %D% && $(PYTHON) $(srcdir)/scripts/gen_records.py $(srcdir)/schemas/journal.schema journal %D%
 %D%/journal.h: %D%/journal_shapes.c
-%D%/states.c: schemas/states.schema scripts/gen_states.py
+%D%/states.c: schemas/states.schema scripts/gen_states.py scripts/schema.py
 	$(AM_V_GEN)$(MKDIR_P) %D% && $(PYTHON) $(srcdir)/scripts/gen_states.py $(srcdir)/schemas/states.schema %D%
 %D%/states.h: %D%/states.c
-%D%/metrics.c: schemas/metrics.schema scripts/gen_metrics.py
+%D%/metrics.c: schemas/metrics.schema scripts/gen_metrics.py scripts/schema.py
 	$(AM_V_GEN)$(MKDIR_P) %D% && $(PYTHON) $(srcdir)/scripts/gen_metrics.py $(srcdir)/schemas/metrics.schema %D%
 %D%/metrics.h: %D%/metrics.c
 

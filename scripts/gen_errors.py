@@ -6,18 +6,17 @@ usage: gen_errors.py SCHEMA OUT_DIR      writes errors.h, errors.c, errors.md"""
 import re
 import sys
 
+from schema import refuse, statements, write_all
+
 LINE = re.compile(r'error\s+([A-Z_]+)\s+(\d+)\s+exit\s+(\d+)\s+"([^"]*)"$')
 
 
 def parse(path):
     errors = []
-    for number, line in enumerate(open(path, encoding="utf-8"), 1):
-        text = line.strip()
-        if not text or text.startswith("#"):
-            continue
+    for number, text in statements(path):
         match = LINE.match(text)
         if not match:
-            sys.exit(f"{path}:{number}: cannot read: {text}")
+            refuse(path, number, text)
         errors.append((match[1], int(match[2]), int(match[3]), match[4]))
     for place, what in (0, "name"), (1, "number"):
         values = [error[place] for error in errors]
@@ -60,6 +59,4 @@ def page(errors):
 if __name__ == "__main__":
     schema, out = sys.argv[1:]
     parsed = parse(schema)
-    for name, lines in ("errors.h", header), ("errors.c", source), ("errors.md", page):
-        with open(f"{out}/{name}", "w", encoding="utf-8") as file:
-            file.write("\n".join(lines(parsed)) + "\n")
+    write_all(out, {"errors.h": header(parsed), "errors.c": source(parsed), "errors.md": page(parsed)})

@@ -6,18 +6,17 @@ usage: gen_metrics.py SCHEMA OUT_DIR      writes metrics.h, metrics.c, metrics.m
 import re
 import sys
 
+from schema import refuse, statements, write_all
+
 LINE = re.compile(r'metric\s+(muster_[a-z_]+)\s+(counter|gauge)\s+([a-z]+)(?:\s+by\s+([a-z]+))?\s+"([^"]*)"$')
 
 
 def parse(path):
     metrics = []
-    for number, line in enumerate(open(path, encoding="utf-8"), 1):
-        text = line.strip()
-        if not text or text.startswith("#"):
-            continue
+    for number, text in statements(path):
         match = LINE.match(text)
         if not match:
-            sys.exit(f"{path}:{number}: cannot read: {text}")
+            refuse(path, number, text)
         name, kind, unit, label, meaning = match.groups()
         if any(name == metric["name"] for metric in metrics):
             sys.exit(f"{path}:{number}: {name} is there twice")
@@ -62,6 +61,4 @@ def page(metrics):
 if __name__ == "__main__":
     schema, out = sys.argv[1:]
     parsed = parse(schema)
-    for name, lines in ("metrics.h", header), ("metrics.c", source), ("metrics.md", page):
-        with open(f"{out}/{name}", "w", encoding="utf-8") as file:
-            file.write("\n".join(lines(parsed)) + "\n")
+    write_all(out, {"metrics.h": header(parsed), "metrics.c": source(parsed), "metrics.md": page(parsed)})

@@ -10,6 +10,8 @@ Python's standard library only; the output depends on the input alone."""
 import re
 import sys
 
+from schema import refuse, statements, write_all
+
 FIELD = re.compile(r'(\d+)\s+(?:(gone)|(\w+)\s+(u32|u64|i64|f64|bool|text\s+\d+|bytes\s+\d+|list\s+[A-Z_]+\s+\d+)'
                    r'(?:\s+(\d+)\.\.(\d+))?(\s+optional)?\s+"([^"]*)")$')
 HEAD = re.compile(r'(?:message|record)\s+([A-Z_]+)\s+(\d+)(?:\s+(\w+)\s*->\s*(\w+)|\s+latest\s+([a-z_ ]+?))?\s+"([^"]*)"$')
@@ -21,10 +23,7 @@ SCALAR = {"u32": "uint32_t", "u64": "uint64_t", "i64": "int64_t", "f64": "double
 
 def parse(path):
     version, shapes = None, []
-    for number, line in enumerate(open(path, encoding="utf-8"), 1):
-        text = line.strip()
-        if not text or text.startswith("#"):
-            continue
+    for number, text in statements(path):
         if m := PROTOCOL.match(text):
             version = int(m[1]), int(m[2])
         elif m := HEAD.match(text):
@@ -45,7 +44,7 @@ def parse(path):
                 field["item"], field["limit"] = kind[1], int(kind[2])
             shapes[-1]["fields"].append(field)
         else:
-            sys.exit(f"{path}:{number}: cannot read: {text}")
+            refuse(path, number, text)
     check(path, version, shapes)
     return version, shapes
 
@@ -209,9 +208,7 @@ def public_header(prefix, version, shapes):
 if __name__ == "__main__":
     schema, name, out = sys.argv[1:]
     parsed = parse(schema)
-    files = [(f"{name}.h", header), (f"{name}_shapes.c", source), (f"{name}.md", page)]
+    files = {f"{name}.h": header(name, *parsed), f"{name}_shapes.c": source(name, *parsed), f"{name}.md": page(name, *parsed)}
     if name == "wire":
-        files.append(("muster_info.h", public_header))
-    for file_name, lines in files:
-        with open(f"{out}/{file_name}", "w", encoding="utf-8") as file:
-            file.write("\n".join(lines(name, *parsed)) + "\n")
+        files["muster_info.h"] = public_header(name, *parsed)
+    write_all(out, files)

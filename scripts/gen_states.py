@@ -6,22 +6,21 @@ usage: gen_states.py SCHEMA OUT_DIR      writes states.h, states.c, states.md"""
 import re
 import sys
 
+from schema import refuse, statements, write_all
+
 MACHINE = re.compile(r'machine\s+(\w+)\s+"([^"]*)"$')
 STATE = re.compile(r'([A-Z]+)\s+(\d+)\s+"([^"]*)"(?:\s*->\s*([A-Z ]+))?$')
 
 
 def parse(path):
     machines = []
-    for number, line in enumerate(open(path, encoding="utf-8"), 1):
-        text = line.strip()
-        if not text or text.startswith("#"):
-            continue
+    for number, text in statements(path):
         if m := MACHINE.match(text):
             machines.append(dict(name=m[1], doc=m[2], states=[]))
         elif (m := STATE.match(text)) and machines:
             machines[-1]["states"].append(dict(name=m[1], number=int(m[2]), doc=m[3], next=(m[4] or "").split()))
         else:
-            sys.exit(f"{path}:{number}: cannot read: {text}")
+            refuse(path, number, text)
     for machine in machines:
         names = [state["name"] for state in machine["states"]]
         numbers = [state["number"] for state in machine["states"]]
@@ -78,6 +77,4 @@ def page(machines):
 if __name__ == "__main__":
     schema, out = sys.argv[1:]
     parsed = parse(schema)
-    for name, lines in ("states.h", header), ("states.c", source), ("states.md", page):
-        with open(f"{out}/{name}", "w", encoding="utf-8") as file:
-            file.write("\n".join(lines(parsed)) + "\n")
+    write_all(out, {"states.h": header(parsed), "states.c": source(parsed), "states.md": page(parsed)})
