@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* io_store.c - one SQLite database, written by one thread, read by another
  *
- * The writing connection holds the WAL at a fixed size (grown once, never truncated): a WAL that
- * grows costs half the commits a second. Checkpoints of the WAL run between commits, when enough
- * frames have gathered. The reading connection serves `muster events` and never blocks the writer.
+ * The writing connection lets the WAL keep the size it once reached: one that grows and shrinks costs
+ * half the commits a second. Checkpoints of the WAL run between commits, when enough frames have
+ * gathered. The reading connection serves `muster events` and never blocks the writer.
  *
  * Records that carry a `latest` key replace the one before with the same key, so that progress does
  * not make the journal grow. The tables job and checkpoint follow the journal by the little SQL in
- * views[]: they are derived and can be deleted.
+ * io_views.c: they are derived and can be deleted.
  *
  * Fatal: a journal number that exists already (two writers): the transaction fails, nothing is
  * said.
  */
 #include "io_store.h"
 
-#include "states.h"
+#include "io_views.h"
 #include "store_steps.h"
 
 #include <errno.h>
@@ -440,60 +440,10 @@ int store_batch_add (struct store_batch *batch, const struct mu_journal *record,
 
 /* --- the tables beside the journal ------------------------------------------------------------ */
 
-static char *view_sql (const struct mu_journal *record)
-{
-    switch (record->type) {
-    case MU_JOURNAL_SUBMIT: {
-        const struct mu_journal_submit *submit = &record->submit;
-        return sqlite3_mprintf ("INSERT OR REPLACE INTO job (job, name, state, submitted_ms, spec) "
-                                "VALUES (%lld, %Q, 'pending', %lld, '%.*q')",
-                                (long long)submit->job, submit->name, (long long)submit->time_ms,
-                                (int)submit->spec.size, (const char *)submit->spec.data);
-    }
-    case MU_JOURNAL_SIZED:
-        return sqlite3_mprintf ("UPDATE job SET steps = %lld WHERE job = %lld",
-                                (long long)record->sized.steps, (long long)record->sized.job);
-    case MU_JOURNAL_FORM:
-        return sqlite3_mprintf ("UPDATE job SET generation = %lld WHERE job = %lld",
-                                (long long)record->form.generation, (long long)record->form.job);
-    case MU_JOURNAL_STATE: {
-        const struct mu_journal_state *state = &record->state;
-        return sqlite3_mprintf ("UPDATE job SET state = %Q, reason = '%.*q' WHERE job = %lld",
-                                mu_job_state_name ((int)state->state), (int)state->reason.size,
-                                state->reason.size ? (const char *)state->reason.data : "",
-                                (long long)state->job);
-    }
-    case MU_JOURNAL_COMMIT: {
-        const struct mu_journal_commit *commit = &record->commit;
-        return sqlite3_mprintf ("INSERT OR REPLACE INTO checkpoint VALUES "
-                                "(%lld, %lld, '%.*q', %Q, %lld, %lld)",
-                                (long long)commit->job, (long long)commit->step,
-                                (int)commit->path.size, (const char *)commit->path.data,
-                                commit->weights_hash, (long long)commit->bytes,
-                                (long long)commit->time_ms);
-    }
-    case MU_JOURNAL_REIGN:
-    case MU_JOURNAL_START:
-    case MU_JOURNAL_BROKEN:
-    case MU_JOURNAL_LEASE:
-    case MU_JOURNAL_TRAINED:
-    case MU_JOURNAL_DRAIN:
-    case MU_JOURNAL_CRASH:
-    case MU_JOURNAL_REWIND: return NULL;
-    }
-    return NULL;
-}
-
-static bool has_view (uint32_t type)
-{
-    return type == MU_JOURNAL_SUBMIT || type == MU_JOURNAL_SIZED || type == MU_JOURNAL_FORM ||
-           type == MU_JOURNAL_STATE || type == MU_JOURNAL_COMMIT;
-}
-
 static int update_view (struct store *store, const struct store_batch *batch,
                         const struct batch_entry *entry, struct mu_error *error)
 {
-    if (!has_view (entry->type))
+    if (!views_follow (entry->type))
         return 0;
     struct mu_journal record;
     msgpack_zone zone;
@@ -501,7 +451,7 @@ static int update_view (struct store *store, const struct store_batch *batch,
         return mu_fail (error, MU_UNAVAILABLE, "out of memory");
     int rc = mu_record_decode (&mu_journal_family, &record, batch->bytes.data + entry->offset,
                                entry->size, 0, &zone, error);
-    char *sql = rc ? NULL : view_sql (&record);
+    char *sql = rc ? NULL : views_sql (&record);
     if (!rc && !sql)
         rc = mu_fail (error, MU_UNAVAILABLE, "out of memory");
     if (!rc)
