@@ -125,6 +125,8 @@ void worker_claim (struct coord *coord, struct worker *worker)
         release_stray (coord, worker);
         return;
     }
+    if (worker->generation) /* it still trains in one that is over: that ends first (roster.c) */
+        return;
     if (job->durable.state == MU_JOB_PENDING)
         job_move (coord, job, MU_JOB_PREPARING, MU_JOB_PENDING, MU_OK, "");
     worker_assign (coord, worker, job);

@@ -37,8 +37,9 @@ static struct waiting *queue;
 static uint32_t queue_count, queue_capacity;
 static struct peer *peers;
 static uint64_t peer_count, peer_capacity, shuffle;
-static struct peer
-    *newest; /* by worker: the newest life and incarnation that said HELLO in this reign */
+/* By worker: the newest life and incarnation that said HELLO in this reign. */
+static struct peer *newest;
+static bool *drained; /* by worker, as stored */
 static msgpack_sbuffer buffer;
 static msgpack_zone zone;
 static bool ready;
@@ -77,7 +78,9 @@ void host_reset (void)
     life++;
     free (newest);
     newest = calloc (options.workers, sizeof *newest);
-    if (!newest)
+    free (drained);
+    drained = calloc (options.workers, sizeof *drained);
+    if (!newest || !drained)
         abort ();
 }
 
@@ -118,8 +121,15 @@ static void read_record (uint64_t at, struct mu_journal *record)
         sim_fail (__FILE__, __LINE__, "a record can be decoded", "%s", error.text);
 }
 
+static void note_drain (const struct mu_journal *record)
+{
+    if (record->type == MU_JOURNAL_DRAIN)
+        drained[strtoul (record->drain.worker + 1, NULL, 10) - 1] = record->drain.drained;
+}
+
 static void write_record (const struct mu_journal *record)
 {
+    note_drain (record);
     struct mu_error error;
     msgpack_sbuffer_clear (&buffer);
     if (mu_record_encode (&mu_journal_family, record, &buffer, &error))
@@ -138,6 +148,14 @@ static void check_members (const struct mu_journal_form *form)
 {
     for (uint32_t i = 0; i < form->members.count; i++) {
         uint32_t worker = (uint32_t)strtoul (form->members.items[i].name + 1, NULL, 10) - 1;
+        const struct trainer *trainer = &worker_at (worker)->trainer;
+        const struct sim_job *job = client_job (form->job);
+        CHECK (!drained[worker], "drained %s is a member", worker_name (worker));
+        CHECK (!job->odd_data || worker > 0 || form->members.count == 1,
+               "%s has other data than the other members", worker_name (worker));
+        CHECK (!faults.in_order || faults.duplicate || !trainer->open ||
+                   trainer->job != form->job || trainer->step <= form->step,
+               "step %" PRIu64 " of %s is thrown away", trainer->step, worker_name (worker));
         CHECK (form->members.items[i].incarnation >= newest[worker].incarnation,
                "generation %" PRIu64 " counts on a former %s", form->generation,
                form->members.items[i].name);
@@ -294,11 +312,12 @@ static void set_timer (void)
 static struct coord *replay (bool compacted)
 {
     struct mu_error error;
-    struct coord_options settings = { .version = "0.1.0" };
+    struct coord_options settings = { .version = "0.1.0", .lease_ahead_ms = faults.lease_ahead_ms };
     struct coord *copy = coord_create (&settings);
     for (uint64_t i = 0; i < record_count; i++) {
         struct mu_journal record, later;
         read_record (i, &record);
+        note_drain (&record);
         bool skip = false;
         if (compacted && record_count < 5000 &&
             (record.type == MU_JOURNAL_LEASE || record.type == MU_JOURNAL_TRAINED))
@@ -329,6 +348,7 @@ void host_check_replay (void)
 
 void host_start (void)
 {
+    memset (drained, 0, options.workers * sizeof *drained);
     coord = replay (false);
     memset (newest, 0, options.workers * sizeof *newest);
     check_restart (coord);

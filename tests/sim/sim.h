@@ -49,6 +49,7 @@ struct faults {
     uint32_t loss, duplicate, host_crash, worker_crash, trainer_crash, collective_crash, save_fails;
     uint32_t cut, freeze, reconnect; /* per worker and second */
     uint32_t latency_max_ms, disk_max_ms;
+    uint32_t lease_ahead_ms; /* 0: the default */
     bool in_order;
     bool gentle; /* words get lost and nothing worse: no wait may run into its limit */
 };
@@ -129,7 +130,7 @@ struct trainer {
 };
 
 struct collective {
-    bool alive;
+    bool alive, dying; /* killed, not yet reaped */
     uint64_t life, generation;
     uint32_t rank, fence;
     bool receives;
@@ -142,6 +143,9 @@ struct sim_worker {
     struct agent *agent;
     bool never_returns, slow;
     uint64_t incarnation, life, peer, timer_ms, frozen_until_ms;
+    bool prepared;   /* PREPARED was said since the last generation */
+    bool told_sums;  /* ABORTED told what its sums hold, and nothing else came after it */
+    uint64_t formed; /* the newest generation since its trainer started */
     struct trainer trainer;
     struct collective collective;
 };
@@ -181,6 +185,8 @@ void collective_kill (uint32_t number);
 void collective_end (uint32_t number); /* with its worker, unseen */
 void collective_fenced (uint32_t number, const struct agent_fence *fence);
 void world_reduce (uint32_t number);
+/* Does another rank hold some of these sums too? Only then may they be dropped. */
+bool world_has_twice (uint32_t number, uint64_t kept);
 void world_check_ready (uint64_t job, uint64_t generation); /* all its ranks are */
 
 /* --- client.c --------------------------------------------------------------------------------- */

@@ -195,8 +195,11 @@ static void begin_step (uint32_t number)
     }
     check_lease (trainer->job, trainer->generation, trainer->step);
     uint64_t own = trainer->step == trainer->first_step ? trainer->own_first : trainer->own_later;
-    if (trainer->kept & ~own)
+    if (trainer->kept & ~own) {
+        CHECK (!worker->told_sums || world_has_twice (number, trainer->kept),
+               "%s drops sums that nobody else has", worker_name (number));
         trainer->kept = trainer->sums = 0;
+    }
     statistics.kept += count_bits (trainer->kept);
     trainer->todo = own & ~trainer->kept;
     trainer->computing = true;
@@ -259,8 +262,7 @@ static void opened (uint32_t number, uint64_t life, void *data)
     if (!trainer->alive || trainer->life != life)
         return;
     const struct sim_job *job = client_job (trainer->job);
-    if (chance (faults.trainer_crash * (job->crashes ? 1u : 4u)) ||
-        (job->crashes && chance (900000000))) {
+    if (chance (faults.trainer_crash * (job->crashes ? 1u : 4u)) || job->crashes) {
         statistics.trainer_crashes++;
         trainer_kill (number);
         return;
@@ -310,6 +312,7 @@ static void enter (uint32_t number, const struct mu_wire_enter *enter)
 {
     struct trainer *trainer = &worker_at (number)->trainer;
     CHECK (!trainer->in, "%s enters a second generation", worker_name (number));
+    worker_at (number)->prepared = false;
     trainer->in = true;
     trainer->going = false;
     trainer->turn++;
@@ -418,6 +421,7 @@ void trainer_start (uint32_t number)
 {
     struct trainer *trainer = &worker_at (number)->trainer;
     CHECK (!trainer->alive, "%s starts a second trainer", worker_name (number));
+    worker_at (number)->formed = 0;
     *trainer = (struct trainer){ .alive = true, .life = life_next++, .turn = trainer->turn + 1 };
 }
 

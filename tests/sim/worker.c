@@ -84,6 +84,26 @@ static void come_back (uint32_t number, uint64_t life, void *data)
         worker_start (number);
 }
 
+/* What may not be said or done, however words come. */
+static void check_action (uint32_t number, const struct agent_action *action, bool old_term)
+{
+    const struct collective *collective = &workers[number].collective;
+    uint32_t type = action->type == AGENT_SEND ? action->send.wire.type : 0;
+    bool final =
+        type == MU_WIRE_ABORTED ||
+        (type == MU_WIRE_RELEASED && action->send.wire.released.job == workers[number].trainer.job);
+    CHECK (!final || (!collective->alive && !collective->dying),
+           "%s says %s while its collective lives", names[number],
+           mu_record_name (&mu_wire_family, type));
+    if (type == MU_WIRE_ABORTED)
+        workers[number].told_sums = !workers[number].prepared;
+    if (type == MU_WIRE_PREPARED)
+        workers[number].prepared = true, workers[number].told_sums = false;
+    CHECK (!old_term || action->type == AGENT_SEND || action->type == AGENT_LOG ||
+               action->type == AGENT_EXIT,
+           "%s obeys a word of an older term", names[number]);
+}
+
 static void carry_out (uint32_t number, const struct agent_action *action)
 {
     struct sim_worker *worker = &workers[number];
@@ -119,8 +139,10 @@ void worker_event (uint32_t number, const struct agent_event *event)
     timed.now_ms = clock_now ();
     out.count = 0;
     uint64_t life = worker->life;
+    bool old_term = event->type == AGENT_HEARD && event->wire->term < agent_term (worker->agent);
     agent_step (worker->agent, &timed, &out);
     for (uint32_t i = 0; i < out.count && worker->agent && worker->life == life; i++) {
+        check_action (number, &out.list[i], old_term);
         if (chance (faults.worker_crash)) {
             worker_crash (number, true);
             return;

@@ -25,7 +25,7 @@ struct world {
     uint64_t job, generation;
     char name[64];
     uint32_t size, connected, arrived, source_rank;
-    bool torn;
+    bool torn, silent; /* nobody is told that it is torn */
     struct place *places;
     struct world *next;
 };
@@ -81,6 +81,8 @@ static void reaped (uint32_t number, uint64_t generation, void *data)
 {
     uint64_t life;
     memcpy (&life, data, sizeof life);
+    if (of (number)->life == life)
+        of (number)->dying = false;
     if (of (number)->life == life && worker_at (number)->agent)
         worker_event (number, &(struct agent_event){ .type = AGENT_COLLECTIVE_ENDED,
                                                      .generation = generation,
@@ -96,6 +98,7 @@ static void end (uint32_t number)
     if (!collective->alive)
         return;
     collective->alive = false;
+    collective->dying = true;
     uint64_t *life = malloc (sizeof *life);
     if (!life)
         abort ();
@@ -116,7 +119,7 @@ static void tear (struct world *world)
     if (world->torn)
         return;
     world->torn = true;
-    for (uint32_t rank = 0; rank < world->size; rank++) {
+    for (uint32_t rank = 0; rank < world->size && !world->silent; rank++) {
         const struct place *place = &world->places[rank];
         if (place->life && !is_void (place->worker, place->life) && chance (700000000))
             clock_after (draw (1, 60), fail, place->worker, place->life, NULL);
@@ -212,7 +215,11 @@ static void fence (uint32_t number, uint64_t life, void *data)
 void collective_start (uint32_t number, const struct agent_form *form)
 {
     struct collective *collective = of (number);
-    CHECK (!collective->alive, "%s starts a second collective", worker_name (number));
+    CHECK (!collective->alive && !collective->dying, "%s starts a second collective",
+           worker_name (number));
+    CHECK (form->generation > worker_at (number)->formed, "%s forms generation %" PRIu64 " again",
+           worker_name (number), form->generation);
+    worker_at (number)->formed = form->generation;
     struct world *world = find (form);
     *collective = (struct collective){ .alive = true,
                                        .life = life_next++,
@@ -258,6 +265,19 @@ void collective_fenced (uint32_t number, const struct agent_fence *answer)
     collective->fence++;
     clock_after (draw (1, 20), collective->fence < FENCES ? fence : connect_world, number,
                  collective->life, NULL);
+}
+
+bool world_has_twice (uint32_t number, uint64_t kept)
+{
+    const struct world *world = of (number)->world;
+    const struct trainer *mine = &worker_at (number)->trainer;
+    for (uint32_t rank = 0; rank < world->size; rank++) {
+        const struct trainer *other = &worker_at (world->places[rank].worker)->trainer;
+        if (other != mine && (!other->alive || other->generation != mine->generation ||
+                              other->step != mine->step || (other->kept & kept)))
+            return true; /* or who knows: it has gone, or gone on */
+    }
+    return false;
 }
 
 void world_check_ready (uint64_t job, uint64_t generation)
@@ -322,8 +342,10 @@ void world_reduce (uint32_t number)
         end (number);
         return;
     }
-    if (world->size > 1 && !network_lines_up (number))
+    if (world->size > 1 && !network_lines_up (number)) {
+        world->silent = !world->torn && draw (0, 1);
         tear (world);
+    }
     if (world->torn)
         return;
     struct place *place = &world->places[collective->rank];
