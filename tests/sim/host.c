@@ -203,7 +203,8 @@ static void synced (uint32_t who, uint64_t its_life, void *data)
         free (queue[sent].bytes);
     }
     queue_count -= sent;
-    memmove (queue, queue + sent, queue_count * sizeof *queue);
+    if (queue_count)
+        memmove (queue, queue + sent, queue_count * sizeof *queue);
 }
 
 static void hold (uint32_t peer, const struct mu_wire *wire)
