@@ -12,11 +12,19 @@
 struct gathered {
     char *text;
     size_t size;
+    const char *prompt; /* not yet printed; nothing is, before the checkpoint has opened */
 };
+
+static void print_prompt (struct gathered *gathered)
+{
+    if (gathered->prompt)
+        fputs (gathered->prompt, stdout);
+    gathered->prompt = NULL;
+}
 
 static int write_out (void *user, const void *bytes, size_t size)
 {
-    (void)user;
+    print_prompt (user);
     return fwrite (bytes, 1, size, stdout) != size || fflush (stdout) ? 1 : 0;
 }
 
@@ -64,13 +72,15 @@ int command_sample (const struct command *command)
         .write = command->json ? gather : write_out,
         .user = &gathered,
     };
-    if (!command->json && options.prompt)
-        fputs (options.prompt, stdout);
+    if (!command->json)
+        gathered.prompt = options.prompt;
     int rc = mu_sample (&options, &error);
-    if (!rc && command->json)
+    if (!rc && command->json) {
         print_gathered (options.prompt, &gathered);
-    else if (!rc)
+    } else if (!rc) {
+        print_prompt (&gathered);
         putchar ('\n');
+    }
     free (gathered.text);
     return rc ? command_fail_mu (&error) : 0;
 }
