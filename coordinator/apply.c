@@ -376,6 +376,19 @@ static int apply_drain (struct coord *coord, const struct mu_journal *record,
     return 0;
 }
 
+/* Trainers of several workers that end in one generation are one blow, not several: an operator's
+ * pkill, or a full machine, is no sign that the job itself is at fault. A worker that is hit again
+ * is a new one. Two names may share a bit; then blows are counted a little early. */
+static bool is_same_blow (struct job_durable *durable, const char *worker)
+{
+    uint64_t bit = UINT64_C (1) << (index_hash_text (worker) % 64);
+    bool same = durable->crashes && durable->crash_generation == durable->generation.number &&
+                !(durable->crash_workers & bit);
+    durable->crash_generation = durable->generation.number;
+    durable->crash_workers = same ? durable->crash_workers | bit : bit;
+    return same;
+}
+
 static int apply_crash (struct coord *coord, const struct mu_journal *record,
                         struct mu_error *error)
 {
@@ -384,9 +397,11 @@ static int apply_crash (struct coord *coord, const struct mu_journal *record,
         return no_job (error, record->crash.job);
     if (record->crash.step > job->durable.crash_step)
         job->durable.crashes = 0;
-    job->durable.crashes++;
     if (record->crash.step > job->durable.crash_step) /* a job that went back is not on its way */
         job->durable.crash_step = record->crash.step;
+    if (is_same_blow (&job->durable, record->crash.worker))
+        return 0;
+    job->durable.crashes++;
     return 0;
 }
 
@@ -490,6 +505,8 @@ static void mix_job (uint64_t *digest, const struct job_durable *job)
         job->crashes,
         job->restarts,
         job->crash_step,
+        job->crash_generation,
+        job->crash_workers,
     };
     mix_bytes (digest, numbers, sizeof numbers);
     mix_text (digest, job->key);

@@ -81,6 +81,7 @@ struct job_durable {
     uint32_t commit_count, commit_capacity;
     uint32_t crashes, restarts;
     uint64_t crash_step;
+    uint64_t crash_generation, crash_workers; /* the newest blow: when, and a bit for whom it hit */
 };
 
 struct durable {

@@ -48,7 +48,8 @@
 /* Leases are kept this far ahead of training, and renewed when half is used. */
 #define COORD_LEASE_AHEAD_MS 60000u
 
-/* A trainer that crashes so often within one job, without a step between, fails the job. */
+/* So many blows to a job's trainers without a step between fail the job. Trainers of several workers
+ * that end in one generation are one blow; the same worker's again is another. */
 #define COORD_CRASHES_MAX 3u
 
 /* Free workers and waiting jobs are matched this long after the first change, all changes at once. */

@@ -145,6 +145,19 @@ def children_die():
         assert status["weights_hash"] == calm["weights_hash"], (calm, status)
 
 
+def all_trainers_die():
+    """kill -9 of all trainers at once is one blow: training goes back to the last checkpoint, with the same answer"""
+    with Cluster(3) as cluster:
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=1000)))
+        job = cluster.submit(cluster.gpt("killed", steps=1000, every=100))
+        wait_for("a checkpoint is committed", lambda: cluster.status(job)["weights_step"] >= 100)
+        for agent in cluster.workers.values():
+            for pid in children(agent.pid, "muster-trainer"):
+                os.kill(pid, signal.SIGKILL)
+        status = cluster.wait_done(job)
+        assert status["restarts"] >= 1 and status["weights_hash"] == calm["weights_hash"], (calm, status)
+
+
 def all_workers_die():
     """all workers die: training resumes from the committed checkpoint, with the same answer"""
     with Cluster(2) as cluster:
@@ -188,4 +201,4 @@ def logs_and_events():
 
 if __name__ == "__main__":
     sys.exit(Tap().run(submit_and_wait, idempotent, exit_codes, pending_says_why, two_jobs, pause_and_resume,
-                       coordinator_dies, worker_dies, children_die, all_workers_die, drain, logs_and_events))
+                       coordinator_dies, worker_dies, children_die, all_trainers_die, all_workers_die, drain, logs_and_events))
