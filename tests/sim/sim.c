@@ -242,6 +242,8 @@ static void run_seed (void)
     stop_faults ();
     clock_run_until (clock_now () + 20000);
     crash_in_peace ();
+    if (!options.calm && draw (0, 3) == 0)
+        worlds_cut_silently ();
     uint64_t limit_ms = clock_now () + LIVENESS_MS;
     while (clock_now () < limit_ms && !all_over ())
         clock_run_until (clock_now () + 10000);

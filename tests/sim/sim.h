@@ -185,6 +185,7 @@ void collective_kill (uint32_t number);
 void collective_end (uint32_t number); /* with its worker, unseen */
 void collective_fenced (uint32_t number, const struct agent_fence *fence);
 void world_reduce (uint32_t number);
+void worlds_cut_silently (void); /* lines between workers break, and nobody is told */
 /* Does another rank hold some of these sums too? Only then may they be dropped. */
 bool world_has_twice (uint32_t number, uint64_t kept);
 void world_check_ready (uint64_t job, uint64_t generation); /* all its ranks are */

@@ -267,6 +267,13 @@ void collective_fenced (uint32_t number, const struct agent_fence *answer)
                  collective->life, NULL);
 }
 
+void worlds_cut_silently (void)
+{
+    for (struct world *world = worlds; world; world = world->next)
+        if (world->size > 1 && !world->torn)
+            world->silent = world->torn = true;
+}
+
 bool world_has_twice (uint32_t number, uint64_t kept)
 {
     const struct world *world = of (number)->world;
