@@ -114,8 +114,8 @@ def coordinator_dies():
 def worker_dies():
     """kill -9 of workers: the others finish the step, the weights are the same"""
     with Cluster(3) as cluster:
-        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=400)))
-        job = cluster.submit(cluster.gpt("killed", steps=400))
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=1500)))
+        job = cluster.submit(cluster.gpt("killed", steps=1500))
         cluster.wait_step(job, 40)
         cluster.kill_worker("w1")
         cluster.wait_step(job, 120)
