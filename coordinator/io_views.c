@@ -6,6 +6,13 @@
 
 #include <sqlite3.h>
 
+/* FORM, START and BROKEN move a job without a STATE record of their own. */
+static char *moved (uint64_t job, enum mu_job_state state)
+{
+    return sqlite3_mprintf ("UPDATE job SET state = %Q WHERE job = %lld",
+                            mu_job_state_name ((int)state), (long long)job);
+}
+
 char *views_sql (const struct mu_journal *record)
 {
     switch (record->type) {
@@ -20,8 +27,11 @@ char *views_sql (const struct mu_journal *record)
         return sqlite3_mprintf ("UPDATE job SET steps = %lld WHERE job = %lld",
                                 (long long)record->sized.steps, (long long)record->sized.job);
     case MU_JOURNAL_FORM:
-        return sqlite3_mprintf ("UPDATE job SET generation = %lld WHERE job = %lld",
-                                (long long)record->form.generation, (long long)record->form.job);
+        return sqlite3_mprintf ("UPDATE job SET generation = %lld, state = %Q WHERE job = %lld",
+                                (long long)record->form.generation,
+                                mu_job_state_name (MU_JOB_FORMING), (long long)record->form.job);
+    case MU_JOURNAL_START: return moved (record->start.job, MU_JOB_RUNNING);
+    case MU_JOURNAL_BROKEN: return moved (record->broken.job, MU_JOB_BREAKING);
     case MU_JOURNAL_STATE: {
         const struct mu_journal_state *state = &record->state;
         return sqlite3_mprintf ("UPDATE job SET state = %Q, reason = '%.*q' WHERE job = %lld",
@@ -39,8 +49,6 @@ char *views_sql (const struct mu_journal *record)
                                 (long long)commit->time_ms);
     }
     case MU_JOURNAL_REIGN:
-    case MU_JOURNAL_START:
-    case MU_JOURNAL_BROKEN:
     case MU_JOURNAL_LEASE:
     case MU_JOURNAL_TRAINED:
     case MU_JOURNAL_DRAIN:
@@ -53,5 +61,6 @@ char *views_sql (const struct mu_journal *record)
 bool views_follow (uint32_t type)
 {
     return type == MU_JOURNAL_SUBMIT || type == MU_JOURNAL_SIZED || type == MU_JOURNAL_FORM ||
-           type == MU_JOURNAL_STATE || type == MU_JOURNAL_COMMIT;
+           type == MU_JOURNAL_START || type == MU_JOURNAL_BROKEN || type == MU_JOURNAL_STATE ||
+           type == MU_JOURNAL_COMMIT;
 }

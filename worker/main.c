@@ -49,7 +49,8 @@ static int find_program (char path[PATH_MAX], const char *name, struct mu_error 
     char *slash = strrchr (own, '/');
     if (slash)
         *slash = '\0';
-    const char *const folders[] = { getenv ("MUSTER_LIBEXECDIR"), MU_LIBEXECDIR, own };
+    /* Beside this program first: a build folder must not start what an older version installed. */
+    const char *const folders[] = { getenv ("MUSTER_LIBEXECDIR"), own, MU_LIBEXECDIR };
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         if (!folders[i] || !*folders[i])
             continue;

@@ -193,6 +193,9 @@ def logs_and_events():
         assert any(line.get("event") == "form" for line in lines), lines[:5]
         kinds = [json.loads(line)["event"] for line in cluster.muster("-o", "json", "events", "--job", job).splitlines()]
         assert kinds[0] == "SUBMIT" and "FORM" in kinds and "COMMIT" in kinds, kinds
+        import sqlite3
+        rows = sqlite3.connect(f"file:{cluster.dir}/state/muster.db?mode=ro", uri=True).execute("SELECT name, state FROM job").fetchall()
+        assert rows == [("gpt", "done")], rows
         shards = cluster.json("shards", job)
         assert shards["trained"] == shards["shards"] > 0, shards
         checkpoints = cluster.json("checkpoints", job)
