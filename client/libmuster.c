@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <msgpack.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,27 +186,10 @@ static int take (struct muster *muster, struct muster_answer *answer, struct mu_
     return ours ? 1 : 0;
 }
 
-/* ZeroMQ looks names up behind our back, again and again, and does not say that it fails. */
-static int look_up (const char *endpoint, char *host, size_t size)
-{
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found = NULL;
-    const char *begin = strstr (endpoint, "://"), *end = strrchr (endpoint, ':');
-    if (!begin || strncmp (endpoint, "tcp", 3) || end <= begin + 3 || begin[3] == '[')
-        return 0;
-    snprintf (host, size, "%.*s", (int)(end - begin - 3), begin + 3);
-    int rc = getaddrinfo (host, NULL, &hints, &found);
-    if (!rc)
-        freeaddrinfo (found);
-    return rc;
-}
-
 static int nobody_answers (const struct muster *muster, struct mu_error *why)
 {
-    char host[256];
-    int rc = look_up (muster->coordinator, host, sizeof host);
-    if (rc)
-        return mu_fail (why, MU_NO_HOST, "the name %s of the coordinator %s does not resolve: %s",
-                        host, muster->coordinator, gai_strerror (rc));
+    if (mu_resolve (muster->coordinator, MU_RESOLVE_MS, why)) /* it did when we connected */
+        return -1;
     return mu_fail (why, MU_UNAVAILABLE,
                     "no coordinator answers at %s within %u ms: is it running? start one "
                     "with `muster up`, or name another with --coordinator or "
