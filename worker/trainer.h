@@ -84,9 +84,10 @@ struct muster_math {
     float (*dot) (const float *x, const float *y, size_t n);
     float (*max_abs) (const float *x, size_t n); /* NaN if any element is NaN */
 
-    void (*add) (float *y, const float *x, size_t n); /* y += x */
-    void (*scale) (float *y, float factor, size_t n); /* y *= factor */
-    void (*exp) (float *y, const float *x, size_t n); /* relative error below 3e-7 */
+    void (*add) (float *y, const float *x, size_t n);      /* y += x */
+    void (*multiply) (float *y, const float *x, size_t n); /* y *= x */
+    void (*scale) (float *y, float factor, size_t n);      /* y *= factor */
+    void (*exp) (float *y, const float *x, size_t n);      /* relative error below 3e-7 */
     void (*tanh) (float *y, const float *x, size_t n);
     void (*bias_add) (float *y, const float *bias, size_t rows, size_t n); /* y[r,:] += bias */
     /* bias += sum_r dy[r,:], rows ascending */
@@ -95,9 +96,12 @@ struct muster_math {
     void (*relu) (float *y, size_t n);                           /* y = max (y, 0), NaN kept */
     void (*relu_backward) (float *dx, const float *y, size_t n); /* dx = y > 0 ? dx : 0 */
 
-    /* GELU, tanh form: y = gelu (x). Backward: dx *= gelu' (x). In place allowed for dx alone. */
+    /* GELU, tanh form: y = gelu (x). Backward: dx *= gelu' (x). In place allowed for dx alone.
+     * gelu_keep does the work that both share once: y = gelu (x), x = gelu' (x), so that `multiply`
+     * is the backward pass, to the same bits. */
     void (*gelu) (float *y, const float *x, size_t n);
     void (*gelu_backward) (float *dx, const float *x, size_t n);
+    void (*gelu_keep) (float *y, float *x, size_t n);
 
     /* y[r,:] = (x[r,:] - mean) * rstd * gain + bias; statistics[2*r] = mean, [2*r+1] = rstd. */
     void (*layernorm) (float *y, float *statistics, const float *x, const float *gain,

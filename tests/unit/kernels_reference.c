@@ -104,6 +104,7 @@ static float gelu_slope_one (float x)
 #define EACH(i, n) for (size_t i = 0; i < (n); i++)
 
 static void add (float *y, const float *x, size_t n) { EACH (i, n) y[i] = y[i] + x[i]; }
+static void multiply (float *y, const float *x, size_t n) { EACH (i, n) y[i] = y[i] * x[i]; }
 static void scale (float *y, float factor, size_t n) { EACH (i, n) y[i] = y[i] * factor; }
 static void exp_all (float *y, const float *x, size_t n) { EACH (i, n) y[i] = exp_one (x[i]); }
 static void tanh_all (float *y, const float *x, size_t n) { EACH (i, n) y[i] = tanh_one (x[i]); }
@@ -116,6 +117,12 @@ static void gelu (float *y, const float *x, size_t n) { EACH (i, n) y[i] = gelu_
 static void gelu_backward (float *dx, const float *x, size_t n)
 {
     EACH (i, n) dx[i] = dx[i] * gelu_slope_one (x[i]);
+}
+
+static void gelu_keep (float *y, float *x, size_t n)
+{
+    gelu (y, x, n);
+    EACH (i, n) x[i] = gelu_slope_one (x[i]);
 }
 
 static void bias_add (float *y, const float *bias, size_t rows, size_t n)
@@ -320,6 +327,7 @@ const struct mu_kernels mu_reference_kernels = {
               .dot = dot,
               .max_abs = max_abs,
               .add = add,
+              .multiply = multiply,
               .scale = scale,
               .exp = exp_all,
               .tanh = tanh_all,
@@ -329,6 +337,7 @@ const struct mu_kernels mu_reference_kernels = {
               .relu_backward = relu_backward,
               .gelu = gelu,
               .gelu_backward = gelu_backward,
+              .gelu_keep = gelu_keep,
               .layernorm = layernorm,
               .layernorm_backward = layernorm_backward,
               .softmax_causal = softmax_causal,

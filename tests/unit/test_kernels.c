@@ -130,6 +130,11 @@ static void run_gelu_b (const struct mu_kernels *k, struct scene *s)
 {
     M->gelu_backward (X, A, s->n);
 }
+static void run_gelu_keep (const struct mu_kernels *k, struct scene *s)
+{
+    M->gelu_keep (X, Y, s->n);
+}
+static void run_multiply (const struct mu_kernels *k, struct scene *s) { M->multiply (X, A, s->n); }
 static void run_dropout (const struct mu_kernels *k, struct scene *s)
 {
     M->dropout (X, s->n, 0.3f, s->random);
@@ -222,6 +227,7 @@ static const struct {
     { "max_abs", run_max, ANY, 9000 },
     { "sum_squares", run_squares, ANY, 9000 },
     { "add", run_add, ANY, 9000 },
+    { "multiply", run_multiply, ANY, 9000 },
     { "scale", run_scale, ANY, 9000 },
     { "exp", run_exp, ANY, 9000 },
     { "tanh", run_tanh, ANY, 9000 },
@@ -229,6 +235,7 @@ static const struct {
     { "relu_backward", run_relu_b, ANY, 9000 },
     { "gelu", run_gelu, ANY, 9000 },
     { "gelu_backward", run_gelu_b, ANY, 9000 },
+    { "gelu_keep", run_gelu_keep, ANY, 9000 },
     { "dropout", run_dropout, ANY, 9000 },
     { "bias", run_bias, ANY, 9000 },
     { "layernorm", run_layernorm, ANY, 9000 },

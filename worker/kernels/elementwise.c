@@ -13,6 +13,12 @@ void MU_NAME (add) (float *restrict y, const float *restrict x, size_t n)
         y[i] += x[i];
 }
 
+void MU_NAME (multiply) (float *restrict y, const float *restrict x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] *= x[i];
+}
+
 void MU_NAME (scale) (float *y, float factor, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -60,13 +66,23 @@ void MU_NAME (relu_backward) (float *restrict dx, const float *restrict y, size_
 void MU_NAME (gelu) (float *restrict y, const float *restrict x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        y[i] = gelu_one (x[i]);
+        y[i] = gelu_gated (x[i], gelu_decay (x[i]));
 }
 
 void MU_NAME (gelu_backward) (float *restrict dx, const float *restrict x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        dx[i] *= gelu_derivative (x[i]);
+        dx[i] *= gelu_derivative (x[i], gelu_decay (gelu_clamp (x[i])));
+}
+
+/* Where gelu_clamp bounds x, its gate is 0 or 1 as it is for x itself: one decay serves both. */
+void MU_NAME (gelu_keep) (float *restrict y, float *restrict x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        float decay = gelu_decay (gelu_clamp (x[i]));
+        y[i] = gelu_gated (x[i], decay);
+        x[i] = gelu_derivative (x[i], decay);
+    }
 }
 
 /* Wellons' "lowbias32": a bijection of 32 bits that looks random. */

@@ -11,7 +11,8 @@
  *     for blocks of m:      pack A's block into panels of at most TILE_ROWS rows
  *       for panels of B, of A: a micro-kernel keeps a tile of C in registers over the whole block
  * of k m is cut into panels of nearly equal height: 128 rows are 8 of 12 and 4 of 8, never a lone
- * row. A is read where it lies when too few columns of C would pay for packing it.
+ * row. A is read where it lies when too few columns of C would pay for packing it, and when its k
+ * are neighbours and a tile has few rows: see DIRECT_ROWS.
  *
  * Buffers belong to the thread and are freed when it ends. If memory for them cannot be had the
  * product is computed without, slowly, to the same bits; nothing here is fatal.
@@ -21,9 +22,14 @@
 
 #define BLOCK_K ((size_t)256)
 #define BLOCK_M ((size_t)TILE_ROWS * 20)
-#define BLOCK_N (TILE_COLUMNS * 32)
+#define BLOCK_N ((size_t)1024)
 
 #define PACK_A_COLUMNS ((size_t)128) /* from so many columns of C on, packing A pays */
+
+/* A tile of so few rows reads them from where they lie, if k are neighbours. Rows a power of two
+ * apart share one set of the first cache, 8 or 12 lines; six leave room there for B's panel, twelve
+ * do not and must be packed. */
+#define DIRECT_ROWS 6
 
 /* Where an operand's element (row, k) or (k, column) lies: at base[row * row_step + k * k_step]. */
 struct operand {
@@ -126,6 +132,7 @@ static void edge_tile (tile_function *function, size_t rows, size_t columns, siz
 /* --- packing ---------------------------------------------------------------------------------- */
 
 typedef float four __attribute__ ((vector_size (16), aligned (4)));
+typedef float eight __attribute__ ((vector_size (32), aligned (4)));
 
 /* to[p * width + x] = from[x * ld + p] for x < 4, p < 4. */
 MU_INLINE void transpose_4x4 (float *to, size_t width, const float *from, size_t ld)
@@ -142,28 +149,84 @@ MU_INLINE void transpose_4x4 (float *to, size_t width, const float *from, size_t
     *(four *)(to + 3 * width) = __builtin_shufflevector (high01, high23, 2, 3, 6, 7);
 }
 
-/* A panel from an operand whose k are neighbours: to[p * width + x] = from[x * ld + p]. */
+/* The same for x < 8, p < 8: pairs of rows, then pairs of pairs, then the halves. */
+MU_INLINE void transpose_8x8 (float *to, size_t width, const float *from, size_t ld)
+{
+    eight r[8], two[8], quad[8];
+    UNROLL
+    for (size_t i = 0; i < 8; i++)
+        r[i] = *(const eight *)(from + i * ld);
+    UNROLL
+    for (size_t i = 0; i < 8; i += 2) {
+        two[i] = __builtin_shufflevector (r[i], r[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+        two[i + 1] = __builtin_shufflevector (r[i], r[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+    }
+    UNROLL
+    for (size_t i = 0; i < 8; i += 4) {
+        UNROLL
+        for (size_t j = 0; j < 2; j++) {
+            eight a = two[i + j], b = two[i + j + 2];
+            quad[i + 2 * j] = __builtin_shufflevector (a, b, 0, 1, 8, 9, 4, 5, 12, 13);
+            quad[i + 2 * j + 1] = __builtin_shufflevector (a, b, 2, 3, 10, 11, 6, 7, 14, 15);
+        }
+    }
+    UNROLL
+    for (size_t i = 0; i < 4; i++) {
+        eight a = quad[i], b = quad[i + 4];
+        *(eight *)(to + i * width) = __builtin_shufflevector (a, b, 0, 1, 2, 3, 8, 9, 10, 11);
+        *(eight *)(to + (i + 4) * width) =
+            __builtin_shufflevector (a, b, 4, 5, 6, 7, 12, 13, 14, 15);
+    }
+}
+
+/* to[p * width + x] = from[x * ld + p] for x < rows, which is 8 or 4. */
+MU_INLINE void pack_rows (const size_t rows, float *to, size_t width, const float *from, size_t ld,
+                          size_t k)
+{
+    size_t p = 0;
+    for (; p + rows <= k; p += rows)
+        if (rows == 8)
+            transpose_8x8 (to + p * width, width, from + p, ld);
+        else
+            transpose_4x4 (to + p * width, width, from + p, ld);
+    for (; p < k; p++)
+        for (size_t x = 0; x < rows; x++)
+            to[p * width + x] = from[x * ld + p];
+}
+
+/* A panel from an operand whose k are neighbours. */
 static void pack_transposed (float *to, size_t width, const float *from, size_t ld, size_t count,
                              size_t k)
 {
     size_t x = 0;
-    for (; x + 4 <= count; x += 4) {
-        size_t p = 0;
-        for (; p + 4 <= k; p += 4)
-            transpose_4x4 (to + p * width + x, width, from + x * ld + p, ld);
-        for (; p < k; p++)
-            for (size_t i = 0; i < 4; i++)
-                to[p * width + x + i] = from[(x + i) * ld + p];
-    }
+    for (; x + 8 <= count; x += 8)
+        pack_rows (8, to + x, width, from + x * ld, ld, k);
+    for (; x + 4 <= count; x += 4)
+        pack_rows (4, to + x, width, from + x * ld, ld, k);
     for (; x < count; x++)
         for (size_t p = 0; p < k; p++)
             to[p * width + x] = from[x * ld + p];
+}
+
+/* A narrow panel, filled to its last place, from an operand whose neighbours along m lie side by
+ * side: eight floats at a time. The few too many of a row are overwritten by the next one, and the
+ * last row is copied to the letter. Needs ld >= 16, so that nothing beyond the next row is read. */
+static void pack_narrow (float *to, size_t width, const float *from, size_t ld, size_t k)
+{
+    for (size_t p = 0; p + 1 < k; p++)
+        for (size_t x = 0; x < width; x += 8)
+            *(eight *)(to + p * width + x) = *(const eight *)(from + p * ld + x);
+    memcpy (to + (k - 1) * width, from + (k - 1) * ld, width * sizeof *to);
 }
 
 /* A panel from an operand whose neighbours along m or n lie side by side. */
 static void pack_straight (float *to, size_t width, const float *from, size_t ld, size_t count,
                            size_t k)
 {
+    if (count == width && width < TILE_COLUMNS && width > 4 && ld >= 16) {
+        pack_narrow (to, width, from, ld, k);
+        return;
+    }
     size_t x = 0;
     for (; x + TILE_COLUMNS <= count; x += TILE_COLUMNS)
         for (size_t p = 0; p < k; p++)
@@ -213,7 +276,7 @@ MU_INLINE size_t panel_start (size_t m, size_t panels, size_t i)
     return i * height + (i < taller ? i : taller);
 }
 
-/* One panel of B against all panels of A in the block. */
+/* One panel of B against all panels of A in the block. C's next tile is asked for meanwhile. */
 static void multiply_panels (const struct product *x, const struct block *at, size_t column,
                              const float *b)
 {
@@ -229,6 +292,8 @@ static void multiply_panels (const struct product *x, const struct block *at, si
         size_t a_step = x->pack_a ? rows : by_column ? x->a.k_step : x->a.step;
         tile_function *function = by_column ? tiles_by_column[rows - 1] : tiles_by_row[rows - 1];
         float *c = x->c + (at->m0 + row) * x->ldc + at->n0 + column;
+        for (size_t next = rows; next < 2 * rows; next++)
+            __builtin_prefetch (c + next * x->ldc, 1);
         if (columns == TILE_COLUMNS)
             function (at->k, a, a_step, b, TILE_COLUMNS, c, x->ldc, accumulate);
         else
@@ -236,12 +301,14 @@ static void multiply_panels (const struct product *x, const struct block *at, si
     }
 }
 
-/* A's block into panels. Where its rows lie along m, a few k at a time over all panels: a cache
- * line holds floats of two panels, and lines a page apart crowd each other out of the cache. */
+/* How many k are packed at a time over all panels of a block. Where neighbours along m or n lie side
+ * by side, few: a cache line holds floats of two panels, and lines a page apart crowd each other out
+ * of the caches. Where k are neighbours, all. */
+MU_INLINE size_t pack_stride (const struct operand *x, size_t k) { return x->k_step == 1 ? k : 8; }
+
 static void pack_a (const struct product *x, const struct block *at)
 {
-    size_t panels = (at->m + TILE_ROWS - 1) / TILE_ROWS;
-    size_t stride = x->a.k_step == 1 ? at->k : 8;
+    size_t panels = (at->m + TILE_ROWS - 1) / TILE_ROWS, stride = pack_stride (&x->a, at->k);
     for (size_t p = 0; p < at->k; p += stride)
         for (size_t i = 0; i < panels; i++) {
             size_t row = panel_start (at->m, panels, i);
@@ -249,6 +316,16 @@ static void pack_a (const struct product *x, const struct block *at)
             pack_panel (x->packed_a + row * at->k + p * rows, rows, &x->a, at->m0 + row, rows,
                         at->k0 + p, at_most (at->k - p, stride));
         }
+}
+
+static void pack_b (const struct product *x, const struct block *at)
+{
+    size_t stride = pack_stride (&x->b, at->k);
+    for (size_t p = 0; p < at->k; p += stride)
+        for (size_t column = 0; column < at->n; column += TILE_COLUMNS)
+            pack_panel (x->packed_b + column * at->k + p * TILE_COLUMNS, TILE_COLUMNS, &x->b,
+                        at->n0 + column, at_most (at->n - column, TILE_COLUMNS), at->k0 + p,
+                        at_most (at->k - p, stride));
 }
 
 static void multiply_block (const struct product *x, const struct block *at)
@@ -266,9 +343,7 @@ static void multiply (const struct product *x, size_t m, size_t n, size_t k)
         at.n = at_most (n - at.n0, BLOCK_N);
         for (at.k0 = 0; at.k0 < k; at.k0 += at.k) {
             at.k = at_most (k - at.k0, BLOCK_K);
-            for (size_t j = 0; j < at.n; j += TILE_COLUMNS)
-                pack_panel (x->packed_b + j * at.k, TILE_COLUMNS, &x->b, at.n0 + j,
-                            at_most (at.n - j, TILE_COLUMNS), at.k0, at.k);
+            pack_b (x, &at);
             for (at.m0 = 0; at.m0 < m; at.m0 += at.m) {
                 at.m = at_most (m - at.m0, BLOCK_M);
                 multiply_block (x, &at);
@@ -298,7 +373,7 @@ void MU_NAME (gemm) (bool a_transposed, bool b_transposed, size_t m, size_t n, s
         .b = { b, b_transposed ? ldb : 1, b_transposed ? 1 : ldb },
         .c = c,
         .ldc = ldc,
-        .pack_a = n >= PACK_A_COLUMNS,
+        .pack_a = n >= PACK_A_COLUMNS && (a_transposed || TILE_ROWS > DIRECT_ROWS),
         .accumulate = accumulate,
     };
     if (k == 0) {

@@ -41,6 +41,7 @@ void MU_NAME (gemm) (bool a_transposed, bool b_transposed, size_t m, size_t n, s
 
 /* elementwise.c */
 void MU_NAME (add) (float *restrict y, const float *restrict x, size_t n);
+void MU_NAME (multiply) (float *restrict y, const float *restrict x, size_t n);
 void MU_NAME (scale) (float *y, float factor, size_t n);
 void MU_NAME (exp) (float *restrict y, const float *restrict x, size_t n);
 void MU_NAME (tanh) (float *restrict y, const float *restrict x, size_t n);
@@ -51,6 +52,7 @@ void MU_NAME (relu) (float *y, size_t n);
 void MU_NAME (relu_backward) (float *restrict dx, const float *restrict y, size_t n);
 void MU_NAME (gelu) (float *restrict y, const float *restrict x, size_t n);
 void MU_NAME (gelu_backward) (float *restrict dx, const float *restrict x, size_t n);
+void MU_NAME (gelu_keep) (float *restrict y, float *restrict x, size_t n);
 void MU_NAME (dropout) (float *y, size_t n, float rate, uint64_t key);
 void MU_NAME (adamw) (float *restrict weights, float *restrict m, float *restrict v,
                       const float *restrict gradient, size_t n, const struct mu_adamw *constants);

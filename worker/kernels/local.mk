@@ -5,7 +5,8 @@ noinst_LTLIBRARIES += %D%/libkernels.la
 
 mu_exact_flags = $(AM_CFLAGS) -ffp-contract=off -fno-trapping-math -fno-math-errno
 # -O3 by itself would yield to the -O2 in the user's CFLAGS, which come last; the name of what it adds does not.
-mu_kernel_flags = $(mu_exact_flags) -O3 -ftree-vectorize
+# A micro-kernel's loop of two dozen instructions is 5% slower where it straddles lines of the decoder's cache.
+mu_kernel_flags = $(mu_exact_flags) -O3 -ftree-vectorize -falign-loops=64 -falign-functions=64
 mu_kernel_sources = %D%/gemm.c %D%/elementwise.c %D%/reduce.c %D%/rows.c
 
 %C%_libkernels_la_SOURCES = %D%/kernels.c %D%/portable.c %D%/kernels.h %D%/isa.h %D%/simd.h \

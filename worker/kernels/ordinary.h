@@ -78,14 +78,20 @@ MU_INLINE float gelu_decay (float x)
 }
 
 /* inf gives inf, -inf gives NaN (its gate is 0). */
-MU_INLINE float gelu_one (float x) { return x * (1.f / (1.f + gelu_decay (x))); }
+MU_INLINE float gelu_gated (float x, float decay) { return x * (1.f / (1.f + decay)); }
 
-/* gate + x * gate * (1 - gate) * 2 u'. Beyond +-20 it is 1 or 0, at infinities too. */
-MU_INLINE float gelu_derivative (float x)
+/* Beyond +-20 the gate is 1 or 0, and exactly so. */
+MU_INLINE float gelu_clamp (float x)
 {
     float in = x > 20.f ? 20.f : x;
-    in = in < -20.f ? -20.f : in;
-    float decay = gelu_decay (in);
+    return in < -20.f ? -20.f : in;
+}
+
+/* gate + x * gate * (1 - gate) * 2 u', given gelu_decay (gelu_clamp (x)): 1 or 0 beyond +-20, at
+ * infinities too. */
+MU_INLINE float gelu_derivative (float x, float decay)
+{
+    float in = gelu_clamp (x);
     float gate = 1.f / (1.f + decay);
     float closed = decay < 1.f ? decay * gate : 1.f - gate; /* 1 - gate without cancellation */
     float slope = (2.f * GELU_ROOT) * __builtin_fmaf ((3.f * GELU_CUBIC) * in, in, 1.f);

@@ -68,7 +68,7 @@ static void backward_layer (const struct gpt_pass *pass, uint32_t number)
 
     linear_backward (pass, gpt_tensor (number, GPT_NARROW), layer.active, 4 * channels,
                      branch_gradient (pass, number, GPT_DROP_OUTPUT), channels, d_wide);
-    pass->math->gelu_backward (d_wide, layer.wide, pass->rows * 4 * channels);
+    pass->math->multiply (d_wide, layer.wide, pass->rows * 4 * channels);
     linear_backward (pass, gpt_tensor (number, GPT_WIDEN), layer.norm_2, channels, d_wide,
                      4 * channels, d_branch);
     norm_backward (pass, gpt_tensor (number, GPT_NORM_2), layer.middle, layer.statistics_2);

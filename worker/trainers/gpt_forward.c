@@ -75,7 +75,10 @@ static void forward_layer (const struct gpt_pass *pass, uint32_t number)
 
     norm (pass, gpt_tensor (number, GPT_NORM_2), layer.middle, layer.norm_2, layer.statistics_2);
     linear (pass, gpt_tensor (number, GPT_WIDEN), layer.norm_2, channels, layer.wide, 4 * channels);
-    math->gelu (layer.active, layer.wide, 4 * size);
+    if (pass->gradients)
+        math->gelu_keep (layer.active, layer.wide, 4 * size);
+    else
+        math->gelu (layer.active, layer.wide, 4 * size);
     linear (pass, gpt_tensor (number, GPT_NARROW), layer.active, 4 * channels, layer.output,
             channels);
     gpt_dropout (pass, number, GPT_DROP_OUTPUT, layer.output);

@@ -51,7 +51,7 @@ struct gpt_layer_plan {
     size_t middle;       /* [N,C] residual stream between the two halves */
     size_t norm_2;       /* [N,C] */
     size_t statistics_2; /* [N,2] */
-    size_t wide;         /* [N,4C] before GELU */
+    size_t wide;         /* [N,4C] before GELU; for a backward pass, its derivative there */
     size_t active;       /* [N,4C] after */
     size_t attention;    /* [B,H,T,T] softmax; there only if plan.keeps_attention */
 };
