@@ -216,7 +216,8 @@ static void pack_narrow (float *to, size_t width, const float *from, size_t ld, 
     for (size_t p = 0; p + 1 < k; p++)
         for (size_t x = 0; x < width; x += 8)
             *(eight *)(to + p * width + x) = *(const eight *)(from + p * ld + x);
-    memcpy (to + (k - 1) * width, from + (k - 1) * ld, width * sizeof *to);
+    for (size_t x = 0; x < width; x++)
+        to[(k - 1) * width + x] = from[(k - 1) * ld + x];
 }
 
 /* A panel from an operand whose neighbours along m or n lie side by side. */
