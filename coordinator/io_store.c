@@ -5,12 +5,13 @@
  * half the commits a second. Checkpoints of the WAL run between commits, when enough frames have
  * gathered. The reading connection serves `muster events` and never blocks the writer.
  *
- * Records that carry a `latest` key replace the one before with the same key, so that progress does
- * not make the journal grow. The tables job and checkpoint follow the journal by the little SQL in
- * io_views.c: they are derived and can be deleted.
+ * Records that carry a `latest` key replace the one before with the same key, in the table progress,
+ * so that it does not grow; all others are added to journal. Together they are the view record. The
+ * tables job and checkpoint follow by the little SQL in io_views.c: they are derived and can be
+ * deleted.
  *
- * Fatal: a journal number that exists already (two writers): the transaction fails, nothing is
- * said.
+ * Fatal: a database that another connection has written to (two writers): the transaction fails,
+ * nothing is said.
  */
 #include "io_store.h"
 
@@ -35,11 +36,12 @@
 #define WAL_SIZE              (64 << 20) /* bytes it is grown to */
 #define WAL_CHECKPOINT_FRAMES 4096       /* 16 MiB of pages */
 #define BUSY_MS               2000
-#define LATEST_TEXT_MAX       96
+#define KEY_PARTS             3 /* columns part_1 to part_3 */
 
 struct store {
     sqlite3 *writer, *reader;
-    sqlite3_stmt *insert, *begin, *commit, *rollback, *read;
+    sqlite3_stmt *append, *replace, *begin, *commit, *rollback, *read, *version;
+    int data_version; /* SQLite's count of other connections' commits, when this one last looked */
     int lock_fd;
     int wal_frames;
     _Atomic uint64_t newest;
@@ -49,7 +51,8 @@ struct batch_entry {
     size_t offset, size;
     uint32_t type;
     uint64_t job;
-    char latest[LATEST_TEXT_MAX]; /* empty: keep all */
+    uint64_t key[KEY_PARTS]; /* equal for records of one type of which only the newest matters */
+    bool is_progress;        /* it has such a key */
 };
 
 struct store_batch {
@@ -61,11 +64,6 @@ struct store_batch {
 static int database_error (sqlite3 *database, const char *what, struct mu_error *error)
 {
     int code = sqlite3_errcode (database);
-    if (code == SQLITE_CONSTRAINT)
-        return mu_fail (error, MU_CONFLICT,
-                        "another program has written to this coordinator's database (%s): stop it, "
-                        "then start this coordinator again",
-                        sqlite3_errmsg (database));
     enum mu_code kind = code == SQLITE_FULL || code == SQLITE_IOERR       ? MU_IO
                         : code == SQLITE_BUSY || code == SQLITE_LOCKED    ? MU_TRY_AGAIN
                         : code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? MU_BAD_INPUT
@@ -209,19 +207,24 @@ static int open_writer (struct store *store, const char *path, struct mu_error *
            prepare (store->writer, &store->begin, "BEGIN IMMEDIATE", error) ||
            prepare (store->writer, &store->commit, "COMMIT", error) ||
            prepare (store->writer, &store->rollback, "ROLLBACK", error) ||
-           prepare (store->writer, &store->insert,
-                    "INSERT INTO journal (number, type, job, latest, unix_ms, body) "
-                    "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (latest) DO UPDATE SET "
-                    "number = excluded.number, type = excluded.type, job = excluded.job, "
-                    "unix_ms = excluded.unix_ms, body = excluded.body",
-                    error);
+           prepare (store->writer, &store->version, "PRAGMA data_version", error) ||
+           prepare (store->writer, &store->append,
+                    "INSERT INTO journal (number, type, job, unix_ms, body) "
+                    "VALUES (?1, ?2, ?3, ?4, ?5)",
+                    error) ||
+           prepare (store->writer, &store->replace,
+                    "INSERT OR REPLACE INTO progress "
+                    "(number, type, job, unix_ms, body, part_1, part_2, part_3) "
+                    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                    error) ||
+           read_int (store->writer, "PRAGMA data_version", &store->data_version, error);
 }
 
 static int open_reader (struct store *store, const char *path, struct mu_error *error)
 {
     return open_connection (&store->reader, path, SQLITE_OPEN_READONLY, error) ||
            prepare (store->reader, &store->read,
-                    "SELECT number, unix_ms, job, body FROM journal WHERE number > ?1 AND "
+                    "SELECT number, unix_ms, job, body FROM record WHERE number > ?1 AND "
                     "(?2 = 0 OR job = ?2) ORDER BY number LIMIT ?3",
                     error);
 }
@@ -231,7 +234,9 @@ static int read_newest (struct store *store, struct mu_error *error)
     sqlite3_stmt *statement = NULL;
     if (prepare (store->writer, &statement,
                  "SELECT coalesce (max (number), 0) FROM "
-                 "(SELECT number FROM journal UNION ALL SELECT number FROM bad_record)",
+                 "(SELECT max (number) AS number FROM journal UNION ALL "
+                 "SELECT max (number) FROM progress UNION ALL "
+                 "SELECT max (number) FROM bad_record)",
                  error))
         return -1;
     int rc = sqlite3_step (statement);
@@ -270,8 +275,8 @@ void store_close (struct store **store_p)
     struct store *store = *store_p;
     if (!store)
         return;
-    sqlite3_stmt *statements[] = { store->insert, store->begin, store->commit, store->rollback,
-                                   store->read };
+    sqlite3_stmt *statements[] = { store->append,   store->replace, store->begin,  store->commit,
+                                   store->rollback, store->read,    store->version };
     for (size_t i = 0; i < sizeof statements / sizeof *statements; i++)
         sqlite3_finalize (statements[i]);
     sqlite3_close (store->reader);
@@ -306,9 +311,10 @@ static int set_aside (struct store *store, uint64_t number, const char *why, str
 {
     char *sql = sqlite3_mprintf ("BEGIN IMMEDIATE;"
                                  "INSERT OR REPLACE INTO bad_record SELECT number, %Q, body FROM "
-                                 "journal WHERE number = %lld;"
-                                 "DELETE FROM journal WHERE number = %lld; COMMIT",
-                                 why, (long long)number, (long long)number);
+                                 "record WHERE number = %lld;"
+                                 "DELETE FROM journal WHERE number = %lld;"
+                                 "DELETE FROM progress WHERE number = %lld; COMMIT",
+                                 why, (long long)number, (long long)number, (long long)number);
     if (!sql)
         return mu_fail (error, MU_UNAVAILABLE, "out of memory");
     int rc = execute (store->writer, sql, "set a bad record aside", error);
@@ -336,7 +342,7 @@ int store_replay (struct store *store,
     if (!msgpack_zone_init (&zone, 8192))
         return mu_fail (error, MU_UNAVAILABLE, "out of memory");
     int rc =
-        prepare (store->reader, &row, "SELECT number, body FROM journal ORDER BY number", error);
+        prepare (store->reader, &row, "SELECT number, body FROM record ORDER BY number", error);
     int state = SQLITE_DONE;
     while (!rc && (state = sqlite3_step (row)) == SQLITE_ROW) {
         struct mu_journal record;
@@ -382,25 +388,25 @@ void store_batch_destroy (struct store_batch **batch_p)
 uint32_t store_batch_count (const struct store_batch *batch) { return batch->count; }
 size_t store_batch_bytes (const struct store_batch *batch) { return batch->bytes.size; }
 
-/* The text that is equal for records of which only the newest matters, from the fields marked so.
- */
-static void latest_text (const struct mu_shape *shape, const uint8_t *body, char *text, size_t size)
+/* The key of a record of which only the newest matters, from the fields marked so. */
+static void read_key (struct batch_entry *entry, const struct mu_shape *shape, const uint8_t *body)
 {
-    size_t used = 0;
-    text[0] = '\0';
+    uint32_t parts = 0;
+    memset (entry->key, 0, sizeof entry->key);
     for (uint32_t i = 0; i < shape->field_count; i++) {
         const struct mu_field *field = &shape->fields[i];
         if (!field->latest)
             continue;
-        uint64_t value = 0;
+        if (parts == KEY_PARTS)
+            abort (); /* journal.schema marks more than there are columns */
         uint32_t narrow = 0;
+        uint64_t *part = &entry->key[parts++];
         if (field->kind == MU_FIELD_U32)
-            memcpy (&narrow, body + field->offset, sizeof narrow), value = narrow;
+            memcpy (&narrow, body + field->offset, sizeof narrow), *part = narrow;
         else
-            memcpy (&value, body + field->offset, sizeof value);
-        used += (size_t)snprintf (text + used, size - used, "%s%" PRIu64, used ? "." : shape->name,
-                                  value);
+            memcpy (part, body + field->offset, sizeof *part);
     }
+    entry->is_progress = parts > 0;
 }
 
 /* The job a record is about: its field of that name. */
@@ -433,7 +439,7 @@ int store_batch_add (struct store_batch *batch, const struct mu_journal *record,
     entry->size = batch->bytes.size - entry->offset;
     entry->type = record->type;
     entry->job = record_job (shape, body);
-    latest_text (shape, body, entry->latest, sizeof entry->latest);
+    read_key (entry, shape, body);
     batch->count++;
     return 0;
 }
@@ -477,27 +483,43 @@ static int insert (struct store *store, const struct store_batch *batch,
                    const struct batch_entry *entry, uint64_t number, uint64_t unix_ms,
                    struct mu_error *error)
 {
-    sqlite3_stmt *row = store->insert;
+    sqlite3_stmt *row = entry->is_progress ? store->replace : store->append;
     sqlite3_bind_int64 (row, 1, (sqlite3_int64)number);
     sqlite3_bind_int (row, 2, (int)entry->type);
     sqlite3_bind_int64 (row, 3, (sqlite3_int64)entry->job);
-    if (*entry->latest)
-        sqlite3_bind_text (row, 4, entry->latest, -1, SQLITE_STATIC);
-    else
-        sqlite3_bind_null (row, 4);
-    sqlite3_bind_int64 (row, 5, (sqlite3_int64)unix_ms);
-    sqlite3_bind_blob (row, 6, batch->bytes.data + entry->offset, (int)entry->size, SQLITE_STATIC);
+    sqlite3_bind_int64 (row, 4, (sqlite3_int64)unix_ms);
+    sqlite3_bind_blob (row, 5, batch->bytes.data + entry->offset, (int)entry->size, SQLITE_STATIC);
+    for (int i = 0; entry->is_progress && i < KEY_PARTS; i++)
+        sqlite3_bind_int64 (row, 6 + i, (sqlite3_int64)entry->key[i]);
     return run (store, row, error) || update_view (store, batch, entry, error) ? -1 : 0;
 }
 
-/* Of several records in one batch with one `latest` key only the last is worth writing. */
+/* Of several records in one batch with one key only the last is worth writing. */
 static bool superseded (const struct store_batch *batch, uint32_t index)
 {
     const struct batch_entry *entry = &batch->entry[index];
-    if (!*entry->latest || index + 1 == batch->count)
+    if (!entry->is_progress || index + 1 == batch->count)
         return false;
     const struct batch_entry *next = &batch->entry[index + 1];
-    return !strcmp (entry->latest, next->latest);
+    return entry->type == next->type && !memcmp (entry->key, next->key, sizeof entry->key);
+}
+
+/* Begin a transaction, unless somebody else has written since this store last did: what was decided
+ * here then stands on what is no longer true. */
+static int begin (struct store *store, struct mu_error *error)
+{
+    if (run (store, store->begin, error))
+        return -1;
+    int rc = sqlite3_step (store->version);
+    int version = rc == SQLITE_ROW ? sqlite3_column_int (store->version, 0) : 0;
+    sqlite3_reset (store->version);
+    if (rc != SQLITE_ROW)
+        return database_error (store->writer, "be read", error);
+    if (version != store->data_version)
+        return mu_fail (error, MU_CONFLICT,
+                        "another program has written to this coordinator's database: stop it, then "
+                        "start this coordinator again");
+    return 0;
 }
 
 int store_commit (struct store *store, struct store_batch *batch, uint64_t unix_ms,
@@ -506,8 +528,8 @@ int store_commit (struct store *store, struct store_batch *batch, uint64_t unix_
     if (!batch->count)
         return 0;
     uint64_t number = atomic_load (&store->newest);
-    if (run (store, store->begin, error))
-        return -1;
+    if (begin (store, error))
+        goto error;
     for (uint32_t i = 0; i < batch->count; i++) {
         number++;
         if (!superseded (batch, i) &&

@@ -38,3 +38,38 @@ CREATE TABLE bad_record (            -- what could not be read at a start: set a
     why     TEXT NOT NULL,
     body    BLOB NOT NULL
 );
+
+-- step 2
+-- Progress, of which only the newest matters, moves to a table of its own, clustered by what makes it
+-- the same: storing it again then changes one row where it lies, instead of a row and an index.
+CREATE TABLE progress (
+    type    INTEGER NOT NULL,        -- journal.schema; its fields marked `latest`, in order, follow
+    part_1  INTEGER NOT NULL,
+    part_2  INTEGER NOT NULL,
+    part_3  INTEGER NOT NULL,        -- 0 where there are fewer
+    number  INTEGER NOT NULL,        -- as in journal: the two share one sequence
+    job     INTEGER NOT NULL,
+    unix_ms INTEGER NOT NULL,
+    body    BLOB NOT NULL,
+    PRIMARY KEY (type, part_1, part_2, part_3)
+) WITHOUT ROWID;
+INSERT INTO progress
+    SELECT type, CAST (ltrim (latest, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ_') AS INTEGER),
+        CAST (substr (latest, instr (latest, '.') + 1) AS INTEGER),
+        CASE WHEN latest LIKE '%.%.%' THEN CAST (substr (latest, instr (latest, '.') + 1 +
+            instr (substr (latest, instr (latest, '.') + 1), '.')) AS INTEGER) ELSE 0 END,
+        number, job, unix_ms, body
+    FROM journal WHERE latest IS NOT NULL;
+CREATE TABLE journal_kept (
+    number  INTEGER PRIMARY KEY,
+    type    INTEGER NOT NULL,
+    job     INTEGER NOT NULL,
+    unix_ms INTEGER NOT NULL,
+    body    BLOB NOT NULL
+);
+INSERT INTO journal_kept SELECT number, type, job, unix_ms, body FROM journal WHERE latest IS NULL;
+DROP TABLE journal;
+ALTER TABLE journal_kept RENAME TO journal;
+CREATE VIEW record AS                -- all that is kept, for people: ORDER BY number
+    SELECT number, type, job, unix_ms, body FROM journal
+    UNION ALL SELECT number, type, job, unix_ms, body FROM progress;

@@ -213,7 +213,7 @@ static void a_second_writer_is_noticed (void **state)
     struct mu_error error = { .text = "" };
     struct mu_journal record = drain ("w0");
     commit (store, &record);
-    change ("INSERT INTO journal SELECT number + 1, type, job, latest, unix_ms, body FROM journal");
+    change ("INSERT INTO journal SELECT number + 1, type, job, unix_ms, body FROM journal");
     struct store_batch *batch = store_batch_create ();
     assert_int_equal (store_batch_add (batch, &record, NULL), 0);
     assert_int_equal (store_commit (store, batch, 1000, &error), -1);
@@ -377,6 +377,89 @@ static void events_are_read_in_pages (void **state)
     store_close (&store);
 }
 
+static void text_of (const char *sql, char *text, size_t size)
+{
+    sqlite3 *database;
+    sqlite3_stmt *row;
+    char path[128];
+    snprintf (path, sizeof path, "%s/muster.db", dir);
+    assert_int_equal (sqlite3_open (path, &database), SQLITE_OK);
+    assert_int_equal (sqlite3_prepare_v2 (database, sql, -1, &row, NULL), SQLITE_OK);
+    assert_int_equal (sqlite3_step (row), SQLITE_ROW);
+    snprintf (text, size, "%s", (const char *)sqlite3_column_text (row, 0));
+    sqlite3_finalize (row);
+    sqlite3_close (database);
+}
+
+#define ALL_RECORDS                                                                                \
+    "SELECT group_concat (number || ' ' || type || ' ' || job || ' ' || unix_ms || ' ' || "        \
+    "hex (body)) FROM (SELECT * FROM record ORDER BY number)"
+#define ALL_PROGRESS                                                                               \
+    "SELECT group_concat (type || ' ' || part_1 || ' ' || part_2 || ' ' || part_3 || ' ' || "      \
+    "number || ' ' || hex (body)) FROM progress"
+
+/* What step 1 kept: one table, and texts such as TRAINED12.3.45 as keys. */
+static const char *const back_to_step_1 =
+    "DROP VIEW record; ALTER TABLE journal RENAME TO others;"
+    "CREATE TABLE journal (number INTEGER PRIMARY KEY, type INTEGER NOT NULL, job INTEGER NOT "
+    "NULL, latest TEXT UNIQUE, unix_ms INTEGER NOT NULL, body BLOB NOT NULL);"
+    "INSERT INTO journal SELECT number, type, job, NULL, unix_ms, body FROM others;"
+    "INSERT INTO journal SELECT number, type, job, CASE type WHEN 7 THEN 'LEASE' || part_1 || '.' "
+    "|| part_2 ELSE 'TRAINED' || part_1 || '.' || part_2 || '.' || part_3 END, unix_ms, body "
+    "FROM progress; DROP TABLE others; DROP TABLE progress; PRAGMA user_version=1";
+
+static void a_database_of_version_1_is_migrated (void **state)
+{
+    (void)state;
+    char records[4096], progress[4096], migrated[4096];
+    struct store *store = must_open ();
+    for (uint32_t i = 0; i < 12; i++) {
+        struct mu_journal other = drain ("w"),
+                          lease = { .type = MU_JOURNAL_LEASE,
+                                    .lease = { .job = 120 + i % 2, .generation = 7 + i % 3 } },
+                          trained = { .type = MU_JOURNAL_TRAINED,
+                                      .trained = { .job = 11 + i % 2,
+                                                   .generation = 1,
+                                                   .rank = i % 4,
+                                                   .windows = i } };
+        commit (store, &other);
+        commit (store, &lease);
+        commit (store, &trained);
+    }
+    store_close (&store);
+    text_of (ALL_RECORDS, records, sizeof records);
+    text_of (ALL_PROGRESS, progress, sizeof progress);
+    change (back_to_step_1);
+    store = must_open ();
+    assert_int_equal (store_newest (store), 36);
+    assert_int_equal (replay (store, NULL, 0).count, 12 + 6 + 4);
+    store_close (&store);
+    text_of (ALL_RECORDS, migrated, sizeof migrated);
+    assert_string_equal (migrated, records);
+    text_of (ALL_PROGRESS, migrated, sizeof migrated);
+    assert_string_equal (migrated, progress);
+}
+
+/* The second writer may have touched nothing that this one would write. */
+static void a_second_writer_of_progress_is_noticed (void **state)
+{
+    (void)state;
+    struct store *store = must_open ();
+    struct mu_error error = { .text = "" };
+    struct mu_journal record = { .type = MU_JOURNAL_TRAINED, .trained = { .job = 1, .rank = 3 } };
+    commit (store, &record);
+    commit (store, &record);
+    change ("UPDATE progress SET part_3 = 9, number = 7");
+    struct store_batch *batch = store_batch_create ();
+    assert_int_equal (store_batch_add (batch, &record, NULL), 0);
+    assert_int_equal (store_commit (store, batch, 1000, &error), -1);
+    assert_int_equal (error.code, MU_CONFLICT);
+    assert_int_equal (store_commit (store, batch, 1000, &error), -1); /* for good */
+    assert_int_equal (error.code, MU_CONFLICT);
+    store_batch_destroy (&batch);
+    store_close (&store);
+}
+
 #define STORE_TEST(test) cmocka_unit_test_setup_teardown (test, make_dir, remove_dir)
 
 int main (void)
@@ -391,6 +474,8 @@ int main (void)
         STORE_TEST (a_folder_that_cannot_be_made),
         STORE_TEST (a_full_disk_keeps_the_batch),
         STORE_TEST (a_second_writer_is_noticed),
+        STORE_TEST (a_second_writer_of_progress_is_noticed),
+        STORE_TEST (a_database_of_version_1_is_migrated),
         STORE_TEST (a_record_of_a_newer_muster_is_refused),
         STORE_TEST (nothing_told_is_lost_by_kill_9),
         STORE_TEST (events_are_read_in_pages),
