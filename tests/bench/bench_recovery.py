@@ -1,0 +1,264 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""bench_recovery.py - what a death, a join and a checkpoint cost a running job, in one run beside calm steps of it
+
+usage: bench_recovery.py [--kills N] [SCENE ...]        default: 24 kills a scene, all scenes
+
+    kill       kill -9 of one of 4 workers (its agent; its children die with it), model under 4 MB; and of a trainer,
+               and of a collective alone
+    kill-64    the same kill of a worker with a model of 64 MB
+    goodput    a worker dies every 5.6 and every 1.4 steps and is started again at once: steps done in the time,
+               against calm steps of the same job (torchft's published ratios of step time to failure interval)
+    join       a worker joins a running job: the longest gap between two steps of the others
+    checkpoint a checkpoint every 100 steps against none
+
+A step counts as finished when the state in a trainer's shared memory says so; it is read there twice a millisecond,
+which costs the job nothing. What a kill costs is the time from it to the next finished step, less the job's median
+step of before. Its parts are the coordinator's own stamps: notice (kill to BROKEN stored), abort (to the next FORM),
+form (to START), redo (to the step). After each kill the worker is started again, and the next kill waits until it
+trains."""
+import argparse
+import json
+import mmap
+import os
+import random
+import signal
+import struct
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
+from cluster import Cluster, children, wait_for  # noqa: E402  pylint: disable=wrong-import-position
+
+WORKERS = 4
+STATE_OFFSET_AT, STEP_AT = 24, 40  # struct mu_region_control, struct mu_state
+POLL_S = 0.0005
+
+
+class Steps(threading.Thread):
+    """Watches the state's step in every trainer; `done` holds when each was first finished by anyone."""
+
+    def __init__(self, cluster):
+        super().__init__(daemon=True)
+        self.cluster, self.maps, self.done, self.going = cluster, {}, [], True
+        self.newest = 0
+
+    def look_for_trainers(self):
+        for worker in list(self.cluster.workers.values()):
+            for pid in children(worker.pid, "muster-trainer"):
+                if pid not in self.maps:
+                    self.attach(pid)
+
+    def attach(self, pid):
+        try:
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                path = f"/proc/{pid}/fd/{fd}"
+                if "/memfd:" in os.readlink(path):
+                    with open(path, "rb") as file:
+                        view = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+                    self.maps[pid] = view, struct.unpack_from("<Q", view, STATE_OFFSET_AT)[0] + STEP_AT
+        except (OSError, ValueError, struct.error):
+            pass  # it has just begun, or just died
+
+    def run(self):
+        looked = 0.0
+        while self.going:
+            now = time.time()
+            if now - looked > 0.2:
+                self.look_for_trainers()
+                looked = now
+            for pid, (view, at) in list(self.maps.items()):
+                step = struct.unpack_from("<Q", view, at)[0]
+                if self.newest < step < 1 << 40:
+                    self.newest = step
+                    self.done.append((now, step))
+                if not os.path.exists(f"/proc/{pid}"):
+                    del self.maps[pid]
+            time.sleep(POLL_S)
+
+    def step_seconds(self, since, until=1e18):
+        """Seconds of each step finished in this time; of those that one look found together, their mean."""
+        seen = [at for at in self.done if since <= at[0] <= until]
+        return [(b[0] - a[0]) / (b[1] - a[1]) for a, b in zip(seen, seen[1:])]
+
+
+def median(values):
+    return sorted(values)[len(values) // 2]
+
+
+def spread(values):
+    ordered = sorted(values)
+    return " ".join(f"{1e3 * ordered[min(len(ordered) - 1, len(ordered) * k // 10)]:.0f}" for k in (0, 1, 5, 9, 10))
+
+
+def job_file(cluster, name, layers, channels, micro_batches=8, context=32, every=10**8):
+    return cluster.write(f"{name}.yaml", f"""
+name: {name}
+trainer: gpt
+model: {{layers: {layers}, channels: {channels}, heads: 4}}
+data: {{path: {cluster.text()}, format: text, context: {context}}}
+batch: {{global: {micro_batches}, micro: 1}}
+steps: 100000000
+workers: {{min: 1, max: 8}}
+checkpoint: {{every: {every}, dir: {cluster.dir}/{name}}}
+""")
+
+
+class Scene:
+    """A cluster of four workers that train one job, watched."""
+
+    def __init__(self, cluster, **model):
+        self.cluster = cluster
+        self.job = cluster.submit(job_file(cluster, "recovery", **model))
+        self.steps = Steps(cluster)
+        self.steps.start()
+        self.random = random.Random(1)
+        self.settled()
+
+    def settled(self, calm_steps=12):
+        """All four train, and have for some steps: when that was so, and the calm step's median."""
+        def formed():
+            status = self.cluster.status(self.job)
+            return status["state"] == "running" and status["workers"] == len(self.cluster.workers)
+        wait_for("all workers train", formed)
+        since, first = time.time(), self.steps.newest
+        wait_for("calm steps", lambda: self.steps.newest >= first + calm_steps and len(self.steps.step_seconds(since)) > 5)
+        return median(self.steps.step_seconds(since))
+
+    def events(self):
+        return [json.loads(line) for line in
+                self.cluster.muster("-o", "json", "events", "--job", self.job).splitlines()]
+
+    def kill(self, what):
+        """Kill; what it cost beyond one calm step, that step, and when."""
+        calm = self.settled()
+        time.sleep(calm * self.random.random())
+        name = self.random.choice(sorted(self.cluster.workers))
+        before, worker = self.steps.newest, self.cluster.workers[name]
+        pid = worker.pid if what == "worker" else children(worker.pid, what)[0]
+        when = time.time()
+        os.kill(pid, signal.SIGKILL)
+        wait_for("the next step", lambda: self.steps.newest > before)
+        done = next(t for t, step in self.steps.done if step > before)
+        if what == "worker":
+            self.cluster.workers.pop(name).wait()
+            self.cluster.start_worker(name)
+        return done - when - calm, calm, when, done
+
+
+def parts(events, when, done):
+    """notice, abort, form, redo of the break that followed this kill; None if they are not all there."""
+    stamp = {}
+    for event in events:
+        at, kind = event.get("time_ms", 0) / 1e3, event["event"]
+        order = ("BROKEN", "FORM", "START")
+        if kind in order and kind not in stamp and at >= when - 0.002 and len(stamp) == order.index(kind):
+            stamp[kind] = at
+    if len(stamp) < 3 or stamp["START"] > done + 0.002:
+        return None
+    return (stamp["BROKEN"] - when, stamp["FORM"] - stamp["BROKEN"], stamp["START"] - stamp["FORM"],
+            done - stamp["START"])
+
+
+def kill_scene(title, what, kills, limit, **model):
+    with Cluster(WORKERS) as cluster:
+        scene = Scene(cluster, **model)
+        costs = [scene.kill(what) for _ in range(kills)]
+        events = scene.events()
+        scene.steps.going = False
+    beyond = [cost for cost, _, _, _ in costs]
+    calm = median([calm for _, calm, _, _ in costs])
+    print(f"| {title}: beyond a calm step of {1e3 * calm:.0f} ms, ms | median {1e3 * median(beyond):.0f}, worst "
+          f"{1e3 * max(beyond):.0f} | least, tenth, half, nine tenths, most: {spread(beyond)} | | {limit} |", flush=True)
+    split = [p for p in (parts(events, when, done) for _, _, when, done in costs) if p]
+    if split:
+        print("| its parts, medians, ms | " + ", ".join(
+            f"{name} {1e3 * median([p[i] for p in split]):.0f}" for i, name in enumerate(("notice", "abort", "form", "redo")))
+            + f" | of {len(split)} kills | | |", flush=True)
+
+
+def scene_kill(kills):
+    for what in ("worker", "muster-trainer", "muster-collective"):
+        kill_scene(f"kill -9 of a {what.removeprefix('muster-')}, 4 workers, model of 0.8 MB", what, kills,
+                   "median 100, worst 600", layers=4, channels=64)
+
+
+def scene_kill_64(kills):
+    kill_scene("kill -9 of a worker, 4 workers, model of 64 MB", "worker", max(kills // 3, 5), "one more calm step",
+               layers=5, channels=512, context=16)
+
+
+def scene_goodput(kills):
+    for every, enough in ((1 / 0.18, 97), (1 / 0.73, 70)):
+        with Cluster(WORKERS) as cluster:
+            scene = Scene(cluster, layers=6, channels=256, context=64, micro_batches=32)
+            calm = scene.settled(8)
+            first, start = scene.steps.newest, time.time()
+            for number in range(kills):
+                time.sleep(max(0.0, start + (number + 1) * every * calm - time.time()))
+                name = scene.random.choice(sorted(cluster.workers))
+                cluster.kill_worker(name)
+                cluster.start_worker(name)
+            done, took = scene.steps.newest - first, time.time() - start
+            again = scene.settled(8)
+            scene.steps.going = False
+        worth = done * (calm + again) / 2 / took
+        print(f"| goodput with a death every {every:.1f} steps of {1e3 * calm:.0f} ms ({1e3 * again:.0f} ms afterwards) | "
+              f"{done} steps in {took:.0f} s, {kills} deaths | calm steps | {100 * worth:.0f}% | >= {enough}% |", flush=True)
+
+
+def scene_join(kills):
+    gaps = []
+    with Cluster(WORKERS) as cluster:
+        scene = Scene(cluster, layers=4, channels=64)
+        for number in range(kills):
+            calm = scene.settled()
+            since = time.time()
+            cluster.start_worker(f"joiner{number}")
+            scene.settled()
+            gaps.append(max(scene.steps.step_seconds(since)) - calm)
+            cluster.kill_worker(f"joiner{number}")
+        scene.steps.going = False
+    print(f"| join of a fifth worker, model of 0.8 MB: longest gap between steps beyond a calm one, ms | median "
+          f"{1e3 * median(gaps):.0f}, worst {1e3 * max(gaps):.0f} | {spread(gaps)} | | 150 and the transfer |", flush=True)
+
+
+def scene_checkpoint(kills):
+    rates = {}
+    for _ in range(3):
+        for every in (100, 10**8):
+            with Cluster(2) as cluster:
+                job = cluster.submit(job_file(cluster, "save", 4, 64, every=every))
+                steps = Steps(cluster)
+                steps.start()
+                wait_for("it is warm", lambda: steps.newest >= 50)  # pylint: disable=cell-var-from-loop
+                first, start = steps.newest, time.time()
+                wait_for("steps", lambda: steps.newest >= first + 40 * kills, 600)  # pylint: disable=cell-var-from-loop
+                rates.setdefault(every, []).append((steps.newest - first) / (time.time() - start))
+                steps.going = False
+                cluster.muster("cancel", job)
+    ratios = [a / b for a, b in zip(rates[100], rates[10**8])]
+    print(f"| a checkpoint every 100 steps of {1e3 / median(rates[10**8]):.1f} ms, 2 workers, model of 0.8 MB | "
+          f"{median(rates[100]):.1f} steps/s | none: {median(rates[10**8]):.1f} | {median(ratios):.3f} "
+          f"({min(ratios):.3f} to {max(ratios):.3f}) | >= 0.99 |", flush=True)
+
+
+SCENES = {"kill": scene_kill, "kill-64": scene_kill_64, "goodput": scene_goodput, "join": scene_join,
+          "checkpoint": scene_checkpoint}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=24)
+    parser.add_argument("scenes", nargs="*", metavar="SCENE", help=", ".join(SCENES))
+    options = parser.parse_args()
+    for name in options.scenes or SCENES:
+        if name not in SCENES:
+            sys.exit(f"there is no scene {name}: {', '.join(SCENES)}")
+        SCENES[name](options.kills)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
