@@ -35,7 +35,7 @@ static bool is_away (const struct muster_error *error, bool follow, bool *told)
 static void print_workers (const struct muster_worker_info *workers, size_t count)
 {
     struct table *table =
-        table_create (">ID|NAME|HOST|STATE|>JOB|>RANK|PHASE|>FOR|>STEP|KERNELS|>THREADS|>SILENT");
+        table_create (">ID|NAME|HOST|STATE|>JOB|>RANK|PHASE|>FOR|>STEP|KERNELS|>THREADS|>SLOW|>SILENT");
     char since[32];
     for (size_t i = 0; i < count; i++) {
         const struct muster_worker_info *worker = &workers[i];
@@ -56,6 +56,7 @@ static void print_workers (const struct muster_worker_info *workers, size_t coun
         table_cell (table, "%" PRIu64, worker->step);
         table_cell (table, "%s", worker->isa);
         table_cell (table, "%u", worker->threads);
+        table_cell (table, worker->factor > 0 ? "%.1fx" : "-", worker->factor);
         table_cell (table, "%" PRIu64 " ms", worker->silent_ms);
     }
     table_print (&table);

@@ -9,6 +9,7 @@
  *     job.c         a job's life: submit, control, stop, each state's next move
  *     prepare.c     a worker and its job: ASSIGN, PREPARED, FAILED, CRASHED, RELEASED
  *     generation.c  FORM, fences, READY, GO, the break, the next one
+ *     pace.c        how fast each worker is, and its share of the micro-batches
  *     shards.c      micro-batch maps, leases, the ledger of trained windows
  *     checkpoint.c  SAVED, COMMIT, DIGEST
  *     query.c       answers for people
@@ -108,6 +109,13 @@ struct position {
     uint64_t lineage;
 };
 
+/* What one micro-batch costs a worker in its job, as its beats tell; pace.c. */
+struct pace {
+    uint64_t cost_us;                   /* a thread's time for one; 0: not known yet */
+    uint64_t generation, step, busy_us; /* being measured: since this step of this generation */
+    uint32_t share;                     /* micro-batches it has in a step there */
+};
+
 struct worker {
     /* what it said of itself */
     char name[64], host[256], version[32], compute_class[128], isa[32];
@@ -140,6 +148,7 @@ struct worker {
     uint64_t refused_job, refused_until_ms; /* does not get this job for a while */
     struct position position;               /* of its trainer, once prepared */
     uint8_t kept[KEPT_BYTES];               /* micro-batches of the next step that its sums hold */
+    struct pace pace;
 };
 
 struct fence {
@@ -182,6 +191,9 @@ struct job_soft {
     uint64_t finished_ms;    /* since when all have */
     uint32_t reducing, idle; /* ranks that wait for the all-reduce; for nothing else */
     uint64_t stuck_ms;       /* since when no rank could go on alone; 0: some can */
+    uint64_t running_since_ms, paced_window; /* START of the generation; shares were looked at */
+    uint64_t median_us;                      /* cost of a micro-batch, of its members */
+    uint32_t uneven;                         /* windows in a row with shares far from the best */
     struct sample samples[SAMPLES];
     uint32_t sample_count; /* ever */
     struct digest digests[DIGESTS];
@@ -320,7 +332,9 @@ struct worker *generation_best (const struct coord *coord, const struct job *job
 /* --- shards.c --------------------------------------------------------------------------------- */
 
 uint32_t shards_rank (const uint8_t *map, uint32_t micro_batch);
-void shards_map (uint8_t *map, uint32_t micro_batches, uint32_t ranks);
+/* Contiguous blocks, as large as pace_shares () says. */
+void shards_map (struct coord *coord, uint8_t *map, uint32_t micro_batches,
+                 struct worker *const *members, uint32_t ranks);
 /* The first step's map: what `members` kept stays theirs where they stand at `base`. */
 void shards_first_map (struct coord *coord, uint8_t *map, uint32_t micro_batches,
                        struct worker *const *members, uint32_t ranks, const struct position *base);
@@ -330,6 +344,19 @@ void shards_trained (struct coord *coord, struct worker *worker, const struct mu
 void shards_say_lease (struct coord *coord, const struct worker *worker);
 double shards_steps_a_second (const struct coord *coord, const struct job *job);
 void shards_answer (struct coord *coord, uint32_t peer, uint64_t request, const struct job *job);
+
+/* --- pace.c ----------------------------------------------------------------------------------- */
+
+/* For each BEAT of a member. */
+void pace_hear (struct worker *worker, const struct mu_wire_beat *beat);
+/* How many of so many micro-batches each member is to compute, so that they end together. */
+void pace_shares (struct coord *coord, struct worker *const *members, uint32_t ranks,
+                  uint32_t micro_batches, uint32_t *shares);
+/* For each BEAT of a running generation: after a window, end it as planned if other shares would be
+ * much better. */
+void pace_mind (struct coord *coord, struct job *job);
+/* Its cost of a micro-batch against the median of its generation; 0 while unknown. */
+double pace_factor (const struct worker *worker);
 
 /* --- checkpoint.c ----------------------------------------------------------------------------- */
 

@@ -29,7 +29,8 @@ void generation_clear (struct job *job)
     }
     free (soft->fences);
     soft->fences = NULL;
-    soft->finished = soft->reducing = soft->idle = 0;
+    soft->finished = soft->reducing = soft->idle = soft->uneven = 0;
+    soft->running_since_ms = 0;
     soft->join_since_ms = soft->stuck_ms = 0;
     for (uint32_t i = 0; i < soft->worker_count; i++)
         soft->workers[i]->finished = soft->workers[i]->reducing = soft->workers[i]->idle = false;
@@ -137,7 +138,7 @@ static void store_form (struct coord *coord, const struct job *job, struct worke
     record.form.members.items = list;
     record.form.members.count = count;
     record.form.until_step = shards_first_lease (job, source->position.step);
-    shards_map (map, micro_batches, count);
+    shards_map (coord, map, micro_batches, members, count);
     shards_first_map (coord, first_map, micro_batches, members, count, &source->position);
     SET (record.form.world,
          core_text (coord, "muster-%llu-%llu-%llu", (unsigned long long)coord->durable.term,
@@ -309,6 +310,7 @@ void generation_ready (struct coord *coord, struct worker *worker, const struct 
                                             .generation = job->durable.generation.number,
                                             .time_ms = coord->unix_ms } };
     core_store (coord, &record);
+    job->soft.running_since_ms = coord->now_ms;
     for (uint32_t rank = 0; rank < job->durable.generation.size; rank++)
         say_go (coord, job->soft.ranks[rank]);
     job_touch (coord, job);

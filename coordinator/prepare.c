@@ -26,6 +26,7 @@ void worker_attach (struct worker *worker, struct job *job)
     worker->doubts = 0;
     worker->position = (struct position){ 0 };
     memset (worker->kept, 0, sizeof worker->kept);
+    worker->pace = (struct pace){ 0 };
 }
 
 static void leave_rank (struct worker *worker)

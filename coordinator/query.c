@@ -144,6 +144,7 @@ static void fill_worker (const struct coord *coord, const struct worker *worker,
     info->threads = worker->threads;
     info->silent_ms = coord->now_ms - worker->heard_ms;
     SET (info->version, worker->version);
+    info->factor = pace_factor (worker);
 }
 
 static void answer_workers (struct coord *coord, uint32_t peer, const struct mu_wire *wire)

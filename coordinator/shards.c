@@ -28,14 +28,33 @@ static void set_rank (uint8_t *map, uint32_t micro_batch, uint32_t rank)
     map[2 * micro_batch + 1] = (uint8_t)(rank >> 8);
 }
 
-/* Contiguous blocks whose sizes differ by one at most. */
-void shards_map (uint8_t *map, uint32_t micro_batches, uint32_t ranks)
+static bool has (const uint8_t *bits, uint32_t at) { return (bits[at / 8] >> at % 8 & 1) != 0; }
+
+/* Those that are not taken, in contiguous blocks. */
+static void spread (struct coord *coord, uint8_t *map, const uint8_t *taken, uint32_t micro_batches,
+                    struct worker *const *members, uint32_t ranks)
 {
+    uint32_t left = 0, rank = 0;
     for (uint32_t m = 0; m < micro_batches; m++)
-        set_rank (map, m, (uint32_t)((uint64_t)m * ranks / micro_batches));
+        left += !has (taken, m);
+    uint32_t *shares = core_scratch (coord, ranks * sizeof *shares);
+    pace_shares (coord, members, ranks, left, shares);
+    for (uint32_t m = 0; m < micro_batches; m++) {
+        if (has (taken, m))
+            continue;
+        while (!shares[rank])
+            rank++;
+        shares[rank]--;
+        set_rank (map, m, rank);
+    }
 }
 
-static bool has (const uint8_t *bits, uint32_t at) { return (bits[at / 8] >> at % 8 & 1) != 0; }
+void shards_map (struct coord *coord, uint8_t *map, uint32_t micro_batches,
+                 struct worker *const *members, uint32_t ranks)
+{
+    static const uint8_t nothing[KEPT_BYTES];
+    spread (coord, map, nothing, micro_batches, members, ranks);
+}
 
 static uint32_t count_kept (const struct worker *worker, const struct position *base,
                             uint32_t micro_batches)
@@ -49,29 +68,26 @@ static uint32_t count_kept (const struct worker *worker, const struct position *
 }
 
 /* Sums cannot be taken apart: what a rank kept is taken as a whole, or not at all. */
-static uint32_t take_kept (uint8_t *map, uint8_t *taken, const struct worker *worker, uint32_t rank,
-                           uint32_t micro_batches)
+static void take_kept (uint8_t *map, uint8_t *taken, const struct worker *worker, uint32_t rank,
+                       uint32_t micro_batches)
 {
-    uint32_t count = 0;
     for (uint32_t i = 0; i < KEPT_BYTES; i++)
         if (worker->kept[i] & taken[i])
-            return 0;
+            return;
     for (uint32_t m = 0; m < micro_batches; m++)
         if (has (worker->kept, m)) {
             set_rank (map, m, rank);
             taken[m / 8] |= (uint8_t)(1u << m % 8);
-            count++;
         }
-    return count;
 }
 
 /* What was kept stays where it is, the largest share first; what is left to compute is spread
- * evenly, for that is what the step will wait for. */
+ * as if it were all, for that is what the step will wait for. */
 void shards_first_map (struct coord *coord, uint8_t *map, uint32_t micro_batches,
                        struct worker *const *members, uint32_t ranks, const struct position *base)
 {
     uint8_t taken[KEPT_BYTES] = { 0 };
-    uint32_t *kept = core_scratch (coord, ranks * sizeof *kept), most = 0, left = micro_batches;
+    uint32_t *kept = core_scratch (coord, ranks * sizeof *kept), most = 0;
     for (uint32_t rank = 0; rank < ranks; rank++) {
         kept[rank] = count_kept (members[rank], base, micro_batches);
         most = kept[rank] > most ? kept[rank] : most;
@@ -79,11 +95,8 @@ void shards_first_map (struct coord *coord, uint8_t *map, uint32_t micro_batches
     for (uint32_t share = most; share > 0; share--)
         for (uint32_t rank = 0; rank < ranks; rank++)
             if (kept[rank] == share)
-                left -= take_kept (map, taken, members[rank], rank, micro_batches);
-    uint32_t next = 0;
-    for (uint32_t m = 0; m < micro_batches; m++)
-        if (!has (taken, m))
-            set_rank (map, m, (uint32_t)((uint64_t)next++ * ranks / left));
+                take_kept (map, taken, members[rank], rank, micro_batches);
+    spread (coord, map, taken, micro_batches, members, ranks);
 }
 
 /* --- leases ----------------------------------------------------------------------------------- */
@@ -192,6 +205,7 @@ void shards_progress (struct coord *coord, struct worker *worker, const struct m
         return;
     if (beat->step >= soft->step && beat->step > generation->step)
         hear_results (soft, beat);
+    pace_hear (worker, beat);
     if (beat->step > soft->step) {
         soft->step = beat->step;
         soft->failures = 0;
@@ -208,6 +222,7 @@ void shards_progress (struct coord *coord, struct worker *worker, const struct m
         if (++soft->finished == generation->size)
             job_touch (coord, job);
     }
+    pace_mind (coord, job);
 }
 
 /* --- the ledger ------------------------------------------------------------------------------- */

@@ -63,6 +63,10 @@
  * that job again for so long. */
 #define COORD_COOL_OFF_MS 60000u
 
+/* A generation trains for so long before its shares may be called uneven: forming another one costs
+ * some tenths of a second, and must not be what a job mostly does. */
+#define COORD_PACE_MS 10000u
+
 /* Generations that break one after the other without a finished step are formed more and more
  * slowly: from the third on after FORM_RETRY_MS, twice that, … at most FORM_RETRY_MAX_MS. */
 #define COORD_FORM_RETRY_MS 100u

@@ -9,8 +9,8 @@ EXTRA_DIST += %D%/unit/schema_lock.sh scripts/lock_schemas.py schemas/golden/wir
     schemas/golden/journal-1.lock schemas/golden/wire-1.hex schemas/golden/journal-1.hex
 
 if HAVE_CMOCKA
-check_PROGRAMS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log %D%/unit/test_socket %D%/unit/test_turn
-TESTS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log %D%/unit/test_socket %D%/unit/test_turn
+check_PROGRAMS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log %D%/unit/test_socket %D%/unit/test_turn %D%/unit/test_pace
+TESTS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log %D%/unit/test_socket %D%/unit/test_turn %D%/unit/test_pace
 
 %C%_unit_test_record_SOURCES = %D%/unit/test_record.c
 %C%_unit_test_record_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
@@ -33,6 +33,10 @@ TESTS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log %D%/unit/tes
     coordinator/io_announce.c coordinator/io_announce.h
 %C%_unit_test_turn_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
 %C%_unit_test_turn_LDADD = common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS) -lpthread
+
+%C%_unit_test_pace_SOURCES = %D%/unit/test_pace.c
+%C%_unit_test_pace_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
+%C%_unit_test_pace_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
 endif
 
 # Whole systems: real processes on this machine, python3's standard library.

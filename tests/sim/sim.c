@@ -76,6 +76,7 @@ static void choose_faults (void)
     faults.disk_max_ms = (uint32_t)(draw (0, 2) ? draw (0, 10) : draw (10, 200));
     faults.in_order = draw (0, 1);
     faults.lease_ahead_ms = draw (0, 1) ? (uint32_t)draw (200, 20000) : 0;
+    faults.slow = sometimes (50000000, 500000000);
     if (options.calm)
         return;
     if (draw (0, 5) == 0) {
@@ -167,6 +168,7 @@ static void begin (void)
 {
     host_start ();
     for (uint32_t i = 0; i < options.workers; i++) {
+        worker_at (i)->slow = chance (faults.slow);
         clock_after (draw (0, 3000), start_worker, i, 0, NULL);
         clock_after (draw (1000, 2000), every_second, i, 0, NULL);
     }

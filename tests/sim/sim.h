@@ -48,6 +48,7 @@ struct sim_options {
 struct faults {
     uint32_t loss, duplicate, host_crash, worker_crash, trainer_crash, collective_crash, save_fails;
     uint32_t cut, freeze, reconnect; /* per worker and second */
+    uint32_t slow;                   /* workers that compute five times as long as others */
     uint32_t latency_max_ms, disk_max_ms;
     uint32_t lease_ahead_ms; /* 0: the default */
     bool in_order;
@@ -125,7 +126,7 @@ struct trainer {
     bool writer;
     uint64_t compute_start_ms, compute_ms, todo, total;
     bool computing;
-    uint64_t saved_step;
+    uint64_t saved_step, busy_us;
     enum mu_phase_state phase;
 };
 

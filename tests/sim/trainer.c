@@ -93,13 +93,15 @@ static void say (uint32_t number, struct mu_wire *wire)
 
 void trainer_progress (uint32_t number)
 {
-    const struct trainer *trainer = &worker_at (number)->trainer;
+    struct trainer *trainer = &worker_at (number)->trainer;
     struct mu_wire wire = { .type = MU_WIRE_PROGRESS,
                             .progress = { .generation = trainer->generation,
                                           .phase = trainer->phase,
                                           .step = trainer->step,
                                           .loss = 4.0 - (double)(trainer->step % 100) * 0.02,
-                                          .targets = trainer->step * 100 } };
+                                          .targets = trainer->step * 100,
+                                          .busy_us = trainer->busy_us } };
+    trainer->busy_us = 0;
     say (number, &wire);
 }
 
@@ -171,6 +173,7 @@ static void computed (uint32_t number, uint64_t turn, void *data)
     trainer->sums += sum_of (trainer->state, trainer->step, trainer->attempt, trainer->todo);
     trainer->kept |= trainer->todo;
     trainer->todo = 0;
+    trainer->busy_us += trainer->compute_ms * 1000;
     trainer->computing = false;
     trainer->phase = MU_PHASE_REDUCING;
     trainer_progress (number);

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 from cluster import BUILD, SOURCE, Cluster, Tap, children, wait_for
@@ -182,6 +183,38 @@ def ctrl_c():
         assert cluster.wait_end(job)["state"] == "cancelled"
 
 
+def slow_worker():
+    """a worker that is often held up loses micro-batches to the others, says so, and no bit changes"""
+    steps = 3000
+    with Cluster(1) as cluster:
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=steps)))["weights_hash"]
+    with Cluster(2) as cluster:
+        job = cluster.submit(cluster.gpt("slow", steps=steps, workers=(2, 2)))
+        cluster.wait_step(job, 20)
+        [pid] = children(cluster.workers["w1"].pid, "muster-trainer")
+        held = threading.Event()
+
+        def hold_up():
+            while not held.wait(0.01):
+                os.kill(pid, signal.SIGSTOP)
+                held.wait(0.04)
+                os.kill(pid, signal.SIGCONT)
+        holder = threading.Thread(target=hold_up)
+        holder.start()
+        try:
+            def moved():
+                lines = cluster.muster("-o", "json", "events", "--job", job).splitlines()
+                return [e for e in map(json.loads, lines) if e["event"] == "BROKEN" and "worker w1 takes" in e["reason"]]
+            [broken, *_] = wait_for("micro-batches move", moved)
+            assert broken["planned"], broken
+            slow = {w["name"]: w["factor"] for w in cluster.json("workers")}
+            assert slow["w1"] > 1.25, slow
+        finally:
+            held.set()
+            holder.join()
+        assert cluster.wait_done(job)["weights_hash"] == calm
+
+
 def under_mpirun():
     """mpirun starts workers; one that is killed takes no other along"""
     launcher = shutil.which("mpiexec.mpich")
@@ -238,4 +271,4 @@ def up():
 
 if __name__ == "__main__":
     sys.exit(Tap().run(resume, resume_newest, init_from_weights, keep, sample, host_bits, plugin, own_tokens, evaluation,
-                       config_file, ctrl_c, under_mpirun, up))
+                       config_file, ctrl_c, slow_worker, under_mpirun, up))
