@@ -340,39 +340,20 @@ static int apply_state (struct coord *coord, const struct mu_journal *record,
     return 0;
 }
 
-static uint32_t drained_find (const struct durable *durable, const char *name)
-{
-    uint32_t cursor = 0, at;
-    uint64_t hash = index_hash_text (name);
-    while ((at = index_next (&durable->drained_names, hash, &cursor)) != NONE)
-        if (!strcmp (durable->drained[at], name))
-            return at;
-    return NONE;
-}
-
 static int apply_drain (struct coord *coord, const struct mu_journal *record,
                         struct mu_error *error)
 {
     (void)error;
-    struct durable *durable = &coord->durable;
-    const char *name = record->drain.worker;
-    uint32_t at = drained_find (durable, name);
-    if (record->drain.drained && at == NONE) {
-        durable->drained = core_grow (durable->drained, durable->drained_count,
-                                      &durable->drained_capacity, sizeof *durable->drained);
-        SET (durable->drained[durable->drained_count], name);
-        index_add (&durable->drained_names, index_hash_text (name), durable->drained_count++);
-    }
-    if (!record->drain.drained && at != NONE) {
-        uint32_t last = --durable->drained_count;
-        index_drop (&durable->drained_names, index_hash_text (name), at);
-        if (at != last) {
-            uint64_t hash = index_hash_text (durable->drained[last]);
-            index_drop (&durable->drained_names, hash, last);
-            index_add (&durable->drained_names, hash, at);
-            memcpy (durable->drained[at], durable->drained[last], sizeof *durable->drained);
-        }
-    }
+    names_set (&coord->durable.drained, record->drain.worker, record->drain.drained);
+    return 0;
+}
+
+static int apply_quarantine (struct coord *coord, const struct mu_journal *record,
+                             struct mu_error *error)
+{
+    (void)error;
+    names_set (&coord->durable.quarantined, record->quarantine.worker,
+               record->quarantine.quarantined);
     return 0;
 }
 
@@ -429,7 +410,7 @@ static applier *const appliers[] = {
     [MU_JOURNAL_LEASE] = apply_lease,   [MU_JOURNAL_TRAINED] = apply_trained,
     [MU_JOURNAL_COMMIT] = apply_commit, [MU_JOURNAL_STATE] = apply_state,
     [MU_JOURNAL_DRAIN] = apply_drain,   [MU_JOURNAL_CRASH] = apply_crash,
-    [MU_JOURNAL_REWIND] = apply_rewind,
+    [MU_JOURNAL_REWIND] = apply_rewind, [MU_JOURNAL_QUARANTINE] = apply_quarantine,
 };
 
 int coord_apply (struct coord *coord, const struct mu_journal *record, struct mu_error *error)
@@ -532,7 +513,9 @@ uint64_t coord_digest (const struct coord *coord)
     uint64_t digest = coord->durable.term;
     for (uint32_t i = 0; i < coord->durable.job_count; i++)
         mix_job (&digest, &coord->durable.jobs[i]->durable);
-    for (uint32_t i = 0; i < coord->durable.drained_count; i++)
-        mix_text (&digest, coord->durable.drained[i]);
+    for (uint32_t i = 0; i < coord->durable.drained.count; i++)
+        mix_text (&digest, coord->durable.drained.list[i]);
+    for (uint32_t i = 0; i < coord->durable.quarantined.count; i++)
+        mix_text (&digest, coord->durable.quarantined.list[i]);
     return digest;
 }

@@ -181,6 +181,7 @@ static void timer (struct coord *coord)
     if (core_in_grace (coord))
         core_wake (coord, coord->grace_end_ms);
     roster_scan (coord);
+    trust_mind (coord);
     for (uint32_t i = 0; i < coord->durable.live_count; i++) {
         generation_limit (coord, coord->durable.live[i]);
         job_touch (coord, coord->durable.live[i]);
@@ -278,9 +279,9 @@ void coord_destroy (struct coord **coord_p)
         free (coord->workers[i]);
     free (coord->durable.jobs);
     free (coord->durable.live);
-    free (coord->durable.drained);
     index_clear (&coord->durable.keys);
-    index_clear (&coord->durable.drained_names);
+    names_clear (&coord->durable.drained);
+    names_clear (&coord->durable.quarantined);
     free (coord->workers);
     index_clear (&coord->names);
     index_clear (&coord->peers);

@@ -12,8 +12,10 @@
  *     pace.c        how fast each worker is, and its share of the micro-batches
  *     shards.c      micro-batch maps, leases, the ledger of trained windows
  *     checkpoint.c  SAVED, COMMIT, DIGEST
+ *     trust.c       quarantine of workers that fail again and again
  *     query.c       answers for people
  *     index.c       a hash table
+ *     names.c       a set of names
  *
  * Deciding is not writing: decide functions fill a record and hand it to core_store (), which folds
  * it into `durable` through coord_apply (), the same path that a replay takes. What is named `soft`
@@ -23,6 +25,7 @@
 
 #include "coord.h"
 #include "index.h"
+#include "names.h"
 #include "timing.h"
 
 #include <assert.h>
@@ -92,9 +95,7 @@ struct durable {
     struct job **live; /* those that have not ended, by number */
     uint32_t live_count, live_capacity;
     struct index keys; /* idempotency key -> job */
-    char (*drained)[64];
-    uint32_t drained_count, drained_capacity;
-    struct index drained_names;
+    struct names drained, quarantined;
 };
 
 /* --- soft: heard again after a restart -------------------------------------------------------- */
@@ -149,6 +150,7 @@ struct worker {
     struct position position;               /* of its trainer, once prepared */
     uint8_t kept[KEPT_BYTES];               /* micro-batches of the next step that its sums hold */
     struct pace pace;
+    uint64_t penalty, penalty_ms; /* for its failures, as of then; trust.c */
 };
 
 struct fence {
@@ -217,6 +219,7 @@ struct coord {
     bool started, deposed, place_wanted;
     uint64_t grace_end_ms; /* of the restart */
     uint64_t deadline_ms;
+    uint64_t trust_again_ms; /* when quarantines are looked at next */
     uint64_t place_again_ms; /* when waiting alone changes what queue_place () would do */
     struct job **touched;
     uint32_t touched_count, touched_capacity;
@@ -344,6 +347,15 @@ void shards_trained (struct coord *coord, struct worker *worker, const struct mu
 void shards_say_lease (struct coord *coord, const struct worker *worker);
 double shards_steps_a_second (const struct coord *coord, const struct job *job);
 void shards_answer (struct coord *coord, uint32_t peer, uint64_t request, const struct job *job);
+
+/* --- trust.c ---------------------------------------------------------------------------------- */
+
+/* It failed, and not by its job's fault. */
+void trust_blame (struct coord *coord, struct worker *worker, const char *why);
+bool trust_lacks (const struct coord *coord, const struct worker *worker); /* quarantined */
+/* May this job have it? A quarantined worker only while it lacks its minimum. */
+bool trust_takes (const struct coord *coord, const struct job *job, const struct worker *worker);
+void trust_mind (struct coord *coord); /* ends quarantines whose time is over */
 
 /* --- pace.c ----------------------------------------------------------------------------------- */
 

@@ -370,6 +370,7 @@ static const char *blame (struct coord *coord, struct job *job)
             continue;
         if (strlen (names) < 128)
             names = core_text (coord, "%s%s%s", names, *names ? ", " : "", worker->name);
+        trust_blame (coord, worker, "it was not ready for a generation in time");
         if (exclude) {
             worker_refuse (coord, worker, job->durable.number, COORD_COOL_OFF_MS);
             worker->yields = true;

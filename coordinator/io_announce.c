@@ -59,6 +59,11 @@ static void tell (const struct mu_journal *record, char *text, size_t size)
         snprintf (text, size, "worker %s is %s", record->drain.worker,
                   record->drain.drained ? "drained" : "taken back into service");
         break;
+    case MU_JOURNAL_QUARANTINE:
+        snprintf (text, size, "worker %s is %s: %s", record->quarantine.worker,
+                  record->quarantine.quarantined ? "quarantined, last because" : "trusted again",
+                  record->quarantine.reason);
+        break;
     case MU_JOURNAL_CRASH:
         snprintf (text, size, "the trainer on %s ended by itself after step %" PRIu64 ": %.*s",
                   record->crash.worker, record->crash.step, (int)record->crash.text.size,
@@ -98,7 +103,9 @@ static uint64_t about_job (const struct mu_journal *record)
 
 struct announcement announcement_of (const struct mu_journal *record)
 {
-    bool bad = record->type == MU_JOURNAL_CRASH || record->type == MU_JOURNAL_REWIND ||
+    bool bad = record->type == MU_JOURNAL_CRASH ||
+               (record->type == MU_JOURNAL_QUARANTINE && record->quarantine.quarantined) ||
+               record->type == MU_JOURNAL_REWIND ||
                (record->type == MU_JOURNAL_BROKEN && !record->broken.planned);
     return (struct announcement){ .job = about_job (record), .type = record->type, .bad = bad };
 }

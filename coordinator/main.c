@@ -70,6 +70,7 @@ static int open_journal (struct daemon *daemon, struct mu_error *error)
         .form_limit_ms = (uint32_t)options->form_limit_ms,
         .lease_ahead_ms = (uint32_t)options->lease_ahead_s * 1000,
         .save_try_ms = (uint32_t)options->save_try_s * 1000,
+        .quarantine_failures = (uint32_t)options->quarantine_failures,
         .workers_max = (uint32_t)options->workers_max,
         .version = PACKAGE_VERSION,
     };

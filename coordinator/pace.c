@@ -12,8 +12,9 @@
  * twice for that. Who computes what does not change the answer, only how soon it comes. */
 #include "core.h"
 
-#define SAMPLE_MICRO_BATCHES 16u /* that one measurement covers at least */
-#define SAMPLE_STEPS         4u
+/* What one measurement covers at least: on a busy machine less says more of chance than of speed. */
+#define SAMPLE_BUSY_US UINT64_C (2000000)
+#define SAMPLE_STEPS   4u
 
 /* Two costs are equal if they differ by less than one part in so many. */
 #define EQUAL_PARTS 8u
@@ -50,7 +51,7 @@ void pace_hear (struct worker *worker, const struct mu_wire_beat *beat)
     }
     pace->busy_us += beat->busy_us;
     uint64_t steps = beat->step - pace->step, done = steps * pace->share;
-    if (done < SAMPLE_MICRO_BATCHES || steps < SAMPLE_STEPS)
+    if (pace->busy_us < SAMPLE_BUSY_US || steps < SAMPLE_STEPS || !done)
         return;
     uint64_t cost = pace->busy_us / done;
     if (cost)

@@ -122,7 +122,7 @@ void worker_claim (struct coord *coord, struct worker *worker)
     if (!job || job_ended (job) || job->durable.state == MU_JOB_STOPPING ||
         job->durable.state == MU_JOB_PAUSED || job->durable.target != MU_JOB_PENDING ||
         job->soft.worker_count >= queue_useful_max (job) || worker_leaves (coord, worker) ||
-        !queue_accepts (coord, job, worker)) {
+        !queue_accepts (coord, job, worker) || !trust_takes (coord, job, worker)) {
         release_stray (coord, worker);
         return;
     }
@@ -276,7 +276,10 @@ void prepare_crashed (struct coord *coord, struct worker *worker, const struct m
                              (const char *)crashed->text.data));
         return;
     }
+    trust_blame (coord, worker, "its trainer ended by itself");
     worker_reprepare (coord, worker);
+    if (trust_lacks (coord, worker) && job->soft.worker_count > job->durable.workers_min)
+        worker_release (coord, worker, false);
 }
 
 void prepare_released (struct coord *coord, struct worker *worker, const struct mu_wire *wire)

@@ -24,8 +24,8 @@ struct class
 struct line {
     struct job **jobs; /* in order */
     uint32_t job_count;
-    struct worker **free; /* NULL once taken */
-    uint32_t free_count, left;
+    struct worker **free; /* NULL once taken; those in quarantine from `trusted` on */
+    uint32_t free_count, trusted, left;
     struct class classes[CLASSES_MAX];
     uint32_t class_count, here;
 };
@@ -84,6 +84,7 @@ static void count_class (struct line *line, const struct worker *worker, bool is
     line->classes[i].free += is_free;
 }
 
+/* Those in quarantine come last. */
 static void look_around (struct coord *coord, struct line *line)
 {
     line->free = core_scratch (coord, coord->worker_count * sizeof (struct worker *));
@@ -95,9 +96,13 @@ static void look_around (struct coord *coord, struct line *line)
             continue;
         line->here++;
         count_class (line, worker, is_free);
-        if (is_free)
+        if (is_free && !trust_lacks (coord, worker))
             line->free[line->free_count++] = worker;
     }
+    line->trusted = line->free_count;
+    for (uint32_t i = 0; i < coord->worker_count && coord->durable.quarantined.count; i++)
+        if (worker_is_free (coord, coord->workers[i]) && trust_lacks (coord, coord->workers[i]))
+            line->free[line->free_count++] = coord->workers[i];
     line->left = line->free_count;
 }
 
@@ -226,11 +231,11 @@ static void say_why (struct coord *coord, const struct line *line, struct job *j
     SET (job->soft.why, text);
 }
 
-/* Give it `count` free workers that fit, or only keep them for it. */
+/* Give it `count` free workers that fit, of the first `among`, or only keep them for it. */
 static void take (struct coord *coord, struct line *line, struct job *job, const char *class,
-                  uint32_t count, bool assign)
+                  uint32_t among, uint32_t count, bool assign)
 {
-    for (uint32_t i = 0; i < line->free_count && count; i++) {
+    for (uint32_t i = 0; i < among && count; i++) {
         struct worker *worker = line->free[i];
         if (!fits (coord, job, class, worker))
             continue;
@@ -348,7 +353,7 @@ static void give_minimum (struct coord *coord, struct line *line, struct job *jo
         bool wait = settles (coord, job, &wish);
         uint32_t most = queue_useful_max (job) - wish.have;
         if (wait) {
-            take (coord, line, job, wish.class, most, false);
+            take (coord, line, job, wish.class, line->trusted, most, false);
             SET (job->soft.why, "waits a moment for more workers");
             return;
         }
@@ -356,14 +361,14 @@ static void give_minimum (struct coord *coord, struct line *line, struct job *jo
         *job->soft.why = '\0';
         if (job->durable.state == MU_JOB_PENDING)
             job_move (coord, job, MU_JOB_PREPARING, MU_JOB_PENDING, MU_OK, "");
-        take (coord, line, job, wish.class, wish.need, true);
+        take (coord, line, job, wish.class, line->free_count, wish.need, true);
         return;
     }
     job->soft.could_since_ms = 0;
     say_why (coord, line, job, &wish);
     if (wish.possible < job->durable.workers_min)
         return;
-    take (coord, line, job, wish.class, wish.usable, false);
+    take (coord, line, job, wish.class, line->free_count, wish.usable, false);
     reclaim (coord, line, job, &wish);
 }
 
@@ -377,7 +382,7 @@ static void give_surplus (struct coord *coord, struct line *line, struct job *jo
         return;
     if (starts && have (coord, job) < job->durable.workers_min)
         return;
-    take (coord, line, job, class_of (job), most - has, true);
+    take (coord, line, job, class_of (job), line->trusted, most - has, true);
 }
 
 void queue_place (struct coord *coord)

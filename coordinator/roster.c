@@ -39,12 +39,7 @@ struct worker *roster_by_peer (const struct coord *coord, uint32_t peer)
 
 static bool is_drained (const struct coord *coord, const char *name)
 {
-    uint32_t cursor = 0, at;
-    uint64_t hash = index_hash_text (name);
-    while ((at = index_next (&coord->durable.drained_names, hash, &cursor)) != NONE)
-        if (!strcmp (coord->durable.drained[at], name))
-            return true;
-    return false;
+    return names_has (&coord->durable.drained, name);
 }
 
 bool worker_leaves (const struct coord *coord, const struct worker *worker)
@@ -65,7 +60,9 @@ enum mu_worker_state worker_state (const struct coord *coord, const struct worke
         return MU_WORKER_LOST;
     if (worker->job || worker->order != ORDER_NONE)
         return drains ? MU_WORKER_DRAINING : MU_WORKER_WORKING;
-    return drains ? MU_WORKER_DRAINED : MU_WORKER_FREE;
+    if (drains)
+        return MU_WORKER_DRAINED;
+    return trust_lacks (coord, worker) ? MU_WORKER_QUARANTINED : MU_WORKER_FREE;
 }
 
 /* --- the entry -------------------------------------------------------------------------------- */
@@ -176,6 +173,8 @@ void roster_lose (struct coord *coord, struct worker *worker, bool planned, cons
     order_clear (worker);
     worker_detach (coord, worker);
     queue_want (coord);
+    if (!planned && (job || worker->holds))
+        trust_blame (coord, worker, why);
     if (!job)
         return;
     if (member)

@@ -63,6 +63,12 @@
  * that job again for so long. */
 #define COORD_COOL_OFF_MS 60000u
 
+/* A failing worker's penalty halves in PENALTY_HALF_MS; so QUARANTINE_FAILURES in a short time keep it
+ * from work that others can do until it has sunk to one failure, some eight minutes after the third.
+ * Ends of quarantines are looked for every TRUST_MS. */
+#define COORD_PENALTY_HALF_MS 300000u
+#define COORD_TRUST_MS        1000u
+
 /* A generation trains for so long before its shares may be called uneven: forming another one costs
  * some tenths of a second, and must not be what a job mostly does. */
 #define COORD_PACE_MS 10000u

@@ -9,8 +9,8 @@ EXTRA_DIST += %D%/unit/schema_lock.sh scripts/lock_schemas.py schemas/golden/wir
     schemas/golden/journal-1.lock schemas/golden/wire-1.hex schemas/golden/journal-1.hex
 
 if HAVE_CMOCKA
-check_PROGRAMS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log %D%/unit/test_socket %D%/unit/test_turn %D%/unit/test_pace
-TESTS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log %D%/unit/test_socket %D%/unit/test_turn %D%/unit/test_pace
+check_PROGRAMS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log %D%/unit/test_socket %D%/unit/test_turn %D%/unit/test_pace %D%/unit/test_trust
+TESTS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log %D%/unit/test_socket %D%/unit/test_turn %D%/unit/test_pace %D%/unit/test_trust
 
 %C%_unit_test_record_SOURCES = %D%/unit/test_record.c
 %C%_unit_test_record_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
@@ -37,6 +37,10 @@ TESTS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log %D%/unit/tes
 %C%_unit_test_pace_SOURCES = %D%/unit/test_pace.c
 %C%_unit_test_pace_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
 %C%_unit_test_pace_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
+
+%C%_unit_test_trust_SOURCES = %D%/unit/test_trust.c
+%C%_unit_test_trust_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
+%C%_unit_test_trust_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
 endif
 
 # Whole systems: real processes on this machine, python3's standard library.

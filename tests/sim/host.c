@@ -313,7 +313,9 @@ static void set_timer (void)
 static struct coord *replay (bool compacted)
 {
     struct mu_error error;
-    struct coord_options settings = { .version = "0.1.0", .lease_ahead_ms = faults.lease_ahead_ms };
+    struct coord_options settings = { .version = "0.1.0",
+                                      .lease_ahead_ms = faults.lease_ahead_ms,
+                                      .quarantine_failures = faults.quarantine_failures };
     struct coord *copy = coord_create (&settings);
     for (uint64_t i = 0; i < record_count; i++) {
         struct mu_journal record, later;

@@ -76,6 +76,7 @@ static void choose_faults (void)
     faults.disk_max_ms = (uint32_t)(draw (0, 2) ? draw (0, 10) : draw (10, 200));
     faults.in_order = draw (0, 1);
     faults.lease_ahead_ms = draw (0, 1) ? (uint32_t)draw (200, 20000) : 0;
+    faults.quarantine_failures = (uint32_t)draw (0, 4);
     faults.slow = sometimes (50000000, 500000000);
     if (options.calm)
         return;
@@ -186,7 +187,9 @@ static void stop_faults (void)
     uint32_t latency_max_ms = faults.latency_max_ms, disk_max_ms = faults.disk_max_ms;
     bool in_order = faults.in_order;
     uint32_t lease_ahead_ms = faults.lease_ahead_ms;
+    uint32_t quarantine_failures = faults.quarantine_failures;
     faults = (struct faults){ .lease_ahead_ms = lease_ahead_ms,
+                              .quarantine_failures = quarantine_failures,
                               .latency_max_ms = latency_max_ms < 50 ? latency_max_ms : 50,
                               .disk_max_ms = disk_max_ms < 50 ? disk_max_ms : 50,
                               .in_order = in_order };

@@ -50,7 +50,8 @@ struct faults {
     uint32_t cut, freeze, reconnect; /* per worker and second */
     uint32_t slow;                   /* workers that compute five times as long as others */
     uint32_t latency_max_ms, disk_max_ms;
-    uint32_t lease_ahead_ms; /* 0: the default */
+    uint32_t lease_ahead_ms;      /* 0: the default */
+    uint32_t quarantine_failures; /* 0: nobody is quarantined */
     bool in_order;
     bool gentle; /* words get lost and nothing worse: no wait may run into its limit */
 };

@@ -58,7 +58,8 @@ def children(parent, program):
 
 
 class Cluster:
-    def __init__(self, workers=0, **worker_options):
+    def __init__(self, workers=0, coordinator_options=(), **worker_options):
+        self.coordinator_options = coordinator_options
         self.dir = tempfile.mkdtemp(prefix="muster-system-")
         self.endpoint = f"tcp://127.0.0.1:{free_port()}"
         self.coordinator = None
@@ -103,7 +104,7 @@ class Cluster:
 
     def start_coordinator(self, *options):
         self.coordinator = self.spawn("coordinator", "muster-coordinator", "--dir", os.path.join(self.dir, "state"),
-                                      "--listen", self.endpoint, *options)
+                                      "--listen", self.endpoint, *self.coordinator_options, *options)
         wait_for("the coordinator answers", lambda: self.try_muster("jobs").returncode == 0, 30)
 
     def kill_coordinator(self):

@@ -170,6 +170,33 @@ def all_workers_die():
         assert cluster.wait_done(job)["weights_hash"] == calm["weights_hash"]
 
 
+def quarantine():
+    """a worker whose trainer dies three times gets no work that others can do, and is taken if nobody else is there"""
+    def workers(cluster):
+        return {w["name"]: w for w in cluster.json("workers")}
+
+    def trainer(cluster, killed):
+        pids = children(cluster.workers["w2"].pid, "muster-trainer")
+        return pids and pids[0] not in killed and cluster.status("bad")["workers"] == 3 and pids[0]
+    with Cluster(3) as cluster:
+        job = cluster.submit(cluster.gpt("bad", steps=1000000))
+        killed = []
+        for _ in range(3):
+            killed.append(wait_for("w2 has a trainer", lambda: trainer(cluster, killed)))
+            cluster.wait_step(job, cluster.status(job)["step"] + 20)
+            os.kill(killed[-1], signal.SIGKILL)
+        wait_for("w2 is quarantined", lambda: workers(cluster)["w2"]["state"] == "quarantined")
+        cluster.wait_step(job, cluster.status(job)["step"] + 20)
+        assert cluster.status(job)["workers"] == 2
+        assert "w2 is quarantined" in cluster.muster("events")
+        cluster.kill_coordinator()
+        cluster.start_coordinator()
+        wait_for("it is still known", lambda: workers(cluster).get("w2", {}).get("state") == "quarantined")
+        needy = cluster.submit(cluster.gpt("needy", steps=20, workers=(3, 3)), "priority=5")
+        cluster.muster("cancel", job)
+        cluster.wait_done(needy)
+
+
 def drain():
     """a drained worker leaves at a step's end and takes no more work"""
     with Cluster(2) as cluster:
@@ -204,4 +231,4 @@ def logs_and_events():
 
 if __name__ == "__main__":
     sys.exit(Tap().run(submit_and_wait, idempotent, exit_codes, pending_says_why, two_jobs, pause_and_resume,
-                       coordinator_dies, worker_dies, children_die, all_trainers_die, all_workers_die, drain, logs_and_events))
+                       coordinator_dies, worker_dies, children_die, all_trainers_die, all_workers_die, quarantine, drain, logs_and_events))

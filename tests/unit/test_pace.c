@@ -87,9 +87,9 @@ static void the_slow_one_gets_less (void **state)
 {
     (void)state;
     for (uint32_t rank = 0; rank < RANKS; rank++)
-        compute (rank, 20, rank == 1 ? 3000 : 1000);
-    assert_int_equal (bed.worker[0].pace.cost_us, 1000);
-    assert_int_equal (bed.worker[1].pace.cost_us, 3000);
+        compute (rank, 20, rank == 1 ? 3000000 : 1000000);
+    assert_int_equal (bed.worker[0].pace.cost_us, 1000000);
+    assert_int_equal (bed.worker[1].pace.cost_us, 3000000);
     assert_shares (16, 5, 1, 5, 5);
     assert_shares (20, 6, 2, 6, 6);
     assert_shares (4, 1, 1, 1, 1); /* nobody goes without, or it would never be measured again */
@@ -99,16 +99,16 @@ static void noise_moves_nothing (void **state)
 {
     (void)state;
     for (uint32_t rank = 0; rank < RANKS; rank++)
-        compute (rank, 20, 1000 + 30 * rank);
+        compute (rank, 20, 1000000 + 30000 * rank);
     assert_shares (18, 5, 5, 4, 4);
 }
 
 static void who_was_not_measured_is_average (void **state)
 {
     (void)state;
-    compute (0, 20, 2000);
-    compute (1, 20, 2000);
-    compute (2, 20, 8000);
+    compute (0, 20, 2000000);
+    compute (1, 20, 2000000);
+    compute (2, 20, 8000000);
     assert_shares (16, 5, 5, 1, 5);
 }
 
@@ -116,23 +116,23 @@ static void the_first_step_and_other_generations_do_not_count (void **state)
 {
     (void)state;
     compute (0, 1, 99000000); /* of it, anything may have been there already */
-    compute (0, 20, 1000);
-    assert_int_equal (bed.worker[0].pace.cost_us, 1000);
+    compute (0, 20, 1000000);
+    assert_int_equal (bed.worker[0].pace.cost_us, 1000000);
     compute (0, 2, 7000000);
     bed.job.durable.generation.number = 2;
     bed.job.durable.generation.step = bed.step[0];
     compute (0, 1, 0);
-    compute (0, 20, 1000);
-    assert_int_equal (bed.worker[0].pace.cost_us, 1000);
+    compute (0, 20, 1000000);
+    assert_int_equal (bed.worker[0].pace.cost_us, 1000000);
 }
 
 static void what_was_slow_may_become_fast (void **state)
 {
     (void)state;
-    compute (0, 20, 64000);
+    compute (0, 20, 64000000);
     for (int i = 0; i < 12; i++)
-        compute (0, 5, 1000);
-    assert_in_range (bed.worker[0].pace.cost_us, 1000, 1100);
+        compute (0, 5, 1000000);
+    assert_in_range (bed.worker[0].pace.cost_us, 1000000, 1100000);
 }
 
 #define PACE_TEST(test) cmocka_unit_test_setup_teardown (test, begin, end)

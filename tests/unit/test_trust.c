@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_trust.c - penalties add up, fade, and put a worker in quarantine for a while */
+#include "core.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+static struct {
+    struct coord *coord;
+    struct worker worker;
+    struct coord_actions actions;
+} bed;
+
+static void open_core (uint32_t failures)
+{
+    struct coord_options options = { .version = "test", .quarantine_failures = failures };
+    memset (&bed, 0, sizeof bed);
+    bed.coord = coord_create (&options);
+    bed.coord->out = &bed.actions;
+    bed.coord->now_ms = 1000;
+    mu_text_set (bed.worker.name, sizeof bed.worker.name, "w");
+}
+
+static int end (void **state)
+{
+    (void)state;
+    coord_destroy (&bed.coord);
+    free (bed.actions.list);
+    return 0;
+}
+
+static void blame (uint64_t after_ms)
+{
+    bed.coord->now_ms += after_ms;
+    trust_blame (bed.coord, &bed.worker, "test");
+}
+
+static uint32_t stored (void)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < bed.actions.count; i++)
+        count += bed.actions.list[i].type == COORD_STORE &&
+                 bed.actions.list[i].store.type == MU_JOURNAL_QUARANTINE;
+    return count;
+}
+
+static void three_in_a_row_are_too_many (void **state)
+{
+    (void)state;
+    open_core (3);
+    blame (0);
+    blame (30000);
+    assert_false (trust_lacks (bed.coord, &bed.worker));
+    blame (30000);
+    assert_true (trust_lacks (bed.coord, &bed.worker));
+    blame (10);
+    assert_int_equal (stored (), 1); /* told once */
+}
+
+static void failures_far_apart_are_none (void **state)
+{
+    (void)state;
+    open_core (3);
+    for (int i = 0; i < 100; i++)
+        blame (COORD_PENALTY_HALF_MS * 2);
+    assert_false (trust_lacks (bed.coord, &bed.worker));
+}
+
+static void nobody_is_quarantined_where_nobody_is_to_be (void **state)
+{
+    (void)state;
+    open_core (0);
+    for (int i = 0; i < 100; i++)
+        blame (0);
+    assert_false (trust_lacks (bed.coord, &bed.worker));
+}
+
+static void a_quarantined_worker_serves_the_minimum_alone (void **state)
+{
+    (void)state;
+    open_core (1);
+    blame (0);
+    struct job job = { .durable.workers_min = 2 };
+    job.soft.worker_count = 1;
+    assert_true (trust_takes (bed.coord, &job, &bed.worker));
+    job.soft.worker_count = 2;
+    assert_false (trust_takes (bed.coord, &job, &bed.worker));
+}
+
+/* Nobody of that name is on the roster: it is forgotten after a while. */
+static void it_ends (void **state)
+{
+    (void)state;
+    open_core (3);
+    for (int i = 0; i < 3; i++)
+        blame (0);
+    trust_mind (bed.coord);
+    assert_true (trust_lacks (bed.coord, &bed.worker));
+    bed.coord->now_ms += COORD_PENALTY_HALF_MS + 1;
+    trust_mind (bed.coord);
+    assert_false (trust_lacks (bed.coord, &bed.worker));
+    assert_int_equal (stored (), 2);
+}
+
+#define TRUST_TEST(test) cmocka_unit_test_teardown (test, end)
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        TRUST_TEST (three_in_a_row_are_too_many),
+        TRUST_TEST (failures_far_apart_are_none),
+        TRUST_TEST (nobody_is_quarantined_where_nobody_is_to_be),
+        TRUST_TEST (a_quarantined_worker_serves_the_minimum_alone),
+        TRUST_TEST (it_ends),
+    };
+    return cmocka_run_group_tests_name ("trust", tests, NULL, NULL);
+}
