@@ -29,6 +29,7 @@ _Static_assert(sizeof (struct muster_job_info) == sizeof (struct mu_wire_job_inf
 _Static_assert(sizeof (struct muster_worker_info) == sizeof (struct mu_wire_worker_info), "worker");
 _Static_assert(sizeof (struct muster_event_info) == sizeof (struct mu_wire_event_info), "event");
 _Static_assert(sizeof (struct muster_metric_info) == sizeof (struct mu_wire_metric_info), "metric");
+_Static_assert(sizeof (struct muster_record_info) == sizeof (struct mu_wire_record_info), "record");
 _Static_assert(sizeof (struct muster_window_info) == sizeof (struct mu_wire_window_info), "window");
 _Static_assert(sizeof (struct muster_checkpoint_info) == sizeof (struct mu_wire_checkpoint_info),
                "checkpoint");
@@ -385,6 +386,20 @@ int muster_events (struct muster *muster, const char *job, uint64_t after, uint3
         return -1;
     *events = (const void *)(*answer)->wire.event_list.events.items;
     *count = (*answer)->wire.event_list.events.count;
+    return 0;
+}
+
+int muster_records (struct muster *muster, const char *job, uint64_t after, uint32_t limit,
+                    struct muster_answer **answer, const struct muster_record_info **records,
+                    size_t *count, struct muster_error *error)
+{
+    struct mu_wire wire = { .type = MU_WIRE_RECORDS,
+                            .records = { .after = after, .limit = limit } };
+    if (set_text (wire.records.job, sizeof wire.records.job, "job", job, error) ||
+        ask (muster, &wire, MU_WIRE_RECORD_LIST, answer, error))
+        return -1;
+    *records = (const void *)(*answer)->wire.record_list.records.items;
+    *count = (*answer)->wire.record_list.records.count;
     return 0;
 }
 

@@ -76,6 +76,12 @@ int muster_events (struct muster *muster, const char *job, uint64_t after, uint3
                    struct muster_answer **answer, const struct muster_event_info **events,
                    size_t *count, struct muster_error *error);
 
+/* The same as the bytes that are stored (docs/journal.md), every record of the job and whatever of any
+ * job could not be read: for programs that check the journal. The job must be named. */
+int muster_records (struct muster *muster, const char *job, uint64_t after, uint32_t limit,
+                    struct muster_answer **answer, const struct muster_record_info **records,
+                    size_t *count, struct muster_error *error);
+
 struct muster_shards {
     uint64_t shards, trained, leased;
     uint32_t window_steps, micro_batches;

@@ -100,6 +100,17 @@ int mu_record_encode (const struct mu_family *family, const void *record,
 int mu_record_decode (const struct mu_family *family, void *record, const void *data, size_t size,
                       uint32_t senders, struct msgpack_zone *zone, struct mu_error *error);
 
+/* Fold a struct mu_<family> into a running hash: each field by its id and value, whatever bytes it is
+ * written as. Left out are a field named `seal`, which holds such a hash, and optional fields that
+ * are zero or empty, so that a field added later changes no hash of before. Nothing is allocated. */
+uint64_t mu_record_hash (const struct mu_family *family, const void *record, uint64_t hash);
+
+/* The field of that name, or NULL. */
+const struct mu_field *mu_shape_field (const struct mu_shape *shape, const char *name);
+
+/* Is it one of which only the newest of each kind is kept? */
+bool mu_shape_is_latest (const struct mu_shape *shape);
+
 /* The record as a JSON object, field by field (bytes as a count); NULL when memory ran out. `shape`
  * describes the struct at `body`. The caller owns the result. */
 struct json_t *mu_shape_to_json (const struct mu_shape *shape, const void *body);

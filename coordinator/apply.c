@@ -392,12 +392,18 @@ static int apply_rewind (struct coord *coord, const struct mu_journal *record,
     struct job *job = core_job (coord, record->rewind.job);
     if (!job)
         return no_job (error, record->rewind.job);
-    if (live (job) || record->rewind.step >= job->durable.generation.step)
+    struct generation *generation = &job->durable.generation;
+    uint64_t step = record->rewind.step, trained = shards_trained_step (&job->durable);
+    if (live (job) || step >= trained)
         return mu_fail (error, MU_CONFLICT, "job %llu goes back to step %llu, from step %llu",
-                        (unsigned long long)record->rewind.job,
-                        (unsigned long long)record->rewind.step,
-                        (unsigned long long)job->durable.generation.step);
-    job->durable.generation.step = record->rewind.step;
+                        (unsigned long long)record->rewind.job, (unsigned long long)step,
+                        (unsigned long long)trained);
+    uint64_t windows = step / job->durable.window_steps;
+    if (step < generation->step)
+        generation->step = step;
+    for (uint32_t rank = 0; rank < generation->size; rank++)
+        if (generation->members[rank].windows > windows)
+            generation->members[rank].windows = windows;
     return 0;
 }
 
@@ -418,7 +424,10 @@ int coord_apply (struct coord *coord, const struct mu_journal *record, struct mu
     uint32_t type = record->type;
     if (type >= sizeof appliers / sizeof *appliers || !appliers[type])
         return mu_fail (error, MU_CONFLICT, "the journal holds a record of unknown type %u", type);
-    return appliers[type](coord, record, error);
+    if (appliers[type](coord, record, error))
+        return -1;
+    seal_follow (coord, record);
+    return 0;
 }
 
 /* --- digest ----------------------------------------------------------------------------------- */
@@ -488,6 +497,7 @@ static void mix_job (uint64_t *digest, const struct job_durable *job)
         job->crash_step,
         job->crash_generation,
         job->crash_workers,
+        job->seal,
     };
     mix_bytes (digest, numbers, sizeof numbers);
     mix_text (digest, job->key);

@@ -112,6 +112,7 @@ void core_store (struct coord *coord, const struct mu_journal *record)
     action->store.term = coord->durable.term;
     if (record->type == MU_JOURNAL_REIGN)
         action->store.term = record->reign.term;
+    seal_put (coord, &action->store);
     int refused = coord_apply (coord, &action->store, &error);
     assert (!refused);
     (void)refused;

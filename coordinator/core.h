@@ -13,6 +13,7 @@
  *     shards.c      micro-batch maps, leases, the ledger of trained windows
  *     checkpoint.c  SAVED, COMMIT, DIGEST
  *     trust.c       quarantine of workers that fail again and again
+ *     seal.c        a running hash over a job's records, so that the journal can be checked
  *     query.c       answers for people
  *     index.c       a hash table
  *     names.c       a set of names
@@ -86,6 +87,7 @@ struct job_durable {
     uint32_t crashes, restarts;
     uint64_t crash_step;
     uint64_t crash_generation, crash_workers; /* the newest blow: when, and a bit for whom it hit */
+    uint64_t seal;                            /* over its records so far (seal.c) */
 };
 
 struct durable {
@@ -108,6 +110,7 @@ struct position {
     uint64_t step;
     uint32_t attempt;
     uint64_t lineage;
+    uint64_t generation; /* in which the state was trained; 0: it is new, or was loaded */
 };
 
 /* What one micro-batch costs a worker in its job, as its beats tell; pace.c. */
@@ -344,6 +347,8 @@ void shards_first_map (struct coord *coord, uint8_t *map, uint32_t micro_batches
 uint64_t shards_first_lease (const struct job *job, uint64_t step);
 void shards_progress (struct coord *coord, struct worker *worker, const struct mu_wire_beat *beat);
 void shards_trained (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
+/* Updates that the records prove: those before the generation, and those of trained windows. */
+uint64_t shards_trained_step (const struct job_durable *job);
 void shards_say_lease (struct coord *coord, const struct worker *worker);
 double shards_steps_a_second (const struct coord *coord, const struct job *job);
 void shards_answer (struct coord *coord, uint32_t peer, uint64_t request, const struct job *job);
@@ -380,6 +385,12 @@ void checkpoint_answer (struct coord *coord, uint32_t peer, uint64_t request,
                         const struct job *job);
 /* Before workers leave or the job stops: must a state be saved first? Asks for it if so. */
 bool checkpoint_wait (struct coord *coord, struct job *job);
+
+/* --- seal.c ----------------------------------------------------------------------------------- */
+
+/* Fill the record's seal, if it has one; and follow a record that was applied. */
+void seal_put (const struct coord *coord, struct mu_journal *record);
+void seal_follow (struct coord *coord, const struct mu_journal *record);
 
 /* --- query.c ---------------------------------------------------------------------------------- */
 

@@ -111,6 +111,25 @@ static void store_rewind (struct coord *coord, const struct job *job, uint64_t s
     core_store (coord, &record);
 }
 
+/* What a member said of itself goes into the record: with it the ledger can be proven later. */
+static void describe (struct coord *coord, struct mu_journal_member *member,
+                      const struct worker *worker, uint32_t micro_batches)
+{
+    uint32_t size = (micro_batches + 7) / 8;
+    bool any = false;
+    *member = (struct mu_journal_member){ .incarnation = worker->incarnation,
+                                          .generation = worker->position.generation,
+                                          .step = worker->position.step,
+                                          .attempt = worker->position.attempt };
+    SET (member->name, worker->name);
+    for (uint32_t i = 0; i < size; i++)
+        any = any || worker->kept[i];
+    if (any)
+        member->kept = (struct mu_blob){
+            memcpy (core_scratch (coord, size), worker->kept, size), size
+        };
+}
+
 static void store_form (struct coord *coord, const struct job *job, struct worker **members,
                         uint32_t count, const struct worker *source)
 {
@@ -128,8 +147,7 @@ static void store_form (struct coord *coord, const struct job *job, struct worke
                                            .map = { map, 2 * micro_batches },
                                            .time_ms = coord->unix_ms } };
     for (uint32_t rank = 0; rank < count; rank++) {
-        SET (list[rank].name, members[rank]->name);
-        list[rank].incarnation = members[rank]->incarnation;
+        describe (coord, &list[rank], members[rank], micro_batches);
         if (members[rank] == source)
             record.form.source_rank = rank;
         if (!is_equal (&members[rank]->position, &source->position) && members[rank] != source)
@@ -153,7 +171,7 @@ static void form (struct coord *coord, struct job *job, struct worker **members,
     struct job_soft *soft = &job->soft;
     uint64_t step = source->position.step;
     generation_clear (job);
-    if (step < job->durable.generation.step)
+    if (step < shards_trained_step (&job->durable))
         store_rewind (coord, job, step);
     store_form (coord, job, members, count, source);
     soft->ranks = realloc (soft->ranks, count * sizeof (struct worker *));
@@ -403,6 +421,8 @@ void generation_aborted (struct coord *coord, struct worker *worker, const struc
         position->lineage = index_hash (&said->generation, sizeof said->generation);
     else if (position->step != said->step || position->attempt != said->attempt)
         position->lineage = 0;
+    if (said->step >= job->durable.generation.step)
+        position->generation = said->generation;
     position->step = said->step;
     position->attempt = said->attempt;
     memset (worker->kept, 0, sizeof worker->kept);

@@ -71,7 +71,7 @@ static void tell (const struct mu_journal *record, char *text, size_t size)
         break;
     case MU_JOURNAL_REWIND:
         snprintf (text, size,
-                  "no worker holds the state any more: training goes back to step %" PRIu64,
+                  "no worker holds the newest state any more: training goes back to step %" PRIu64,
                   record->rewind.step);
         break;
     case MU_JOURNAL_LEASE:

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EVENTS_BYTES_MAX (4u << 20) /* in one answer */
+#define EVENTS_BYTES_MAX (4u << 20) /* in one answer, and the record that goes beyond it */
 #define EVENT_BYTES_MAX  65536u     /* EVENT_INFO.text */
 
 void requests_refuse (struct turn *turn, uint32_t peer, uint64_t term, uint64_t request,
@@ -166,6 +166,58 @@ static void events (const struct requests *requests, struct turn *turn, uint32_t
     free (gathering.item);
 }
 
+/* --- the journal as it is, for who checks it -------------------------------------------------- */
+
+struct copying {
+    struct mu_wire_record_info *item;
+    uint32_t count;
+    size_t bytes;
+};
+
+static int copy_row (void *arg, const struct store_row *row)
+{
+    struct copying *copying = arg;
+    void *body = malloc (row->size ? row->size : 1);
+    if (!body)
+        abort ();
+    if (row->size)
+        memcpy (body, row->body, row->size);
+    struct mu_wire_record_info *item = &copying->item[copying->count++];
+    *item = (struct mu_wire_record_info){ .number = row->number, .body = { body, row->size } };
+    if (row->set_aside)
+        mu_text_set (item->set_aside, sizeof item->set_aside,
+                     *row->set_aside ? row->set_aside : "nobody knows why");
+    copying->bytes += row->size;
+    return copying->bytes > EVENTS_BYTES_MAX ? 1 : 0;
+}
+
+static void records (const struct requests *requests, struct turn *turn, uint32_t peer,
+                     const struct mu_wire *wire)
+{
+    const struct mu_wire_records *asked = &wire->records;
+    uint64_t job = named_job (requests, turn, peer, asked->request, asked->job);
+    if (!job)
+        return;
+    struct copying copying = { .item = calloc (asked->limit, sizeof *copying.item) };
+    if (!copying.item)
+        abort ();
+    struct mu_error error;
+    struct mu_wire answer = { .type = MU_WIRE_RECORD_LIST, .term = coord_term (requests->coord) };
+    answer.record_list.newest = store_newest (requests->store);
+    int rc = store_read_rows (requests->store, asked->after, job, asked->limit, copy_row, &copying,
+                              &error);
+    answer.record_list.request = asked->request;
+    answer.record_list.records.items = copying.item;
+    answer.record_list.records.count = copying.count;
+    if (rc < 0)
+        requests_refuse (turn, peer, answer.term, asked->request, &error);
+    else
+        turn_say (turn, peer, &answer);
+    for (uint32_t i = 0; i < copying.count; i++)
+        free ((void *)(uintptr_t)copying.item[i].body.data);
+    free (copying.item);
+}
+
 bool requests_answer (const struct requests *requests, struct turn *turn, uint32_t peer,
                       const struct mu_wire *wire, uint64_t now_ms)
 {
@@ -175,6 +227,8 @@ bool requests_answer (const struct requests *requests, struct turn *turn, uint32
         logs (requests, turn, peer, wire);
     else if (wire->type == MU_WIRE_EVENTS)
         events (requests, turn, peer, wire);
+    else if (wire->type == MU_WIRE_RECORDS)
+        records (requests, turn, peer, wire);
     else if (wire->type == MU_WIRE_METRICS)
         metrics (requests, turn, peer, wire, now_ms);
     else if (wire->type == MU_WIRE_LOG)

@@ -20,7 +20,7 @@ struct requests {
     uint64_t started_ms;
 };
 
-/* Answer PING, LOGS, EVENTS and METRICS into the turn and put LOG where it belongs; true if it was one. */
+/* Answer PING, LOGS, EVENTS, RECORDS and METRICS into the turn and put LOG where it belongs; true if it was one. */
 bool requests_answer (const struct requests *requests, struct turn *turn, uint32_t peer,
                       const struct mu_wire *wire, uint64_t now_ms);
 

@@ -40,7 +40,7 @@
 
 struct store {
     sqlite3 *writer, *reader;
-    sqlite3_stmt *append, *replace, *begin, *commit, *rollback, *read, *version;
+    sqlite3_stmt *append, *replace, *begin, *commit, *rollback, *read, *read_rows, *version;
     int data_version; /* SQLite's count of other connections' commits, when this one last looked */
     int lock_fd;
     int wal_frames;
@@ -226,6 +226,11 @@ static int open_reader (struct store *store, const char *path, struct mu_error *
            prepare (store->reader, &store->read,
                     "SELECT number, unix_ms, job, body FROM record WHERE number > ?1 AND "
                     "(?2 = 0 OR job = ?2) ORDER BY number LIMIT ?3",
+                    error) ||
+           prepare (store->reader, &store->read_rows,
+                    "SELECT number, body, NULL FROM record WHERE number > ?1 AND job = ?2 "
+                    "UNION ALL SELECT number, body, why FROM bad_record WHERE number > ?1 "
+                    "ORDER BY number LIMIT ?3",
                     error);
 }
 
@@ -275,8 +280,8 @@ void store_close (struct store **store_p)
     struct store *store = *store_p;
     if (!store)
         return;
-    sqlite3_stmt *statements[] = { store->append,   store->replace, store->begin,  store->commit,
-                                   store->rollback, store->read,    store->version };
+    sqlite3_stmt *statements[] = { store->append,   store->replace, store->begin,     store->commit,
+                                   store->rollback, store->read,    store->read_rows, store->version };
     for (size_t i = 0; i < sizeof statements / sizeof *statements; i++)
         sqlite3_finalize (statements[i]);
     sqlite3_close (store->reader);
@@ -577,5 +582,27 @@ int store_read (struct store *store, uint64_t after, uint64_t job, uint32_t limi
         rc = database_error (store->reader, "be read", error);
     sqlite3_reset (row);
     msgpack_zone_destroy (&zone);
+    return rc;
+}
+
+int store_read_rows (struct store *store, uint64_t after, uint64_t job, uint32_t limit,
+                     int (*each) (void *arg, const struct store_row *row), void *arg,
+                     struct mu_error *error)
+{
+    sqlite3_stmt *statement = store->read_rows;
+    sqlite3_bind_int64 (statement, 1, (sqlite3_int64)after);
+    sqlite3_bind_int64 (statement, 2, (sqlite3_int64)job);
+    sqlite3_bind_int64 (statement, 3, limit);
+    int state = SQLITE_DONE, rc = 0;
+    while (!rc && (state = sqlite3_step (statement)) == SQLITE_ROW) {
+        struct store_row row = { .number = (uint64_t)sqlite3_column_int64 (statement, 0),
+                                 .body = sqlite3_column_blob (statement, 1),
+                                 .size = (uint32_t)sqlite3_column_bytes (statement, 1),
+                                 .set_aside = (const char *)sqlite3_column_text (statement, 2) };
+        rc = each (arg, &row);
+    }
+    if (!rc && state != SQLITE_DONE)
+        rc = database_error (store->reader, "be read", error);
+    sqlite3_reset (statement);
     return rc;
 }

@@ -56,4 +56,17 @@ int store_read (struct store *store, uint64_t after, uint64_t job, uint32_t limi
                              const struct mu_journal *record),
                 void *arg, struct mu_error *error);
 
+struct store_row {
+    uint64_t number;
+    const void *body; /* until `each` returns */
+    uint32_t size;
+    const char *set_aside; /* NULL: it is a good record; else why it was set aside */
+};
+
+/* The same, as the bytes that are stored, read or not, and with them what was set aside of any job:
+ * whose it is cannot be known. */
+int store_read_rows (struct store *store, uint64_t after, uint64_t job, uint32_t limit,
+                     int (*each) (void *arg, const struct store_row *row), void *arg,
+                     struct mu_error *error);
+
 #endif

@@ -254,6 +254,16 @@ void shards_trained (struct coord *coord, struct worker *worker, const struct mu
     said->windows = member->windows;
 }
 
+uint64_t shards_trained_step (const struct job_durable *job)
+{
+    uint64_t step = job->generation.step;
+    for (uint32_t rank = 0; rank < job->generation.size; rank++) {
+        uint64_t trained = job->generation.members[rank].windows * job->window_steps;
+        step = trained > step ? trained : step;
+    }
+    return step < job->steps ? step : job->steps;
+}
+
 /* Micro-batches in windows [from, to) that the prefixes of their ranks cover. */
 static uint64_t trained_between (const struct job_durable *job, uint64_t from, uint64_t to)
 {

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* seal.c - the journal can be checked: a running hash over a job's records
+ *
+ * Each record of a job that is kept for good goes into its hash, `durable.seal`; records with a
+ * field `seal` carry the hash along. Whoever reads the journal later hashes anew and compares, so a
+ * record that was altered, lost or put in shows at the next seal. Nothing is decided by it here. */
+#include "core.h"
+
+static uint64_t read_u64 (const void *body, const struct mu_field *field)
+{
+    uint64_t value;
+    memcpy (&value, (const uint8_t *)body + field->offset, sizeof value);
+    return value;
+}
+
+static struct job *job_of (const struct coord *coord, const struct mu_shape *shape,
+                           const void *body)
+{
+    const struct mu_field *job = shape ? mu_shape_field (shape, "job") : NULL;
+    if (!job || mu_shape_is_latest (shape))
+        return NULL;
+    return core_job (coord, read_u64 (body, job));
+}
+
+void seal_put (const struct coord *coord, struct mu_journal *record)
+{
+    const struct mu_shape *shape = mu_shape_find (&mu_journal_family, record->type);
+    uint8_t *body = (uint8_t *)record + mu_journal_family.body_offset;
+    const struct mu_field *seal = shape ? mu_shape_field (shape, "seal") : NULL;
+    const struct job *job = job_of (coord, shape, body);
+    if (!seal || !job)
+        return;
+    uint64_t value = mu_record_hash (&mu_journal_family, record, job->durable.seal);
+    memcpy (body + seal->offset, &value, sizeof value);
+}
+
+void seal_follow (struct coord *coord, const struct mu_journal *record)
+{
+    const struct mu_shape *shape = mu_shape_find (&mu_journal_family, record->type);
+    const uint8_t *body = (const uint8_t *)record + mu_journal_family.body_offset;
+    struct job *job = job_of (coord, shape, body);
+    if (job)
+        job->durable.seal = mu_record_hash (&mu_journal_family, record, job->durable.seal);
+}
