@@ -17,9 +17,22 @@ CLEANFILES += %D%/include/muster/muster_info.h
 %D%/include/muster/muster_info.h: common/muster_info.h
 	$(AM_V_GEN)$(MKDIR_P) %D%/include/muster && cp common/muster_info.h $@
 
+# The checker of `muster ledger`, which the simulator uses too.
+noinst_LTLIBRARIES += %D%/libledger.la
+%C%_libledger_la_SOURCES = %D%/ledger.c %D%/ledger.h %D%/ledger_form.c %D%/ledger_history.c %D%/ledger_kept.c
+
 bin_PROGRAMS += muster
 muster_SOURCES = %D%/main.c %D%/command.h %D%/jobs.c %D%/lists.c %D%/watch.c %D%/up.c %D%/output.c %D%/output.h \
-    %D%/sample.c %D%/data.c %D%/metrics.c %D%/libmuster.c
+    %D%/sample.c %D%/data.c %D%/metrics.c %D%/libmuster.c \
+    %D%/ledger_command.c %D%/ledger_order.c %D%/ledger_print.c %D%/ledger_print.h
 muster_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/%D% -I$(top_builddir)/%D%/include $(ZMQ_CFLAGS) $(JANSSON_CFLAGS)
-muster_LDADD = worker/libsample.la worker/data/libdata.la common/libcommon.la \
+muster_LDADD = %D%/libledger.la worker/libsample.la worker/data/libdata.la common/libcommon.la \
     $(ZMQ_LIBS) $(JANSSON_LIBS) $(MSGPACK_LIBS)
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_ledger
+TESTS += tests/unit/test_ledger
+tests_unit_test_ledger_SOURCES = tests/unit/test_ledger.c %D%/ledger_order.c
+tests_unit_test_ledger_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_unit_test_ledger_LDADD = %D%/libledger.la worker/data/libdata.la common/libcommon.la $(CMOCKA_LIBS) $(JANSSON_LIBS)
+endif

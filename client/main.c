@@ -25,6 +25,8 @@ static const struct {
     [MU_CLIENT_WORKERS] = { command_workers, false },
     [MU_CLIENT_DRAIN] = { command_drain, false },
     [MU_CLIENT_SHARDS] = { command_shards, false },
+    [MU_CLIENT_LEDGER_VERIFY] = { command_ledger_verify, false },
+    [MU_CLIENT_LEDGER_SHOW] = { command_ledger_show, false },
     [MU_CLIENT_CHECKPOINTS] = { command_checkpoints, false },
     [MU_CLIENT_SAMPLE] = { command_sample, true },
     [MU_CLIENT_DATA_INSPECT] = { command_data_inspect, true },

@@ -408,6 +408,17 @@ void generation_limit (struct coord *coord, struct job *job)
         generation_break (coord, job, false, blame (coord, job));
 }
 
+/* The generation that a member's state came out of. Who was behind, or further than a generation
+ * that never started could be, has its state from before: from the same as ever if it stands where
+ * it stood, else nobody knows. */
+static uint64_t trained_in (const struct generation *left, const struct position *before,
+                            const struct mu_wire_aborted *said)
+{
+    if (said->step == left->step || (left->started && said->step > left->step))
+        return left->number;
+    return said->step == before->step ? before->generation : 0;
+}
+
 void generation_aborted (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
 {
     const struct mu_wire_aborted *said = &wire->aborted;
@@ -421,8 +432,7 @@ void generation_aborted (struct coord *coord, struct worker *worker, const struc
         position->lineage = index_hash (&said->generation, sizeof said->generation);
     else if (position->step != said->step || position->attempt != said->attempt)
         position->lineage = 0;
-    if (said->step >= job->durable.generation.step)
-        position->generation = said->generation;
+    position->generation = trained_in (&job->durable.generation, position, said);
     position->step = said->step;
     position->attempt = said->attempt;
     memset (worker->kept, 0, sizeof worker->kept);

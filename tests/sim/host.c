@@ -143,6 +143,8 @@ static void write_record (const struct mu_journal *record)
     memcpy (stored->bytes, buffer.data, buffer.size);
 }
 
+void host_record (uint64_t at, struct mu_journal *record) { read_record (at, record); }
+
 /* Members are those that are there, not who had their names before. */
 static void check_members (const struct mu_journal_form *form)
 {
@@ -347,6 +349,7 @@ void host_check_replay (void)
         coord_destroy (&copy);
         statistics.replays++;
     }
+    ledgers_check (record_count);
 }
 
 void host_start (void)

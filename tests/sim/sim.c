@@ -138,6 +138,7 @@ static struct sim_job choose_job (void)
     job.workers_max = (uint32_t)draw (job.workers_min, 2 * most);
     if (options.workers > 64) {
         job.micro_batches = 64;
+        job.global_batch = 4 * job.micro_batches;
         job.workers_min = options.workers / 4;
         job.workers_max = options.workers;
         job.portable = true;
@@ -288,11 +289,12 @@ static void report (uint64_t seeds, double seconds)
             " coordinator, %" PRIu64 " worker, %" PRIu64 " trainer, %" PRIu64
             " collective crashes, %" PRIu64 " failed saves, %" PRIu64 " cuts; %" PRIu64
             " micro-batches kept, %" PRIu64
-            " mismatches; jobs: %u done, %u failed, %u cancelled; %" PRIu64 " replays\n",
+            " mismatches; jobs: %u done, %u failed, %u cancelled; %" PRIu64 " replays, %" PRIu64
+            " ledgers proven, %" PRIu64 " steps finished by a second generation\n",
             seeds, seconds, s->happenings, s->messages, s->steps, s->generations, s->rewinds,
             s->host_crashes, s->worker_crashes, s->trainer_crashes, s->collective_crashes,
             s->save_failures, s->cuts, s->kept, s->mismatches, s->done, s->failed, s->cancelled,
-            s->replays);
+            s->replays, s->proofs, s->joint_steps);
 }
 
 int main (int argc, char **argv)

@@ -10,6 +10,7 @@
  *     world.c      a model of the MPI world: fences, reductions that tear
  *     client.c     people: submit, cancel, pause, drain, and again until answered
  *     check.c      what must never happen
+ *     ledgers.c    every job's ledger is proven from the journal, as `muster ledger verify` does
  *     story.c      a few short scripted runs, whose traces are compared with golden ones
  *
  * The cores of coordinator and agent are the real ones, and so are the bytes of every message and
@@ -59,7 +60,7 @@ struct faults {
 struct statistics {
     uint64_t happenings, messages, steps, generations, rewinds, replays;
     uint64_t host_crashes, worker_crashes, trainer_crashes, collective_crashes, save_failures;
-    uint64_t kept, mismatches, cuts;
+    uint64_t kept, mismatches, cuts, proofs, joint_steps;
     uint32_t done, failed, cancelled;
 };
 
@@ -108,6 +109,7 @@ void host_hear (uint64_t peer, const struct mu_wire *wire);
 void host_gone (uint64_t peer);
 void host_check_replay (void);
 uint64_t host_records (void);
+void host_record (uint64_t at, struct mu_journal *record); /* borrowed until the next */
 /* Peers are counted up by whoever connects; what the core sees is another number in each life. */
 uint64_t host_new_peer (uint32_t worker, uint64_t life);
 
@@ -232,6 +234,11 @@ void check_end (void);
 uint64_t check_unplanned (void); /* how many generations broke unplanned */
 uint64_t check_generation (uint64_t job);
 bool check_is_running (uint64_t job);
+
+/* --- ledgers.c -------------------------------------------------------------------------------- */
+
+/* Nothing in the first `count` records contradicts that every micro-batch was trained once. */
+void ledgers_check (uint64_t count);
 
 /* --- story.c ---------------------------------------------------------------------------------- */
 

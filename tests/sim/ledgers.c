@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ledgers.c - every job's ledger is proven from the journal, as `muster ledger verify` does
+ *
+ * With all records, and with those alone that the store keeps: of LEASE and TRAINED the newest of a
+ * kind. A run in which people did their worst must still read as each micro-batch trained once. */
+#include "ledger.h"
+#include "sim.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define KINDS 4096u
+
+/* Where the newest record of each kind stands, of those whose kind has a newest. */
+struct latest {
+    uint64_t job, generation, at;
+    uint32_t type, rank;
+};
+
+static struct latest *latest;
+static uint64_t latest_count, latest_capacity;
+
+static uint64_t job_of (const struct mu_journal *record)
+{
+    const struct mu_shape *shape = mu_shape_find (&mu_journal_family, record->type);
+    const struct mu_field *field = mu_shape_field (shape, "job");
+    uint64_t job = 0;
+    if (field)
+        memcpy (&job, (const uint8_t *)record + mu_journal_family.body_offset + field->offset,
+                sizeof job);
+    return job;
+}
+
+static struct latest kind_of (const struct mu_journal *record, uint64_t at)
+{
+    bool trained = record->type == MU_JOURNAL_TRAINED;
+    return (struct latest){ .type = record->type,
+                            .job = trained ? record->trained.job : record->lease.job,
+                            .generation =
+                                trained ? record->trained.generation : record->lease.generation,
+                            .rank = trained ? record->trained.rank : 0,
+                            .at = at };
+}
+
+static int compare (const void *left, const void *right)
+{
+    const struct latest *a = left, *b = right;
+    if (a->type != b->type)
+        return a->type < b->type ? -1 : 1;
+    if (a->job != b->job)
+        return a->job < b->job ? -1 : 1;
+    if (a->generation != b->generation)
+        return a->generation < b->generation ? -1 : 1;
+    if (a->rank != b->rank)
+        return a->rank < b->rank ? -1 : 1;
+    return a->at < b->at ? -1 : a->at > b->at;
+}
+
+/* superseded[at]: the store would have dropped it. */
+static bool *find_superseded (uint64_t count)
+{
+    bool *superseded = calloc (count + 1, sizeof *superseded);
+    latest_count = 0;
+    for (uint64_t at = 0; superseded && at < count; at++) {
+        struct mu_journal record;
+        host_record (at, &record);
+        if (record.type != MU_JOURNAL_LEASE && record.type != MU_JOURNAL_TRAINED)
+            continue;
+        if (latest_count == latest_capacity) {
+            latest_capacity = latest_capacity ? 2 * latest_capacity : KINDS;
+            latest = realloc (latest, latest_capacity * sizeof *latest);
+        }
+        if (!latest)
+            abort ();
+        latest[latest_count++] = kind_of (&record, at);
+    }
+    if (!superseded)
+        abort ();
+    if (latest_count)
+        qsort (latest, latest_count, sizeof *latest, compare);
+    for (uint64_t i = 0; i + 1 < latest_count; i++) {
+        struct latest next = latest[i + 1];
+        next.at = latest[i].at;
+        superseded[latest[i].at] = compare (&latest[i], &next) == 0;
+    }
+    return superseded;
+}
+
+/* Steps to which two generations gave sums. */
+static uint64_t count_joint (const struct ledger *ledger)
+{
+    uint64_t joint = 0;
+    for (uint32_t i = 0; i < ledger->generation_count; i++)
+        joint += ledger->generations[i].origin &&
+                 ledger->generations[i].reached > ledger->generations[i].begin;
+    return joint;
+}
+
+static void check (const struct ledger *ledger)
+{
+    CHECK (!ledger->damages.count, "the journal of job %" PRIu64 " is said to be damaged: %s",
+           ledger->job, ledger->damages.item[0]);
+    CHECK (!ledger->faults.count, "the ledger of job %" PRIu64 " is refused: %s", ledger->job,
+           ledger->faults.item[0]);
+    statistics.proofs++;
+    statistics.joint_steps += count_joint (ledger);
+}
+
+void ledgers_check (uint64_t count)
+{
+    bool *superseded = find_superseded (count);
+    uint32_t jobs = client_job_count ();
+    for (int compacted = 0; compacted < 2; compacted++) {
+        struct ledger **ledgers = calloc (jobs + 1, sizeof (struct ledger *));
+        if (!ledgers)
+            abort ();
+        for (uint64_t at = 0; at < count; at++) {
+            struct mu_journal record;
+            host_record (at, &record);
+            uint64_t job = job_of (&record);
+            if (!job || job > jobs || (compacted && superseded[at]))
+                continue;
+            if (!ledgers[job])
+                ledgers[job] = ledger_create ();
+            ledger_read (ledgers[job], at + 1, &record);
+        }
+        for (uint32_t job = 1; job <= jobs; job++) {
+            if (ledgers[job]) {
+                ledger_end (ledgers[job]);
+                check (ledgers[job]);
+            }
+            ledger_destroy (&ledgers[job]);
+        }
+        free (ledgers);
+    }
+    free (superseded);
+}
