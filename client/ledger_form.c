@@ -225,6 +225,8 @@ void ledger_form (struct ledger *ledger, const struct mu_journal *record)
     take_map (ledger, it, "first step", &form->first_map, it->first_map);
     take_map (ledger, it, "later steps", &form->map, it->map);
     it->parent = find_parent (ledger, at, form);
+    if (it->parent != LEDGER_NONE && ledger->generations[it->parent].reached < it->begin)
+        ledger->generations[it->parent].reached = it->begin; /* its state has come so far */
     ledger_keep (ledger, at, form);
     ledger->floor = form->step;
     free (ledger->windows);

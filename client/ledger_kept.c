@@ -31,20 +31,23 @@ static bool keeps (const struct ledger *ledger, const struct ledger_generation *
     return true;
 }
 
-/* The micro-batches among `wanted` that generation `at` gave to the worker in that step: their
- * origin is found, and they are wanted no more. */
-static void settle (const struct ledger *ledger, uint32_t at, uint32_t worker, uint64_t step,
-                    bool *wanted, uint32_t *origin)
+/* The micro-batches among `wanted` that generation `at` gave to the worker in the step that `it`
+ * begins with: their origin is found, and they are wanted no more. If the step was refused for
+ * overflow since `at` began, all of it was summed anew there. */
+static void settle (const struct ledger *ledger, uint32_t at, uint32_t worker,
+                    const struct ledger_generation *it, bool *wanted)
 {
     const struct ledger_generation *earlier = &ledger->generations[at];
+    uint64_t step = it->begin;
     bool first = step == earlier->begin;
+    bool kept = first && earlier->origin && earlier->attempt == it->attempt;
     uint32_t rank = LEDGER_NONE;
     if (earlier->begin <= step && step < earlier->until_step)
         rank = ledger_rank (earlier, worker);
     const uint16_t *map = first ? earlier->first_map : earlier->map;
     for (uint32_t m = 0; m < ledger->micro_batches && rank != LEDGER_NONE; m++)
         if (wanted[m] && map[m] == rank) {
-            origin[m] = first && earlier->origin ? earlier->origin[m] : at;
+            it->origin[m] = kept ? earlier->origin[m] : at;
             wanted[m] = false;
         }
 }
@@ -84,8 +87,7 @@ static void keep_rank (struct ledger *ledger, uint32_t at, const struct mu_journ
     for (uint32_t m = 0; m < micro_batches; m++)
         wanted[m] = has (&member->kept, m);
     for (uint32_t earlier = at; earlier-- > 0;) {
-        settle (ledger, earlier, generation->members[rank], generation->begin, wanted,
-                generation->origin);
+        settle (ledger, earlier, generation->members[rank], generation, wanted);
         left = 0;
         for (uint32_t m = 0; m < micro_batches; m++)
             left += wanted[m];

@@ -125,7 +125,7 @@ static void print_proof (const struct ledger_view *view)
     add_row (table, "micro-batches", text);
     add_records (view, table);
     snprintf (text, sizeof text,
-              "%" PRIu64 " trained steps do not count any more; training went back %" PRIu64
+              "%" PRIu64 " trained steps that do not count any more; training went back %" PRIu64
               " time%s",
               given_up (view), ledger->rewinds, ledger->rewinds == 1 ? "" : "s");
     add_row (table, "given up", text);

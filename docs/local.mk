@@ -16,7 +16,8 @@ dist_decisions_DATA = \
     %D%/decisions/0004-a-join-breaks-a-generation-as-planned.md \
     %D%/decisions/0010-the-agent-is-goals-and-settle.md \
     %D%/decisions/0011-the-trainer-process.md \
-    %D%/decisions/0012-names-and-incarnations-of-workers.md
+    %D%/decisions/0012-names-and-incarnations-of-workers.md \
+    %D%/decisions/0013-the-ledger-is-proven-outside.md
 
 linearexampledir = $(docdir)/examples/linear
 dist_linearexample_DATA = examples/linear/linear.c examples/linear/linear.yaml examples/linear/Makefile

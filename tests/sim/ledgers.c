@@ -2,7 +2,10 @@
 /* ledgers.c - every job's ledger is proven from the journal, as `muster ledger verify` does
  *
  * With all records, and with those alone that the store keeps: of LEASE and TRAINED the newest of a
- * kind. A run in which people did their worst must still read as each micro-batch trained once. */
+ * kind. A run in which people did their worst must still read as each micro-batch trained once, and
+ * what it tells of a generation's first step, who trained which micro-batch in which generation,
+ * must be what the simulated trainers did. Sums that the coordinator never heard of, as it died in
+ * between, and steps that were tried again may differ in the generation, not in the worker. */
 #include "ledger.h"
 #include "sim.h"
 
@@ -10,6 +13,8 @@
 #include <string.h>
 
 #define KINDS 4096u
+
+/* --- the records that the store keeps --------------------------------------------------------- */
 
 /* Where the newest record of each kind stands, of those whose kind has a newest. */
 struct latest {
@@ -86,6 +91,79 @@ static bool *find_superseded (uint64_t count)
     return superseded;
 }
 
+/* --- what was seen ---------------------------------------------------------------------------- */
+
+struct seen_step { /* the first of a generation, as it was reduced last */
+    uint64_t job, generation, step;
+    uint32_t attempt;
+    uint64_t all, made_in[64];
+    uint32_t worker[64];
+    bool known[64];
+};
+
+static struct seen_step *seen;
+static uint64_t seen_count, seen_capacity;
+
+void ledgers_reset (void) { seen_count = 0; }
+
+static struct seen_step *find (uint64_t job, uint64_t generation)
+{
+    for (uint64_t i = seen_count; i-- > 0;)
+        if (seen[i].job == job && seen[i].generation == generation)
+            return &seen[i];
+    return NULL;
+}
+
+void ledgers_note (uint64_t job, uint64_t generation, uint32_t number)
+{
+    const struct trainer *trainer = &worker_at (number)->trainer;
+    struct seen_step *it = find (job, generation);
+    if (trainer->step != trainer->first_step)
+        return;
+    if (!it && seen_count == seen_capacity) {
+        seen_capacity = seen_capacity ? 2 * seen_capacity : 64;
+        seen = realloc (seen, seen_capacity * sizeof *seen);
+        if (!seen)
+            abort ();
+    }
+    if (!it) {
+        it = &seen[seen_count++];
+        *it = (struct seen_step){ .job = job, .generation = generation, .step = trainer->step };
+    }
+    it->attempt = trainer->attempt;
+    it->all |= trainer->kept;
+    for (uint32_t m = 0; m < 64; m++)
+        if (trainer->kept >> m & 1) {
+            it->worker[m] = number;
+            it->made_in[m] = trainer->made_in[m];
+            it->known[m] = !(trainer->unheard >> m & 1);
+        }
+}
+
+static void compare_first_step (const struct ledger *ledger, uint32_t at)
+{
+    const struct ledger_generation *it = &ledger->generations[at];
+    const struct seen_step *what = find (ledger->job, it->number);
+    if (it->reached == it->begin)
+        return;
+    CHECK (what, "nobody saw the first step of generation %" PRIu64, it->number);
+    for (uint32_t m = 0; m < ledger->micro_batches && m < 64; m++) {
+        const char *name = ledger->workers[it->members[it->first_map[m]]].name;
+        uint64_t made_in = it->origin ? ledger->generations[it->origin[m]].number : it->number;
+        CHECK (what->all >> m & 1, "micro-batch %u of step %" PRIu64 " is not in the sums", m,
+               it->begin);
+        CHECK (!strcmp (name, worker_name (what->worker[m])),
+               "step %" PRIu64 ", micro-batch %u: the ledger says %s, it was %s", it->begin, m,
+               name, worker_name (what->worker[m]));
+        CHECK (!what->known[m] || what->attempt != it->attempt || made_in == what->made_in[m],
+               "step %" PRIu64 ", micro-batch %u of %s: the ledger says generation %" PRIu64
+               ", it was %" PRIu64,
+               it->begin, m, name, made_in, what->made_in[m]);
+    }
+}
+
+/* --- the proof -------------------------------------------------------------------------------- */
+
 /* Steps to which two generations gave sums. */
 static uint64_t count_joint (const struct ledger *ledger)
 {
@@ -102,6 +180,8 @@ static void check (const struct ledger *ledger)
            ledger->job, ledger->damages.item[0]);
     CHECK (!ledger->faults.count, "the ledger of job %" PRIu64 " is refused: %s", ledger->job,
            ledger->faults.item[0]);
+    for (uint32_t at = 0; at < ledger->generation_count; at++)
+        compare_first_step (ledger, at);
     statistics.proofs++;
     statistics.joint_steps += count_joint (ledger);
 }

@@ -60,6 +60,7 @@ void sim_reset (uint64_t seed)
     workers_reset ();
     client_reset ();
     check_reset ();
+    ledgers_reset ();
     faults = (struct faults){ .latency_max_ms = 3, .disk_max_ms = 2, .in_order = true };
 }
 

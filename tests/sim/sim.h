@@ -121,6 +121,8 @@ struct trainer {
     uint64_t job;
     uint64_t step, state, kept, sums; /* kept: bit m is in sums */
     uint32_t attempt, window;
+    uint64_t made_in[64]; /* by micro-batch in sums: the generation in which it was computed */
+    uint64_t unheard;     /* bit m: it came into some generation without the coordinator's knowing */
 
     bool in, going;
     uint64_t turn; /* happenings of another turn are void */
@@ -237,7 +239,11 @@ bool check_is_running (uint64_t job);
 
 /* --- ledgers.c -------------------------------------------------------------------------------- */
 
-/* Nothing in the first `count` records contradicts that every micro-batch was trained once. */
+void ledgers_reset (void);
+/* A reduction of a generation's first step is done, with what this worker put in. */
+void ledgers_note (uint64_t job, uint64_t generation, uint32_t number);
+/* Nothing in the first `count` records contradicts that every micro-batch was trained once, and who
+ * trained what is what was seen. */
 void ledgers_check (uint64_t count);
 
 /* --- story.c ---------------------------------------------------------------------------------- */

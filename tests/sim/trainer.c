@@ -159,6 +159,19 @@ static void save (uint32_t number, uint64_t generation)
 
 /* --- steps ------------------------------------------------------------------------------------ */
 
+/* These micro-batches are in the sums; nothing is at work any more. */
+static void add_up (struct trainer *trainer, uint64_t done)
+{
+    trainer->sums += sum_of (trainer->state, trainer->step, trainer->attempt, done);
+    trainer->kept |= done;
+    for (uint32_t m = 0; m < 64; m++)
+        if (done >> m & 1)
+            trainer->made_in[m] = trainer->generation;
+    trainer->unheard &= ~done;
+    trainer->todo = 0;
+    trainer->computing = false;
+}
+
 static void computed (uint32_t number, uint64_t turn, void *data)
 {
     struct trainer *trainer = &worker_at (number)->trainer;
@@ -170,11 +183,8 @@ static void computed (uint32_t number, uint64_t turn, void *data)
         statistics.trainer_crashes++;
         return;
     }
-    trainer->sums += sum_of (trainer->state, trainer->step, trainer->attempt, trainer->todo);
-    trainer->kept |= trainer->todo;
-    trainer->todo = 0;
     trainer->busy_us += trainer->compute_ms * 1000;
-    trainer->computing = false;
+    add_up (trainer, trainer->todo);
     trainer->phase = MU_PHASE_REDUCING;
     trainer_progress (number);
     if (!is_void (number, turn))
@@ -315,6 +325,8 @@ static void enter (uint32_t number, const struct mu_wire_enter *enter)
 {
     struct trainer *trainer = &worker_at (number)->trainer;
     CHECK (!trainer->in, "%s enters a second generation", worker_name (number));
+    if (!worker_at (number)->told_sums)
+        trainer->unheard |= trainer->kept;
     worker_at (number)->prepared = false;
     trainer->in = true;
     trainer->going = false;
@@ -365,10 +377,7 @@ static void keep_done (struct trainer *trainer)
             done |= UINT64_C (1) << m;
             finished--;
         }
-    trainer->sums += sum_of (trainer->state, trainer->step, trainer->attempt, done);
-    trainer->kept |= done;
-    trainer->todo = 0;
-    trainer->computing = false;
+    add_up (trainer, done);
 }
 
 static void leave (uint32_t number, uint64_t generation)

@@ -324,6 +324,7 @@ static void finish_reduction (struct world *world)
                "rank %u reduces step %" PRIu64 " with step %" PRIu64, rank, place->step,
                world->places[0].step);
         total += place->sums;
+        ledgers_note (world->job, world->generation, place->worker);
     }
     world->arrived = 0;
     for (uint32_t rank = 0; rank < world->size; rank++) {

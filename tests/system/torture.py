@@ -7,8 +7,8 @@ usage: torture.py [--faults N] [--seed S] [--coordinator] [--steps N]      defau
 One gpt job trains on 2 to 6 workers that come and go while processes are killed and stopped: agents, trainers,
 collectives, and with --coordinator the coordinator too. What happens and to whom is drawn from the seed; when, is
 the job's own progress: each fault waits for the step drawn for it. Afterwards the weights hash must equal that of
-one worker that nobody disturbed, every submit that was acknowledged must be there once, and the journal's story
-must be whole. Prints TAP and, on failure, how to replay."""
+one worker that nobody disturbed, every submit that was acknowledged must be there once, and the journal must prove
+that each micro-batch was trained exactly once (muster ledger verify). Prints TAP and, on failure, how to replay."""
 import argparse
 import os
 import random
@@ -177,7 +177,7 @@ def main():
     steps = options.steps or options.faults * (options.gap + (700 if options.coordinator else 150))
     replay = f"scripts/torture --faults {options.faults} --seed {options.seed} --steps {steps} --gap {options.gap}"
     replay += " --coordinator" if options.coordinator else ""
-    print("1..3", flush=True)
+    print("1..4", flush=True)
     with Cluster(1) as cluster:
         calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=steps)), 600)["weights_hash"]
     with Cluster(coordinator_options=("--quarantine-failures", "0")) as cluster:  # or hardly any would be left
@@ -190,7 +190,7 @@ def main():
             status = torture.run()
         except Exception as why:  # pylint: disable=broad-except
             cluster.show_logs()
-            print(f"# {why}\n# again: {replay}\nnot ok 1 - the job ends\nnot ok 2 - weights\nnot ok 3 - submits")
+            print(f"# {why}\n# again: {replay}\nnot ok 1 - the job ends\nnot ok 2 - weights\nnot ok 3 - submits\nnot ok 4 - ledger")
             return 1
         finally:
             torture.wake(everybody=True)
@@ -200,13 +200,18 @@ def main():
               + ", ".join(f"{seconds:.1f} s after fault {number}" for seconds, number in sorted(torture.waits)[:-4:-1]))
         same = status["weights_hash"] == calm
         jobs = [info for info in cluster.json("jobs") if info["name"] == "never"]
+        ledger = cluster.try_muster("ledger", "verify", job)
         once = sorted(str(info["id"]) for info in jobs) == sorted(number for _, number in torture.acknowledged)
     print("ok 1 - the job ends")
     print(f"{'ok' if same else 'not ok'} 2 - the weights are those of one undisturbed worker")
     print(f"{'ok' if once else 'not ok'} 3 - every acknowledged submit is there once")
-    if not (same and once):
+    proven = ledger.returncode == 0
+    for line in (ledger.stdout + ledger.stderr).splitlines():
+        print(f"# {line.rstrip()}")
+    print(f"{'ok' if proven else 'not ok'} 4 - the ledger proves that each micro-batch was trained exactly once")
+    if not (same and once and proven):
         print(f"# again: {replay}")
-    return 0 if same and once else 1
+    return 0 if same and once and proven else 1
 
 
 if __name__ == "__main__":

@@ -369,6 +369,30 @@ static void a_checkpoint_of_one_who_was_behind (void **unused)
     ledger_destroy (&ledger);
 }
 
+/* Nobody reported the last steps before the break; the next generation's begin proves them. */
+static void given_up_by_one_who_was_further (void **unused)
+{
+    (void)unused;
+    two_until_one_dies ();
+    commit (1, 8);
+    form (2, 11, "a<1@11", "0000", "0000");
+    broken (2);
+    rewind_to (8);
+    form (3, 8, "c@8", "0000", "0000");
+    to_the_end (3);
+    struct ledger *ledger = proven (STEPS);
+    uint32_t runs;
+    struct ledger_run *history = ledger_history (ledger, &runs);
+    assert_int_equal (runs, 2);
+    struct ledger_run lost = ledger_abandoned (ledger, history, runs, 0);
+    assert_int_equal (lost.from, 8);
+    assert_int_equal (lost.to, 11);
+    lost = ledger_abandoned (ledger, history, runs, 1);
+    assert_int_equal (lost.from, lost.to);
+    free (history);
+    ledger_destroy (&ledger);
+}
+
 /* A coordinator that came back does not know where a trainer's state comes from; the records do. */
 static void a_state_that_a_restart_forgot (void **unused)
 {
@@ -713,6 +737,7 @@ int main (void)
         cmocka_unit_test (all_die),
         cmocka_unit_test (a_late_checkpoint_brings_back_what_was_given_up),
         cmocka_unit_test (a_checkpoint_of_one_who_was_behind),
+        cmocka_unit_test (given_up_by_one_who_was_further),
         cmocka_unit_test (a_state_that_a_restart_forgot),
         cmocka_unit_test (two_generations_at_once),
         cmocka_unit_test (a_generation_is_missing),
