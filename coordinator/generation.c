@@ -125,9 +125,8 @@ static void describe (struct coord *coord, struct mu_journal_member *member,
     for (uint32_t i = 0; i < size; i++)
         any = any || worker->kept[i];
     if (any)
-        member->kept = (struct mu_blob){
-            memcpy (core_scratch (coord, size), worker->kept, size), size
-        };
+        member->kept =
+            (struct mu_blob){ memcpy (core_scratch (coord, size), worker->kept, size), size };
 }
 
 static void store_form (struct coord *coord, const struct job *job, struct worker **members,

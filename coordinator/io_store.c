@@ -280,8 +280,10 @@ void store_close (struct store **store_p)
     struct store *store = *store_p;
     if (!store)
         return;
-    sqlite3_stmt *statements[] = { store->append,   store->replace, store->begin,     store->commit,
-                                   store->rollback, store->read,    store->read_rows, store->version };
+    sqlite3_stmt *statements[] = {
+        store->append,   store->replace, store->begin,     store->commit,
+        store->rollback, store->read,    store->read_rows, store->version
+    };
     for (size_t i = 0; i < sizeof statements / sizeof *statements; i++)
         sqlite3_finalize (statements[i]);
     sqlite3_close (store->reader);

@@ -122,7 +122,7 @@ struct trainer {
     uint64_t step, state, kept, sums; /* kept: bit m is in sums */
     uint32_t attempt, window;
     uint64_t made_in[64]; /* by micro-batch in sums: the generation in which it was computed */
-    uint64_t unheard;     /* bit m: it came into some generation without the coordinator's knowing */
+    uint64_t unheard; /* bit m: it came into some generation without the coordinator's knowing */
 
     bool in, going;
     uint64_t turn; /* happenings of another turn are void */

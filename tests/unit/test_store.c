@@ -205,6 +205,60 @@ static void one_bad_row_blocks_nothing (void **state)
     store_close (&store);
 }
 
+struct rows {
+    uint64_t numbers[8];
+    bool aside[8];
+    uint32_t count, stop_after;
+};
+
+static int see_row (void *arg, const struct store_row *row)
+{
+    struct rows *rows = arg;
+    rows->numbers[rows->count] = row->number;
+    rows->aside[rows->count++] = row->set_aside != NULL;
+    assert_true (row->size > 0 && row->body);
+    if (row->set_aside)
+        assert_true (*row->set_aside != '\0');
+    return rows->count == rows->stop_after;
+}
+
+static struct rows read_rows (struct store *store, uint64_t after, uint64_t job, uint32_t limit,
+                              uint32_t stop_after)
+{
+    struct rows rows = { .stop_after = stop_after };
+    int rc = store_read_rows (store, after, job, limit, see_row, &rows, NULL);
+    assert_int_equal (rc, stop_after > 0);
+    return rows;
+}
+
+/* One job's rows, as bytes, in order, and between them what was set aside of any. */
+static void rows_are_read_as_they_are_stored (void **state)
+{
+    (void)state;
+    struct store *store = must_open ();
+    for (uint64_t i = 1; i <= 6; i++) {
+        struct mu_journal record = { .type = MU_JOURNAL_REWIND,
+                                     .rewind = { .job = 1 + i % 2, .step = i } };
+        commit (store, &record);
+    }
+    store_close (&store);
+    change ("UPDATE journal SET body = x'93' WHERE number = 4");
+    store = must_open ();
+    replay (store, NULL, 1);
+    struct rows rows = read_rows (store, 0, 2, 100, 0);
+    assert_int_equal (rows.count, 4);
+    for (uint32_t i = 0; i < 4; i++) {
+        assert_int_equal (rows.numbers[i], ((uint64_t[]){ 1, 3, 4, 5 })[i]);
+        assert_int_equal (rows.aside[i], rows.numbers[i] == 4);
+    }
+    rows = read_rows (store, 1, 2, 2, 0);
+    assert_int_equal (rows.count, 2);
+    assert_int_equal (rows.numbers[1], 4);
+    assert_int_equal (read_rows (store, 0, 1, 100, 2).count, 2);
+    assert_int_equal (read_rows (store, 6, 1, 100, 0).count, 0);
+    store_close (&store);
+}
+
 /* Somebody removed the lock and started a second coordinator: what it wrote is not written over. */
 static void a_second_writer_is_noticed (void **state)
 {
@@ -471,6 +525,7 @@ int main (void)
         STORE_TEST (a_newer_database_is_refused),
         STORE_TEST (a_file_that_is_no_database),
         STORE_TEST (one_bad_row_blocks_nothing),
+        STORE_TEST (rows_are_read_as_they_are_stored),
         STORE_TEST (a_folder_that_cannot_be_made),
         STORE_TEST (a_full_disk_keeps_the_batch),
         STORE_TEST (a_second_writer_is_noticed),
