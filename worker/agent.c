@@ -285,6 +285,8 @@ static void settle_job (struct agent *agent)
         job->region = false;
         agent_add (agent, AGENT_DROP_REGION);
     }
+    if (job->anew && !job->releasing)
+        agent_begin_anew (agent);
     if (!job->releasing)
         return;
     uint64_t number = job->number;

@@ -78,21 +78,26 @@ static void let_go (struct agent *agent)
         agent->repeat[word].pending = false;
 }
 
-static void take_job (struct agent *agent, const struct mu_wire_assign *assign)
+static void take_orders (struct agent_job *job, const struct mu_wire_assign *assign)
 {
-    struct agent_job *job = &agent->job;
-    agent_forget_job (agent);
     job->number = assign->job;
     agent_bytes_set (&job->spec, assign->spec.data, assign->spec.size);
     agent_bytes_set (&job->resume_path, assign->resume_path.data, assign->resume_path.size);
     agent_copy (job->resume_hash, sizeof job->resume_hash, assign->resume_hash);
     job->resume_step = assign->resume_step;
+}
+
+static void take_job (struct agent *agent, const struct mu_wire_assign *assign)
+{
+    agent_forget_job (agent);
+    take_orders (&agent->job, assign);
     agent_log (agent, LOG_INFO_, "assigned", "job %llu (%s)", (unsigned long long)assign->job,
                assign->name);
     agent_start_trainer (agent);
 }
 
-/* A crashed trainer is started anew; one that refused the job would refuse it again. */
+/* A crashed trainer is started anew, as soon as nothing is left of what it was part of; one that
+ * refused the job would refuse it again. */
 static void take_again (struct agent *agent, const struct mu_wire_assign *assign)
 {
     struct agent_job *job = &agent->job;
@@ -102,8 +107,28 @@ static void take_again (struct agent *agent, const struct mu_wire_assign *assign
         agent_repeat (agent, WORD_PREPARED);
     else if (job->failed)
         agent_repeat (agent, WORD_VERDICT);
-    else if (job->trainer == TRAINER_NONE && !job->region && agent_is_clear (agent))
-        take_job (agent, assign);
+    else if (job->trainer == TRAINER_NONE && !job->anew) {
+        agent_log (agent, LOG_INFO_, "assigned", "job %llu (%s) again",
+                   (unsigned long long)assign->job, assign->name);
+        agent_was_heard (agent, WORD_VERDICT);
+        take_orders (job, assign);
+        job->anew = true;
+    }
+}
+
+void agent_begin_anew (struct agent *agent)
+{
+    struct agent_job was = agent->job; /* its texts move over */
+    memset (&agent->job.spec, 0, sizeof agent->job.spec);
+    memset (&agent->job.resume_path, 0, sizeof agent->job.resume_path);
+    agent_forget_job (agent);
+    struct agent_job *job = &agent->job;
+    job->number = was.number;
+    job->spec = was.spec;
+    job->resume_path = was.resume_path;
+    agent_copy (job->resume_hash, sizeof job->resume_hash, was.resume_hash);
+    job->resume_step = was.resume_step;
+    agent_start_trainer (agent);
 }
 
 static void on_assign (struct agent *agent, const struct mu_wire *wire)

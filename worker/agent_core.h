@@ -59,6 +59,7 @@ struct agent_job {
     enum trainer_state trainer;
     bool region;    /* the trainer's shared memory is mapped */
     bool releasing; /* let go when both children are reaped */
+    bool anew;      /* begun again then: its trainer crashed, and ASSIGN was said again */
     struct agent_bytes spec, resume_path;
     char resume_hash[65];
     uint64_t resume_step;
@@ -170,6 +171,8 @@ void agent_settle (struct agent *agent);
 
 void agent_hear (struct agent *agent, const struct mu_wire *wire);
 void agent_forget_job (struct agent *agent);
+/* What ASSIGN said is known and nothing of the job is left: start another trainer. */
+void agent_begin_anew (struct agent *agent);
 
 /* --- agent_generation.c ----------------------------------------------------------------------- */
 

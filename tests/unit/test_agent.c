@@ -575,16 +575,18 @@ static void trainer_crashes (void **state)
                         .type = AGENT_TRAINER_ENDED, .status = 11, .text = "killed by signal 11" });
     expect (&story, "CRASHED generation 1 step 9 killed by signal 11");
     expect (&story, "kill collective");
-    hear (&story, order (MU_WIRE_ASSIGN, 0)); /* too early: its collective still lives */
+    hear (&story, order (MU_WIRE_ABORT, 1));
+    expect (&story, "CRASHED generation 1 step 9 killed by signal 11");
+    hear (&story, order (MU_WIRE_ASSIGN, 0)); /* its collective still lives: remembered */
+    hear (&story, order (MU_WIRE_ASSIGN, 0));
+    wait_ms (&story, 600);
     nothing (&story);
     collective (&story, AGENT_COLLECTIVE_ENDED, 1, "");
     expect (&story, "end 1");
     expect (&story, "drop region");
-    hear (&story, order (MU_WIRE_ABORT, 1));
-    expect (&story, "CRASHED generation 1 step 9 killed by signal 11");
-    hear (&story, order (MU_WIRE_ASSIGN, 0));
     expect (&story, "start trainer");
     expect (&story, "tell PREPARE");
+    hear (&story, order (MU_WIRE_ASSIGN, 0)); /* said again: it is being obeyed */
     finish (&story);
 }
 
