@@ -30,6 +30,7 @@ int command_logs (const struct command *command);
 int command_cancel (const struct command *command);
 int command_pause (const struct command *command);
 int command_resume (const struct command *command);
+int command_scale (const struct command *command);
 int command_workers (const struct command *command);
 int command_drain (const struct command *command);
 int command_shards (const struct command *command);

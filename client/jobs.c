@@ -230,3 +230,21 @@ int command_resume (const struct command *command)
 {
     return control (command, MUSTER_RESUME, "goes on when there are workers for it");
 }
+
+int command_scale (const struct command *command)
+{
+    struct muster_error error;
+    const char *job = command->operands->item[0], *text = command->operands->item[1];
+    char *end;
+    unsigned long workers = strtoul (text, &end, 10);
+    if (*text < '0' || *text > '9' || *end || workers < 1 || workers > 65535) {
+        fprintf (stderr, "muster scale: '%s' is no number of workers; it must be 1 to 65535\n",
+                 text);
+        return mu_code_exit (MU_USAGE);
+    }
+    if (muster_scale (command->muster, job, (uint32_t)workers, &error))
+        return command_fail (&error);
+    fprintf (stderr, "job %s has at most %lu worker%s from now on\n", job, workers,
+             workers == 1 ? "" : "s");
+    return 0;
+}

@@ -326,6 +326,15 @@ int muster_control (struct muster *muster, const char *job, enum muster_verb ver
     return ask_plain (muster, &wire, error);
 }
 
+int muster_scale (struct muster *muster, const char *job, uint32_t workers,
+                  struct muster_error *error)
+{
+    struct mu_wire wire = { .type = MU_WIRE_SCALE, .scale.workers = workers };
+    if (set_text (wire.scale.job, sizeof wire.scale.job, "job", job, error))
+        return -1;
+    return ask_plain (muster, &wire, error);
+}
+
 int muster_drain (struct muster *muster, const char *worker, bool undo, struct muster_error *error)
 {
     struct mu_wire wire = { .type = MU_WIRE_DRAIN, .drain.undo = undo };

@@ -22,6 +22,7 @@ static const struct {
     [MU_CLIENT_CANCEL] = { command_cancel, false },
     [MU_CLIENT_PAUSE] = { command_pause, false },
     [MU_CLIENT_RESUME] = { command_resume, false },
+    [MU_CLIENT_SCALE] = { command_scale, false },
     [MU_CLIENT_WORKERS] = { command_workers, false },
     [MU_CLIENT_DRAIN] = { command_drain, false },
     [MU_CLIENT_SHARDS] = { command_shards, false },

@@ -60,6 +60,9 @@ enum muster_verb { MUSTER_CANCEL = 1, MUSTER_PAUSE = 2, MUSTER_RESUME = 3 };
 /* `job` is a number or a name; of several jobs with one name the newest is meant. */
 int muster_control (struct muster *muster, const char *job, enum muster_verb verb,
                     struct muster_error *error);
+/* At most `workers` (1 to 65535) for this job from now on; its minimum sinks with it. */
+int muster_scale (struct muster *muster, const char *job, uint32_t workers,
+                  struct muster_error *error);
 int muster_drain (struct muster *muster, const char *worker, bool undo, struct muster_error *error);
 
 /* Lists: items lie in *answer. `job` NULL or "" means all. */

@@ -386,6 +386,22 @@ static int apply_crash (struct coord *coord, const struct mu_journal *record,
     return 0;
 }
 
+static int apply_scale (struct coord *coord, const struct mu_journal *record,
+                        struct mu_error *error)
+{
+    const struct mu_journal_scale *scale = &record->scale;
+    struct job *job = core_job (coord, scale->job);
+    if (!job)
+        return no_job (error, scale->job);
+    if (ended (job->durable.state) || !scale->workers_min ||
+        scale->workers_min > scale->workers_max)
+        return mu_fail (error, MU_CONFLICT, "job %llu cannot have %u to %u workers",
+                        (unsigned long long)scale->job, scale->workers_min, scale->workers_max);
+    job->durable.workers_min = scale->workers_min;
+    job->durable.workers_max = scale->workers_max;
+    return 0;
+}
+
 static int apply_rewind (struct coord *coord, const struct mu_journal *record,
                          struct mu_error *error)
 {
@@ -417,6 +433,7 @@ static applier *const appliers[] = {
     [MU_JOURNAL_COMMIT] = apply_commit, [MU_JOURNAL_STATE] = apply_state,
     [MU_JOURNAL_DRAIN] = apply_drain,   [MU_JOURNAL_CRASH] = apply_crash,
     [MU_JOURNAL_REWIND] = apply_rewind, [MU_JOURNAL_QUARANTINE] = apply_quarantine,
+    [MU_JOURNAL_SCALE] = apply_scale,
 };
 
 int coord_apply (struct coord *coord, const struct mu_journal *record, struct mu_error *error)

@@ -9,6 +9,7 @@
  *     job.c         a job's life: submit, control, stop, each state's next move
  *     prepare.c     a worker and its job: ASSIGN, PREPARED, FAILED, CRASHED, RELEASED
  *     generation.c  FORM, fences, READY, GO, the break, the next one
+ *     scale.c       how many workers a job may have, changed while it trains
  *     pace.c        how fast each worker is, and its share of the micro-batches
  *     shards.c      micro-batch maps, leases, the ledger of trained windows
  *     checkpoint.c  SAVED, COMMIT, DIGEST
@@ -352,6 +353,12 @@ uint64_t shards_trained_step (const struct job_durable *job);
 void shards_say_lease (struct coord *coord, const struct worker *worker);
 double shards_steps_a_second (const struct coord *coord, const struct job *job);
 void shards_answer (struct coord *coord, uint32_t peer, uint64_t request, const struct job *job);
+
+/* --- scale.c ---------------------------------------------------------------------------------- */
+
+void scale_answer (struct coord *coord, uint32_t peer, const struct mu_wire *wire);
+/* Workers beyond what the job may use are to leave. */
+void scale_mind (struct coord *coord, struct job *job);
 
 /* --- trust.c ---------------------------------------------------------------------------------- */
 

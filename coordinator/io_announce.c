@@ -59,6 +59,10 @@ static void tell (const struct mu_journal *record, char *text, size_t size)
         snprintf (text, size, "worker %s is %s", record->drain.worker,
                   record->drain.drained ? "drained" : "taken back into service");
         break;
+    case MU_JOURNAL_SCALE:
+        snprintf (text, size, "it may have %u to %u workers from now on",
+                  record->scale.workers_min, record->scale.workers_max);
+        break;
     case MU_JOURNAL_QUARANTINE:
         snprintf (text, size, "worker %s is %s: %s", record->quarantine.worker,
                   record->quarantine.quarantined ? "quarantined, last because" : "trusted again",

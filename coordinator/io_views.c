@@ -53,6 +53,7 @@ char *views_sql (const struct mu_journal *record)
     case MU_JOURNAL_TRAINED:
     case MU_JOURNAL_DRAIN:
     case MU_JOURNAL_QUARANTINE:
+    case MU_JOURNAL_SCALE:
     case MU_JOURNAL_CRASH:
     case MU_JOURNAL_REWIND: return NULL;
     }

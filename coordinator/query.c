@@ -192,6 +192,7 @@ static answerer *const answerers[] = {
     [MU_WIRE_CONTROL] = answer_control, [MU_WIRE_DRAIN] = answer_drain,
     [MU_WIRE_JOBS] = answer_jobs,       [MU_WIRE_WORKERS] = answer_workers,
     [MU_WIRE_SHARDS] = answer_shards,   [MU_WIRE_CHECKPOINTS] = answer_checkpoints,
+    [MU_WIRE_SCALE] = scale_answer,
 };
 
 void query_receive (struct coord *coord, const struct coord_event *event)

@@ -401,6 +401,8 @@ void queue_place (struct coord *coord)
     look_around (coord, line);
     stand_in_line (coord, line);
     for (uint32_t i = 0; i < line->job_count; i++)
+        scale_mind (coord, line->jobs[i]);
+    for (uint32_t i = 0; i < line->job_count; i++)
         if (lacks_minimum (coord, line->jobs[i]))
             give_minimum (coord, line, line->jobs[i]);
     for (uint32_t i = 0; i < line->job_count && line->left; i++)

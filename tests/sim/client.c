@@ -106,6 +106,14 @@ void client_control (uint64_t job, uint32_t verb)
     snprintf (wire->control.job, sizeof wire->control.job, "%" PRIu64, job);
 }
 
+static void client_scale (uint64_t job, uint32_t workers)
+{
+    struct mu_wire *wire = add (MU_WIRE_SCALE);
+    wire->scale.request = request_count;
+    wire->scale.workers = workers;
+    snprintf (wire->scale.job, sizeof wire->scale.job, "%" PRIu64, job);
+}
+
 void client_drain (uint32_t worker, bool undo)
 {
     struct mu_wire *wire = add (MU_WIRE_DRAIN);
@@ -122,6 +130,7 @@ void client_hear (uint32_t client, const struct mu_wire *wire)
                 (type == MU_WIRE_SUBMIT && wire->type == MU_WIRE_SUBMITTED) ||
                 (type == MU_WIRE_CONTROL && wire->type == MU_WIRE_ACCEPTED) ||
                 (type == MU_WIRE_DRAIN && wire->type == MU_WIRE_ACCEPTED) ||
+                (type == MU_WIRE_SCALE && wire->type == MU_WIRE_ACCEPTED) ||
                 (type == MU_WIRE_JOBS && wire->type == MU_WIRE_JOB_LIST) ||
                 (type == MU_WIRE_WORKERS && wire->type == MU_WIRE_WORKER_LIST) ||
                 (type == MU_WIRE_SHARDS && wire->type == MU_WIRE_SHARD_LIST) ||
@@ -157,13 +166,15 @@ static void act (uint32_t who, uint64_t tag, void *data)
 {
     (void)who, (void)tag, (void)data;
     uint64_t job = draw (1, job_count);
-    uint64_t what = draw (0, 11);
+    uint64_t what = draw (0, 12);
     if (what < 3)
         client_control (job, (uint32_t)draw (2, 3));
     else if (what == 3 && draw (0, 5) == 0)
         client_control (job, 1);
     else if (what < 7)
         client_drain ((uint32_t)draw (0, options.workers - 1), draw (0, 1) != 0);
+    else if (what == 12)
+        client_scale (job, (uint32_t)draw (1, options.workers));
     else if (what == 7)
         worker_stop ((uint32_t)draw (0, options.workers - 1));
     else

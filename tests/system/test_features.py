@@ -183,6 +183,24 @@ def ctrl_c():
         assert cluster.wait_end(job)["state"] == "cancelled"
 
 
+def scale():
+    """muster scale takes workers from a running job and gives it others, at step boundaries, to the same answer"""
+    with Cluster(1) as cluster:
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=600)))["weights_hash"]
+    with Cluster(3) as cluster:
+        job = cluster.submit(cluster.gpt("scaled", steps=600, workers=(2, 8)))
+        for count in (1, 3, 2):
+            cluster.wait_step(job, cluster.status(job)["step"] + 10)
+            cluster.muster("scale", job, str(count))
+            wait_for(f"{count} workers", lambda: (s := cluster.status(job))["workers"] == count and s["state"] == "running")  # pylint: disable=cell-var-from-loop
+        status = cluster.wait_done(job)
+        assert status["weights_hash"] == calm and status["restarts"] == 0, status
+        assert cluster.try_muster("scale", job, "0").returncode == 64
+        assert cluster.try_muster("scale", "nobody", "2").returncode == 102
+        assert cluster.try_muster("scale", job, "2").returncode == 65
+        cluster.muster("ledger", "verify", job)
+
+
 def slow_worker():
     """a worker that is often held up loses micro-batches to the others, says so, and no bit changes"""
     steps = 3000
@@ -271,4 +289,4 @@ def up():
 
 if __name__ == "__main__":
     sys.exit(Tap().run(resume, resume_newest, init_from_weights, keep, sample, host_bits, plugin, own_tokens, evaluation,
-                       config_file, ctrl_c, slow_worker, under_mpirun, up))
+                       config_file, ctrl_c, scale, slow_worker, under_mpirun, up))
