@@ -319,6 +319,8 @@ static void run_generation (struct train *train, const struct train_generation *
     job->optimizer.steps = generation->steps;
     train_report_generation (&train->report, generation->number, job->state->step);
     bool going = join_world (train, generation);
+    /* A state that was received stands elsewhere, and there may be no step left that would say so. */
+    train_report_generation (&train->report, generation->number, job->state->step);
     while (going && !atomic_load (&train->orders.interrupt)) {
         if (job->state->step >= generation->steps)
             finish (train, generation);

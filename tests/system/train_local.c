@@ -623,6 +623,31 @@ static void story_torn (const char *spec, const char *hash)
         end (&ranks[r]);
 }
 
+/* Who joins when nothing is left to train has no step that would tell where its state stands. */
+static void story_late (const char *spec)
+{
+    struct rank ranks[RANKS_MAX];
+    struct setting settings[2] = { { "", 1 }, { "", 1 } };
+    bool good = open_all (ranks, 2, settings, spec);
+    if (good) {
+        struct world world = begin (ranks, 1);
+        enter (&world);
+        good = run (&world, MU_PHASE_FINISHED) && leave (&world);
+        world.size = 2;
+        world.generation++;
+        world.step = ranks[0].left_step;
+        world.transfer = true;
+        deal (&world);
+        enter (&world);
+        broadcast (&world);
+        good = good && run (&world, MU_PHASE_FINISHED);
+    }
+    ok (good && ranks[1].step == STEPS, "a newcomer to a job that is trained says so: step %llu",
+        (unsigned long long)ranks[1].step);
+    for (unsigned r = 0; r < 2; r++)
+        end (&ranks[r]);
+}
+
 /* Another world says that this rank's kept micro-batches are somebody else's: it begins anew. */
 static void story_dealt_away (const char *spec, const char *hash)
 {
@@ -800,6 +825,7 @@ int main (int argc, char **argv)
     story_equal ("gpt", gpt_spec (""), gpt);
     story_equal ("gpt int64", gpt_spec (", \"reduce\": \"int64\""), wide);
     story_torn (gpt_spec (""), gpt);
+    story_late (mlp_spec (""));
     story_dealt_away (mlp_spec (""), mlp);
     story_pause (mlp);
     story_evaluate ();
