@@ -180,6 +180,9 @@ static void print_job (const struct muster_job_info *job)
             job->workers_min, job->workers_max, job->generation, job->restarts);
     printf ("submitted  %s, started %s\n", time_text (job->submitted_ms, a, sizeof a),
             time_text (job->started_ms, b, sizeof b));
+    if (job->hangs)
+        printf ("hung       %u, last %s: %s\n", job->hangs, time_text (job->hung_ms, a, sizeof a),
+                job->hung);
     if (job->checkpoint.size)
         printf ("committed  step %" PRIu64 ", weights %s\n           %.*s\n", job->weights_step,
                 job->weights_hash, (int)job->checkpoint.size, (const char *)job->checkpoint.data);

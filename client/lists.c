@@ -32,10 +32,22 @@ static bool is_away (const struct muster_error *error, bool follow, bool *told)
 
 /* --- workers ---------------------------------------------------------------------------------- */
 
+/* Which of its processes owes a move, and for how long it has not moved: one that stands out hangs. */
+static void print_duty (struct table *table, const struct muster_worker_info *worker)
+{
+    char still[32];
+    if (!worker->job || worker->still_ms < 1000 || !strcmp (worker->duty, "nobody"))
+        table_cell (table, "-");
+    else
+        table_cell (table, "%s (%s) %s", worker->duty,
+                    *worker->process ? worker->process : "unknown",
+                    duration_text ((double)worker->still_ms / 1000, still, sizeof still));
+}
+
 static void print_workers (const struct muster_worker_info *workers, size_t count)
 {
-    struct table *table =
-        table_create (">ID|NAME|HOST|STATE|>JOB|>RANK|PHASE|>FOR|>STEP|KERNELS|>THREADS|>SLOW|>SILENT");
+    struct table *table = table_create (">ID|NAME|HOST|STATE|>JOB|>RANK|PHASE|>FOR|STILL|>STEP|"
+                                        "KERNELS|>THREADS|>SLOW|>SILENT");
     char since[32];
     for (size_t i = 0; i < count; i++) {
         const struct muster_worker_info *worker = &workers[i];
@@ -53,6 +65,7 @@ static void print_workers (const struct muster_worker_info *workers, size_t coun
         table_cell (table, "%s", worker->phase);
         table_cell (table, "%s",
                     duration_text ((double)worker->phase_ms / 1000, since, sizeof since));
+        print_duty (table, worker);
         table_cell (table, "%" PRIu64, worker->step);
         table_cell (table, "%s", worker->isa);
         table_cell (table, "%u", worker->threads);

@@ -402,6 +402,31 @@ static int apply_scale (struct coord *coord, const struct mu_journal *record,
     return 0;
 }
 
+/* Several processes that hang in one generation are one round, as with crashes. */
+static int apply_hung (struct coord *coord, const struct mu_journal *record, struct mu_error *error)
+{
+    const struct mu_journal_hung *hung = &record->hung;
+    struct job *job = core_job (coord, hung->job);
+    if (!job)
+        return no_job (error, hung->job);
+    struct job_durable *durable = &job->durable;
+    bool same =
+        hung->doubted && durable->hang_rounds && durable->hang_generation == hung->generation;
+    if (hung->step > durable->hang_step) {
+        durable->hang_rounds = durable->hang_blows = 0;
+        durable->hang_step = hung->step;
+        same = false;
+    }
+    durable->hangs++;
+    if (hung->doubted)
+        durable->hang_generation = hung->generation;
+    durable->hang_rounds += hung->doubted && !same;
+    durable->hang_blows += hung->blames && !same;
+    durable->hung_ms = hung->time_ms;
+    SET (durable->hung, hung->text);
+    return 0;
+}
+
 static int apply_rewind (struct coord *coord, const struct mu_journal *record,
                          struct mu_error *error)
 {
@@ -434,6 +459,7 @@ static applier *const appliers[] = {
     [MU_JOURNAL_DRAIN] = apply_drain,   [MU_JOURNAL_CRASH] = apply_crash,
     [MU_JOURNAL_REWIND] = apply_rewind, [MU_JOURNAL_QUARANTINE] = apply_quarantine,
     [MU_JOURNAL_SCALE] = apply_scale,
+    [MU_JOURNAL_HUNG] = apply_hung,
 };
 
 int coord_apply (struct coord *coord, const struct mu_journal *record, struct mu_error *error)
@@ -515,6 +541,12 @@ static void mix_job (uint64_t *digest, const struct job_durable *job)
         job->crash_generation,
         job->crash_workers,
         job->seal,
+        job->hangs,
+        job->hang_rounds,
+        job->hang_blows,
+        job->hang_step,
+        job->hang_generation,
+        job->hung_ms,
     };
     mix_bytes (digest, numbers, sizeof numbers);
     mix_text (digest, job->key);
@@ -523,6 +555,7 @@ static void mix_job (uint64_t *digest, const struct job_durable *job)
     mix_text (digest, job->data_identity);
     mix_text (digest, job->compute_class);
     mix_text (digest, job->reason);
+    mix_text (digest, job->hung);
     mix_generation (digest, job);
     for (uint32_t i = 0; i < job->commit_count; i++) {
         const struct commit *commit = &job->commits[i];

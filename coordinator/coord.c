@@ -247,6 +247,8 @@ struct coord *coord_create (const struct coord_options *options)
     or_default (&coord->options.form_limit_ms, COORD_FORM_LIMIT_MS);
     or_default (&coord->options.lease_ahead_ms, COORD_LEASE_AHEAD_MS);
     or_default (&coord->options.save_try_ms, COORD_SAVE_TRY_MS);
+    or_default (&coord->options.hang_ms, COORD_HANG_MS);
+    or_default (&coord->options.stall_ms, COORD_STALL_MS);
     or_default (&coord->options.workers_max, 65535);
     if (!coord->options.version)
         coord->options.version = "";

@@ -27,7 +27,7 @@ struct coord;
 
 struct coord_options {
     uint32_t beat_ms, lost_ms, form_limit_ms, lease_ahead_ms; /* 0: the default of timing.h */
-    uint32_t save_try_ms;                                     /* the same */
+    uint32_t save_try_ms, hang_ms, stall_ms;                  /* the same */
     uint32_t quarantine_failures; /* in a short time, of a worker; 0: none is quarantined */
     uint32_t workers_max;                                     /* on the roster; 0: 65535 */
     const char *version;                                      /* valid as long as the core */

@@ -10,6 +10,7 @@
  *     prepare.c     a worker and its job: ASSIGN, PREPARED, FAILED, CRASHED, RELEASED
  *     generation.c  FORM, fences, READY, GO, the break, the next one
  *     scale.c       how many workers a job may have, changed while it trains
+ *     hang.c        a process that neither dies nor works: who, and what follows
  *     pace.c        how fast each worker is, and its share of the micro-batches
  *     shards.c      micro-batch maps, leases, the ledger of trained windows
  *     checkpoint.c  SAVED, COMMIT, DIGEST
@@ -89,6 +90,13 @@ struct job_durable {
     uint64_t crash_step;
     uint64_t crash_generation, crash_workers; /* the newest blow: when, and a bit for whom it hit */
     uint64_t seal;                            /* over its records so far (seal.c) */
+
+    uint32_t hangs;                      /* ever */
+    uint32_t hang_rounds;                /* doubted verdicts since hang_step */
+    uint32_t hang_blows;                 /* those that blame the job */
+    uint64_t hang_step, hang_generation; /* at the newest doubted one */
+    uint64_t hung_ms;
+    char hung[256]; /* the newest in words; empty: none */
 };
 
 struct durable {
@@ -128,6 +136,11 @@ struct worker {
     uint32_t threads, devices;
     uint64_t holds, generation, step, phase_ms; /* as last heard */
     uint32_t phase;
+    uint32_t duty_phase;           /* in which phase it was when it said: */
+    enum mu_duty_state duty;       /* which of its processes owes the next move ... */
+    uint64_t still_ms, stalled_ms; /* ... and for how long it has done nothing, counted nothing */
+    char process[16];
+    char hung[256]; /* its newest hang; empty: none in this reign */
     bool leaving; /* told to stop by its host */
 
     /* the line to it */
@@ -196,7 +209,9 @@ struct job_soft {
     uint32_t finished;       /* ranks that have done the last step */
     uint64_t finished_ms;    /* since when all have */
     uint32_t reducing, idle; /* ranks that wait for the all-reduce; for nothing else */
-    uint64_t stuck_ms;       /* since when no rank could go on alone; 0: some can */
+    uint64_t stuck_ms; /* since when no rank could go on alone and nothing moved; 0: some can */
+    bool stepped;      /* a step was finished in this reign */
+    uint64_t still_longest_ms, stall_longest_ms, stuck_longest_ms; /* that ended by themselves */
     uint64_t running_since_ms, paced_window; /* START of the generation; shares were looked at */
     uint64_t median_us;                      /* cost of a micro-batch, of its members */
     uint32_t uneven;                         /* windows in a row with shares far from the best */
@@ -335,6 +350,20 @@ void generation_down (struct coord *coord, struct worker *worker, const struct m
 void generation_aborted (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 /* The highest position among its prepared workers (those that stay, if `staying`), or NULL. */
 struct worker *generation_best (const struct coord *coord, const struct job *job, bool staying);
+
+/* --- hang.c ----------------------------------------------------------------------------------- */
+
+/* What a worker's BEAT says of its processes. */
+void hang_hear (struct coord *coord, struct worker *worker, const struct mu_wire_beat *beat);
+void hang_forget (struct worker *worker); /* that: it moves, or is replaced */
+/* End and replace what hangs. True: the job's generation broke, or the job stopped, for it. */
+bool hang_mend (struct coord *coord, struct job *job);
+/* How long a process may do nothing. */
+uint64_t hang_limit (const struct coord *coord, const struct job *job);
+/* Nothing moves in an all-reduce that every rank waits for. */
+void hang_note_stuck (struct coord *coord, struct job *job, uint64_t stalled_ms);
+void hang_note_step (const struct coord *coord, struct job *job);
+bool hang_is_stuck (struct coord *coord, const struct job *job);
 
 /* --- shards.c --------------------------------------------------------------------------------- */
 

@@ -397,10 +397,24 @@ static const char *blame (struct coord *coord, struct job *job)
                       names);
 }
 
+/* A large state takes its time, and gets it while pieces of it arrive. */
+static bool state_flows (const struct coord *coord, const struct job *job)
+{
+    for (uint32_t rank = 0; rank < job->durable.generation.size; rank++) {
+        const struct worker *worker = job->soft.ranks[rank];
+        if (worker->order == ORDER_FORM && worker->phase == MU_PHASE_RECEIVING &&
+            worker->duty == MU_DUTY_COLLECTIVE && worker->stalled_ms < hang_limit (coord, job))
+            return true;
+    }
+    return false;
+}
+
 void generation_limit (struct coord *coord, struct job *job)
 {
     if (job->durable.state != MU_JOB_FORMING)
         return;
+    if (coord->now_ms >= job->soft.form_limit_ms && state_flows (coord, job))
+        job->soft.form_limit_ms = coord->now_ms + hang_limit (coord, job);
     if (coord->now_ms < job->soft.form_limit_ms)
         core_wake (coord, job->soft.form_limit_ms);
     else

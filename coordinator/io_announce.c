@@ -73,6 +73,7 @@ static void tell (const struct mu_journal *record, char *text, size_t size)
                   record->crash.worker, record->crash.step, (int)record->crash.text.size,
                   record->crash.text.size ? (const char *)record->crash.text.data : "");
         break;
+    case MU_JOURNAL_HUNG: snprintf (text, size, "%s", record->hung.text); break;
     case MU_JOURNAL_REWIND:
         snprintf (text, size,
                   "no worker holds the newest state any more: training goes back to step %" PRIu64,
@@ -111,7 +112,15 @@ struct announcement announcement_of (const struct mu_journal *record)
                (record->type == MU_JOURNAL_QUARANTINE && record->quarantine.quarantined) ||
                record->type == MU_JOURNAL_REWIND ||
                (record->type == MU_JOURNAL_BROKEN && !record->broken.planned);
-    return (struct announcement){ .job = about_job (record), .type = record->type, .bad = bad };
+    struct announcement about = { .job = about_job (record), .type = record->type, .bad = bad };
+    about.rank = -1;
+    if (record->type != MU_JOURNAL_HUNG)
+        return about;
+    about.bad = true;
+    about.generation = record->hung.generation;
+    about.rank = (int32_t)record->hung.rank - 1;
+    mu_text_set (about.worker, sizeof about.worker, record->hung.worker);
+    return about;
 }
 
 void announce (const struct announcement *announcement, const char *text)
@@ -122,6 +131,9 @@ void announce (const struct announcement *announcement, const char *text)
     for (size_t i = 0; i < size; i++)
         event[i] = (char)(name[i] | 0x20); /* record names are capital letters */
     event[size] = '\0';
-    struct mu_log_about about = { .job = announcement->job, .rank = -1 };
+    struct mu_log_about about = { .job = announcement->job,
+                                  .generation = announcement->generation,
+                                  .rank = announcement->rank,
+                                  .worker = *announcement->worker ? announcement->worker : NULL };
     mu_log (announcement->bad ? MU_LOG_WARN : MU_LOG_INFO, event, &about, "%s", text);
 }

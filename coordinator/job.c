@@ -158,6 +158,8 @@ static bool awaits_preparation (const struct job *job)
 
 static void advance_preparing (struct coord *coord, struct job *job)
 {
+    if (hang_mend (coord, job))
+        return;
     if (let_go (coord, job))
         return;
     if (!job->soft.worker_count) {
@@ -181,6 +183,8 @@ static const char *why_break (struct coord *coord, struct job *job)
 
 static void advance_forming (struct coord *coord, struct job *job)
 {
+    if (hang_mend (coord, job))
+        return;
     release_leavers (coord, job);
     const char *why = why_break (coord, job);
     if (why)
@@ -227,25 +231,16 @@ static const char *why_unsaved (struct coord *coord, struct job *job)
     return job->soft.end_unsaved ? "the last checkpoint could not be written" : NULL;
 }
 
-/* A line between two workers may be cut without an end that anybody sees. */
-static bool is_stuck (struct coord *coord, const struct job *job)
-{
-    uint64_t limit_ms = job->soft.stuck_ms + COORD_REDUCE_LIMIT_MS;
-    if (!job->soft.stuck_ms)
-        return false;
-    if (coord->now_ms < limit_ms)
-        core_wake (coord, limit_ms);
-    return coord->now_ms >= limit_ms;
-}
-
 static void advance_running (struct coord *coord, struct job *job)
 {
     if (is_complete (job) && job->soft.finished == job->durable.generation.size) {
         finish (coord, job);
         return;
     }
-    if (is_stuck (coord, job)) {
-        generation_break (coord, job, false, "the all-reduce hangs on all workers");
+    if (hang_mend (coord, job))
+        return;
+    if (hang_is_stuck (coord, job)) {
+        generation_break (coord, job, false, "the all-reduce hangs on all workers: nothing moves");
         return;
     }
     release_leavers (coord, job);
@@ -260,6 +255,8 @@ static void advance_running (struct coord *coord, struct job *job)
 
 static void advance_breaking (struct coord *coord, struct job *job)
 {
+    if (hang_mend (coord, job))
+        return;
     if (job->soft.orders[ORDER_ABORT] || (!job->soft.worker_count && core_in_grace (coord)))
         return;
     for (uint32_t rank = 0; rank < job->durable.generation.size && job->soft.ranks; rank++)

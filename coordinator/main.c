@@ -68,6 +68,8 @@ static int open_journal (struct daemon *daemon, struct mu_error *error)
         .beat_ms = (uint32_t)options->beat_ms,
         .lost_ms = (uint32_t)options->lost_ms,
         .form_limit_ms = (uint32_t)options->form_limit_ms,
+        .hang_ms = (uint32_t)options->hang_ms,
+        .stall_ms = (uint32_t)(options->stall_s * 1000),
         .lease_ahead_ms = (uint32_t)options->lease_ahead_s * 1000,
         .save_try_ms = (uint32_t)options->save_try_s * 1000,
         .quarantine_failures = (uint32_t)options->quarantine_failures,

@@ -53,9 +53,11 @@ static void say_release (struct coord *coord, struct worker *worker)
     if (!job || job_ended (job) || job->durable.state == MU_JOB_STOPPING)
         reason = "the job ends here";
     else if (worker->again)
-        reason = "its state is older than the newest checkpoint";
+        reason = "its trainer is to begin anew";
     else if (worker->leaving)
         reason = "the worker was told to stop";
+    else if (worker->refused_job == worker->letting_go)
+        reason = "it does not get ready here";
     SET (said->reason, reason);
 }
 
@@ -104,17 +106,42 @@ static void give_up_release (struct coord *coord, struct worker *worker)
     roster_lose (coord, worker, false, "did not let its job go");
 }
 
+/* --- since when it is waited for -------------------------------------------------------------- */
+
+/* Data that is read is told about as it goes. */
+static uint64_t since_progress (const struct coord *coord, const struct worker *worker)
+{
+    if (!is_opening (worker) || worker->duty != MU_DUTY_TRAINER ||
+        worker->stalled_ms > coord->now_ms - worker->order_since_ms)
+        return worker->order_since_ms;
+    return coord->now_ms - worker->stalled_ms;
+}
+
+/* A trainer that finishes a micro-batch is hang.c's. */
+static uint64_t since_finished (const struct coord *coord, const struct worker *worker)
+{
+    return worker->duty == MU_DUTY_TRAINER ? coord->now_ms : worker->order_since_ms;
+}
+
+static uint64_t since_order (const struct coord *coord, const struct worker *worker)
+{
+    (void)coord;
+    return worker->order_since_ms;
+}
+
 static const struct {
     void (*say) (struct coord *coord, struct worker *worker);
     bool (*was_heard) (const struct worker *worker);
+    uint64_t (*since) (const struct coord *coord, const struct worker *worker);
     uint64_t limit_ms; /* 0: the job minds it */
     void (*give_up) (struct coord *coord, struct worker *worker);
 } table[ORDERS] = {
-    [ORDER_ASSIGN] = { say_assign, is_opening, COORD_PREPARE_LIMIT_MS, give_up_assign },
-    [ORDER_FORM] = { say_form, is_forming, 0, NULL },
-    [ORDER_ABORT] = { say_abort, NULL, COORD_ABORT_LIMIT_MS, give_up_abort },
-    [ORDER_SAVE] = { say_save, is_snapshotting, COORD_SAVE_LIMIT_MS, give_up_save },
-    [ORDER_RELEASE] = { say_release, NULL, COORD_RELEASE_LIMIT_MS, give_up_release },
+    [ORDER_ASSIGN] = { say_assign, is_opening, since_progress, COORD_PREPARE_LIMIT_MS,
+                       give_up_assign },
+    [ORDER_FORM] = { say_form, is_forming, since_order, 0, NULL },
+    [ORDER_ABORT] = { say_abort, NULL, since_finished, COORD_ABORT_LIMIT_MS, give_up_abort },
+    [ORDER_SAVE] = { say_save, is_snapshotting, since_order, COORD_SAVE_LIMIT_MS, give_up_save },
+    [ORDER_RELEASE] = { say_release, NULL, since_order, COORD_RELEASE_LIMIT_MS, give_up_release },
 };
 
 /* --- the life of an order --------------------------------------------------------------------- */
@@ -149,6 +176,7 @@ void order_mind (struct coord *coord, struct worker *worker)
 {
     enum order order = worker->order;
     uint64_t limit_ms = table[order].limit_ms;
+    worker->order_since_ms = table[order].since (coord, worker);
     if (limit_ms && coord->now_ms >= worker->order_since_ms + limit_ms) {
         table[order].give_up (coord, worker);
         return;

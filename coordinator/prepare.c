@@ -116,7 +116,8 @@ void worker_reprepare (struct coord *coord, struct worker *worker)
 
 void worker_claim (struct coord *coord, struct worker *worker)
 {
-    if (!worker->holds || worker->job || worker->order != ORDER_NONE)
+    if (!worker->holds || worker->job || worker->order != ORDER_NONE ||
+        worker->duty == MU_DUTY_UNDYING)
         return;
     struct job *job = core_job (coord, worker->holds);
     if (!job || job_ended (job) || job->durable.state == MU_JOB_STOPPING ||

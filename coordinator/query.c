@@ -93,7 +93,10 @@ int coord_job_info (const struct coord *coord, uint64_t number, struct mu_wire_j
         .micro_batches = durable->micro_batches,
         .parameters = durable->parameters,
         .code = durable->code,
+        .hangs = durable->hangs,
+        .hung_ms = durable->hung_ms,
     };
+    SET (info->hung, durable->hung);
     SET (info->name, durable->name);
     SET (info->state, mu_job_state_name ((int)durable->state));
     info->reason = core_blob (reason_of (job));
@@ -145,6 +148,11 @@ static void fill_worker (const struct coord *coord, const struct worker *worker,
     info->silent_ms = coord->now_ms - worker->heard_ms;
     SET (info->version, worker->version);
     info->factor = pace_factor (worker);
+    SET (info->duty, mu_duty_state_name ((int)worker->duty));
+    info->still_ms = worker->still_ms;
+    info->stalled_ms = worker->stalled_ms;
+    SET (info->process, worker->process);
+    SET (info->hung, worker->hung);
 }
 
 static void answer_workers (struct coord *coord, uint32_t peer, const struct mu_wire *wire)

@@ -157,7 +157,7 @@ static void heard (struct coord *coord, struct worker *worker)
     worker->heard_ms = coord->now_ms ? coord->now_ms : 1;
     worker->lost_at_ms = coord->now_ms + lost_limit (coord, worker);
     core_wake (coord, worker->lost_at_ms);
-    if (worker->lost) {
+    if (worker->lost && worker->duty != MU_DUTY_UNDYING) {
         worker->lost = false;
         queue_want (coord);
     }
@@ -304,6 +304,7 @@ static void replace (struct coord *coord, struct worker *worker, const struct mu
     worker->generation = hello->generation;
     worker->step = hello->step;
     worker->phase = MU_PHASE_NONE;
+    worker->duty = MU_DUTY_NOBODY;
     worker->leaving = false;
     worker->refused_job = 0;
     worker->reopened_step = 0;
@@ -386,6 +387,9 @@ static void on_beat (struct coord *coord, struct worker *worker, const struct mu
     worker->phase = beat->phase;
     worker->phase_ms = beat->phase_ms;
     worker->step = beat->step;
+    hang_hear (coord, worker, beat);
+    if (worker->duty == MU_DUTY_UNDYING)
+        return;
     if (freed && !worker->job)
         queue_want (coord);
     uint32_t interval = beat_interval (coord);
@@ -432,6 +436,13 @@ static hearer *const hearers[MU_WIRE_SUBMIT] = {
     [MU_WIRE_SAVE_FAILED] = checkpoint_save_failed,
 };
 
+/* The trainer, or the collective, has done what was waited for: older beats are no evidence. */
+static bool shows_a_move (enum mu_wire_type type)
+{
+    return type == MU_WIRE_PREPARED || type == MU_WIRE_FENCE || type == MU_WIRE_READY ||
+           type == MU_WIRE_ABORTED;
+}
+
 void roster_receive (struct coord *coord, const struct coord_event *event)
 {
     const struct mu_wire *wire = event->wire;
@@ -451,6 +462,8 @@ void roster_receive (struct coord *coord, const struct coord_event *event)
         return;
     }
     heard (coord, worker);
+    if (shows_a_move (wire->type))
+        hang_forget (worker);
     hearers[wire->type](coord, worker, wire);
 }
 

@@ -179,19 +179,20 @@ static void hear_results (struct job_soft *soft, const struct mu_wire_beat *beat
 }
 
 /* When every rank waits, and at least one of them for the all-reduce, nobody but us can end it. */
-static void count_waiting (struct coord *coord, struct worker *worker, uint32_t phase)
+static void count_waiting (struct coord *coord, struct worker *worker,
+                           const struct mu_wire_beat *beat)
 {
     struct job_soft *soft = &worker->job->soft;
     soft->reducing -= worker->reducing;
     soft->idle -= worker->idle;
-    worker->reducing = phase == MU_PHASE_REDUCING;
-    worker->idle = phase == MU_PHASE_UNLEASED || phase == MU_PHASE_FINISHED;
+    worker->reducing = beat->phase == MU_PHASE_REDUCING && worker->duty != MU_DUTY_TRAINER;
+    worker->idle = beat->phase == MU_PHASE_UNLEASED || beat->phase == MU_PHASE_FINISHED;
     soft->reducing += worker->reducing;
     soft->idle += worker->idle;
     if (!soft->reducing || soft->reducing + soft->idle < worker->job->durable.generation.size)
         soft->stuck_ms = 0;
-    else if (!soft->stuck_ms)
-        soft->stuck_ms = coord->now_ms;
+    else if (worker->reducing)
+        hang_note_stuck (coord, worker->job, beat->stalled_ms);
 }
 
 /* Called for each BEAT of a member: no more work here than that of one worker. */
@@ -209,11 +210,11 @@ void shards_progress (struct coord *coord, struct worker *worker, const struct m
     if (beat->step > soft->step) {
         soft->step = beat->step;
         soft->failures = 0;
-        soft->stuck_ms = 0;
+        hang_note_step (coord, job);
         sample (coord, soft);
         renew (coord, job);
     }
-    count_waiting (coord, worker, beat->phase);
+    count_waiting (coord, worker, beat);
     if (beat->phase == MU_PHASE_UNLEASED && beat->step < generation->until_step)
         shards_say_lease (coord, worker);
     if (beat->step == job->durable.steps && !worker->finished) {

@@ -19,18 +19,48 @@
 /* After a restart the coordinator has heard nobody: workers get this long before they count as lost. */
 #define COORD_RESTART_GRACE_MS 5000u
 
-/* From ASSIGN to PREPARED: data may have to be read once. Then the worker is dropped from the job. */
+/* From ASSIGN to PREPARED, or since the trainer last told how far its data is: it may have to be
+ * read once. Then the worker is dropped from the job. */
 #define COORD_PREPARE_LIMIT_MS 600000u
 
-/* From FORM to READY of all. Then the generation breaks and those not ready are named. */
+/* From FORM to READY of all; longer while the state still flows to those behind. Then the generation
+ * breaks and those not ready are named. */
 #define COORD_FORM_LIMIT_MS 30000u
 
-/* While every rank waits, and one of them for the all-reduce: a line between workers may be cut and
- * nobody told. Then the generation breaks and a new one is formed. */
-#define COORD_REDUCE_LIMIT_MS 60000u
+/* A process that owes the next move, uses no processor time and counts no work for so long hangs:
+ * it is ended and replaced (hang.c). Also while every rank waits for the all-reduce and nothing of
+ * it moves: a line between workers may be cut and nobody told; then the generation breaks and a new
+ * one is formed. */
+#define COORD_HANG_MS 5000u
 
-/* From ABORT to ABORTED: a micro-batch may have to be finished. Then the silent member is dropped. */
-#define COORD_ABORT_LIMIT_MS 60000u
+/* A trainer that uses processor time but counts no work for so long hangs too; STALL_FIRST times
+ * that before the first step, when nobody knows yet how long a micro-batch takes. */
+#define COORD_STALL_MS    60000u
+#define COORD_STALL_FIRST 10u
+
+/* A healthy but slow job must not be killed by an impatient monitor. These limits grow with what was
+ * seen to end by itself: to so many times the longest stillness, the longest time without counted
+ * work; and they double with each hang that follows another without a step between, so often. */
+#define COORD_HANG_LONGEST   2u
+#define COORD_STALL_LONGEST  8u
+#define COORD_HANG_DOUBLINGS 5u
+
+/* An all-reduce that nobody moves ends after so many times the limit: who is at fault is named first,
+ * if it can be seen. */
+#define COORD_HANG_STUCK 2u
+
+/* So many times the limit where nobody else holds the state: what is ended then costs the way back
+ * to a checkpoint. And while a trainer opens data, which may lie on slow storage. */
+#define COORD_HANG_ALONE 4u
+#define COORD_HANG_OPEN  6u
+
+/* So many hangs without a step between, that nothing outside the trainer explains, fail the job. */
+#define COORD_HANGS_MAX 5u
+
+/* From ABORT to ABORTED, not counting the time in which the trainer still has to finish a
+ * micro-batch: that is the trainer's, and COORD_HANG_MS and COORD_STALL_MS mind it. Then the member
+ * is dropped. */
+#define COORD_ABORT_LIMIT_MS 15000u
 
 /* From RELEASE to RELEASED. Then the worker is treated as lost until it says HELLO again. */
 #define COORD_RELEASE_LIMIT_MS 15000u
@@ -86,6 +116,9 @@
 
 _Static_assert (COORD_LOST_MS >= COORD_LOST_BEATS_MIN * COORD_BEAT_MS, "a lost beat is not a lost worker");
 _Static_assert (COORD_RESTART_GRACE_MS >= 2 * COORD_LOST_MS, "a restart must not lose workers");
+_Static_assert (COORD_HANG_MS > 4 * COORD_BEAT_MS, "one late beat is not a hang");
+_Static_assert (COORD_HANG_MS < COORD_STALL_MS, "stillness is the surer sign");
+_Static_assert (COORD_HANG_MS < COORD_ABORT_LIMIT_MS, "a hanging trainer is named before its worker is dropped");
 _Static_assert (COORD_REPEAT_MS < COORD_RELEASE_LIMIT_MS, "an order is repeated before it is given up");
 
 #endif

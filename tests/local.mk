@@ -41,14 +41,20 @@ TESTS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log %D%/unit/tes
 %C%_unit_test_trust_SOURCES = %D%/unit/test_trust.c
 %C%_unit_test_trust_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
 %C%_unit_test_trust_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
+
+check_PROGRAMS += %D%/unit/test_hang
+TESTS += %D%/unit/test_hang
+%C%_unit_test_hang_SOURCES = %D%/unit/test_hang.c
+%C%_unit_test_hang_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
+%C%_unit_test_hang_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
 endif
 
 # Whole systems: real processes on this machine, python3's standard library.
-TESTS += %D%/system/test_jobs.py %D%/system/test_client.py %D%/system/test_library.py %D%/system/test_same_bits.py %D%/system/test_features.py %D%/system/torture.py %D%/system/test_bad_input.py %D%/system/test_bad_surroundings.py %D%/system/test_ledger.py
+TESTS += %D%/system/test_jobs.py %D%/system/test_client.py %D%/system/test_library.py %D%/system/test_same_bits.py %D%/system/test_features.py %D%/system/torture.py %D%/system/test_bad_input.py %D%/system/test_bad_surroundings.py %D%/system/test_ledger.py %D%/system/test_hangs.py
 EXTRA_DIST += examples/client/submit.c %D%/system/test_library.py \
     %D%/system/cluster.py %D%/system/test_jobs.py %D%/system/test_client.py %D%/system/test_same_bits.py %D%/system/test_features.py \
     %D%/system/torture.py scripts/torture \
-    %D%/system/test_bad_input.py %D%/system/test_bad_surroundings.py %D%/system/test_ledger.py %D%/system/bad_trainer.c
+    %D%/system/test_bad_input.py %D%/system/test_bad_surroundings.py %D%/system/test_ledger.py %D%/system/test_hangs.py %D%/system/bad_trainer.c
 include tests/sim/local.mk
 include tests/fuzz/local.mk
 include tests/bench/local.mk

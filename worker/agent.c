@@ -159,6 +159,7 @@ static void beat (struct agent *agent)
     }
     said->phase = agent->phase;
     said->phase_ms = agent->now_ms - agent->phase_since_ms;
+    agent_watch_beat (agent, said);
     job->busy_us = 0;
 }
 
@@ -193,6 +194,7 @@ static void mind_clock (struct agent *agent)
 {
     struct agent_coordinator *coordinator = &agent->coordinator;
     mind_silence (agent);
+    agent_watch_mind (agent);
     if (coordinator->welcome && agent->now_ms >= coordinator->beat_next_ms) {
         coordinator->beat_next_ms = agent->now_ms + coordinator->beat_ms;
         beat (agent);
@@ -325,6 +327,7 @@ static void take (struct agent *agent, const struct agent_event *event)
     case AGENT_COLLECTIVE_READY:
     case AGENT_COLLECTIVE_FAILED:
     case AGENT_COLLECTIVE_ENDED: agent_on_collective (agent, event); break;
+    case AGENT_LOOKED: agent_watch_look (agent, event->look); break;
     }
 }
 
@@ -361,6 +364,7 @@ uint64_t agent_deadline (const struct agent *agent)
             earlier (&deadline, agent->repeat[word].next_ms);
     if (agent->stopping)
         earlier (&deadline, agent->stop_ms);
+    earlier (&deadline, agent_watch_deadline (agent));
     return deadline;
 }
 
@@ -402,6 +406,7 @@ uint64_t agent_generation (const struct agent *agent) { return agent->generation
 uint64_t agent_steps_done (const struct agent *agent) { return agent->job.step; }
 enum mu_phase_state agent_phase (const struct agent *agent) { return agent->phase; }
 bool agent_welcome (const struct agent *agent) { return agent->coordinator.welcome; }
+enum mu_duty_state agent_duty (const struct agent *agent) { return agent->watch.duty; }
 
 int32_t agent_rank (const struct agent *agent)
 {

@@ -68,6 +68,18 @@ enum agent_event_type {
     AGENT_COLLECTIVE_READY,  /* connected, warmed up, state in place */
     AGENT_COLLECTIVE_FAILED, /* it said why it will end: `text` */
     AGENT_COLLECTIVE_ENDED,  /* it is reaped (or never started): `status`, `text` */
+
+    AGENT_LOOKED, /* `look`: what AGENT_LOOK asked for */
+};
+
+/* What can be seen of the children from outside. A process that is not there has zeros. */
+struct agent_look {
+    uint64_t trainer_cpu_us, collective_cpu_us; /* processor time used so far */
+    char trainer_state, collective_state;       /* a letter, as in /proc/PID/stat; 0: unknown */
+    uint64_t work;                              /* units of work, as the trainer counts them */
+    uint64_t moved;                             /* pieces of data, as the collective does */
+    uint64_t entered;                           /* the newest generation the trainer took part in */
+    bool answered;                              /* the sums that the trainer waits for are there */
 };
 
 struct agent_event {
@@ -80,6 +92,7 @@ struct agent_event {
     int status;       /* as waitpid gives it */
     const char *text; /* in words; NULL or empty: none */
     bool region;
+    const struct agent_look *look;
 };
 
 enum agent_action_type {
@@ -95,6 +108,7 @@ enum agent_action_type {
     AGENT_END,             /* `generation`: mu_region_end () */
     AGENT_SPARE,           /* have a spare collective process ready */
     AGENT_DROP_REGION,     /* unmap the trainer's region; its spare ends too */
+    AGENT_LOOK,            /* AGENT_LOOKED, please, soon */
     AGENT_LOG,             /* `log` */
     AGENT_EXIT,            /* `code`: end the process; earlier SENDs may need a moment to leave */
 };
@@ -166,5 +180,6 @@ int32_t agent_rank (const struct agent *agent);        /* in it; -1: none */
 uint64_t agent_steps_done (const struct agent *agent); /* as the trainer last said */
 enum mu_phase_state agent_phase (const struct agent *agent);
 bool agent_welcome (const struct agent *agent);
+enum mu_duty_state agent_duty (const struct agent *agent);
 
 #endif

@@ -1,7 +1,7 @@
 # The agent's pure core, the trainer process, and the agent's shell around its core.
 noinst_LTLIBRARIES += %D%/libagent.la
 %C%_libagent_la_SOURCES = %D%/agent.c %D%/agent.h %D%/agent_coordinator.c %D%/agent_core.h \
-    %D%/agent_generation.c %D%/agent_timing.h %D%/agent_trainer.c %D%/agent_words.c
+    %D%/agent_generation.c %D%/agent_timing.h %D%/agent_trainer.c %D%/agent_watch.c %D%/agent_words.c
 %C%_libagent_la_CPPFLAGS = $(AM_CPPFLAGS)
 
 noinst_LTLIBRARIES += %D%/libchannel.la
@@ -20,7 +20,8 @@ muster_trainer_LDADD = %D%/libchannel.la worker/trainers/libtrainers.la \
 sbin_PROGRAMS += muster-worker
 muster_worker_SOURCES = %D%/io_agent.c %D%/io_agent.h %D%/io_collective.c %D%/io_collective.h \
     %D%/io_coordinator.c %D%/io_coordinator.h %D%/io_device.c %D%/io_device.h %D%/io_name.c \
-    %D%/io_name.h %D%/io_supervise.c %D%/io_supervise.h %D%/io_trainer.c %D%/io_trainer.h %D%/main.c
+    %D%/io_name.h %D%/io_supervise.c %D%/io_supervise.h %D%/io_trainer.c %D%/io_trainer.h %D%/io_watch.c \
+    %D%/io_watch.h %D%/main.c
 muster_worker_CPPFLAGS = $(AM_CPPFLAGS) $(ZMQ_CFLAGS) $(JANSSON_CFLAGS)
 muster_worker_LDADD = %D%/libagent.la %D%/libchannel.la worker/comm/libcomm.la \
     worker/kernels/libkernels.la common/libcommon.la $(ZMQ_LIBS) \
@@ -34,8 +35,11 @@ tests_system_train_local_LDADD = %D%/libchannel.la worker/comm/libcomm.la \
     worker/state/libstate.la common/libcommon.la $(SODIUM_LIBS) -lm
 
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/test_agent
-TESTS += tests/unit/test_agent
+check_PROGRAMS += tests/unit/test_agent tests/unit/test_watch
+TESTS += tests/unit/test_agent tests/unit/test_watch
+tests_unit_test_watch_SOURCES = tests/unit/test_watch.c
+tests_unit_test_watch_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_watch_LDADD = %D%/libagent.la common/libcommon.la $(CMOCKA_LIBS)
 tests_unit_test_agent_SOURCES = tests/unit/test_agent.c
 tests_unit_test_agent_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_agent_LDADD = %D%/libagent.la common/libcommon.la $(CMOCKA_LIBS)

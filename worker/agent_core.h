@@ -6,6 +6,7 @@
  *     agent_coordinator.c  orders about the worker and its job
  *     agent_generation.c   one generation: forming, ending, what the collective tells
  *     agent_trainer.c      what the trainer tells
+ *     agent_watch.c        which child owes the next move, and since when it has not moved
  *
  * The core is written as goals and settle (): an order changes what is wanted (this job let go,
  * that generation ended, the next one formed), and agent_settle () does the next thing that what is
@@ -121,6 +122,16 @@ struct agent_generation {
     char down[256];
 };
 
+struct agent_watch {
+    enum mu_duty_state duty;
+    struct agent_look last;
+    uint64_t look_next_ms, looked_ms;
+    uint64_t moved_ms,
+        worked_ms;      /* when the child that owes was last seen to do anything; to work */
+    uint64_t killed_ms; /* since when a killed child has not ended; 0: none */
+    bool complained;
+};
+
 struct agent {
     char name[64], host[256], address[256], version[32], compute_class[128], isa[32];
     uint32_t threads, devices;
@@ -133,6 +144,7 @@ struct agent {
     struct agent_job job;
     struct agent_generation generation;
     struct agent_repeat repeat[WORDS];
+    struct agent_watch watch;
     bool stopping, gone;
     uint64_t stop_ms; /* when a drain ends anyway */
     enum mu_phase_state phase;
@@ -188,6 +200,16 @@ void agent_break (struct agent *agent, const char *why);
 bool agent_is_clear (const struct agent *agent);
 void agent_settle_generation (struct agent *agent);
 void agent_forget_generation (struct agent *agent);
+
+/* --- agent_watch.c ---------------------------------------------------------------------------- */
+
+void agent_watch_mind (struct agent *agent);
+void agent_watch_look (struct agent *agent, const struct agent_look *look);
+/* The trainer said that it has come further. */
+void agent_watch_word (struct agent *agent);
+void agent_watch_beat (const struct agent *agent, struct mu_wire_beat *beat);
+/* When the next look is due. */
+uint64_t agent_watch_deadline (const struct agent *agent);
 
 /* --- agent_trainer.c -------------------------------------------------------------------------- */
 

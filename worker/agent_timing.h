@@ -30,6 +30,19 @@
  * ends anyway. Below the 30 s that Kubernetes gives a pod. */
 #define AGENT_DRAIN_LIMIT_MS 25000u
 
+/* While there are children, the agent looks this often at what they do: processor time, counted work.
+ * Their stillness is judged by the coordinator, which sees all workers. */
+#define AGENT_LOOK_MS 250u
+
+/* Two looks so far apart mean that the agent itself stood still: what it did not see in that time is
+ * held against nobody. */
+#define AGENT_LOOK_LATE_MS 1000u
+
+/* From SIGKILL to the end of a child. Then the beats say that it cannot be ended, and the
+ * coordinator goes on without this worker until it has. */
+#define AGENT_KILL_LIMIT_MS 5000u
+
+_Static_assert(AGENT_LOOK_LATE_MS >= 2 * AGENT_LOOK_MS, "a late look is not a standstill");
 _Static_assert(AGENT_HELLO_MS < AGENT_LOST_MS, "a lost coordinator is called more than once");
 _Static_assert(AGENT_REPEAT_MS < AGENT_REPEAT_LIMIT_MS, "repeats slow down");
 

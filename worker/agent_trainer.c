@@ -76,6 +76,14 @@ static void on_opened (struct agent *agent, const struct agent_event *event)
     agent_repeat (agent, WORD_PREPARED);
 }
 
+static void on_working (struct agent *agent, const struct agent_event *event)
+{
+    const struct mu_wire_working *working = &event->wire->working;
+    agent_watch_word (agent);
+    agent_log (agent, LOG_DEBUG_, "data", "%s: %llu of %llu", working->what,
+               (unsigned long long)working->done, (unsigned long long)working->total);
+}
+
 static void on_refuse (struct agent *agent, const struct agent_event *event)
 {
     const struct mu_wire_refuse *refuse = &event->wire->refuse;
@@ -103,6 +111,8 @@ static void on_progress (struct agent *agent, const struct agent_event *event)
     struct agent_job *job = &agent->job;
     if (progress->generation != agent->generation.formed || progress->phase >= MU_PHASE_STATES)
         return;
+    if (job->trainer_phase != (enum mu_phase_state)progress->phase || job->step != progress->step)
+        agent_watch_word (agent);
     job->trainer_phase = (enum mu_phase_state)progress->phase;
     job->busy_us += progress->busy_us;
     if (agent->generation.part != PART_IN)
@@ -183,6 +193,7 @@ static void (*const says[]) (struct agent *agent, const struct agent_event *even
     [MU_WIRE_HASHED] = on_hashed,
     [MU_WIRE_WROTE] = on_wrote,
     [MU_WIRE_WRITE_FAILED] = on_write_failed,
+    [MU_WIRE_WORKING] = on_working,
 };
 
 /* What a trainer says while it is being killed counts no more; but a mapped region must be known.
@@ -194,7 +205,8 @@ void agent_trainer_said (struct agent *agent, const struct agent_event *event)
     if (type >= sizeof says / sizeof *says || !says[type])
         return;
     if (type == MU_WIRE_OPENED || (!job->releasing && job->trainer == TRAINER_OPEN) ||
-        (!job->releasing && job->trainer == TRAINER_OPENING && type == MU_WIRE_REFUSE))
+        (!job->releasing && job->trainer == TRAINER_OPENING &&
+         (type == MU_WIRE_REFUSE || type == MU_WIRE_WORKING)))
         says[type](agent, event);
 }
 

@@ -6,6 +6,8 @@
  * crashed. At the end BYE gets 200 ms to leave. */
 #include "io_agent.h"
 
+#include "io_watch.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -20,6 +22,7 @@
 #define WORDS_A_TURN 64 /* of the coordinator, before the others get their turn */
 #define LINGER_MS    200
 #define TURN_MAX_MS  1000
+#define BURY_MS      2000 /* for a killed trainer to end; one that cannot is left to the system */
 
 static uint64_t now_ms (void)
 {
@@ -90,6 +93,7 @@ static void carry_out (struct io_agent *io, const struct agent_action *action)
         return;
     case AGENT_SPARE: io_collective_make_spare (&io->collective); return;
     case AGENT_DROP_REGION: drop_region (io); return;
+    case AGENT_LOOK: io->look = true; return;
     case AGENT_LOG: write_log (io, &action->log); return;
     case AGENT_EXIT:
         io->ending = true;
@@ -205,6 +209,20 @@ static void hear_signals (struct io_agent *io)
     }
 }
 
+/* --- looking at the children ------------------------------------------------------------------ */
+
+static void look_at_children (struct io_agent *io)
+{
+    struct agent_look look;
+    const struct mu_collective *collective = io->collective.now;
+    if (!io->look || io->ending)
+        return;
+    io->look = false;
+    io_watch_look (io->trainer.pid, collective ? mu_collective_pid (collective) : 0, io->region,
+                   &look);
+    happen (io, &(struct agent_event){ .type = AGENT_LOOKED, .look = &look });
+}
+
 /* --- the loop --------------------------------------------------------------------------------- */
 
 enum { SIGNALS, CHANNEL, PROCESS, OUTPUT, COLLECTIVE };
@@ -265,6 +283,7 @@ static void turn (struct io_agent *io)
     hear_collective (io);
     if (!io->ending && now_ms () >= agent_deadline (io->agent))
         happen (io, &(struct agent_event){ .type = AGENT_TIMER });
+    look_at_children (io);
 }
 
 static void end_children (struct io_agent *io)
@@ -273,7 +292,8 @@ static void end_children (struct io_agent *io)
     mu_collective_destroy (&io->collective.now);
     drop_region (io);
     io_trainer_kill (&io->trainer);
-    if (io->trainer.pid)
+    struct pollfd ended = { .fd = io->trainer.pidfd, .events = POLLIN };
+    if (io->trainer.pid && poll (&ended, 1, BURY_MS) > 0)
         io_trainer_reap (&io->trainer, text, sizeof text);
 }
 

@@ -24,6 +24,7 @@ struct io_agent {
     int region_fd;
     int signals; /* signalfd of SIGTERM, SIGINT and SIGHUP, which are blocked */
     const char *name;
+    bool look; /* the core asked for a look at the children */
     bool ending;
     int status; /* the process's, once it is ending */
 };

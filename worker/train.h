@@ -23,6 +23,7 @@
 #include "wire.h"
 #include "worker/checkpoint/checkpoint.h"
 #include "worker/comm/comm.h"
+#include "worker/comm/region.h"
 #include "worker/data/data.h"
 #include "worker/data/order.h"
 #include "worker/kernels/kernels.h"
@@ -45,6 +46,7 @@ struct train_options {
     const char *dir;   /* state folder, for checkpoints without a folder of their own */
     const char *cache; /* for unpacked data; NULL: data.h's default */
     unsigned threads;  /* where the job names none */
+    struct train_report *report; /* NULL: nobody is told how far the data is */
 };
 
 /* A bucket is a run of neighbouring tensors of at least TRAIN_BUCKET_WORDS words (the last one may
@@ -109,6 +111,12 @@ void train_data_spec (struct mu_data_spec *data, const struct mu_jobspec *spec, 
 int train_plan_buckets (struct train_buckets *buckets, const struct mu_sums_layout *layout,
                         const struct mu_state *state, struct mu_error *error);
 void train_buckets_clear (struct train_buckets *buckets);
+
+/* Something was done: a record read, a tensor summed, a batch judged. Any thread. */
+static inline void train_worked (const struct train_job *job)
+{
+    atomic_fetch_add_explicit (&job->region->control->trainer.work, 1, memory_order_relaxed);
+}
 
 /* --- threads (train_pool.c) ------------------------------------------------------------------- */
 
@@ -204,6 +212,9 @@ void train_report_init (struct train_report *report, int fd);
 /* Say a word at once; the process ends when the agent is gone. */
 void train_say (struct train_report *report, const struct mu_wire *wire, int passed);
 void train_refuse (struct train_report *report, const struct mu_error *error);
+/* Opening goes on: WORKING, at most twice a second. `report` may be NULL. */
+void train_report_working (struct train_report *report, const char *what, uint64_t done,
+                           uint64_t total);
 /* PROGRESS when something changed, at most every 50 ms; what was held back goes out by
  * train_report_flush (), or with the next. An `urgent` change is not held back. */
 void train_report_generation (struct train_report *report, uint64_t generation, uint64_t step);

@@ -46,9 +46,11 @@ static bool evaluate_batch (struct train_thread *thread, void *task, uint32_t it
         thread->numbers[i] = mu_order_record (&plan->order, first + i);
     if (train_fill (thread, plan->data, &plan->info, records, &batch, &error) < 0)
         return note_wrong (evaluation, item, error.text);
+    train_worked (job);
     if (job->trainer->evaluate (job->model, thread->weights, &batch, thread->workspace,
                                 &evaluation->results[item], &problem) < 0)
         return note_wrong (evaluation, item, problem.text);
+    train_worked (job);
     return true;
 }
 

@@ -50,6 +50,7 @@ static void add_tensor (struct train_thread *thread, uint32_t tensor, uint32_t m
     mu_sums_add (&job->layout, job->comm->sums, job->state, job->kernels, tensor, micro_batch,
                  thread->gradients[tensor]);
     pthread_mutex_unlock (&share->tensor_lock[tensor]);
+    train_worked (job);
     uint32_t bucket = job->buckets.of_tensor[tensor];
     if (atomic_fetch_sub (&share->missing[bucket], 1) == 1)
         mark_ready (share, bucket);
@@ -122,6 +123,7 @@ static bool compute (struct train_thread *thread, void *task, uint32_t item)
         note_wrong (thread, micro_batch, error.text);
         return false;
     }
+    train_worked (job);
     memset (thread->summed, 0, job->layout.tensors * sizeof *thread->summed);
     struct call call = { thread, micro_batch };
     struct muster_progress progress = { tensor_done, &call };
@@ -134,6 +136,7 @@ static bool compute (struct train_thread *thread, void *task, uint32_t item)
         if (!thread->summed[tensor])
             add_tensor (thread, tensor, micro_batch);
     mu_sums_finish (&job->layout, job->comm->sums, job->state, micro_batch, &result);
+    train_worked (job);
     return true;
 }
 

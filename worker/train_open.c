@@ -76,7 +76,7 @@ static int choose_kernels (struct train_job *job, const char *isa, struct mu_err
 
 static void say_progress (void *user, const char *what, uint64_t done, uint64_t total)
 {
-    (void)user;
+    train_report_working (user, what, done, total);
     mu_log (MU_LOG_DEBUG, "data", &MU_LOG_ABOUT_NOTHING, "%s: %llu of %llu", what,
             (unsigned long long)done, (unsigned long long)total);
 }
@@ -127,6 +127,7 @@ static int open_evaluation (struct train_job *job, const struct train_options *o
         return 0;
     struct mu_data_spec data;
     train_data_spec (&data, spec, options->cache);
+    data.progress_user = options->report;
     if (spec->eval.path.count) {
         data.paths = (const char *const *)spec->eval.path.item;
         data.path_count = (uint32_t)spec->eval.path.count;
@@ -161,6 +162,7 @@ static int open_data (struct train_job *job, const struct train_options *options
 {
     struct mu_data_spec data;
     train_data_spec (&data, &job->spec, options->cache);
+    data.progress_user = options->report;
     if (job->spec.eval.path.count == 0 && job->spec.eval.fraction > 0)
         data.to = 1 - job->spec.eval.fraction;
     if (mu_data_open (&job->data, &data, error) < 0)

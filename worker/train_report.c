@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REPORT_EVERY_MS 50u
+#define REPORT_EVERY_MS  50u
+#define WORKING_EVERY_MS 500u
 
 void train_report_init (struct train_report *report, int fd)
 {
@@ -32,6 +33,19 @@ void train_refuse (struct train_report *report, const struct mu_error *error)
     struct mu_wire wire = { .type = MU_WIRE_REFUSE };
     wire.refuse.code = (uint32_t)error->code;
     wire.refuse.text = (struct mu_blob){ error->text, (uint32_t)strnlen (error->text, 1023) };
+    train_say (report, &wire, -1);
+}
+
+void train_report_working (struct train_report *report, const char *what, uint64_t done,
+                           uint64_t total)
+{
+    if (!report || train_now_ms () - report->sent_ms < WORKING_EVERY_MS)
+        return;
+    report->sent_ms = train_now_ms ();
+    struct mu_wire wire = { .type = MU_WIRE_WORKING };
+    mu_text_set (wire.working.what, sizeof wire.working.what, what);
+    wire.working.done = done;
+    wire.working.total = total;
     train_say (report, &wire, -1);
 }
 

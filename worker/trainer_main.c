@@ -184,7 +184,8 @@ int main (int argc, char **argv)
     struct train_options options = { .isa = *argv[3] ? argv[3] : NULL,
                                      .threads = (unsigned)strtoul (argv[4], NULL, 10),
                                      .dir = argv[5],
-                                     .cache = *argv[6] ? argv[6] : NULL };
+                                     .cache = *argv[6] ? argv[6] : NULL,
+                                     .report = &train.report };
     if (mu_log_open ("muster-trainer", NULL, MU_LOG_INFO, &error) < 0 ||
         mu_channel_open (&channel, (int)strtol (argv[1], NULL, 10), MU_ROLE_AGENT, &error) < 0)
         die_of (&error);

@@ -14,7 +14,7 @@ struct seen_job {
     char key[64];
     uint32_t state;
     uint64_t generation, until_step, committed;
-    uint32_t micro_batches, crashes;
+    uint32_t micro_batches, crashes, hangs, lines;
 };
 
 static struct seen_job seen[JOBS_MAX];
@@ -27,6 +27,8 @@ void check_reset (void)
 }
 
 uint64_t check_unplanned (void) { return unplanned; }
+uint64_t check_hangs (uint64_t job) { return seen[job].hangs; }
+uint64_t check_lines (uint64_t job) { return seen[job].lines; }
 uint64_t check_generation (uint64_t job) { return seen[job].generation; }
 bool check_is_running (uint64_t job) { return seen[job].state == MU_JOB_RUNNING; }
 
@@ -100,6 +102,7 @@ static void on_broken (const struct mu_journal *record)
     CHECK (!faults.gentle || record->broken.planned, "a generation broke for nothing: %s",
            record->broken.reason);
     unplanned += !record->broken.planned;
+    of (record->broken.job)->lines += strstr (record->broken.reason, "nothing moves") != NULL;
 }
 
 static void on_lease (const struct mu_journal *record)
@@ -164,6 +167,19 @@ static void on_reign (const struct mu_journal *record)
 
 static void on_crash (const struct mu_journal *record) { of (record->crash.job)->crashes++; }
 
+/* A slow process is not called one that hangs: it must have been held up not long before, as far as
+ * words may be late. */
+static void on_hung (const struct mu_journal *record)
+{
+    const struct mu_journal_hung *hung = &record->hung;
+    uint32_t worker = (uint32_t)strtoul (hung->worker + 1, NULL, 10) - 1;
+    of (hung->job)->hangs++;
+    statistics.hangs++;
+    CHECK (worker_at (worker)->held_ms + 40000 > clock_now (), "%s does not hang: %s", hung->worker,
+           hung->text);
+    CHECK (*hung->text && hung->duty != MU_DUTY_NOBODY, "a hang is not told about");
+}
+
 static void on_rewind (const struct mu_journal *record)
 {
     (void)of (record->rewind.job);
@@ -176,7 +192,7 @@ static checker *const checkers[] = {
     [MU_JOURNAL_REIGN] = on_reign,   [MU_JOURNAL_SUBMIT] = on_submit, [MU_JOURNAL_FORM] = on_form,
     [MU_JOURNAL_START] = on_start,   [MU_JOURNAL_BROKEN] = on_broken, [MU_JOURNAL_LEASE] = on_lease,
     [MU_JOURNAL_COMMIT] = on_commit, [MU_JOURNAL_STATE] = on_state,   [MU_JOURNAL_CRASH] = on_crash,
-    [MU_JOURNAL_REWIND] = on_rewind,
+    [MU_JOURNAL_REWIND] = on_rewind, [MU_JOURNAL_HUNG] = on_hung,
 };
 
 void check_record (const struct mu_journal *record)
@@ -268,8 +284,8 @@ void check_end (void)
                info.steps, (int)info.reason.size, (const char *)info.reason.data);
         CHECK (over || info.reason.size || state != MU_JOB_PENDING,
                "job %" PRIu64 " waits and does not say why", i);
-        bool may_fail = seen[i].crashes >= 3 || what->small_data || what->odd_data ||
-                        (info.code == MU_IO && statistics.save_failures >= 3);
+        bool may_fail = seen[i].crashes >= 3 || seen[i].hangs >= 5 || what->small_data ||
+                        what->odd_data || (info.code == MU_IO && statistics.save_failures >= 3);
         CHECK (state != MU_JOB_FAILED || may_fail, "job %" PRIu64 " failed: %.*s", i,
                (int)info.reason.size, (const char *)info.reason.data);
     }

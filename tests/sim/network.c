@@ -40,7 +40,7 @@ void network_reset (void)
         abort ();
 }
 
-static struct packet *pack (const struct mu_wire *wire)
+struct packet *packet_of (const struct mu_wire *wire)
 {
     struct mu_error error;
     msgpack_sbuffer_clear (&buffer);
@@ -54,7 +54,7 @@ static struct packet *pack (const struct mu_wire *wire)
     return packet;
 }
 
-static void unpack (const struct packet *packet, struct mu_wire *wire)
+void packet_read (const struct packet *packet, struct mu_wire *wire)
 {
     struct mu_error error;
     msgpack_zone_clear (&zone);
@@ -62,7 +62,7 @@ static void unpack (const struct packet *packet, struct mu_wire *wire)
         sim_fail (__FILE__, __LINE__, "a message can be decoded", "%s", error.text);
 }
 
-static struct packet *copy_of (const struct packet *packet)
+struct packet *packet_copy (const struct packet *packet)
 {
     struct packet *copy = malloc (sizeof *copy + packet->size);
     if (!copy)
@@ -78,11 +78,11 @@ static void put (const struct mu_wire *wire, bool cut, uint64_t *last_ms, happen
     statistics.messages++;
     if (cut || chance (faults.loss))
         return;
-    struct packet *packet = pack (wire);
+    struct packet *packet = packet_of (wire);
     if (chance (faults.duplicate)) { /* now and then one comes out of the past */
         bool soon = draw (0, 9) || faults.gentle; /* an old RELEASE would end a generation */
         uint64_t late_ms = soon ? 4 * (uint64_t)faults.latency_max_ms : 30000;
-        clock_after (draw (1, late_ms), arrive, who, tag, copy_of (packet));
+        clock_after (draw (1, late_ms), arrive, who, tag, packet_copy (packet));
     }
     uint64_t delay_ms = draw (1, faults.latency_max_ms);
     if (faults.in_order && clock_now () + delay_ms < *last_ms)
@@ -95,7 +95,7 @@ static void arrive_at_host (uint32_t worker, uint64_t peer, void *data)
 {
     struct mu_wire wire;
     (void)worker;
-    unpack (data, &wire);
+    packet_read (data, &wire);
     host_hear (peer, &wire);
 }
 
@@ -105,10 +105,10 @@ static void arrive_at_worker (uint32_t worker, uint64_t life, void *data)
     const struct sim_worker *at = worker_at (worker);
     if (at->agent && at->life == life && clock_now () < at->frozen_until_ms) {
         clock_after (at->frozen_until_ms - clock_now (), arrive_at_worker, worker, life,
-                     copy_of (data));
+                     packet_copy (data));
         return;
     }
-    unpack (data, &wire);
+    packet_read (data, &wire);
     worker_hear (worker, life, &wire);
 }
 
@@ -116,7 +116,7 @@ static void arrive_at_client (uint32_t client, uint64_t tag, void *data)
 {
     struct mu_wire wire;
     (void)tag;
-    unpack (data, &wire);
+    packet_read (data, &wire);
     client_hear (client, &wire);
 }
 

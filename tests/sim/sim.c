@@ -98,6 +98,23 @@ static void choose_faults (void)
     faults.cut = sometimes (1000000, 60000000);
     faults.freeze = sometimes (1000000, 60000000);
     faults.reconnect = sometimes (1000000, 60000000);
+    faults.trainer_stop = sometimes (1000000, 40000000);
+    faults.collective_stop = sometimes (1000000, 40000000);
+    faults.trainer_stuck = sometimes (10000, 1000000);
+    faults.long_batch = sometimes (10000, 300000);
+    faults.undying = sometimes (1000000, 50000000);
+}
+
+/* Most go on by themselves, also after longer than is waited for. */
+static uint64_t how_long (void) { return draw (0, 3) ? draw (100, 12000) : FOR_EVER; }
+
+static void hold_somebody (uint32_t number)
+{
+    struct sim_worker *worker = worker_at (number);
+    if (chance (faults.trainer_stop) && worker->trainer.alive)
+        worker_hold (number, &worker->trainer.hold, how_long (), draw (0, 1) ? 'T' : 'D');
+    if (chance (faults.collective_stop) && worker->collective.alive)
+        worker_hold (number, &worker->collective.hold, how_long (), 'T');
 }
 
 static void every_second (uint32_t number, uint64_t tag, void *data)
@@ -109,6 +126,7 @@ static void every_second (uint32_t number, uint64_t tag, void *data)
         worker_freeze (number, draw (200, 4000));
     if (chance (faults.reconnect))
         worker_reconnect (number);
+    hold_somebody (number);
     if (chance (faults.worker_crash * 5))
         worker_crash (number, true);
     if (number == 0 && host_is_up () && chance (faults.host_crash * 10))
@@ -224,17 +242,52 @@ static bool all_over (void)
     return coord_job_count (host_coord ()) == client_job_count ();
 }
 
+static bool somebody_is_held (void)
+{
+    for (uint32_t i = 0; i < options.workers; i++) {
+        const struct sim_worker *worker = worker_at (i);
+        if ((worker->trainer.alive && hold_lasts (&worker->trainer.hold)) ||
+            (worker->collective.alive && hold_lasts (&worker->collective.hold)))
+            return true;
+    }
+    return false;
+}
+
 /* Our crash is not theirs: nothing may break that would not have. */
 static void crash_in_peace (void)
 {
     uint64_t before = check_unplanned ();
     clock_run_until (clock_now () + 12000);
-    if (check_unplanned () != before) /* the ground still shakes */
+    if (check_unplanned () != before || somebody_is_held ()) /* the ground still shakes */
         return;
     host_crash (draw (200, 4000));
     clock_run_until (clock_now () + 20000);
     CHECK (host_is_up () && check_unplanned () == before,
            "a generation broke because the coordinator was away");
+}
+
+/* Who neither dies nor works is replaced in time; so much is asked for where nothing else goes on. */
+#define HANG_BOUND_MS 60000u
+
+static void hang_in_peace (void)
+{
+    uint32_t number = (uint32_t)draw (0, options.workers - 1);
+    struct sim_worker *worker = worker_at (number);
+    struct trainer *trainer = &worker->trainer;
+    bool whole = !draw (0, 2);
+    if (!worker->agent || !trainer->going || hold_lasts (&trainer->hold) ||
+        hold_lasts (&worker->collective.hold) || check_hangs (trainer->job))
+        return;
+    struct hold *hold = whole ? &worker->collective.hold : &trainer->hold;
+    worker_hold (number, hold, FOR_EVER, trainer->computing && draw (0, 1) ? 'D' : 'T');
+    uint64_t life = whole ? worker->collective.life : trainer->life;
+    uint64_t job = trainer->job, lines = check_lines (job);
+    clock_run_until (clock_now () + HANG_BOUND_MS);
+    CHECK (life != (whole ? worker->collective.life : trainer->life) || !hold_lasts (hold) ||
+               !(whole ? worker->collective.alive : trainer->alive),
+           "a process of %s hangs, and nobody ended it", worker_name (number));
+    CHECK (check_lines (job) == lines || check_hangs (job), "%s hung, and a line was blamed",
+           worker_name (number));
 }
 
 static void run_seed (void)
@@ -249,6 +302,8 @@ static void run_seed (void)
     stop_faults ();
     clock_run_until (clock_now () + 20000);
     crash_in_peace ();
+    if (!options.calm)
+        hang_in_peace ();
     if (!options.calm && draw (0, 3) == 0)
         worlds_cut_silently ();
     uint64_t limit_ms = clock_now () + LIVENESS_MS;
@@ -288,13 +343,13 @@ static void report (uint64_t seeds, double seconds)
     printf ("%" PRIu64 " seeds in %.1f s: %" PRIu64 " happenings, %" PRIu64 " messages, %" PRIu64
             " steps, %" PRIu64 " generations, %" PRIu64 " rewinds; %" PRIu64
             " coordinator, %" PRIu64 " worker, %" PRIu64 " trainer, %" PRIu64
-            " collective crashes, %" PRIu64 " failed saves, %" PRIu64 " cuts; %" PRIu64
-            " micro-batches kept, %" PRIu64
+            " collective crashes, %" PRIu64 " failed saves, %" PRIu64 " cuts, %" PRIu64
+            " stops, %" PRIu64 " hangs; %" PRIu64 " micro-batches kept, %" PRIu64
             " mismatches; jobs: %u done, %u failed, %u cancelled; %" PRIu64 " replays, %" PRIu64
             " ledgers proven, %" PRIu64 " steps finished by a second generation\n",
             seeds, seconds, s->happenings, s->messages, s->steps, s->generations, s->rewinds,
             s->host_crashes, s->worker_crashes, s->trainer_crashes, s->collective_crashes,
-            s->save_failures, s->cuts, s->kept, s->mismatches, s->done, s->failed, s->cancelled,
+            s->save_failures, s->cuts, s->stops, s->hangs, s->kept, s->mismatches, s->done, s->failed, s->cancelled,
             s->replays, s->proofs, s->joint_steps);
 }
 

@@ -50,6 +50,9 @@ struct faults {
     uint32_t loss, duplicate, host_crash, worker_crash, trainer_crash, collective_crash, save_fails;
     uint32_t cut, freeze, reconnect; /* per worker and second */
     uint32_t slow;                   /* workers that compute five times as long as others */
+    uint32_t trainer_stop, collective_stop; /* the same */
+    uint32_t trainer_stuck, long_batch;     /* per step */
+    uint32_t undying;                       /* a killed process takes its time */
     uint32_t latency_max_ms, disk_max_ms;
     uint32_t lease_ahead_ms;      /* 0: the default */
     uint32_t quarantine_failures; /* 0: nobody is quarantined */
@@ -60,7 +63,7 @@ struct faults {
 struct statistics {
     uint64_t happenings, messages, steps, generations, rewinds, replays;
     uint64_t host_crashes, worker_crashes, trainer_crashes, collective_crashes, save_failures;
-    uint64_t kept, mismatches, cuts, proofs, joint_steps;
+    uint64_t kept, mismatches, cuts, stops, hangs, proofs, joint_steps;
     uint32_t done, failed, cancelled;
 };
 
@@ -97,6 +100,10 @@ void network_from_client (uint32_t client, const struct mu_wire *wire);
 void network_cut (uint32_t worker);      /* its line to the coordinator, for a while */
 bool network_lines_up (uint32_t worker); /* between workers */
 void network_heal (void);
+/* A word as bytes, as they lie in a pipe; free () it. Reading is valid until the next read. */
+struct packet *packet_of (const struct mu_wire *wire);
+struct packet *packet_copy (const struct packet *packet);
+void packet_read (const struct packet *packet, struct mu_wire *wire);
 
 /* --- host.c ----------------------------------------------------------------------------------- */
 
@@ -115,7 +122,19 @@ uint64_t host_new_peer (uint32_t worker, uint64_t life);
 
 /* --- worker.c --------------------------------------------------------------------------------- */
 
+#define FOR_EVER UINT64_MAX
+
+/* A process that is held up: stopped, or waiting for storage, or asleep in user code. */
+struct hold {
+    uint64_t until_ms; /* 0: it is not */
+    char letter;       /* as the system describes it */
+};
+
 struct trainer {
+    struct hold hold;
+    uint32_t words;        /* that wait in its pipe */
+    uint64_t cpu_us, work; /* as seen from outside */
+    uint64_t answered;     /* the turn whose result is there */
     bool alive, open;
     uint64_t life; /* happenings of another life are void */
     uint64_t job;
@@ -136,7 +155,10 @@ struct trainer {
 };
 
 struct collective {
+    struct hold hold;
+    uint64_t cpu_us, moved;
     bool alive, dying; /* killed, not yet reaped */
+    bool at_fence;     /* asleep until it is answered */
     uint64_t life, generation;
     uint32_t rank, fence;
     bool receives;
@@ -149,6 +171,8 @@ struct sim_worker {
     struct agent *agent;
     bool never_returns, slow;
     uint64_t incarnation, life, peer, timer_ms, frozen_until_ms;
+    uint64_t held_ms; /* when a child was last held up */
+    uint64_t looked_ms;
     bool prepared;   /* PREPARED was said since the last generation */
     bool told_sums;  /* ABORTED told what its sums hold, and nothing else came after it */
     uint64_t formed; /* the newest generation since its trainer started */
@@ -168,6 +192,12 @@ void worker_hear (uint32_t number, uint64_t life, const struct mu_wire *wire);
 void worker_event (uint32_t number, const struct agent_event *event);
 void worker_freeze (uint32_t number, uint64_t ms);
 void worker_reconnect (uint32_t number);
+bool hold_lasts (const struct hold *hold);
+/* What happens to a process that is held up happens when it goes on. True: it is put off (or, when
+ * the process never goes on, dropped). `data` of `size` is copied. */
+bool hold_back (const struct hold *hold, happening *what, uint32_t who, uint64_t tag,
+                const void *data, size_t size);
+void worker_hold (uint32_t number, struct hold *hold, uint64_t ms, char letter);
 
 /* --- trainer.c -------------------------------------------------------------------------------- */
 
@@ -233,6 +263,9 @@ void check_restart (const struct coord *coord);
 void check_lease (uint64_t job, uint64_t generation, uint64_t step);
 void check_state (uint64_t job, uint64_t step, uint64_t state, uint32_t worker);
 void check_end (void);
+uint64_t check_hangs (uint64_t job);
+uint64_t
+check_lines (uint64_t job);      /* generations that broke because nothing moved, nobody to blame */
 uint64_t check_unplanned (void); /* how many generations broke unplanned */
 uint64_t check_generation (uint64_t job);
 bool check_is_running (uint64_t job);

@@ -94,6 +94,8 @@ static void say (uint32_t number, struct mu_wire *wire)
 void trainer_progress (uint32_t number)
 {
     struct trainer *trainer = &worker_at (number)->trainer;
+    if (hold_lasts (&trainer->hold))
+        return;
     struct mu_wire wire = { .type = MU_WIRE_PROGRESS,
                             .progress = { .generation = trainer->generation,
                                           .phase = trainer->phase,
@@ -121,7 +123,8 @@ static void wrote (uint32_t number, uint64_t life, void *data)
 {
     const struct trainer *trainer = &worker_at (number)->trainer;
     const struct snapshot *snapshot = data;
-    if (!trainer->alive || trainer->life != life)
+    if (!trainer->alive || trainer->life != life ||
+        hold_back (&trainer->hold, wrote, number, life, data, sizeof *snapshot))
         return;
     if (chance (faults.save_fails)) {
         struct mu_wire failed = { .type = MU_WIRE_WRITE_FAILED,
@@ -176,8 +179,13 @@ static void computed (uint32_t number, uint64_t turn, void *data)
 {
     struct trainer *trainer = &worker_at (number)->trainer;
     (void)data;
-    if (is_void (number, turn))
+    if (is_void (number, turn) || hold_back (&trainer->hold, computed, number, turn, NULL, 0))
         return;
+    if (chance (faults.trainer_stuck)) {
+        worker_hold (number, &trainer->hold, FOR_EVER, 'S');
+        return;
+    }
+    trainer->work++;
     if (chance (faults.trainer_crash)) {
         trainer_kill (number);
         statistics.trainer_crashes++;
@@ -193,10 +201,14 @@ static void computed (uint32_t number, uint64_t turn, void *data)
 
 static uint32_t count_bits (uint64_t bits) { return (uint32_t)__builtin_popcountll (bits); }
 
+static void go_on (uint32_t number, uint64_t turn, void *data);
+
 static void begin_step (uint32_t number)
 {
     struct sim_worker *worker = worker_at (number);
     struct trainer *trainer = &worker->trainer;
+    if (hold_back (&trainer->hold, go_on, number, trainer->turn, NULL, 0))
+        return;
     trainer->turn++;
     if (trainer->step >= trainer->steps || trainer->step >= trainer->until_step) {
         bool finished = trainer->step >= trainer->steps;
@@ -220,7 +232,16 @@ static void begin_step (uint32_t number)
     trainer->compute_ms = 20 + count_bits (trainer->todo) * draw (5, 30);
     if (worker->slow)
         trainer->compute_ms *= 5;
+    if (chance (faults.long_batch)) /* slow, and healthy */
+        trainer->compute_ms = draw (6000, 50000);
     clock_after (trainer->compute_ms, computed, number, trainer->turn, NULL);
+}
+
+static void go_on (uint32_t number, uint64_t turn, void *data)
+{
+    (void)data;
+    if (!is_void (number, turn))
+        begin_step (number);
 }
 
 /* The reduction came back with the sum of all ranks. */
@@ -272,7 +293,8 @@ static void opened (uint32_t number, uint64_t life, void *data)
 {
     struct trainer *trainer = &worker_at (number)->trainer;
     (void)data;
-    if (!trainer->alive || trainer->life != life)
+    if (!trainer->alive || trainer->life != life ||
+        hold_back (&trainer->hold, opened, number, life, NULL, 0))
         return;
     const struct sim_job *job = client_job (trainer->job);
     if (chance (faults.trainer_crash * (job->crashes ? 1u : 4u)) || job->crashes) {
@@ -352,7 +374,8 @@ static void left (uint32_t number, uint64_t generation, void *data)
 {
     struct trainer *trainer = &worker_at (number)->trainer;
     const struct leaving *leaving = data;
-    if (!trainer->alive || trainer->life != leaving->life)
+    if (!trainer->alive || trainer->life != leaving->life ||
+        hold_back (&trainer->hold, left, number, generation, data, sizeof *leaving))
         return;
     uint8_t kept[8];
     for (uint32_t i = 0; i < sizeof kept; i++)
@@ -409,7 +432,7 @@ static void extend (uint32_t number, const struct mu_wire_extend *extend)
     }
 }
 
-void trainer_hear (uint32_t number, const struct mu_wire *wire)
+static void obey (uint32_t number, const struct mu_wire *wire)
 {
     if (!worker_at (number)->trainer.alive)
         return;
@@ -423,6 +446,38 @@ void trainer_hear (uint32_t number, const struct mu_wire *wire)
         leave (number, wire->leave.generation);
     else if (wire->type == MU_WIRE_WRITE)
         save (number, wire->write.generation);
+}
+
+static void read_pipe (uint32_t number, uint64_t life, void *data)
+{
+    struct trainer *trainer = &worker_at (number)->trainer;
+    struct mu_wire wire;
+    if (!trainer->alive || trainer->life != life)
+        return;
+    if (hold_lasts (&trainer->hold)) { /* again: behind what it was before */
+        clock_after (trainer->hold.until_ms == FOR_EVER ? 3600000
+                                                        : trainer->hold.until_ms - clock_now (),
+                     read_pipe, number, life, packet_copy (data));
+        return;
+    }
+    trainer->words--;
+    packet_read (data, &wire);
+    obey (number, &wire);
+}
+
+/* A pipe keeps its order, also while nobody reads. */
+void trainer_hear (uint32_t number, const struct mu_wire *wire)
+{
+    struct trainer *trainer = &worker_at (number)->trainer;
+    if (!hold_lasts (&trainer->hold) && !trainer->words) {
+        obey (number, wire);
+        return;
+    }
+    if (trainer->hold.until_ms == FOR_EVER || !trainer->alive)
+        return;
+    trainer->words++;
+    clock_after (hold_lasts (&trainer->hold) ? trainer->hold.until_ms - clock_now () : 0, read_pipe,
+                 number, trainer->life, packet_of (wire));
 }
 
 /* --- life and death --------------------------------------------------------------------------- */
@@ -452,7 +507,10 @@ void trainer_kill (uint32_t number)
     if (!trainer->alive)
         return;
     trainer->alive = trainer->in = trainer->going = false;
-    clock_after (draw (1, 30), reaped, number, trainer->life, NULL);
+    bool late = chance (faults.undying);
+    if (late)
+        worker_at (number)->held_ms = clock_now () + 60000;
+    clock_after (late ? draw (3000, 60000) : draw (1, 30), reaped, number, trainer->life, NULL);
 }
 
 void trainer_end (uint32_t number)

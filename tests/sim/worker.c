@@ -66,6 +66,72 @@ static void set_timer (uint32_t number)
     clock_after (worker->timer_ms - clock_now (), on_timer, number, worker->life, NULL);
 }
 
+/* --- processes that are held up --------------------------------------------------------------- */
+
+bool hold_lasts (const struct hold *hold) { return clock_now () < hold->until_ms; }
+
+bool hold_back (const struct hold *hold, happening *what, uint32_t who, uint64_t tag,
+                const void *data, size_t size)
+{
+    if (!hold_lasts (hold))
+        return false;
+    if (hold->until_ms == FOR_EVER)
+        return true;
+    void *copy = data ? malloc (size) : NULL;
+    if (data && !copy)
+        abort ();
+    if (data)
+        memcpy (copy, data, size);
+    clock_after (hold->until_ms - clock_now (), what, who, tag, copy);
+    return true;
+}
+
+void worker_hold (uint32_t number, struct hold *hold, uint64_t ms, char letter)
+{
+    if (hold_lasts (hold))
+        return;
+    hold->until_ms = ms == FOR_EVER ? FOR_EVER : clock_now () + ms;
+    hold->letter = letter;
+    statistics.stops++;
+    if (sim_traces ())
+        sim_trace ("a process of %s is held up (%c)%s", names[number], letter,
+                   ms == FOR_EVER ? " for ever" : "");
+}
+
+/* Half of its time a working process has a processor. A collective that waits looks around. */
+static void look (uint32_t number, uint64_t life, void *data)
+{
+    struct sim_worker *worker = &workers[number];
+    struct trainer *trainer = &worker->trainer;
+    struct collective *collective = &worker->collective;
+    (void)data;
+    if (!worker->agent || worker->life != life)
+        return;
+    uint64_t passed_us = (clock_now () - worker->looked_ms) * 1000;
+    worker->looked_ms = clock_now ();
+    bool held = hold_lasts (&trainer->hold), stuck = hold_lasts (&collective->hold);
+    bool works = trainer->alive && !held && (trainer->computing || !trainer->open);
+    if (works)
+        trainer->cpu_us += passed_us / 2;
+    if (collective->alive && !stuck && !collective->at_fence)
+        collective->cpu_us += passed_us / 1000 + 1;
+    if ((held || stuck) && worker->held_ms < clock_now ())
+        worker->held_ms = clock_now ();
+    struct agent_look seen = {
+        .trainer_cpu_us = trainer->cpu_us,
+        .collective_cpu_us = collective->cpu_us,
+        .trainer_state = held    ? trainer->hold.letter
+                         : works ? 'R'
+                                 : 'S',
+        .collective_state = stuck ? collective->hold.letter : 'S',
+        .work = trainer->work,
+        .moved = collective->moved,
+        .entered = trainer->generation,
+        .answered = trainer->answered == trainer->turn,
+    };
+    worker_event (number, &(struct agent_event){ .type = AGENT_LOOKED, .look = &seen });
+}
+
 /* --- actions ---------------------------------------------------------------------------------- */
 
 static void leave (uint32_t number)
@@ -100,7 +166,7 @@ static void check_action (uint32_t number, const struct agent_action *action, bo
     if (type == MU_WIRE_PREPARED)
         workers[number].prepared = true, workers[number].told_sums = false;
     CHECK (!old_term || action->type == AGENT_SEND || action->type == AGENT_LOG ||
-               action->type == AGENT_EXIT,
+               action->type == AGENT_LOOK || action->type == AGENT_EXIT,
            "%s obeys a word of an older term", names[number]);
 }
 
@@ -120,6 +186,7 @@ static void carry_out (uint32_t number, const struct agent_action *action)
         leave (number);
         clock_after (draw (1000, 30000), come_back, number, worker->life, NULL);
         break;
+    case AGENT_LOOK: clock_after (0, look, number, worker->life, NULL); break;
     case AGENT_END:
     case AGENT_SPARE:
     case AGENT_DROP_REGION: break;

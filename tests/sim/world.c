@@ -103,14 +103,18 @@ static void end (uint32_t number)
     if (!life)
         abort ();
     *life = collective->life;
-    clock_after (draw (1, 20), reaped, number, collective->generation, life);
+    bool late = chance (faults.undying);
+    if (late)
+        worker_at (number)->held_ms = clock_now () + 60000;
+    clock_after (late ? draw (3000, 60000) : draw (1, 20), reaped, number, collective->generation,
+                 life);
     tear (collective->world);
 }
 
 static void fail (uint32_t number, uint64_t life, void *data)
 {
     (void)data;
-    if (!is_void (number, life))
+    if (!is_void (number, life) && !hold_back (&of (number)->hold, fail, number, life, NULL, 0))
         end (number);
 }
 
@@ -145,9 +149,15 @@ static void get_ready (uint32_t number, uint64_t life, void *data)
     struct collective *collective = of (number);
     struct trainer *trainer = &worker_at (number)->trainer;
     (void)data;
-    if (is_void (number, life) || collective->world->torn)
+    if (is_void (number, life) || collective->world->torn ||
+        hold_back (&collective->hold, get_ready, number, life, NULL, 0) ||
+        hold_back (&trainer->hold, get_ready, number, life, NULL, 0))
         return;
     const struct world *world = collective->world;
+    if (trainer->alive && trainer->words) { /* ENTER is among them */
+        clock_after (1, get_ready, number, life, NULL);
+        return;
+    }
     if (!trainer->alive || !trainer->in || trainer->generation != collective->generation)
         return; /* hangs until it is ended */
     if (collective->receives) {
@@ -176,8 +186,10 @@ static void get_ready (uint32_t number, uint64_t life, void *data)
 static void connect_world (uint32_t number, uint64_t life, void *data)
 {
     (void)data;
-    if (is_void (number, life))
+    if (is_void (number, life) ||
+        hold_back (&of (number)->hold, connect_world, number, life, NULL, 0))
         return;
+    of (number)->moved++;
     struct world *world = of (number)->world;
     struct place *place = &world->places[of (number)->rank];
     if (!place->connected) {
@@ -202,10 +214,11 @@ static void connect_world (uint32_t number, uint64_t life, void *data)
 static void fence (uint32_t number, uint64_t life, void *data)
 {
     (void)data;
-    if (is_void (number, life))
+    if (is_void (number, life) || hold_back (&of (number)->hold, fence, number, life, NULL, 0))
         return;
     struct collective *collective = of (number);
     const char *values = collective->world->places[collective->rank].values[collective->fence];
+    collective->at_fence = true;
     worker_event (number, &(struct agent_event){ .type = AGENT_COLLECTIVE_FENCE,
                                                  .generation = collective->generation,
                                                  .number = collective->fence,
@@ -262,6 +275,7 @@ void collective_fenced (uint32_t number, const struct agent_fence *answer)
         left -= size;
     }
     CHECK (left == 0, "fence %u brings too much", answer->number);
+    collective->at_fence = false;
     collective->fence++;
     clock_after (draw (1, 20), collective->fence < FENCES ? fence : connect_world, number,
                  collective->life, NULL);
@@ -305,13 +319,19 @@ void world_check_ready (uint64_t job, uint64_t generation)
 
 static void came_back (uint32_t number, uint64_t turn, void *data)
 {
-    const struct collective *collective = of (number);
+    struct collective *collective = of (number);
+    struct trainer *trainer = &worker_at (number)->trainer;
     uint64_t total;
     memcpy (&total, data, sizeof total);
-    if (!collective->alive)
+    if (!collective->alive ||
+        hold_back (&collective->hold, came_back, number, turn, data, sizeof total))
         return;
-    if (collective->world->torn && chance (500000000))
+    if (trainer->answered != turn && collective->world->torn && chance (500000000))
         return; /* it hangs, or fails later */
+    collective->moved++;
+    trainer->answered = turn;
+    if (hold_back (&trainer->hold, came_back, number, turn, data, sizeof total))
+        return;
     trainer_reduced (number, turn, total);
 }
 
@@ -338,12 +358,22 @@ static void finish_reduction (struct world *world)
     }
 }
 
+static void reduce_later (uint32_t number, uint64_t turn, void *data)
+{
+    const struct trainer *trainer = &worker_at (number)->trainer;
+    (void)data;
+    if (trainer->alive && trainer->going && trainer->turn == turn)
+        world_reduce (number);
+}
+
 void world_reduce (uint32_t number)
 {
     const struct trainer *trainer = &worker_at (number)->trainer;
-    const struct collective *collective = of (number);
-    if (!collective->alive || collective->generation != trainer->generation)
+    struct collective *collective = of (number);
+    if (!collective->alive || collective->generation != trainer->generation ||
+        hold_back (&collective->hold, reduce_later, number, trainer->turn, NULL, 0))
         return;
+    collective->moved++;
     struct world *world = collective->world;
     if (chance (faults.collective_crash)) {
         statistics.collective_crashes++;

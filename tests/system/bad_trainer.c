@@ -3,15 +3,22 @@
  *
  * Honest least squares of (class - weight . x), and one setting that spoils it:
  *
- *     fault: KIND@STEP.MICRO_BATCH    segv, abort, exit, nan, problem, or open (when it is opened)
+ *     fault: KIND@STEP.MICRO_BATCH    segv, abort, exit, nan, problem, or open (when it is opened);
+ *                                     sleep, read (a fifo), spin: for ever; busy: for 8 s;
+ *                                     openread: reads the fifo when it is opened
+ *     once: FILE                      only who can make this file misbehaves
+ *     fifo: FILE                      what is read
  *
  * Built by the test; -DABI=n claims another ABI, -DNO_SYMBOL leaves the symbol out. */
 #include "trainer.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #ifndef ABI
 #define ABI MUSTER_TRAINER_ABI
@@ -20,9 +27,47 @@
 struct muster_model {
     uint32_t features;
     char fault[16];
+    char once[256], fifo[256];
     unsigned long step, micro_batch;
     struct muster_tensor tensor;
 };
+
+/* Whether it is this process's turn. */
+static int is_due (const struct muster_model *model)
+{
+    int fd = *model->once ? open (model->once, O_CREAT | O_EXCL | O_WRONLY, 0600) : -1;
+    if (fd >= 0)
+        close (fd);
+    return !*model->once || fd >= 0;
+}
+
+static void read_fifo (const struct muster_model *model)
+{
+    char byte;
+    int fd = open (model->fifo, O_RDONLY);
+    while (fd >= 0 && read (fd, &byte, 1) >= 0)
+        continue;
+}
+
+static void spin (double seconds)
+{
+    struct timespec begun, now;
+    clock_gettime (CLOCK_MONOTONIC, &begun);
+    do
+        clock_gettime (CLOCK_MONOTONIC, &now);
+    while ((double)(now.tv_sec - begun.tv_sec) < seconds);
+}
+
+static void take_setting (struct muster_model *model, const struct muster_setting *setting)
+{
+    if (strcmp (setting->key, "once") == 0)
+        snprintf (model->once, sizeof model->once, "%s", setting->value);
+    else if (strcmp (setting->key, "fifo") == 0)
+        snprintf (model->fifo, sizeof model->fifo, "%s", setting->value);
+    else
+        sscanf (setting->value, "%15[a-z]@%lu.%lu", model->fault, &model->step,
+                &model->micro_batch);
+}
 
 static int bad_open (struct muster_model **model_p, const struct muster_open *open,
                      struct muster_problem *problem)
@@ -35,8 +80,9 @@ static int bad_open (struct muster_model **model_p, const struct muster_open *op
                                             .dimensions = 1,
                                             .dimension = { model->features } };
     for (uint32_t i = 0; i < open->setting_count; i++)
-        sscanf (open->settings[i].value, "%15[a-z]@%lu.%lu", model->fault, &model->step,
-                &model->micro_batch);
+        take_setting (model, &open->settings[i]);
+    if (strcmp (model->fault, "openread") == 0 && is_due (model))
+        read_fifo (model);
     if (strcmp (model->fault, "open") == 0) {
         snprintf (problem->text, sizeof problem->text, "the bad trainer does not want to open");
         free (model);
@@ -72,6 +118,17 @@ static int misbehave (const struct muster_model *model, const struct muster_batc
 {
     if (!*model->fault || batch->step != model->step || batch->micro_batch != model->micro_batch)
         return 0;
+    if (!is_due (model))
+        return 0;
+    if (strcmp (model->fault, "sleep") == 0)
+        for (;;)
+            pause ();
+    if (strcmp (model->fault, "read") == 0)
+        read_fifo (model);
+    if (strcmp (model->fault, "spin") == 0)
+        spin (INFINITY);
+    if (strcmp (model->fault, "busy") == 0)
+        spin (8);
     if (strcmp (model->fault, "segv") == 0)
         *(volatile int *)0 = 1;
     if (strcmp (model->fault, "abort") == 0) {

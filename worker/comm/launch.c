@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <ifaddrs.h>
 #include <net/if.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@
 #include <unistd.h>
 
 #define WORDS_MAX 400u
+#define BURY_MS   200 /* for a killed process to end */
 
 extern char **environ;
 
@@ -462,16 +464,24 @@ uint64_t mu_collective_generation (const struct mu_collective *collective)
     return collective->generation;
 }
 
+/* A process that waits for storage that is gone does not even die; the agent has others to answer. */
+static void bury (pid_t pid, int process_fd)
+{
+    struct pollfd ended = { .fd = process_fd, .events = POLLIN };
+    kill (pid, SIGKILL);
+    if (process_fd >= 0)
+        while (poll (&ended, 1, BURY_MS) < 0 && errno == EINTR)
+            continue;
+    waitpid (pid, NULL, WNOHANG);
+}
+
 void mu_collective_destroy (struct mu_collective **collective_p)
 {
     struct mu_collective *collective = *collective_p;
     if (!collective)
         return;
-    if (collective->pid) {
-        kill (collective->pid, SIGKILL);
-        while (waitpid (collective->pid, NULL, 0) < 0 && errno == EINTR)
-            continue;
-    }
+    if (collective->pid)
+        bury (collective->pid, collective->process_fd);
     close_fd (&collective->process_fd);
     close_fd (&collective->command_fd);
     close_fd (&collective->pmi_fd);

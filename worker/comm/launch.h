@@ -68,7 +68,8 @@ void mu_collective_kill (struct mu_collective *collective);
 pid_t mu_collective_pid (const struct mu_collective *collective);
 uint64_t mu_collective_generation (const struct mu_collective *collective); /* 0: a spare */
 
-/* Frees the handle; kills and reaps the process first if it has not ENDED. */
+/* Frees the handle; kills and reaps the process first if it has not ENDED. One that cannot be killed
+ * is left to the system after a fifth of a second, and to whoever reaps the agent's children. */
 void mu_collective_destroy (struct mu_collective **collective_p);
 
 /* The network device that a device's name or one of its addresses means, into `device`. */

@@ -36,7 +36,7 @@
 /* Buckets: one a tensor, and the largest models have some 10,000 tensors. Blocks: 4 TiB each, so
  * that offsets never overflow 64 bits. */
 #define MU_REGION_MAGIC       UINT64_C (0x316e6f6967657275)
-#define MU_REGION_VERSION     1u
+#define MU_REGION_VERSION     2u
 #define MU_REGION_BUCKETS_MAX 65536u
 #define MU_REGION_BLOCK_MAX   (UINT64_C (1) << 42)
 
@@ -86,6 +86,8 @@ struct mu_region_control {
         _Atomic uint64_t request_generation; /* of `request`; stored last, so that the first request
                                                 of a generation is never taken for the one before,
                                                 whose buckets are all marked */
+        _Atomic uint64_t
+            work; /* units of work done so far, of whatever size: the agent sees it grow */
     } trainer;
 
     alignas (64) struct { /* written by the collective of the running generation */

@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Processes that neither die nor work: named, ended and replaced within seconds; who is slow is left alone."""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+from cluster import SOURCE, Cluster, Tap, children, wait_for
+
+
+def plug_in(cluster):
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if not compiler:
+        raise Tap.Skip("there is no C compiler")
+    path = os.path.join(cluster.dir, "bad.so")
+    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-ffp-contract=off", "-I", os.path.join(SOURCE, "worker"),
+                    os.path.join(SOURCE, "tests", "system", "bad_trainer.c"), "-o", path], check=True)
+    return path
+
+
+def submit(cluster, path, name, fault, least=1):
+    """A job whose trainer misbehaves once, in one process."""
+    model = f"{{fault: '{fault}', once: '{cluster.dir}/once-{name}', fifo: '{cluster.dir}/fifo'}}"
+    return cluster.submit(cluster.mlp(name, steps=30, workers=(least, 2)), f"trainer={path}", f"model={model}")
+
+
+def events(cluster, job, kind):
+    lines = cluster.muster("-o", "json", "events", "--job", job).splitlines()
+    return [event for event in map(json.loads, lines) if event["event"] == kind]
+
+
+def hangs(cluster, job, count=1, limit_s=60):
+    return wait_for(f"{count} hangs are noticed", lambda: (s := cluster.status(job)).get("hangs", 0) >= count and s, limit_s)
+
+
+def stop(cluster, worker, program):
+    found = children(cluster.workers[worker].pid, program)
+    assert found, f"there is no {program}"
+    for pid in found:
+        os.kill(pid, signal.SIGSTOP)
+    return found
+
+
+def check_named(cluster, job, worker, process, phases):
+    """Status, workers, events and the coordinator's log say which worker, which process, in which phase."""
+    status = cluster.status(job)
+    assert f"worker {worker}:" in status["hung"] and f"its {process}" in status["hung"], status
+    assert any(f"phase {phase}" in status["hung"] for phase in phases), status
+    shown = cluster.muster("status", job)
+    assert "hung" in shown and status["hung"] in shown, shown
+    told = events(cluster, job, "HUNG")[-1]
+    assert told["worker"] == worker and told["text"] == status["hung"], told
+    assert 0 < told["since_ms"] < told["time_ms"], told
+    with open(os.path.join(cluster.dir, "coordinator.log"), encoding="utf-8") as log:
+        lines = [json.loads(line) for line in log if line.startswith("{")]
+    line = [line for line in lines if line["event"] == "hung"][-1]
+    assert line["worker"] == worker and line.get("generation", 0) == told["generation"], line
+    assert line.get("rank", -1) == told["rank"] - 1, line
+    assert line["level"] == "warn" and line["text"] == status["hung"], line
+    named = {w["name"]: w["hung"] for w in cluster.json("workers") if w["hung"]}
+    assert list(named) == [worker], named
+
+
+def trainer_stopped():
+    """a trainer that is stopped is named and replaced; the others go on with their sums, to the same answer"""
+    with Cluster(3) as cluster:
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=300)))
+        job = cluster.submit(cluster.gpt("stopped", steps=300))
+        cluster.wait_step(job, 60)
+        old = stop(cluster, "w1", "muster-trainer")
+        step = hangs(cluster, job)["step"]
+        check_named(cluster, job, "w1", "trainer (stopped)", ("computing", "reducing", "updating"))
+        cluster.wait_step(job, step + 20)
+        wait_for("w1 has another trainer", lambda: (new := children(cluster.workers["w1"].pid, "muster-trainer")) and new != old)
+        status = cluster.wait_done(job)
+        assert status["hangs"] == 1 and status["weights_hash"] == calm["weights_hash"], (calm, status)
+        assert not events(cluster, job, "REWIND") and not events(cluster, job, "CRASH")
+
+
+def collectives_stopped():
+    """a collective that is stopped breaks its generation; a stopped spare is found before it joins the next"""
+    with Cluster(3) as cluster:
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=300)))
+        job = cluster.submit(cluster.gpt("stopped", steps=300))
+        cluster.wait_step(job, 60)
+        wait_for("w2 has a spare", lambda: len(children(cluster.workers["w2"].pid, "muster-collective")) == 2)
+        trainers = [children(agent.pid, "muster-trainer") for agent in cluster.workers.values()]
+        stop(cluster, "w2", "muster-collective")
+        step = hangs(cluster, job, 2)["step"]
+        assert [event["phase"] for event in events(cluster, job, "HUNG")] == [6, 3], "reducing, then connecting"
+        check_named(cluster, job, "w2", "collective (stopped)", ("connecting",))
+        cluster.wait_step(job, step + 20)
+        assert [children(agent.pid, "muster-trainer") for agent in cluster.workers.values()] == trainers
+        status = cluster.wait_done(job)
+        assert status["weights_hash"] == calm["weights_hash"], (calm, status)
+
+
+def only_trainer_stopped():
+    """where nobody else holds the state there is more patience; then training goes back to the checkpoint"""
+    with Cluster(1) as cluster:
+        cluster.kill_coordinator()
+        cluster.start_coordinator("--hang-ms", "1500")
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=400)))
+        job = cluster.submit(cluster.gpt("stopped", steps=400, every=50))
+        wait_for("a checkpoint is committed", lambda: cluster.status(job)["weights_step"] >= 50)
+        stop(cluster, "w0", "muster-trainer")
+        hangs(cluster, job)
+        told = events(cluster, job, "HUNG")[0]
+        assert told["time_ms"] - told["since_ms"] >= 6000, told
+        assert cluster.wait_done(job)["weights_hash"] == calm["weights_hash"]
+
+
+def user_code():
+    """a plug-in that sleeps, waits for a file, or spins for ever is named and replaced; one that is busy is not"""
+    with Cluster(2) as cluster:
+        path = plug_in(cluster)
+        os.mkfifo(os.path.join(cluster.dir, "fifo"))
+        calm = cluster.wait_done(submit(cluster, path, "calm", "none"))
+        busy = cluster.wait_done(submit(cluster, path, "busy", "busy@5.1", least=2))
+        assert busy["hangs"] == 0 and busy["restarts"] == 0, busy
+        assert os.path.exists(os.path.join(cluster.dir, "once-busy"))
+        for fault in ("sleep", "read"):
+            job = submit(cluster, path, fault, f"{fault}@7.2")
+            hangs(cluster, job)
+            worker = events(cluster, job, "HUNG")[0]["worker"]
+            assert "trainer (sleeping)" in cluster.status(job)["hung"], cluster.status(job)
+            assert "phase computing" in cluster.status(job)["hung"], cluster.status(job)
+            assert worker in cluster.workers
+            status = cluster.wait_done(job)
+            assert status["hangs"] == 1 and status["weights_hash"] == calm["weights_hash"], (calm, status)
+        cluster.kill_coordinator()
+        cluster.start_coordinator("--stall-s", "3")
+        job = submit(cluster, path, "spin", "spin@9.1", least=2)
+        hangs(cluster, job)
+        assert "counted no work" in cluster.status(job)["hung"], cluster.status(job)
+        assert cluster.wait_done(job)["weights_hash"] == calm["weights_hash"]
+
+
+def storage():
+    """data that cannot be read when a job is opened costs the worker the job, and only that worker"""
+    with Cluster(2) as cluster:
+        cluster.kill_coordinator()
+        cluster.start_coordinator("--hang-ms", "1000")
+        path = plug_in(cluster)
+        os.mkfifo(os.path.join(cluster.dir, "fifo"))
+        calm = cluster.wait_done(submit(cluster, path, "calm", "none"))
+        job = submit(cluster, path, "fifo", "openread@0.0")
+        hangs(cluster, job)
+        told = events(cluster, job, "HUNG")[0]
+        check_named(cluster, job, told["worker"], "trainer (sleeping)", ("opening",))
+        assert cluster.wait_done(job)["weights_hash"] == calm["weights_hash"]
+
+
+if __name__ == "__main__":
+    sys.exit(Tap().run(trainer_stopped, collectives_stopped, only_trainer_stopped, user_code, storage))

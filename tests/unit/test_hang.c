@@ -1,0 +1,692 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_hang.c - who is called hung, who is not, and what follows: the coordinator's core alone
+ *
+ * The bed is a job on three workers that trains; each test then lets time pass with beats that say
+ * what each worker's agent sees, and looks at the records and orders that come of it. */
+#include "coord.h"
+#include "timing.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define WORKERS 3u
+#define BEAT_MS 250u
+
+struct bed {
+    struct coord *coord;
+    struct coord_actions actions;
+    uint64_t now_ms;
+    struct mu_wire_beat beat[WORKERS]; /* what each says next */
+    bool quiet[WORKERS];               /* says nothing */
+    char told[WORKERS][256];           /* orders, in words, since last looked at */
+    unsigned hangs, broken, forms;
+    struct mu_journal_hung hung; /* the newest */
+    char names[256];             /* of all that hung */
+    char reason[256], state[1024];
+};
+
+static void note_record (struct bed *bed, const struct mu_journal *record)
+{
+    if (record->type == MU_JOURNAL_HUNG) {
+        bed->hung = record->hung;
+        bed->hangs++;
+        size_t used = strlen (bed->names);
+        snprintf (bed->names + used, sizeof bed->names - used, "%s ", record->hung.worker);
+    }
+    if (record->type == MU_JOURNAL_BROKEN) {
+        bed->broken++;
+        snprintf (bed->reason, sizeof bed->reason, "%s", record->broken.reason);
+    }
+    if (record->type == MU_JOURNAL_STATE && record->state.reason.size)
+        snprintf (bed->state, sizeof bed->state, "%.*s", (int)record->state.reason.size,
+                  (const char *)record->state.reason.data);
+    bed->forms += record->type == MU_JOURNAL_FORM;
+}
+
+static void note_word (struct bed *bed, uint32_t peer, const struct mu_wire *wire)
+{
+    if (peer >= WORKERS || wire->type == MU_WIRE_WELCOME)
+        return;
+    size_t used = strlen (bed->told[peer]);
+    snprintf (bed->told[peer] + used, sizeof bed->told[peer] - used, "%s ",
+              mu_record_name (&mu_wire_family, wire->type));
+}
+
+static void step (struct bed *bed, struct coord_event event)
+{
+    event.now_ms = bed->now_ms;
+    event.unix_ms = 1700000000000 + bed->now_ms;
+    bed->actions.count = 0;
+    coord_step (bed->coord, &event, &bed->actions);
+    for (uint32_t i = 0; i < bed->actions.count; i++) {
+        const struct coord_action *action = &bed->actions.list[i];
+        if (action->type == COORD_STORE)
+            note_record (bed, &action->store);
+        else
+            note_word (bed, action->send.peer, &action->send.wire);
+    }
+}
+
+static void hear (struct bed *bed, uint32_t worker, struct mu_wire wire)
+{
+    step (bed, (struct coord_event){ .type = COORD_RECEIVE, .peer = worker, .wire = &wire });
+}
+
+static void say_beat (struct bed *bed, uint32_t worker)
+{
+    struct mu_wire wire = { .type = MU_WIRE_BEAT, .beat = bed->beat[worker] };
+    hear (bed, worker, wire);
+}
+
+/* Beats of all, and the ageing of what they say: still and stalled grow by themselves where the
+ * test has begun them. */
+static void pass (struct bed *bed, uint64_t ms)
+{
+    for (uint64_t end_ms = bed->now_ms + ms; bed->now_ms < end_ms;) {
+        bed->now_ms += BEAT_MS;
+        for (uint32_t w = 0; w < WORKERS; w++) {
+            struct mu_wire_beat *beat = &bed->beat[w];
+            beat->still_ms += beat->still_ms ? BEAT_MS : 0;
+            beat->stalled_ms += beat->stalled_ms ? BEAT_MS : 0;
+            if (!bed->quiet[w])
+                say_beat (bed, w);
+        }
+        step (bed, (struct coord_event){ .type = COORD_TIMER });
+    }
+}
+
+static bool was_told (struct bed *bed, uint32_t worker, const char *order)
+{
+    return strstr (bed->told[worker], order) != NULL;
+}
+
+static void hello (struct bed *bed, uint32_t worker)
+{
+    struct mu_wire wire = { .type = MU_WIRE_HELLO, .hello = { .incarnation = 1, .threads = 1 } };
+    snprintf (wire.hello.name, sizeof wire.hello.name, "w%u", worker);
+    mu_text_set (wire.hello.compute_class, sizeof wire.hello.compute_class, "portable");
+    hear (bed, worker, wire);
+}
+
+static void prepared (struct bed *bed, uint32_t worker)
+{
+    struct mu_wire wire = { .type = MU_WIRE_PREPARED,
+                            .prepared = {
+                                .job = 1, .records = 1000, .parameters = 10, .targets = 1 } };
+    mu_text_set (wire.prepared.digest, sizeof wire.prepared.digest, "d");
+    bed->beat[worker] = (struct mu_wire_beat){ .job = 1, .phase = MU_PHASE_WAITING };
+    hear (bed, worker, wire);
+}
+
+static void reach (struct bed *bed, uint32_t worker, uint64_t generation, uint64_t at,
+                   enum mu_phase_state phase, enum mu_duty_state duty)
+{
+    bed->beat[worker] = (struct mu_wire_beat){
+        .job = 1, .generation = generation, .phase = phase, .step = at, .duty = duty
+    };
+}
+
+static void submit (struct bed *bed, uint32_t workers_min)
+{
+    struct mu_journal_submit job = { .spec = { "{}", 2 },
+                                     .workers_min = workers_min,
+                                     .workers_max = WORKERS,
+                                     .micro_batches = 6,
+                                     .global_batch = 6,
+                                     .window_steps = 16,
+                                     .steps = 100000,
+                                     .portable = true };
+    struct mu_wire wire = { .type = MU_WIRE_SUBMIT, .submit = { .request = 1, .spec = job.spec } };
+    step (bed, (struct coord_event){
+                   .type = COORD_RECEIVE, .peer = 100, .wire = &wire, .submit = &job });
+}
+
+static void opening (struct bed *bed, uint32_t workers_min)
+{
+    const struct coord_options options = { .version = "0", .workers_max = 10 };
+    memset (bed, 0, sizeof *bed);
+    bed->now_ms = 100000;
+    bed->coord = coord_create (&options);
+    step (bed, (struct coord_event){ .type = COORD_START });
+    for (uint32_t w = 0; w < WORKERS; w++)
+        hello (bed, w);
+    submit (bed, workers_min);
+    pass (bed, 500);
+    for (uint32_t w = 0; w < WORKERS; w++) {
+        assert_true (was_told (bed, w, "ASSIGN"));
+        reach (bed, w, 0, 0, MU_PHASE_OPENING, MU_DUTY_TRAINER);
+    }
+}
+
+static void form (struct bed *bed)
+{
+    for (uint32_t w = 0; w < WORKERS; w++)
+        prepared (bed, w);
+    assert_int_equal (bed->forms, 1);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        reach (bed, w, 1, 0, MU_PHASE_CONNECTING, MU_DUTY_COLLECTIVE);
+}
+
+static void forming (struct bed *bed)
+{
+    opening (bed, 1);
+    form (bed);
+}
+
+/* All compute the step after `at`. */
+static void train (struct bed *bed, uint64_t at)
+{
+    for (uint32_t w = 0; w < WORKERS; w++)
+        hear (bed, w, (struct mu_wire){ .type = MU_WIRE_READY, .ready = { 1, 1 } });
+    for (uint64_t done = 0; done <= at; done++) {
+        for (uint32_t w = 0; w < WORKERS; w++)
+            reach (bed, w, 1, done, MU_PHASE_COMPUTING, MU_DUTY_TRAINER);
+        pass (bed, 250);
+    }
+    for (uint32_t w = 0; w < WORKERS; w++)
+        bed->told[w][0] = '\0';
+}
+
+static void running (struct bed *bed, uint64_t at)
+{
+    forming (bed);
+    train (bed, at);
+}
+
+static void still (struct bed *bed, uint32_t worker, const char *process)
+{
+    bed->beat[worker].still_ms = bed->beat[worker].stalled_ms = 1;
+    mu_text_set (bed->beat[worker].process, sizeof bed->beat[worker].process, process);
+}
+
+static void reducing (struct bed *bed, uint32_t worker, uint64_t at)
+{
+    reach (bed, worker, 1, at, MU_PHASE_REDUCING, MU_DUTY_COLLECTIVE);
+    bed->beat[worker].stalled_ms = 1;
+}
+
+static void aborted (struct bed *bed, uint32_t worker, uint64_t at)
+{
+    hear (bed, worker,
+          (struct mu_wire){ .type = MU_WIRE_ABORTED, .aborted = { 1, 1, at, 0, { "\0", 1 } } });
+}
+
+static void finish (struct bed *bed)
+{
+    coord_destroy (&bed->coord);
+    free (bed->actions.list);
+}
+
+/* --- trainers --------------------------------------------------------------------------------- */
+
+static void the_one_that_all_wait_for_is_named (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running (&bed, 3);
+    reducing (&bed, 0, 3);
+    reducing (&bed, 2, 3);
+    still (&bed, 1, "stopped");
+    pass (&bed, COORD_HANG_MS - 500);
+    assert_int_equal (bed.hangs, 0);
+    pass (&bed, 1000);
+    assert_string_equal (bed.names, "w1 ");
+    assert_int_equal (bed.hung.duty, MU_DUTY_TRAINER);
+    assert_int_equal (bed.hung.phase, MU_PHASE_COMPUTING);
+    assert_int_equal (bed.hung.generation, 1);
+    assert_int_equal (bed.hung.step, 3);
+    assert_true (bed.hung.rank > 0);
+    assert_false (bed.hung.blames);
+    assert_in_range (1700000000000 + bed.now_ms - bed.hung.since_ms, COORD_HANG_MS, 6000);
+    assert_string_equal (bed.reason, "the trainer of worker w1 hangs");
+    assert_true (was_told (&bed, 1, "RELEASE") && !was_told (&bed, 1, "ABORT"));
+    assert_true (was_told (&bed, 0, "ABORT") && was_told (&bed, 2, "ABORT"));
+    struct mu_wire_job_info info;
+    coord_job_info (bed.coord, 1, &info);
+    assert_int_equal (info.hangs, 1);
+    assert_non_null (strstr (info.hung, "w1"));
+    assert_non_null (strstr (info.hung, "computing"));
+
+    /* The others go on at once, without it; it comes back with a new trainer. */
+    aborted (&bed, 0, 3);
+    assert_int_equal (bed.forms, 1);
+    aborted (&bed, 2, 3);
+    assert_int_equal (bed.forms, 2);
+    assert_string_equal (coord_member (bed.coord, 1, 0), "w0");
+    assert_string_equal (coord_member (bed.coord, 1, 1), "w2");
+    hear (&bed, 1, (struct mu_wire){ .type = MU_WIRE_RELEASED, .released = { 1 } });
+    assert_true (was_told (&bed, 1, "ASSIGN"));
+    finish (&bed);
+}
+
+static void a_slow_micro_batch_is_no_hang (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running (&bed, 3);
+    reducing (&bed, 0, 3);
+    reducing (&bed, 2, 3);
+    bed.beat[1].stalled_ms = 1; /* it uses the processor, and nothing is finished yet */
+    pass (&bed, COORD_STALL_MS - 1000);
+    assert_int_equal (bed.hangs, 0);
+    assert_int_equal (bed.broken, 0);
+    finish (&bed);
+}
+
+/* It took 50 s once, and was healthy: 300 s are no proof then. */
+static void the_limit_learns (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running (&bed, 3);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        bed.beat[w].stalled_ms = 1;
+    pass (&bed, 50000);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        reach (&bed, w, 1, 4, MU_PHASE_COMPUTING, MU_DUTY_TRAINER);
+    pass (&bed, 500);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        bed.beat[w].stalled_ms = 1;
+    pass (&bed, 300000);
+    assert_int_equal (bed.hangs, 0);
+    finish (&bed);
+}
+
+static void one_that_spins_is_found_later (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running (&bed, 3);
+    reducing (&bed, 0, 3);
+    reducing (&bed, 2, 3);
+    bed.beat[1].stalled_ms = 1;
+    mu_text_set (bed.beat[1].process, sizeof bed.beat[1].process, "running");
+    pass (&bed, COORD_STALL_MS + 1000);
+    assert_string_equal (bed.names, "w1 ");
+    assert_true (bed.hung.blames);
+    assert_non_null (strstr (bed.hung.text, "counted no work for 60.0 s"));
+    finish (&bed);
+}
+
+/* How long data took to open says nothing about how long a micro-batch takes. */
+static void opening_teaches_nothing (void **state)
+{
+    (void)state;
+    struct bed bed;
+    opening (&bed, 1);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        bed.beat[w].stalled_ms = bed.beat[w].still_ms = 1;
+    pass (&bed, 25000);
+    form (&bed);
+    train (&bed, 3);
+    reducing (&bed, 0, 3);
+    reducing (&bed, 2, 3);
+    still (&bed, 1, "sleeping");
+    pass (&bed, COORD_HANG_MS + 500);
+    assert_string_equal (bed.names, "w1 ");
+    finish (&bed);
+}
+
+/* Nobody knows yet how long a micro-batch takes. */
+static void a_long_first_step_is_no_hang (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running (&bed, 0);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        bed.beat[w].stalled_ms = 1;
+    pass (&bed, 590000);
+    assert_int_equal (bed.hangs, 0);
+    assert_int_equal (bed.broken, 0);
+    finish (&bed);
+}
+
+/* If all are still, storage may be, and to end them all would cost the way back. */
+static void all_at_once_get_more_time (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running (&bed, 3);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        still (&bed, w, "disk");
+    pass (&bed, COORD_HANG_ALONE * COORD_HANG_MS - 1000);
+    assert_int_equal (bed.hangs, 0);
+    pass (&bed, 2000);
+    assert_int_equal (bed.hangs, WORKERS);
+    assert_int_equal (bed.broken, 1);
+    finish (&bed);
+}
+
+static void a_trainer_that_does_not_leave_holds_nobody_up (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running (&bed, 3);
+    hear (&bed, 0, (struct mu_wire){ .type = MU_WIRE_DOWN, .down = { 1, 1, "x" } });
+    assert_int_equal (bed.broken, 1);
+    aborted (&bed, 0, 3);
+    reach (&bed, 0, 0, 3, MU_PHASE_WAITING, MU_DUTY_NOBODY);
+    aborted (&bed, 2, 3);
+    reach (&bed, 2, 0, 3, MU_PHASE_WAITING, MU_DUTY_NOBODY);
+    reach (&bed, 1, 0, 3, MU_PHASE_LEAVING, MU_DUTY_TRAINER);
+    still (&bed, 1, "sleeping");
+    pass (&bed, COORD_HANG_MS + 500);
+    assert_string_equal (bed.names, "w1 ");
+    assert_int_equal (bed.forms, 2);
+    finish (&bed);
+}
+
+/* A micro-batch of minutes may have to be finished before a generation ends: nobody is dropped. */
+static void a_long_farewell_is_no_hang (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running (&bed, 3);
+    hear (&bed, 0, (struct mu_wire){ .type = MU_WIRE_DOWN, .down = { 1, 1, "x" } });
+    aborted (&bed, 0, 3);
+    aborted (&bed, 2, 3);
+    reach (&bed, 0, 0, 3, MU_PHASE_WAITING, MU_DUTY_NOBODY);
+    reach (&bed, 2, 0, 3, MU_PHASE_WAITING, MU_DUTY_NOBODY);
+    reach (&bed, 1, 0, 3, MU_PHASE_LEAVING, MU_DUTY_TRAINER);
+    bed.beat[1].stalled_ms = 1;
+    pass (&bed, 3 * COORD_ABORT_LIMIT_MS);
+    assert_int_equal (bed.hangs, 0);
+    assert_int_equal (bed.forms, 1);
+    aborted (&bed, 1, 3);
+    assert_int_equal (bed.forms, 2);
+    assert_non_null (coord_member (bed.coord, 1, 2));
+    finish (&bed);
+}
+
+/* The limit is for an agent that has nothing left to wait for and still does not answer. */
+static void an_agent_that_does_not_answer_is_dropped (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running (&bed, 3);
+    hear (&bed, 0, (struct mu_wire){ .type = MU_WIRE_DOWN, .down = { 1, 1, "x" } });
+    aborted (&bed, 0, 3);
+    aborted (&bed, 2, 3);
+    reach (&bed, 0, 0, 3, MU_PHASE_WAITING, MU_DUTY_NOBODY);
+    reach (&bed, 2, 0, 3, MU_PHASE_WAITING, MU_DUTY_NOBODY);
+    reach (&bed, 1, 0, 3, MU_PHASE_LEAVING, MU_DUTY_NOBODY);
+    pass (&bed, COORD_ABORT_LIMIT_MS + 500);
+    assert_int_equal (bed.forms, 2);
+    assert_null (coord_member (bed.coord, 1, 2));
+    finish (&bed);
+}
+
+/* Five times without a step, by nobody's doing: the job's own trainer is wrong. */
+static void a_trainer_that_always_hangs_fails_the_job (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running (&bed, 3);
+    uint64_t generation = 1, waited_ms = 0;
+    for (unsigned hangs = 1; hangs <= COORD_HANGS_MAX; hangs++) {
+        for (uint32_t w = 0; w < WORKERS; w++)
+            reach (&bed, w, generation, 3, MU_PHASE_REDUCING, MU_DUTY_COLLECTIVE);
+        reach (&bed, 1, generation, 3, MU_PHASE_COMPUTING, MU_DUTY_TRAINER);
+        still (&bed, 1, "sleeping");
+        uint64_t began_ms = bed.now_ms;
+        while (bed.hangs < hangs && bed.now_ms < began_ms + 600000)
+            pass (&bed, 250);
+        assert_int_equal (bed.hangs, hangs);
+        assert_true (bed.now_ms - began_ms > 3 * waited_ms / 2); /* more and more patient */
+        waited_ms = bed.now_ms - began_ms;
+        if (hangs == COORD_HANGS_MAX)
+            break;
+        for (uint32_t w = 0; w < WORKERS; w += 2)
+            hear (&bed, w,
+                  (struct mu_wire){ .type = MU_WIRE_ABORTED,
+                                    .aborted = { 1, generation, 3, 0, { "\0", 1 } } });
+        hear (&bed, 1, (struct mu_wire){ .type = MU_WIRE_RELEASED, .released = { 1 } });
+        generation++;
+        while (bed.forms < generation)
+            pass (&bed, 250);
+        for (uint32_t w = 0; w < WORKERS; w += 2)
+            hear (&bed, w, (struct mu_wire){ .type = MU_WIRE_READY, .ready = { 1, generation } });
+        prepared (&bed, 1); /* it joins: a planned break */
+        for (uint32_t w = 0; w < WORKERS; w += 2)
+            hear (&bed, w,
+                  (struct mu_wire){ .type = MU_WIRE_ABORTED,
+                                    .aborted = { 1, generation, 3, 0, { "\0", 1 } } });
+        generation++;
+        while (bed.forms < generation)
+            pass (&bed, 250);
+        for (uint32_t w = 0; w < WORKERS; w++)
+            hear (&bed, w, (struct mu_wire){ .type = MU_WIRE_READY, .ready = { 1, generation } });
+    }
+    struct mu_wire_job_info info;
+    coord_job_info (bed.coord, 1, &info);
+    assert_string_equal (info.state, "stopping");
+    assert_non_null (strstr (bed.state, "hung 5 times"));
+    assert_non_null (strstr (bed.state, "w1"));
+    finish (&bed);
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+static void data_may_take_its_time (void **state)
+{
+    (void)state;
+    struct bed bed;
+    opening (&bed, 3);
+    for (int i = 0; i < 5; i++) { /* it tells every five minutes how far it is */
+        for (uint32_t w = 0; w < WORKERS; w++)
+            bed.beat[w].stalled_ms = 1;
+        pass (&bed, 300000);
+    }
+    for (uint32_t w = 0; w < WORKERS; w++)
+        assert_false (was_told (&bed, w, "RELEASE"));
+    for (uint32_t w = 0; w < WORKERS; w++)
+        prepared (&bed, w);
+    assert_int_equal (bed.forms, 1);
+    finish (&bed);
+}
+
+static void data_that_tells_nothing_is_given_up (void **state)
+{
+    (void)state;
+    struct bed bed;
+    opening (&bed, 2);
+    prepared (&bed, 0);
+    prepared (&bed, 2);
+    bed.beat[1].stalled_ms = 1;
+    pass (&bed, COORD_PREPARE_LIMIT_MS + 2000);
+    assert_true (was_told (&bed, 1, "RELEASE"));
+    finish (&bed);
+}
+
+static void data_that_cannot_be_read_costs_the_worker_the_job (void **state)
+{
+    (void)state;
+    struct bed bed;
+    opening (&bed, 2);
+    prepared (&bed, 0);
+    prepared (&bed, 2);
+    still (&bed, 1, "disk");
+    pass (&bed, COORD_HANG_OPEN * COORD_HANG_MS - 1000);
+    assert_int_equal (bed.hangs, 0);
+    pass (&bed, 2000);
+    assert_string_equal (bed.names, "w1 ");
+    assert_int_equal (bed.hung.phase, MU_PHASE_OPENING);
+    assert_true (was_told (&bed, 1, "RELEASE"));
+    assert_int_equal (bed.forms, 1);
+    finish (&bed);
+}
+
+/* --- collectives ------------------------------------------------------------------------------ */
+
+static void a_stopped_collective_breaks_its_generation (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running (&bed, 3);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        reducing (&bed, w, 3);
+    still (&bed, 2, "stopped");
+    pass (&bed, COORD_HANG_MS + 250);
+    assert_string_equal (bed.names, "w2 ");
+    assert_int_equal (bed.hung.duty, MU_DUTY_COLLECTIVE);
+    assert_string_equal (bed.reason, "the collective of worker w2 hangs");
+    for (uint32_t w = 0; w < WORKERS; w++) {
+        assert_true (was_told (&bed, w, "ABORT"));
+        assert_false (was_told (&bed, w, "RELEASE")); /* all keep their trainers */
+        aborted (&bed, w, 3);
+    }
+    assert_int_equal (bed.forms, 2);
+    assert_non_null (coord_member (bed.coord, 1, 2));
+
+    /* What is still said of the old generation is not held against the new one. */
+    say_beat (&bed, 2);
+    step (&bed, (struct coord_event){ .type = COORD_TIMER });
+    assert_int_equal (bed.hangs, 1);
+    finish (&bed);
+}
+
+static void a_collective_that_does_not_connect_is_named (void **state)
+{
+    (void)state;
+    struct bed bed;
+    forming (&bed);
+    reach (&bed, 0, 1, 0, MU_PHASE_CONNECTING, MU_DUTY_NOBODY);
+    reach (&bed, 1, 1, 0, MU_PHASE_CONNECTING, MU_DUTY_NOBODY);
+    still (&bed, 2, "stopped");
+    pass (&bed, COORD_HANG_MS + 500);
+    assert_string_equal (bed.names, "w2 ");
+    assert_int_equal (bed.broken, 1);
+    finish (&bed);
+}
+
+static void a_cut_line_breaks_the_generation_and_names_nobody (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running (&bed, 3);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        reducing (&bed, w, 3);
+    pass (&bed, COORD_HANG_STUCK * COORD_HANG_MS - 500);
+    assert_int_equal (bed.broken, 0);
+    pass (&bed, 1500);
+    assert_int_equal (bed.broken, 1);
+    assert_int_equal (bed.hangs, 0);
+    finish (&bed);
+}
+
+/* One sits in the all-reduce with the sums in its hands: it is to be named, not the line. */
+static void all_reduce_but_one_that_has_its_sums (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running (&bed, 3);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        reducing (&bed, w, 3);
+    pass (&bed, 1000);
+    reach (&bed, 1, 1, 3, MU_PHASE_REDUCING, MU_DUTY_TRAINER);
+    still (&bed, 1, "stopped");
+    pass (&bed, COORD_HANG_MS + 500);
+    assert_string_equal (bed.names, "w1 ");
+    assert_string_equal (bed.reason, "the trainer of worker w1 hangs");
+    finish (&bed);
+}
+
+static void a_slow_network_is_no_cut_line (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running (&bed, 3);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        reducing (&bed, w, 3);
+    for (int i = 0; i < 40; i++) {
+        pass (&bed, 3000);
+        for (uint32_t w = 0; w < WORKERS; w++)
+            bed.beat[w].stalled_ms = 1; /* a piece came */
+    }
+    assert_int_equal (bed.broken, 0);
+    finish (&bed);
+}
+
+static void a_large_state_gets_the_time_it_needs (void **state)
+{
+    (void)state;
+    struct bed bed;
+    forming (&bed);
+    for (int i = 0; i < 30; i++) {
+        reach (&bed, 2, 1, 0, MU_PHASE_RECEIVING, MU_DUTY_COLLECTIVE);
+        bed.beat[2].stalled_ms = 1;
+        pass (&bed, 3000);
+    }
+    assert_int_equal (bed.broken, 0);
+    pass (&bed, 20000); /* nothing comes any more */
+    assert_int_equal (bed.broken, 1);
+    finish (&bed);
+}
+
+/* --- a process that does not die -------------------------------------------------------------- */
+
+static void a_worker_with_an_undying_process_is_left_out (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running (&bed, 3);
+    reducing (&bed, 0, 3);
+    reducing (&bed, 2, 3);
+    still (&bed, 1, "disk");
+    pass (&bed, COORD_HANG_MS + 250);
+    bed.beat[1] = (struct mu_wire_beat){ .duty = MU_DUTY_UNDYING, .still_ms = 5000 };
+    mu_text_set (bed.beat[1].process, sizeof bed.beat[1].process, "disk");
+    aborted (&bed, 0, 3);
+    aborted (&bed, 2, 3);
+    assert_int_equal (bed.forms, 2);
+    for (uint32_t w = 0; w < WORKERS; w += 2) {
+        hear (&bed, w, (struct mu_wire){ .type = MU_WIRE_READY, .ready = { 1, 2 } });
+        reach (&bed, w, 2, 3, MU_PHASE_COMPUTING, MU_DUTY_TRAINER);
+    }
+    pass (&bed, 20000);
+    assert_int_equal (bed.hangs, 2);
+    assert_non_null (strstr (bed.hung.text, "does not end"));
+    assert_int_equal (coord_worker_count (bed.coord), 2);
+    assert_int_equal (bed.forms, 2);
+
+    bed.told[1][0] = '\0';
+    bed.beat[1] = (struct mu_wire_beat){ .duty = MU_DUTY_NOBODY };
+    pass (&bed, 1000); /* it has ended */
+    assert_int_equal (coord_worker_count (bed.coord), 3);
+    assert_true (was_told (&bed, 1, "ASSIGN"));
+    finish (&bed);
+}
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test (the_one_that_all_wait_for_is_named),
+        cmocka_unit_test (a_slow_micro_batch_is_no_hang),
+        cmocka_unit_test (the_limit_learns),
+        cmocka_unit_test (one_that_spins_is_found_later),
+        cmocka_unit_test (opening_teaches_nothing),
+        cmocka_unit_test (a_long_first_step_is_no_hang),
+        cmocka_unit_test (all_at_once_get_more_time),
+        cmocka_unit_test (a_trainer_that_does_not_leave_holds_nobody_up),
+        cmocka_unit_test (a_long_farewell_is_no_hang),
+        cmocka_unit_test (an_agent_that_does_not_answer_is_dropped),
+        cmocka_unit_test (a_trainer_that_always_hangs_fails_the_job),
+        cmocka_unit_test (data_may_take_its_time),
+        cmocka_unit_test (data_that_tells_nothing_is_given_up),
+        cmocka_unit_test (data_that_cannot_be_read_costs_the_worker_the_job),
+        cmocka_unit_test (a_stopped_collective_breaks_its_generation),
+        cmocka_unit_test (a_collective_that_does_not_connect_is_named),
+        cmocka_unit_test (a_cut_line_breaks_the_generation_and_names_nobody),
+        cmocka_unit_test (all_reduce_but_one_that_has_its_sums),
+        cmocka_unit_test (a_slow_network_is_no_cut_line),
+        cmocka_unit_test (a_large_state_gets_the_time_it_needs),
+        cmocka_unit_test (a_worker_with_an_undying_process_is_left_out),
+    };
+    return cmocka_run_group_tests (tests, NULL, NULL);
+}
