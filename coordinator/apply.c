@@ -107,6 +107,7 @@ static int apply_submit (struct coord *coord, const struct mu_journal *record,
     mine->steps = submit->steps;
     mine->epochs = submit->epochs;
     mine->portable = submit->portable;
+    mine->mixed = submit->mixed;
     mine->submitted_ms = submit->time_ms;
     mine->reason = copy_text (core_blob (""));
     durable->jobs = core_grow (durable->jobs, durable->job_count, &durable->job_capacity,
@@ -525,6 +526,7 @@ static void mix_job (uint64_t *digest, const struct job_durable *job)
         job->steps,
         epochs,
         job->portable,
+        job->mixed,
         job->submitted_ms,
         job->started_ms,
         job->ended_ms,

@@ -72,7 +72,7 @@ struct job_durable {
     uint32_t workers_min, workers_max, micro_batches, global_batch, window_steps;
     uint64_t steps; /* 0 until SIZED where epochs say it */
     double epochs;
-    bool portable;
+    bool portable, mixed; /* any class gives its bits; classes mix all the same */
     uint64_t submitted_ms, started_ms, ended_ms;
 
     bool sized;

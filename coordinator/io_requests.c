@@ -261,6 +261,7 @@ int requests_read_submit (const struct mu_wire *wire, struct mu_journal_submit *
             .steps = spec.steps,
             .epochs = (double)spec.epochs,
             .portable = spec.bits == MU_JOBSPEC_BITS_PORTABLE,
+            .mixed = !spec.exact,
         };
         mu_text_set (submit->key, sizeof submit->key, wire->submit.key);
         mu_text_set (submit->name, sizeof submit->name, spec.name);

@@ -168,7 +168,9 @@ static void size_job (struct coord *coord, struct job *job, const struct worker 
         return;
     }
     SET (record.sized.data_identity, prepared->data_identity);
-    SET (record.sized.compute_class, job->durable.portable ? "portable" : worker->compute_class);
+    SET (record.sized.compute_class, job->durable.portable ? "portable"
+                                     : job->durable.mixed  ? "mixed"
+                                                           : worker->compute_class);
     core_store (coord, &record);
     SET (job->soft.sized_by, worker->name);
 }

@@ -48,7 +48,7 @@ uint32_t queue_useful_max (const struct job *job)
 /* The class that its workers must have; NULL: any, or not yet decided. */
 static const char *class_of (const struct job *job)
 {
-    if (job->durable.portable)
+    if (job->durable.portable || job->durable.mixed)
         return NULL;
     if (job->durable.sized)
         return job->durable.compute_class;
@@ -184,7 +184,7 @@ static struct wish make_wish (const struct coord *coord, const struct line *line
                               const struct job *job)
 {
     struct wish wish = { .class = class_of (job), .have = have (coord, job) };
-    if (!job->durable.portable && !wish.class)
+    if (!job->durable.portable && !job->durable.mixed && !wish.class)
         wish.class = choose_class (line, job->durable.workers_min);
     wish.need = job->durable.workers_min - wish.have;
     wish.usable = count_usable (coord, line, job, wish.class);
@@ -215,7 +215,7 @@ static void say_why (struct coord *coord, const struct line *line, struct job *j
     else if (wish->class && wish->possible < min)
         text = core_text (coord,
                           "waits for %u worker%s of one compute class%s%s%s, as its bits depend on "
-                          "it; %s",
+                          "it (exact: false lets classes mix); %s",
                           min, min == 1 ? "" : "s", class_of (job) ? " `" : "",
                           class_of (job) ? wish->class : "", class_of (job) ? "`" : "",
                           list_classes (coord, line));

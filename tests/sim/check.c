@@ -261,7 +261,7 @@ static uint32_t fitting (const struct sim_job *job)
     for (uint32_t i = 0; i < options.workers; i++)
         of_class[worker_class (i)] += !worker_at (i)->never_returns;
     usable = of_class[0] + of_class[1];
-    if (!job->portable) /* it may be bound to either */
+    if (!job->portable && !job->mixed) /* it may be bound to either */
         usable = of_class[0] < of_class[1] ? of_class[0] : of_class[1];
     return job->odd_data && usable ? usable - 1 : usable;
 }

@@ -58,7 +58,8 @@ void client_fill_submit (uint32_t at, struct mu_journal_submit *submit)
                                           .window_steps = job->window_steps,
                                           .steps = job->steps,
                                           .epochs = job->epochs,
-                                          .portable = job->portable };
+                                          .portable = job->portable,
+                                          .mixed = job->mixed };
     snprintf (submit->name, sizeof submit->name, "job-%s", job->key);
 }
 

@@ -148,7 +148,8 @@ static struct sim_job choose_job (void)
                            .steps = draw (5, 400),
                            .records = draw (200, 4000),
                            .priority = (int64_t)draw (0, 2),
-                           .portable = draw (0, 3) != 0 };
+                           .portable = draw (0, 3) != 0,
+                           .mixed = draw (0, 3) == 0 };
     uint32_t most = options.workers < 8 ? options.workers : 8;
     job.global_batch = 4 * job.micro_batches;
     job.workers_min = (uint32_t)draw (1, most);

@@ -234,7 +234,7 @@ struct sim_job { /* as submitted */
     uint64_t steps, records;
     double epochs;
     int64_t priority;
-    bool portable, small_data, odd_data, crashes;
+    bool portable, mixed, small_data, odd_data, crashes;
     uint64_t number; /* once SUBMITTED */
     bool wants_cancel;
 };

@@ -84,6 +84,24 @@ def host_bits():
         assert status["state"] == "done", status
 
 
+def classes():
+    """workers whose bits would differ are not mixed, and the job says why, unless it says exact: false"""
+    with Cluster() as cluster:
+        for name, core in (("w0", "Haswell"), ("w1", "Sandybridge")):
+            cluster.start_worker(name, env={"OPENBLAS_CORETYPE": core})
+        found = wait_for("both are here", lambda: len(w := cluster.json("workers")) == 2 and w)
+        names = sorted(worker["compute_class"] for worker in found)
+        if names[0] == names[1]:
+            raise Tap.Skip(f"both workers are of one compute class here: {names[0]}")
+        spec = cluster.gpt("host", steps=30, workers=(2, 2), bits="host")
+        job = cluster.submit(spec)
+        reason = wait_for("it says why", lambda: "class" in (r := cluster.status(job)["reason"]) and r)
+        assert all(name in reason for name in names) and "exact: false" in reason, reason
+        mixed = cluster.wait_done(cluster.submit(spec, "exact=false", "name=mixed"))
+        assert mixed["step"] == 30, mixed
+        cluster.muster("cancel", job)
+
+
 def plugin():
     """a trainer plug-in, built with the installed header alone, trains"""
     with Cluster(2) as cluster:
@@ -288,5 +306,5 @@ def up():
 
 
 if __name__ == "__main__":
-    sys.exit(Tap().run(resume, resume_newest, init_from_weights, keep, sample, host_bits, plugin, own_tokens, evaluation,
+    sys.exit(Tap().run(resume, resume_newest, init_from_weights, keep, sample, host_bits, classes, plugin, own_tokens, evaluation,
                        config_file, ctrl_c, scale, slow_worker, under_mpirun, up))
