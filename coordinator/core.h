@@ -147,6 +147,7 @@ struct worker {
     uint32_t number; /* its index on the roster */
     uint32_t peer;
     bool connected, lost;
+    bool gone; /* its connection ended, and nothing was heard since */
     uint32_t beat_ms; /* as told */
     uint64_t heard_ms, lost_at_ms, stray_ms;
 
@@ -277,6 +278,8 @@ void roster_start (struct coord *coord);
 void roster_receive (struct coord *coord, const struct coord_event *event);
 void roster_gone (struct coord *coord, uint32_t peer);
 void roster_scan (struct coord *coord);
+/* Its connection ended and nothing was heard since: then it is lost, now. */
+void roster_lose_if_gone (struct coord *coord, struct worker *worker);
 struct worker *roster_by_name (const struct coord *coord, const char *name);
 struct worker *roster_by_peer (const struct coord *coord, uint32_t peer);
 void roster_lose (struct coord *coord, struct worker *worker, bool planned, const char *why);

@@ -362,6 +362,11 @@ void generation_break (struct coord *coord, struct job *job, bool planned, const
     for (uint32_t rank = 0; rank < generation->size; rank++)
         if (job->soft.ranks[rank])
             order_give (coord, job->soft.ranks[rank], ORDER_ABORT);
+    /* What these would say when their generation ends is not coming: do not hold the others up. The
+     * collectives of the others often tell of a death before its silence does. */
+    for (uint32_t rank = 0; rank < generation->size; rank++)
+        if (job->soft.ranks[rank])
+            roster_lose_if_gone (coord, job->soft.ranks[rank]);
     job_touch (coord, job);
 }
 

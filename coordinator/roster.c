@@ -155,6 +155,7 @@ static void welcome (struct coord *coord, struct worker *worker)
 static void heard (struct coord *coord, struct worker *worker)
 {
     worker->heard_ms = coord->now_ms ? coord->now_ms : 1;
+    worker->gone = false;
     worker->lost_at_ms = coord->now_ms + lost_limit (coord, worker);
     core_wake (coord, worker->lost_at_ms);
     if (worker->lost && worker->duty != MU_DUTY_UNDYING) {
@@ -192,8 +193,14 @@ void roster_gone (struct coord *coord, uint32_t peer)
     if (soon_ms < worker->lost_at_ms)
         worker->lost_at_ms = soon_ms;
     core_wake (coord, worker->lost_at_ms);
-    /* What it would say when its generation ends is not coming: do not hold the others up. */
+    worker->gone = true;
     if (worker->order == ORDER_ABORT)
+        roster_lose_if_gone (coord, worker);
+}
+
+void roster_lose_if_gone (struct coord *coord, struct worker *worker)
+{
+    if (worker->gone && !worker->lost)
         roster_lose (coord, worker, false, "is gone");
 }
 
