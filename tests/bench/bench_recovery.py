@@ -13,8 +13,8 @@ usage: bench_recovery.py [--kills N] [SCENE ...]        default: 24 kills a scen
     checkpoint a checkpoint every 100 steps against none
 
 A step counts as finished when the state in a trainer's shared memory says so; it is read there twice a millisecond,
-which costs the job nothing. What a kill costs is the time from it to the next finished step, less the job's median
-step of before. Its parts are the coordinator's own stamps: notice (kill to BROKEN stored), abort (to the next FORM),
+which costs the job nothing. What a kill costs is the time from it to the first step of the next generation, less the
+job's median step of before for that step and for each that was still finished between. Its parts are the coordinator's own stamps: notice (kill to BROKEN stored), abort (to the next FORM),
 form (to START), redo (to the step). After each kill the worker is started again, and the next kill waits until it
 trains."""
 import argparse
@@ -132,7 +132,7 @@ class Scene:
                 self.cluster.muster("-o", "json", "events", "--job", self.job).splitlines()]
 
     def kill(self, what):
-        """Kill; what it cost beyond one calm step, that step, and when."""
+        """Kill; when it was, and a calm step's time before."""
         calm = self.settled()
         time.sleep(calm * self.random.random())
         name = self.random.choice(sorted(self.cluster.workers))
@@ -140,43 +140,48 @@ class Scene:
         pid = worker.pid if what == "worker" else children(worker.pid, what)[0]
         when = time.time()
         os.kill(pid, signal.SIGKILL)
-        wait_for("the next step", lambda: self.steps.newest > before)
-        done = next(t for t, step in self.steps.done if step > before)
+        wait_for("three more steps", lambda: self.steps.newest >= before + 3)
         if what == "worker":
             self.cluster.workers.pop(name).wait()
             self.cluster.start_worker(name)
-        return done - when - calm, calm, when, done
+        return when, calm
 
 
-def parts(events, when, done):
-    """notice, abort, form, redo of the break that followed this kill; None if they are not all there."""
+def cost_of(kill, events, done):
+    """What a kill cost beyond calm steps, and its parts: notice, abort, form, redo. None if it broke nothing.
+
+    The clock stops at the first step of the next generation. Steps that were finished between the kill and then are
+    taken off too: the death of an agent's children takes a moment."""
+    when, calm = kill
     stamp = {}
     for event in events:
         at, kind = event.get("time_ms", 0) / 1e3, event["event"]
         order = ("BROKEN", "FORM", "START")
         if kind in order and kind not in stamp and at >= when - 0.002 and len(stamp) == order.index(kind):
             stamp[kind] = at
-    if len(stamp) < 3 or stamp["START"] > done + 0.002:
+    if len(stamp) < 3 or stamp["BROKEN"] > when + 30:
         return None
-    return (stamp["BROKEN"] - when, stamp["FORM"] - stamp["BROKEN"], stamp["START"] - stamp["FORM"],
-            done - stamp["START"])
+    end = next(at for at, _ in done if at >= stamp["START"] - 0.001)
+    between = len([at for at, _ in done if when < at < end])
+    return (end - when - calm * (1 + between), stamp["BROKEN"] - when, stamp["FORM"] - stamp["BROKEN"],
+            stamp["START"] - stamp["FORM"], end - stamp["START"])
 
 
 def kill_scene(title, what, kills, limit, **model):
     with Cluster(WORKERS, TRUSTING) as cluster:
         scene = Scene(cluster, **model)
-        costs = [scene.kill(what) for _ in range(kills)]
+        all_kills = [scene.kill(what) for _ in range(kills)]
+        scene.settled()
         events = scene.events()
         scene.steps.going = False
-    beyond = [cost for cost, _, _, _ in costs]
-    calm = median([calm for _, calm, _, _ in costs])
+    costs = [cost for cost in (cost_of(kill, events, scene.steps.done) for kill in all_kills) if cost]
+    beyond = [cost[0] for cost in costs]
+    calm = median([calm for _, calm in all_kills])
     print(f"| {title}: beyond a calm step of {1e3 * calm:.0f} ms, ms | median {1e3 * median(beyond):.0f}, worst "
           f"{1e3 * max(beyond):.0f} | least, tenth, half, nine tenths, most: {spread(beyond)} | | {limit} |", flush=True)
-    split = [p for p in (parts(events, when, done) for _, _, when, done in costs) if p]
-    if split:
-        print("| its parts, medians, ms | " + ", ".join(
-            f"{name} {1e3 * median([p[i] for p in split]):.0f}" for i, name in enumerate(("notice", "abort", "form", "redo")))
-            + f" | of {len(split)} kills | | |", flush=True)
+    print("| its parts, medians, ms | " + ", ".join(
+        f"{name} {1e3 * median([cost[1 + i] for cost in costs]):.0f}" for i, name in enumerate(("notice", "abort", "form", "redo")))
+        + f" | of {len(costs)} of {kills} kills | | |", flush=True)
 
 
 def scene_kill(kills):
