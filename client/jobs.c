@@ -178,6 +178,10 @@ static void print_job (const struct muster_job_info *job)
             duration_text (job->eta_seconds, b, sizeof b));
     printf ("workers    %u (%u to %u), generation %" PRIu64 ", %u restarts\n", job->workers,
             job->workers_min, job->workers_max, job->generation, job->restarts);
+    if (job->skipped)
+        printf ("skipped    %u micro-batches that kill every trainer; `muster events --job %" PRIu64
+                "` names them\n",
+                job->skipped, job->job);
     printf ("submitted  %s, started %s\n", time_text (job->submitted_ms, a, sizeof a),
             time_text (job->started_ms, b, sizeof b));
     if (job->hangs)

@@ -424,6 +424,7 @@ int muster_shards (struct muster *muster, const char *job, struct muster_answer 
         .shards = list->shards,
         .trained = list->trained,
         .leased = list->leased,
+        .skipped = list->skipped,
         .window_steps = list->window_steps,
         .micro_batches = list->micro_batches,
         .windows = (const void *)list->windows.items,

@@ -113,6 +113,10 @@ static void print_shards (const struct muster_shards *shards)
             " leased; a shard is one of %u micro-batches over %u steps\n",
             shards->trained, shards->shards, shards->leased, shards->micro_batches,
             shards->window_steps);
+    if (shards->skipped)
+        printf ("in them %" PRIu64 " micro-batches of single steps were skipped: they kill every "
+                "trainer\n",
+                shards->skipped);
     struct table *table = table_create (">WINDOW|>FROM STEP|>TRAINED|>LEASED");
     for (size_t i = 0; i < shards->window_count; i++) {
         const struct muster_window_info *window = &shards->windows[i];
@@ -133,9 +137,10 @@ int command_shards (const struct command *command)
         return command_fail (&error);
     if (command->json)
         print_json (json_pack (
-            "{s:I,s:I,s:I,s:i,s:i,s:o}", "shards", (json_int_t)shards.shards, "trained",
-            (json_int_t)shards.trained, "leased", (json_int_t)shards.leased, "window_steps",
-            (int)shards.window_steps, "micro_batches", (int)shards.micro_batches, "windows",
+            "{s:I,s:I,s:I,s:I,s:i,s:i,s:o}", "shards", (json_int_t)shards.shards, "trained",
+            (json_int_t)shards.trained, "leased", (json_int_t)shards.leased, "skipped",
+            (json_int_t)shards.skipped, "window_steps", (int)shards.window_steps, "micro_batches",
+            (int)shards.micro_batches, "windows",
             list_to_json (MU_WIRE_SHARD_LIST, shards.windows, shards.window_count)));
     else
         print_shards (&shards);

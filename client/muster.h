@@ -87,6 +87,7 @@ int muster_records (struct muster *muster, const char *job, uint64_t after, uint
 
 struct muster_shards {
     uint64_t shards, trained, leased;
+    uint64_t skipped; /* micro-batches of single steps in them that were left out as poison */
     uint32_t window_steps, micro_batches;
     const struct muster_window_info *windows; /* neither untouched nor trained through */
     size_t window_count;

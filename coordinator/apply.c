@@ -108,6 +108,7 @@ static int apply_submit (struct coord *coord, const struct mu_journal *record,
     mine->epochs = submit->epochs;
     mine->portable = submit->portable;
     mine->mixed = submit->mixed;
+    mine->poison_limit = submit->poison_limit;
     mine->submitted_ms = submit->time_ms;
     mine->reason = copy_text (core_blob (""));
     durable->jobs = core_grow (durable->jobs, durable->job_count, &durable->job_capacity,
@@ -202,6 +203,8 @@ static int apply_form (struct coord *coord, const struct mu_journal *record, str
     generation->map = generation->first_map + size;
     memcpy (generation->map, form->map.data, size);
     SET (generation->world, form->world);
+    if (form->step > job->durable.suspicion.step)
+        poison_forget (&job->durable);
     job->durable.state = MU_JOB_FORMING;
     set_reason (job, core_blob (""));
     return 0;
@@ -364,7 +367,8 @@ static int apply_quarantine (struct coord *coord, const struct mu_journal *recor
 static bool is_same_blow (struct job_durable *durable, const char *worker)
 {
     uint64_t bit = UINT64_C (1) << (index_hash_text (worker) % 64);
-    bool same = durable->crashes && durable->crash_generation == durable->generation.number &&
+    bool same = (durable->crashes || durable->accusations) &&
+                durable->crash_generation == durable->generation.number &&
                 !(durable->crash_workers & bit);
     durable->crash_generation = durable->generation.number;
     durable->crash_workers = same ? durable->crash_workers | bit : bit;
@@ -377,13 +381,42 @@ static int apply_crash (struct coord *coord, const struct mu_journal *record,
     struct job *job = core_job (coord, record->crash.job);
     if (!job)
         return no_job (error, record->crash.job);
-    if (record->crash.step > job->durable.crash_step)
-        job->durable.crashes = 0;
-    if (record->crash.step > job->durable.crash_step) /* a job that went back is not on its way */
-        job->durable.crash_step = record->crash.step;
-    if (is_same_blow (&job->durable, record->crash.worker))
+    struct job_durable *mine = &job->durable;
+    if (record->crash.step > mine->crash_step) {
+        mine->crashes = mine->accusations = 0;
+        mine->crash_step = record->crash.step; /* a job that went back is not on its way */
+    }
+    bool accuses = record->crash.suspects.size > 0;
+    if (accuses && !poison_accuse (mine, &record->crash))
         return 0;
-    job->durable.crashes++;
+    if (accuses)
+        mine->crashes = 0; /* the search for the guilty has come on: as good as a step between */
+    if (is_same_blow (mine, record->crash.worker))
+        return 0;
+    if (accuses)
+        mine->accusations++;
+    else
+        mine->crashes++;
+    return 0;
+}
+
+static int apply_poison (struct coord *coord, const struct mu_journal *record,
+                         struct mu_error *error)
+{
+    const struct mu_journal_poison *poison = &record->poison;
+    struct job *job = core_job (coord, poison->job);
+    if (!job)
+        return no_job (error, poison->job);
+    /* Members of one generation must all leave out the same: none may train when it changes. */
+    bool may_skip = !live (job) && job->durable.skip_count < job->durable.poison_limit;
+    if (poison->micro_batch >= job->durable.micro_batches || (poison->skipped && !may_skip))
+        return mu_fail (error, MU_CONFLICT,
+                        "job %llu has no micro-batch %u to skip in step %llu, may skip no more, or "
+                        "trains",
+                        (unsigned long long)poison->job, poison->micro_batch,
+                        (unsigned long long)poison->step);
+    if (poison->skipped)
+        poison_skip (&job->durable, poison->step, poison->micro_batch);
     return 0;
 }
 
@@ -459,8 +492,8 @@ static applier *const appliers[] = {
     [MU_JOURNAL_COMMIT] = apply_commit, [MU_JOURNAL_STATE] = apply_state,
     [MU_JOURNAL_DRAIN] = apply_drain,   [MU_JOURNAL_CRASH] = apply_crash,
     [MU_JOURNAL_REWIND] = apply_rewind, [MU_JOURNAL_QUARANTINE] = apply_quarantine,
-    [MU_JOURNAL_SCALE] = apply_scale,
-    [MU_JOURNAL_HUNG] = apply_hung,
+    [MU_JOURNAL_SCALE] = apply_scale,   [MU_JOURNAL_HUNG] = apply_hung,
+    [MU_JOURNAL_POISON] = apply_poison,
 };
 
 int coord_apply (struct coord *coord, const struct mu_journal *record, struct mu_error *error)
@@ -511,6 +544,21 @@ static void mix_generation (uint64_t *digest, const struct job_durable *job)
         mix_bytes (digest, generation->first_map, 4 * (size_t)job->micro_batches);
 }
 
+static void mix_poison (uint64_t *digest, const struct job_durable *job)
+{
+    for (uint32_t i = 0; i < job->suspicion.count; i++) {
+        const struct strike *strike = &job->suspicion.strikes[i];
+        mix_text (digest, strike->worker);
+        mix (digest, strike->incarnation);
+        mix (digest, strike->trainer);
+        mix_bytes (digest, strike->suspects, sizeof strike->suspects);
+    }
+    for (uint32_t i = 0; i < job->skip_count; i++) {
+        mix (digest, job->skips[i].step);
+        mix (digest, job->skips[i].micro_batch);
+    }
+}
+
 static void mix_job (uint64_t *digest, const struct job_durable *job)
 {
     uint64_t epochs;
@@ -549,6 +597,9 @@ static void mix_job (uint64_t *digest, const struct job_durable *job)
         job->hang_step,
         job->hang_generation,
         job->hung_ms,
+        job->accusations,
+        job->poison_limit,
+        job->suspicion.step,
     };
     mix_bytes (digest, numbers, sizeof numbers);
     mix_text (digest, job->key);
@@ -559,6 +610,7 @@ static void mix_job (uint64_t *digest, const struct job_durable *job)
     mix_text (digest, job->reason);
     mix_text (digest, job->hung);
     mix_generation (digest, job);
+    mix_poison (digest, job);
     for (uint32_t i = 0; i < job->commit_count; i++) {
         const struct commit *commit = &job->commits[i];
         mix (digest, commit->generation);

@@ -264,6 +264,8 @@ static void destroy_job (struct job *job)
     for (uint32_t i = 0; i < durable->commit_count; i++)
         free (durable->commits[i].path);
     free (durable->commits);
+    free (durable->suspicion.strikes);
+    free (durable->skips);
     free (durable->generation.members);
     free (durable->generation.first_map);
     free (durable->reason);

@@ -8,6 +8,7 @@
  *     queue.c       which job gets which workers, and why one waits
  *     job.c         a job's life: submit, control, stop, each state's next move
  *     prepare.c     a worker and its job: ASSIGN, PREPARED, FAILED, CRASHED, RELEASED
+ *     poison.c      which micro-batch kills trainers, and what becomes of it
  *     generation.c  FORM, fences, READY, GO, the break, the next one
  *     scale.c       how many workers a job may have, changed while it trains
  *     hang.c        a process that neither dies nor works: who, and what follows
@@ -64,6 +65,25 @@ struct commit {
     char *path, weights_hash[65];
 };
 
+/* A trainer's death by its own doing, and the micro-batches that were in flight. */
+struct strike {
+    char worker[64];
+    uint64_t incarnation, trainer; /* of that worker: a death is counted once */
+    uint8_t suspects[KEPT_BYTES];
+};
+
+/* Deaths in one step, the newest in which trainers died so; empty once the step is behind. */
+struct suspicion {
+    uint64_t step;
+    struct strike *strikes;
+    uint32_t count, capacity;
+};
+
+struct skip { /* a micro-batch that is left out of its step, for good */
+    uint64_t step;
+    uint32_t micro_batch;
+};
+
 struct job_durable {
     uint64_t number;
     char key[64], name[64];
@@ -97,6 +117,12 @@ struct job_durable {
     uint64_t hang_step, hang_generation; /* at the newest doubted one */
     uint64_t hung_ms;
     char hung[256]; /* the newest in words; empty: none */
+
+    uint32_t accusations; /* blows that accuse a micro-batch; `crashes` counts the others */
+    uint32_t poison_limit;
+    struct suspicion suspicion;
+    struct skip *skips;
+    uint32_t skip_count, skip_capacity;
 };
 
 struct durable {
@@ -133,6 +159,7 @@ struct worker {
     /* what it said of itself */
     char name[64], host[256], version[32], compute_class[128], isa[32];
     uint64_t incarnation;
+    uint64_t buried; /* the newest of its trainers whose end was heard */
     uint32_t threads, devices;
     uint64_t holds, generation, step, phase_ms; /* as last heard */
     uint32_t phase;
@@ -339,6 +366,33 @@ void prepare_failed (struct coord *coord, struct worker *worker, const struct mu
 void prepare_crashed (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 void prepare_released (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 
+/* --- poison.c --------------------------------------------------------------------------------- */
+
+/* Apply's part: a death that accuses (false: it was known), a micro-batch that is left out, a step
+ * that is behind. */
+bool poison_accuse (struct job_durable *job, const struct mu_journal_crash *crash);
+void poison_skip (struct job_durable *job, uint64_t step, uint32_t micro_batch);
+void poison_forget (struct job_durable *job);
+/* Fill in what a trainer's end accuses: nothing, unless it was its own doing. */
+void poison_suspects (struct coord *coord, const struct job_durable *job,
+                      const struct mu_wire_crashed *crashed, struct mu_journal_crash *crash);
+/* What it had in flight, in words for people: a kill from outside accuses nothing, but may tell. */
+const char *poison_in_flight (struct coord *coord, const struct job_durable *job,
+                              const struct mu_wire_crashed *crashed);
+/* The micro-batch of the suspicion's step that is known to kill every trainer, or NONE. */
+uint32_t poison_guilty (const struct job *job);
+/* What becomes of it, by its owner's choice. */
+bool poison_may_skip (const struct job_durable *job);
+void poison_fail (struct coord *coord, struct job *job, uint32_t micro_batch,
+                  const struct mu_journal_crash *crash);
+void poison_leave_out (struct coord *coord, struct job *job, uint32_t micro_batch,
+                       const struct mu_journal_crash *crash);
+/* For FORM. */
+void poison_say (struct coord *coord, const struct job_durable *job, struct mu_wire_form *form);
+/* Suspects of the first step go to workers whose trainers they have not killed yet. */
+void poison_spread (const struct job_durable *job, uint64_t step, uint8_t *map,
+                    const uint8_t *taken, struct worker *const *members, uint32_t ranks);
+
 /* --- generation.c ----------------------------------------------------------------------------- */
 
 /* Form the next one if enough workers are prepared. */
@@ -371,11 +425,12 @@ bool hang_is_stuck (struct coord *coord, const struct job *job);
 /* --- shards.c --------------------------------------------------------------------------------- */
 
 uint32_t shards_rank (const uint8_t *map, uint32_t micro_batch);
+void shards_set_rank (uint8_t *map, uint32_t micro_batch, uint32_t rank);
 /* Contiguous blocks, as large as pace_shares () says. */
 void shards_map (struct coord *coord, uint8_t *map, uint32_t micro_batches,
                  struct worker *const *members, uint32_t ranks);
 /* The first step's map: what `members` kept stays theirs where they stand at `base`. */
-void shards_first_map (struct coord *coord, uint8_t *map, uint32_t micro_batches,
+void shards_first_map (struct coord *coord, const struct job_durable *job, uint8_t *map,
                        struct worker *const *members, uint32_t ranks, const struct position *base);
 uint64_t shards_first_lease (const struct job *job, uint64_t step);
 void shards_progress (struct coord *coord, struct worker *worker, const struct mu_wire_beat *beat);
@@ -396,6 +451,7 @@ void scale_mind (struct coord *coord, struct job *job);
 
 /* It failed, and not by its job's fault. */
 void trust_blame (struct coord *coord, struct worker *worker, const char *why);
+void trust_forgive (const struct coord *coord, struct worker *worker);     /* one of its failures */
 bool trust_lacks (const struct coord *coord, const struct worker *worker); /* quarantined */
 /* May this job have it? A quarantined worker only while it lacks its minimum. */
 bool trust_takes (const struct coord *coord, const struct job *job, const struct worker *worker);

@@ -156,7 +156,7 @@ static void store_form (struct coord *coord, const struct job *job, struct worke
     record.form.members.count = count;
     record.form.until_step = shards_first_lease (job, source->position.step);
     shards_map (coord, map, micro_batches, members, count);
-    shards_first_map (coord, first_map, micro_batches, members, count, &source->position);
+    shards_first_map (coord, durable, first_map, members, count, &source->position);
     SET (record.form.world,
          core_text (coord, "muster-%llu-%llu-%llu", (unsigned long long)coord->durable.term,
                     (unsigned long long)durable->number,
@@ -229,6 +229,7 @@ void generation_say_form (struct coord *coord, const struct worker *worker)
                                    .steps = job->steps,
                                    .records = job->records };
     SET (said->world, generation->world);
+    poison_say (coord, job, said);
 }
 
 /* --- fences ----------------------------------------------------------------------------------- */

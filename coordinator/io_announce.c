@@ -18,6 +18,19 @@ static void formed (const struct mu_journal_form *form, char *text, size_t size)
                           form->members.items[rank].name);
 }
 
+static void poisoned (const struct mu_journal_poison *poison, char *text, size_t size)
+{
+    snprintf (text, size,
+              "step %" PRIu64
+              ", micro-batch %u kills every trainer that computes it (on %s)%s%s%.*s"
+              "; the last: %.*s",
+              poison->step, poison->micro_batch, poison->workers,
+              poison->skipped ? " and is left out: trained, but skipped" : "",
+              poison->records.size ? "; it holds " : "", (int)poison->records.size,
+              poison->records.size ? (const char *)poison->records.data : "",
+              (int)poison->text.size, poison->text.size ? (const char *)poison->text.data : "");
+}
+
 static void tell (const struct mu_journal *record, char *text, size_t size)
 {
     switch (record->type) {
@@ -79,6 +92,7 @@ static void tell (const struct mu_journal *record, char *text, size_t size)
                   "no worker holds the newest state any more: training goes back to step %" PRIu64,
                   record->rewind.step);
         break;
+    case MU_JOURNAL_POISON: poisoned (&record->poison, text, size); break;
     case MU_JOURNAL_LEASE:
     case MU_JOURNAL_TRAINED: break;
     }
@@ -110,7 +124,7 @@ struct announcement announcement_of (const struct mu_journal *record)
 {
     bool bad = record->type == MU_JOURNAL_CRASH ||
                (record->type == MU_JOURNAL_QUARANTINE && record->quarantine.quarantined) ||
-               record->type == MU_JOURNAL_REWIND ||
+               record->type == MU_JOURNAL_REWIND || record->type == MU_JOURNAL_POISON ||
                (record->type == MU_JOURNAL_BROKEN && !record->broken.planned);
     struct announcement about = { .job = about_job (record), .type = record->type, .bad = bad };
     about.rank = -1;

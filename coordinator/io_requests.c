@@ -262,6 +262,7 @@ int requests_read_submit (const struct mu_wire *wire, struct mu_journal_submit *
             .epochs = (double)spec.epochs,
             .portable = spec.bits == MU_JOBSPEC_BITS_PORTABLE,
             .mixed = !spec.exact,
+            .poison_limit = spec.poison == MU_JOBSPEC_POISON_SKIP ? (uint32_t)spec.poison_limit : 0,
         };
         mu_text_set (submit->key, sizeof submit->key, wire->submit.key);
         mu_text_set (submit->name, sizeof submit->name, spec.name);

@@ -56,7 +56,8 @@ char *views_sql (const struct mu_journal *record)
     case MU_JOURNAL_SCALE:
     case MU_JOURNAL_CRASH:
     case MU_JOURNAL_REWIND:
-    case MU_JOURNAL_HUNG: return NULL;
+    case MU_JOURNAL_HUNG:
+    case MU_JOURNAL_POISON: return NULL;
     }
     return NULL;
 }

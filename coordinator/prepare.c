@@ -246,42 +246,77 @@ void prepare_failed (struct coord *coord, struct worker *worker, const struct mu
                          (const char *)failed->text.data));
 }
 
-/* CRASHED is said again until the worker is told what to do, so a second one counts only once the
- * next trainer was heard of, or had the time to start. */
-static bool is_repeated (const struct coord *coord, const struct worker *worker)
+/* CRASHED is said again until the worker is told what to do. Each trainer has a number; where that is
+ * not known, a second one counts only once the next trainer was heard of, or had the time to start. */
+static bool is_repeated (const struct coord *coord, const struct worker *worker,
+                         const struct mu_wire_crashed *crashed)
 {
+    if (crashed->trainer)
+        return crashed->trainer <= worker->buried;
     return worker->order == ORDER_ASSIGN && !worker->opened &&
            coord->now_ms < worker->order_since_ms + COORD_REPEAT_MS;
+}
+
+static bool is_too_much (const struct job_durable *job)
+{
+    return job->crashes >= COORD_CRASHES_MAX || job->accusations >= COORD_ACCUSED_MAX;
+}
+
+/* Its number stays known when it is heard again, or one death would be two blows. */
+static void store_crash (struct coord *coord, struct job *job, struct worker *worker,
+                         const struct mu_wire_crashed *crashed, struct mu_journal *record)
+{
+    uint64_t step = crashed->step > job->soft.step ? crashed->step : job->soft.step;
+    *record = (struct mu_journal){ .type = MU_JOURNAL_CRASH,
+                                   .crash = { .job = job->durable.number,
+                                              .text = crashed->text,
+                                              .time_ms = coord->unix_ms,
+                                              .incarnation = worker->incarnation,
+                                              .trainer = crashed->trainer } };
+    SET (record->crash.worker, worker->name);
+    poison_suspects (coord, &job->durable, crashed, &record->crash);
+    record->crash.step = record->crash.suspect_step > step ? record->crash.suspect_step : step;
+    worker->buried = crashed->trainer;
+    core_store (coord, record);
+}
+
+static void fail_crashed (struct coord *coord, struct job *job, const struct worker *worker,
+                          const struct mu_wire_crashed *crashed)
+{
+    job_stop (coord, job, MU_JOB_FAILED, MU_FAILED,
+              core_text (coord,
+                         "The trainer ended by itself %u times without a step between, last on "
+                         "worker %s%s: %.*s",
+                         job->durable.crashes + job->durable.accusations, worker->name,
+                         poison_in_flight (coord, &job->durable, crashed), (int)crashed->text.size,
+                         (const char *)crashed->text.data));
 }
 
 void prepare_crashed (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
 {
     const struct mu_wire_crashed *crashed = &wire->crashed;
     struct job *job = worker->job;
+    struct mu_journal record;
     worker->holds = 0;
     if (!job || crashed->job != job->durable.number || worker->order == ORDER_RELEASE ||
-        job->durable.state == MU_JOB_STOPPING || is_repeated (coord, worker))
+        job->durable.state == MU_JOB_STOPPING || is_repeated (coord, worker, crashed))
         return;
-    uint64_t step = crashed->step > job->soft.step ? crashed->step : job->soft.step;
-    struct mu_journal record = { .type = MU_JOURNAL_CRASH,
-                                 .crash = { .job = job->durable.number,
-                                            .step = step,
-                                            .text = crashed->text,
-                                            .time_ms = coord->unix_ms } };
-    SET (record.crash.worker, worker->name);
-    core_store (coord, &record);
-    if (job->durable.crashes >= COORD_CRASHES_MAX) {
-        job_stop (coord, job, MU_JOB_FAILED, MU_FAILED,
-                  core_text (coord,
-                             "The trainer ended by itself %u times without a step between, last on "
-                             "worker %s: %.*s",
-                             job->durable.crashes, worker->name, (int)crashed->text.size,
-                             (const char *)crashed->text.data));
+    store_crash (coord, job, worker, crashed, &record);
+    uint32_t guilty = record.crash.suspects.size ? poison_guilty (job) : NONE;
+    if (guilty != NONE && !poison_may_skip (&job->durable)) {
+        poison_fail (coord, job, guilty, &record.crash);
         return;
     }
-    trust_blame (coord, worker, "its trainer ended by itself");
+    if (guilty == NONE && is_too_much (&job->durable)) {
+        fail_crashed (coord, job, worker, crashed);
+        return;
+    }
+    if (guilty == NONE)
+        trust_blame (coord, worker, "its trainer ended by itself");
     worker_reprepare (coord, worker);
-    if (trust_lacks (coord, worker) && job->soft.worker_count > job->durable.workers_min)
+    if (guilty != NONE)
+        poison_leave_out (coord, job, guilty, &record.crash);
+    else if (trust_lacks (coord, worker) && job->soft.worker_count > job->durable.workers_min)
         worker_release (coord, worker, false);
 }
 

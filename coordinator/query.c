@@ -95,6 +95,7 @@ int coord_job_info (const struct coord *coord, uint64_t number, struct mu_wire_j
         .code = durable->code,
         .hangs = durable->hangs,
         .hung_ms = durable->hung_ms,
+        .skipped = durable->skip_count,
     };
     SET (info->hung, durable->hung);
     SET (info->name, durable->name);

@@ -22,7 +22,7 @@ uint32_t shards_rank (const uint8_t *map, uint32_t micro_batch)
     return map[2 * micro_batch] | (uint32_t)map[2 * micro_batch + 1] << 8;
 }
 
-static void set_rank (uint8_t *map, uint32_t micro_batch, uint32_t rank)
+void shards_set_rank (uint8_t *map, uint32_t micro_batch, uint32_t rank)
 {
     map[2 * micro_batch] = (uint8_t)rank;
     map[2 * micro_batch + 1] = (uint8_t)(rank >> 8);
@@ -45,7 +45,7 @@ static void spread (struct coord *coord, uint8_t *map, const uint8_t *taken, uin
         while (!shares[rank])
             rank++;
         shares[rank]--;
-        set_rank (map, m, rank);
+        shards_set_rank (map, m, rank);
     }
 }
 
@@ -76,17 +76,18 @@ static void take_kept (uint8_t *map, uint8_t *taken, const struct worker *worker
             return;
     for (uint32_t m = 0; m < micro_batches; m++)
         if (has (worker->kept, m)) {
-            set_rank (map, m, rank);
+            shards_set_rank (map, m, rank);
             taken[m / 8] |= (uint8_t)(1u << m % 8);
         }
 }
 
 /* What was kept stays where it is, the largest share first; what is left to compute is spread
  * as if it were all, for that is what the step will wait for. */
-void shards_first_map (struct coord *coord, uint8_t *map, uint32_t micro_batches,
+void shards_first_map (struct coord *coord, const struct job_durable *job, uint8_t *map,
                        struct worker *const *members, uint32_t ranks, const struct position *base)
 {
     uint8_t taken[KEPT_BYTES] = { 0 };
+    uint32_t micro_batches = job->micro_batches;
     uint32_t *kept = core_scratch (coord, ranks * sizeof *kept), most = 0;
     for (uint32_t rank = 0; rank < ranks; rank++) {
         kept[rank] = count_kept (members[rank], base, micro_batches);
@@ -97,6 +98,7 @@ void shards_first_map (struct coord *coord, uint8_t *map, uint32_t micro_batches
             if (kept[rank] == share)
                 take_kept (map, taken, members[rank], rank, micro_batches);
     spread (coord, map, taken, micro_batches, members, ranks);
+    poison_spread (job, base->step, map, taken, members, ranks);
 }
 
 /* --- leases ----------------------------------------------------------------------------------- */
@@ -303,6 +305,7 @@ void shards_answer (struct coord *coord, uint32_t peer, uint64_t request, const 
     said->micro_batches = durable->micro_batches;
     said->shards = windows * durable->micro_batches;
     said->trained = trained_between (durable, 0, windows);
+    said->skipped = durable->skip_count;
     if (durable->state == MU_JOB_DONE)
         said->trained = said->shards;
     if (!job_has_live_generation (job))

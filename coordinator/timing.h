@@ -82,6 +82,13 @@
  * that end in one generation are one blow; the same worker's again is another. */
 #define COORD_CRASHES_MAX 3u
 
+/* A micro-batch that was in flight at so many trainers' deaths, alone at last and on different
+ * workers, is poison. Blows that accuse a micro-batch are counted by themselves: four poisoned ones
+ * in one step need three each; more than that without a step between, and the trainer itself is
+ * broken: the job fails. */
+#define COORD_STRIKES     3u
+#define COORD_ACCUSED_MAX (4 * COORD_STRIKES)
+
 /* Free workers and waiting jobs are matched this long after the first change, all changes at once. */
 #define COORD_PLACE_MS 5u
 

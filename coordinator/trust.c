@@ -64,6 +64,14 @@ void trust_blame (struct coord *coord, struct worker *worker, const char *why)
         store (coord, worker->name, true, why);
 }
 
+/* It was not the worker. A penalty of none at all would say that nothing is known (has_served). */
+void trust_forgive (const struct coord *coord, struct worker *worker)
+{
+    uint64_t penalty = penalty_now (coord, worker);
+    worker->penalty = penalty > ONE ? penalty - ONE : 1;
+    worker->penalty_ms = coord->now_ms;
+}
+
 /* True: its time is over. After a restart it begins again when the worker is first seen. */
 static bool has_served (struct coord *coord, const char *name)
 {

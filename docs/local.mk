@@ -18,7 +18,8 @@ dist_decisions_DATA = \
     %D%/decisions/0011-the-trainer-process.md \
     %D%/decisions/0012-names-and-incarnations-of-workers.md \
     %D%/decisions/0013-the-ledger-is-proven-outside.md \
-    %D%/decisions/0014-who-hangs-is-decided-where-all-are-seen.md
+    %D%/decisions/0014-who-hangs-is-decided-where-all-are-seen.md \
+    %D%/decisions/0015-poison-is-found-alone-and-left-out-for-good.md
 
 linearexampledir = $(docdir)/examples/linear
 dist_linearexample_DATA = examples/linear/linear.c examples/linear/linear.yaml examples/linear/Makefile

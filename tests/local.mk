@@ -11,6 +11,12 @@ EXTRA_DIST += %D%/unit/schema_lock.sh scripts/lock_schemas.py schemas/golden/wir
 if HAVE_CMOCKA
 check_PROGRAMS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log %D%/unit/test_socket %D%/unit/test_turn %D%/unit/test_pace %D%/unit/test_trust
 TESTS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log %D%/unit/test_socket %D%/unit/test_turn %D%/unit/test_pace %D%/unit/test_trust
+check_PROGRAMS += %D%/unit/test_poison
+TESTS += %D%/unit/test_poison
+
+%C%_unit_test_poison_SOURCES = %D%/unit/test_poison.c
+%C%_unit_test_poison_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
+%C%_unit_test_poison_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
 
 %C%_unit_test_record_SOURCES = %D%/unit/test_record.c
 %C%_unit_test_record_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
@@ -50,11 +56,11 @@ TESTS += %D%/unit/test_hang
 endif
 
 # Whole systems: real processes on this machine, python3's standard library.
-TESTS += %D%/system/test_jobs.py %D%/system/test_client.py %D%/system/test_library.py %D%/system/test_same_bits.py %D%/system/test_features.py %D%/system/torture.py %D%/system/test_bad_input.py %D%/system/test_bad_surroundings.py %D%/system/test_ledger.py %D%/system/test_hangs.py
+TESTS += %D%/system/test_jobs.py %D%/system/test_client.py %D%/system/test_library.py %D%/system/test_same_bits.py %D%/system/test_features.py %D%/system/torture.py %D%/system/test_bad_input.py %D%/system/test_bad_surroundings.py %D%/system/test_ledger.py %D%/system/test_hangs.py %D%/system/test_poison.py
 EXTRA_DIST += examples/client/submit.c %D%/system/test_library.py \
     %D%/system/cluster.py %D%/system/test_jobs.py %D%/system/test_client.py %D%/system/test_same_bits.py %D%/system/test_features.py \
     %D%/system/torture.py scripts/torture \
-    %D%/system/test_bad_input.py %D%/system/test_bad_surroundings.py %D%/system/test_ledger.py %D%/system/test_hangs.py %D%/system/bad_trainer.c
+    %D%/system/test_bad_input.py %D%/system/test_bad_surroundings.py %D%/system/test_ledger.py %D%/system/test_hangs.py %D%/system/test_poison.py %D%/system/bad_trainer.c
 include tests/sim/local.mk
 include tests/fuzz/local.mk
 include tests/bench/local.mk

@@ -61,7 +61,8 @@ enum agent_event_type {
 
     AGENT_TRAINER_SAID,  /* `wire` came from the trainer; with OPENED `region` tells whether its
                             shared region came along and is mapped, if not `text` says why */
-    AGENT_TRAINER_ENDED, /* it is reaped: `status`, and its last words in `text` */
+    AGENT_TRAINER_ENDED, /* it is reaped: `status`, its last words in `text`, and what it was at
+                            work on in `step`, `suspects`, `records` */
 
     /* Of the collective that was formed for `generation`: */
     AGENT_COLLECTIVE_FENCE,  /* it waits at fence `number` and brings `values` */
@@ -90,6 +91,9 @@ struct agent_event {
     uint32_t number;
     struct mu_blob values;
     int status;       /* as waitpid gives it */
+    uint64_t step;    /* whose micro-batches were in flight, */
+    struct mu_blob suspects; /* bit m for micro-batch m; empty: none, or nobody knows */
+    const char *records;     /* what the one of them holds, in words; NULL or empty: not known */
     const char *text; /* in words; NULL or empty: none */
     bool region;
     const struct agent_look *look;

@@ -74,6 +74,10 @@ struct agent_job {
     bool failed, crashed;
     uint32_t code, status;
     char verdict[AGENT_LOG_TEXT_MAX];
+    uint64_t suspect_step; /* what it was at work on when it crashed */
+    uint8_t suspects[AGENT_KEPT_MAX];
+    uint32_t suspects_size;
+    char suspect_records[1024];
 
     /* Where the trainer stands. */
     uint64_t step, busy_us, evaluated_step;
@@ -102,9 +106,9 @@ struct agent_order {
     uint64_t generation; /* 0: none */
     uint32_t rank, size, attempt, source_rank;
     bool transfer;
-    uint64_t step, until_step, steps, records;
+    uint64_t step, until_step, steps, records, suspect_step;
     char world[64];
-    struct agent_bytes first_map, map;
+    struct agent_bytes first_map, map, suspects, skips;
 };
 
 struct agent_generation {
@@ -145,6 +149,7 @@ struct agent {
     struct agent_generation generation;
     struct agent_repeat repeat[WORDS];
     struct agent_watch watch;
+    uint64_t trainers; /* started so far */
     bool stopping, gone;
     uint64_t stop_ms; /* when a drain ends anyway */
     enum mu_phase_state phase;

@@ -32,6 +32,9 @@ static void keep_order (struct agent_order *order, const struct mu_wire_form *fo
     agent_copy (order->world, sizeof order->world, form->world);
     agent_bytes_set (&order->first_map, form->first_map.data, form->first_map.size);
     agent_bytes_set (&order->map, form->map.data, form->map.size);
+    order->suspect_step = form->suspect_step;
+    agent_bytes_set (&order->suspects, form->suspects.data, form->suspects.size);
+    agent_bytes_set (&order->skips, form->skips.data, form->skips.size);
 }
 
 /* The coordinator asks again because it has not heard where this generation stands. */
@@ -228,6 +231,9 @@ static void tell_enter (struct agent *agent, const struct agent_order *order)
     enter->writer = order->rank == 0;
     enter->transfer = order->transfer;
     enter->source_rank = order->source_rank;
+    enter->suspect_step = order->suspect_step;
+    enter->suspects = agent_blob (&order->suspects);
+    enter->skips = agent_blob (&order->skips);
 }
 
 static void ask_collective (struct agent *agent, const struct agent_order *order)
@@ -283,13 +289,19 @@ void agent_settle_generation (struct agent *agent)
         agent_repeat (agent, WORD_ABORTED);
 }
 
+static void forget_order (struct agent_order *order)
+{
+    agent_bytes_clear (&order->first_map);
+    agent_bytes_clear (&order->map);
+    agent_bytes_clear (&order->suspects);
+    agent_bytes_clear (&order->skips);
+}
+
 void agent_forget_generation (struct agent *agent)
 {
     struct agent_generation *generation = &agent->generation;
     agent_bytes_clear (&generation->values);
-    agent_bytes_clear (&generation->now.first_map);
-    agent_bytes_clear (&generation->now.map);
-    agent_bytes_clear (&generation->next.first_map);
-    agent_bytes_clear (&generation->next.map);
+    forget_order (&generation->now);
+    forget_order (&generation->next);
     memset (generation, 0, sizeof *generation);
 }

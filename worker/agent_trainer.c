@@ -14,6 +14,7 @@ void agent_start_trainer (struct agent *agent)
 {
     struct agent_job *job = &agent->job;
     job->trainer = TRAINER_OPENING;
+    agent->trainers++;
     agent_add (agent, AGENT_START_TRAINER);
     struct mu_wire_prepare *prepare = &agent_tell (agent, MU_WIRE_PREPARE)->prepare;
     prepare->job = job->number;
@@ -212,6 +213,16 @@ void agent_trainer_said (struct agent *agent, const struct agent_event *event)
 
 /* --- its end ---------------------------------------------------------------------------------- */
 
+static void keep_suspects (struct agent_job *job, const struct agent_event *event)
+{
+    uint32_t size = event->suspects.size;
+    job->suspect_step = event->step;
+    job->suspects_size = size < AGENT_KEPT_MAX ? size : AGENT_KEPT_MAX;
+    if (job->suspects_size)
+        memcpy (job->suspects, event->suspects.data, job->suspects_size);
+    agent_copy (job->suspect_records, sizeof job->suspect_records, event->records);
+}
+
 void agent_trainer_ended (struct agent *agent, const struct agent_event *event)
 {
     struct agent_job *job = &agent->job;
@@ -230,6 +241,7 @@ void agent_trainer_ended (struct agent *agent, const struct agent_event *event)
     else
         snprintf (job->verdict, sizeof job->verdict, "the trainer process ended with status %d",
                   event->status);
+    keep_suspects (job, event);
     agent_log (agent, LOG_ERROR_, "crashed", "%s", job->verdict);
     for (int word = 0; word < WORDS; word++)
         if (word != WORD_SAVED && word != WORD_LEAVING)

@@ -37,6 +37,12 @@ static void say_verdict (struct agent *agent)
     crashed->status = job->status;
     crashed->step = job->step;
     crashed->text = text;
+    crashed->trainer = agent->trainers;
+    if (!job->suspects_size)
+        return;
+    crashed->suspect_step = job->suspect_step;
+    crashed->suspects = (struct mu_blob){ job->suspects, job->suspects_size };
+    crashed->records = agent_text (job->suspect_records);
 }
 
 static void say_fence (struct agent *agent)

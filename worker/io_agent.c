@@ -7,6 +7,7 @@
 #include "io_agent.h"
 
 #include "io_watch.h"
+#include "worker/comm/flight.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -171,10 +172,18 @@ static void hear_trainer (struct io_agent *io)
 static void bury_trainer (struct io_agent *io)
 {
     char text[1024];
+    struct mu_flight flight = { 0 };
     hear_trainer (io);
     int status = io_trainer_reap (&io->trainer, text, sizeof text);
-    happen (io,
-            &(struct agent_event){ .type = AGENT_TRAINER_ENDED, .status = status, .text = text });
+    struct agent_event event = { .type = AGENT_TRAINER_ENDED, .status = status, .text = text };
+    if (io->region)
+        mu_flight_read (io->region, &flight);
+    if (flight.any) {
+        event.step = flight.step;
+        event.suspects = (struct mu_blob){ flight.in_flight, sizeof flight.in_flight };
+        event.records = flight.records;
+    }
+    happen (io, &event);
 }
 
 static void mind_not_started (struct io_agent *io)

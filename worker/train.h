@@ -37,7 +37,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define TRAIN_KEPT_MAX 256u /* bytes of LEFT.kept: 2047 bits */
+#define TRAIN_KEPT_MAX  256u  /* bytes of LEFT.kept: 2047 bits */
+#define TRAIN_SKIPS_MAX 1024u /* as the journal allows: poison_limit */
 
 /* --- the job, open (train_open.c) ------------------------------------------------------------- */
 
@@ -157,12 +158,21 @@ int train_fill (struct train_thread *thread, struct mu_data *data, const struct 
 
 /* --- orders (train_orders.c) ------------------------------------------------------------------ */
 
+struct train_skip {
+    uint64_t step;
+    uint32_t micro_batch;
+};
+
 struct train_generation { /* ENTER */
     uint64_t number;
     uint32_t rank, size, attempt, source_rank;
     bool transfer, writer;
     uint64_t step, steps, records;
     uint16_t first_map[MU_MICRO_BATCHES_MAX], map[MU_MICRO_BATCHES_MAX];
+    uint64_t suspect_step; /* trainers died of some of its micro-batches: of these */
+    uint8_t suspects[TRAIN_KEPT_MAX];
+    uint32_t skip_count;
+    struct train_skip skips[TRAIN_SKIPS_MAX];
 };
 
 enum train_order { TRAIN_ENTER, TRAIN_LEAVE, TRAIN_WRITE };
@@ -188,6 +198,14 @@ void train_post_leave (struct train_orders *orders, uint64_t generation);
 void train_post_write (struct train_orders *orders, uint64_t generation);
 /* Something else that the stepper may wait for has changed. */
 void train_orders_nudge (struct train_orders *orders);
+
+/* Of the coordinator's lists: is this micro-batch left out, or to be computed alone? */
+bool train_is_skipped (const struct train_generation *generation, uint64_t step,
+                       uint32_t micro_batch);
+bool train_is_suspect (const struct train_generation *generation, uint64_t step,
+                       uint32_t micro_batch);
+/* How many of the steps before this one are left out. */
+uint64_t train_skipped_before (const struct train_generation *generation, uint64_t step);
 
 /* The stepper's side: wait for the next order. *generation is filled for ENTER, *number always. */
 enum train_order train_next_order (struct train_orders *orders, struct train_generation *generation,
@@ -272,6 +290,10 @@ enum train_share {
 /* Compute the micro-batches that `map` gives this rank and that its sums do not hold yet. */
 enum train_share train_gradients (struct train *train, const struct train_generation *generation,
                                   const uint16_t *map, struct mu_error *error);
+
+/* Does the result leave out what this generation leaves out, and nothing else? */
+int train_check_skips (const struct train *train, const struct train_generation *generation,
+                       struct mu_error *error);
 
 /* Evaluate the state; false when interrupted, or when the data is wrong (said so in the log). */
 bool train_evaluate (struct train *train, double *loss, double *accuracy);

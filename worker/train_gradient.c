@@ -6,9 +6,15 @@
  * last of this rank's micro-batches has added the last tensor of a bucket, the bucket is given to
  * the communicator while backward goes on with others.
  *
+ * Each micro-batch is noted in the shared region while it is in flight (flight.h), so that the agent
+ * knows what a trainer died of. Those that trainers died of before are computed first, one at a
+ * time, and with their records told in words. Those that are left out are only counted.
+ *
  * Once a micro-batch has added its first tensor it is finished, whatever comes: a half of it in the
  * sums could never be taken out again. A gradient that fails before that is simply not there. */
 #include "train.h"
+
+#include "worker/comm/flight.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +22,9 @@
 
 struct share {
     struct train *train;
-    const uint32_t *micro_batches; /* to be computed */
-    uint32_t count;
+    const uint32_t *micro_batches;   /* to be computed; the suspects first */
+    uint32_t count, suspects, first; /* first: item 0 of this run of the pool */
+    bool alone;
     pthread_mutex_t *tensor_lock; /* [tensors] */
     _Atomic uint32_t *missing;    /* [buckets]: additions that are not there yet */
     pthread_mutex_t lock;         /* of what follows */
@@ -105,19 +112,29 @@ static void choose_records (struct train_thread *thread, uint32_t micro_batch)
         thread->numbers[i] = mu_order_record (&job->order, first + i);
 }
 
-static bool compute (struct train_thread *thread, void *task, uint32_t item)
+/* In words only where it is computed alone: that is rare, and takes a while. */
+static void note_work (struct train_thread *thread, uint32_t micro_batch)
 {
-    struct share *share = task;
+    const struct share *share = thread->task;
+    const struct train_job *job = thread->job;
+    char records[MU_FLIGHT_TEXT];
+    if (share->alone) {
+        mu_data_where (job->data, thread->numbers, (uint32_t)job->spec.batch.micro, records,
+                       sizeof records);
+        mu_flight_describe (job->region, records);
+    }
+    mu_flight_on (job->region, micro_batch);
+}
+
+static bool add_gradient (struct train_thread *thread, uint32_t micro_batch)
+{
     struct train_job *job = thread->job;
-    uint32_t micro_batch = share->micro_batches[item];
     struct muster_batch batch = {
         .seed = job->spec.seed, .step = job->state->step, .micro_batch = micro_batch, .training = 1
     };
     struct muster_result result = { 0 };
     struct muster_problem problem = { "" };
     struct mu_error error = { .code = MU_OK };
-    thread->task = task;
-    choose_records (thread, micro_batch);
     if (train_fill (thread, job->data, &job->info, (uint32_t)job->spec.batch.micro, &batch,
                     &error) < 0) {
         note_wrong (thread, micro_batch, error.text);
@@ -140,7 +157,27 @@ static bool compute (struct train_thread *thread, void *task, uint32_t item)
     return true;
 }
 
+static bool compute (struct train_thread *thread, void *task, uint32_t item)
+{
+    const struct share *share = task;
+    uint32_t micro_batch = share->micro_batches[share->first + item];
+    thread->task = task;
+    choose_records (thread, micro_batch);
+    note_work (thread, micro_batch);
+    bool good = add_gradient (thread, micro_batch);
+    mu_flight_off (thread->job->region, micro_batch);
+    return good;
+}
+
 /* --- the share -------------------------------------------------------------------------------- */
+
+/* What is left out has no gradient, and what has none is left out. */
+static bool agrees (const struct train_job *job, const void *sums,
+                    const struct train_generation *generation, uint32_t m)
+{
+    return mu_sums_skips (&job->layout, sums, job->state, m) ==
+           train_is_skipped (generation, job->state->step, m);
+}
 
 /* Sums that hold what is not ours to give would be counted twice: begin again then. */
 static void ready_sums (struct train *train, const struct train_generation *generation,
@@ -150,9 +187,8 @@ static void ready_sums (struct train *train, const struct train_generation *gene
     bool good = train->sums_begun && train->sums_step == job->state->step &&
                 train->sums_attempt == job->state->attempt;
     for (uint32_t m = 0; m < job->micro_batches && good; m++)
-        if (map[m] != generation->rank &&
-            mu_sums_has (&job->layout, job->comm->sums, job->state, m))
-            good = false;
+        if (mu_sums_has (&job->layout, job->comm->sums, job->state, m))
+            good = map[m] == generation->rank && agrees (job, job->comm->sums, generation, m);
     if (good)
         return;
     mu_sums_begin (&job->layout, job->comm->sums);
@@ -184,6 +220,19 @@ static void share_end (struct share *share)
     free (share->missing);
 }
 
+static void run_items (struct share *share)
+{
+    struct train *train = share->train;
+    const atomic_bool *stop = &train->orders.interrupt;
+    share->alone = true;
+    for (; share->first < share->suspects && share->wrong_micro_batch == UINT32_MAX; share->first++)
+        train_pool_run (train->pool, compute, share, 1, stop);
+    share->alone = false;
+    mu_flight_describe (train->job.region, NULL);
+    if (share->wrong_micro_batch == UINT32_MAX)
+        train_pool_run (train->pool, compute, share, share->count - share->suspects, stop);
+}
+
 static enum train_share run_share (struct share *share, struct mu_error *error)
 {
     struct train *train = share->train;
@@ -191,7 +240,7 @@ static enum train_share run_share (struct share *share, struct mu_error *error)
     if (share->count == 0)
         for (uint32_t b = 0; b + 1 < job->buckets.count; b++)
             mark_ready (share, b);
-    train_pool_run (train->pool, compute, share, share->count, &train->orders.interrupt);
+    run_items (share);
     if (share->wrong_micro_batch != UINT32_MAX) {
         *error = share->wrong;
         return TRAIN_SHARE_WRONG;
@@ -205,20 +254,59 @@ static enum train_share run_share (struct share *share, struct mu_error *error)
     return TRAIN_SHARE_BROKEN;
 }
 
+/* This rank's micro-batches that are neither in its sums nor left out, the suspects first. */
+static void list_items (struct share *share, const struct train_generation *generation,
+                        const uint16_t *map, uint32_t *todo)
+{
+    const struct train_job *job = &share->train->job;
+    uint64_t step = job->state->step;
+    for (int suspect = 1; suspect >= 0; suspect--)
+        for (uint32_t m = 0; m < job->micro_batches; m++) {
+            if (map[m] != generation->rank || train_is_suspect (generation, step, m) != suspect ||
+                mu_sums_has (&job->layout, job->comm->sums, job->state, m))
+                continue;
+            todo[share->count++] = m;
+            share->suspects += (uint32_t)suspect;
+        }
+}
+
+static void leave_out (const struct train_job *job, const struct train_generation *generation,
+                       const uint16_t *map)
+{
+    for (uint32_t m = 0; m < job->micro_batches && generation->skip_count; m++)
+        if (map[m] == generation->rank && train_is_skipped (generation, job->state->step, m) &&
+            !mu_sums_has (&job->layout, job->comm->sums, job->state, m))
+            mu_sums_skip (&job->layout, job->comm->sums, job->state, m);
+}
+
 enum train_share train_gradients (struct train *train, const struct train_generation *generation,
                                   const uint16_t *map, struct mu_error *error)
 {
     struct train_job *job = &train->job;
     uint32_t todo[MU_MICRO_BATCHES_MAX];
     struct share share = { .train = train, .micro_batches = todo };
+    mu_flight_begin (job->region, job->state->step);
     ready_sums (train, generation, map);
-    for (uint32_t m = 0; m < job->micro_batches; m++)
-        if (map[m] == generation->rank &&
-            !mu_sums_has (&job->layout, job->comm->sums, job->state, m))
-            todo[share.count++] = m;
+    leave_out (job, generation, map);
+    list_items (&share, generation, map, todo);
     enum train_share outcome = TRAIN_SHARE_BROKEN;
     if (share_begin (&share, error) == 0)
         outcome = run_share (&share, error);
     share_end (&share);
     return outcome;
+}
+
+int train_check_skips (const struct train *train, const struct train_generation *generation,
+                       struct mu_error *error)
+{
+    const struct train_job *job = &train->job;
+    for (uint32_t m = 0; m < job->micro_batches; m++)
+        if (!agrees (job, job->comm->result, generation, m))
+            return mu_fail (error, MU_INTERNAL,
+                            "micro-batch %u of step %llu %s by another worker; nothing was changed",
+                            m, (unsigned long long)job->state->step,
+                            train_is_skipped (generation, job->state->step, m)
+                                ? "is to be left out and was trained"
+                                : "was left out");
+    return 0;
 }

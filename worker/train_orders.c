@@ -38,6 +38,58 @@ static int read_map (uint16_t map[MU_MICRO_BATCHES_MAX], struct mu_blob blob,
     return 0;
 }
 
+static uint64_t number (const uint8_t *bytes, uint32_t size)
+{
+    uint64_t value = 0;
+    for (uint32_t i = size; i-- > 0;)
+        value = value << 8 | bytes[i];
+    return value;
+}
+
+#define SKIP_BYTES 12u
+
+static int read_skips (struct train_generation *generation, struct mu_blob blob,
+                       const struct train_job *job, struct mu_error *error)
+{
+    const uint8_t *bytes = blob.data;
+    if (blob.size % SKIP_BYTES || blob.size / SKIP_BYTES > TRAIN_SKIPS_MAX)
+        return mu_fail (error, MU_PROTOCOL, "a list of what is left out has %u bytes", blob.size);
+    generation->skip_count = blob.size / SKIP_BYTES;
+    for (uint32_t i = 0; i < generation->skip_count; i++) {
+        struct train_skip *skip = &generation->skips[i];
+        skip->step = number (bytes + SKIP_BYTES * i, 8);
+        skip->micro_batch = (uint32_t)number (bytes + SKIP_BYTES * i + 8, 4);
+        if (skip->micro_batch >= job->micro_batches)
+            return mu_fail (error, MU_PROTOCOL, "micro-batch %u of %u is left out",
+                            skip->micro_batch, job->micro_batches);
+    }
+    return 0;
+}
+
+bool train_is_skipped (const struct train_generation *generation, uint64_t step,
+                       uint32_t micro_batch)
+{
+    for (uint32_t i = 0; i < generation->skip_count; i++)
+        if (generation->skips[i].step == step && generation->skips[i].micro_batch == micro_batch)
+            return true;
+    return false;
+}
+
+bool train_is_suspect (const struct train_generation *generation, uint64_t step,
+                       uint32_t micro_batch)
+{
+    return generation->suspect_step == step &&
+           (generation->suspects[micro_batch / 8] >> micro_batch % 8 & 1);
+}
+
+uint64_t train_skipped_before (const struct train_generation *generation, uint64_t step)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < generation->skip_count; i++)
+        count += generation->skips[i].step < step;
+    return count;
+}
+
 int train_post_enter (struct train_orders *orders, const struct mu_wire_enter *enter,
                       const struct train_job *job, struct mu_error *error)
 {
@@ -50,15 +102,19 @@ int train_post_enter (struct train_orders *orders, const struct mu_wire_enter *e
                                            .writer = enter->writer,
                                            .step = enter->step,
                                            .steps = enter->steps,
-                                           .records = enter->records };
+                                           .records = enter->records,
+                                           .suspect_step = enter->suspect_step };
     if (enter->records != job->info.records)
         return mu_fail (error, MU_BAD_INPUT,
                         "the data differs between workers: an epoch has %llu records elsewhere and "
                         "%llu here",
                         (unsigned long long)enter->records, (unsigned long long)job->info.records);
     if (read_map (generation.first_map, enter->first_map, job, enter->size, error) < 0 ||
-        read_map (generation.map, enter->map, job, enter->size, error) < 0)
+        read_map (generation.map, enter->map, job, enter->size, error) < 0 ||
+        read_skips (&generation, enter->skips, job, error) < 0)
         return -1;
+    if (enter->suspects.size)
+        memcpy (generation.suspects, enter->suspects.data, enter->suspects.size);
     pthread_mutex_lock (&orders->lock);
     orders->generation = generation;
     orders->enter = true;

@@ -182,8 +182,10 @@ static void after_step (struct train *train, const struct train_generation *gene
     const struct train_job *job = &train->job;
     uint64_t step = job->state->step;
     bool last = step >= generation->steps;
+    uint64_t records = step * job->spec.batch.global -
+                       train_skipped_before (generation, step) * job->spec.batch.micro;
     train_report_step (&train->report, step, update->verdict.loss,
-                       step * job->spec.batch.global * targets_of_record (job));
+                       records * targets_of_record (job));
     if (due (step, job->spec.hash_every) || last)
         say_hashed (train, generation);
     if (!generation->writer || last) /* finish () does the last step's */
@@ -225,6 +227,10 @@ static bool update (struct train *train, const struct train_generation *generati
     struct mu_error error;
     memset (&done, 0, sizeof done);
     train_report_phase (&train->report, MU_PHASE_UPDATING, false);
+    if (train_check_skips (train, generation, &error) < 0) {
+        train_refuse (&train->report, &error);
+        return false;
+    }
     if (mu_update (job->state, &job->layout, job->comm->result, &job->optimizer, job->kernels,
                    job->gradient, &done, &error) < 0) {
         if (done.verdict.decision == MU_NON_FINITE)
@@ -239,6 +245,10 @@ static bool update (struct train *train, const struct train_generation *generati
         mu_log (MU_LOG_WARN, "skipped", &MU_LOG_ABOUT_NOTHING,
                 "step %llu was left out: micro-batch %u is not finite",
                 (unsigned long long)job->state->step - 1, done.verdict.micro_batch);
+    if (done.verdict.skipped && generation->writer)
+        mu_log (MU_LOG_WARN, "skipped", &MU_LOG_ABOUT_NOTHING,
+                "step %llu was made without %u of its %u micro-batches, which kill trainers",
+                (unsigned long long)job->state->step - 1, done.verdict.skipped, job->micro_batches);
     after_step (train, generation, &done);
     return true;
 }

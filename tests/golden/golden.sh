@@ -6,9 +6,9 @@ sim=${top_builddir:-.}/tests/sim/sim
 golden=${top_srcdir:-.}/tests/golden
 tmp=$(mktemp)
 trap 'rm -f "$tmp"' EXIT
-stories='two-workers worker-dies coordinator-restarts join-and-drain'
+stories='two-workers worker-dies coordinator-restarts join-and-drain poison'
 number=0 failed=0
-echo 1..4
+echo 1..5
 for story in $stories; do
     number=$((number + 1))
     "$sim" --story "$story" >"$tmp" 2>&1

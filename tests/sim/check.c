@@ -8,13 +8,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define JOBS_MAX 512u
+#define JOBS_MAX   512u
+#define DEATHS_MAX 128u
 
 struct seen_job {
     char key[64];
     uint32_t state;
     uint64_t generation, until_step, committed;
     uint32_t micro_batches, crashes, hangs, lines;
+    bool by_chance;         /* trainers may have died of something else than poison */
+    uint32_t skips, deaths; /* deaths: of which something was accused */
+    struct {
+        uint64_t step, suspects, incarnation, trainer;
+        char worker[64];
+    } death[DEATHS_MAX];
+    uint64_t skipped[64]; /* by step modulo 64: only asked whether twice */
 };
 
 static struct seen_job seen[JOBS_MAX];
@@ -165,7 +173,61 @@ static void on_reign (const struct mu_journal *record)
     term = record->reign.term;
 }
 
-static void on_crash (const struct mu_journal *record) { of (record->crash.job)->crashes++; }
+static bool says (struct mu_blob text, const char *words)
+{
+    return text.size && memmem (text.data, text.size, words, strlen (words));
+}
+
+/* A death that is told twice accuses once; one by a signal from outside accuses nothing. */
+static void on_crash (const struct mu_journal *record)
+{
+    const struct mu_journal_crash *crash = &record->crash;
+    struct seen_job *job = of (crash->job);
+    job->crashes++;
+    job->by_chance = job->by_chance || faults.trainer_crash || client_job (crash->job)->crashes;
+    if (!crash->suspects.size || job->deaths == DEATHS_MAX)
+        return;
+    CHECK (!says (crash->text, "signal 9"), "a kill from outside accuses");
+    for (uint32_t i = 0; i < job->deaths; i++)
+        if (job->death[i].incarnation == crash->incarnation &&
+            job->death[i].trainer == crash->trainer &&
+            !strcmp (job->death[i].worker, crash->worker))
+            return;
+    uint64_t suspects = 0;
+    for (uint32_t i = 0; i < crash->suspects.size && i < 8; i++)
+        suspects |= (uint64_t)((const uint8_t *)crash->suspects.data)[i] << 8 * i;
+    job->death[job->deaths].step = crash->suspect_step;
+    job->death[job->deaths].suspects = suspects;
+    job->death[job->deaths].incarnation = crash->incarnation;
+    job->death[job->deaths].trainer = crash->trainer;
+    snprintf (job->death[job->deaths++].worker, 64, "%s", crash->worker);
+}
+
+/* Only what kills every trainer is condemned, after three deaths; and all of it is. */
+static void on_poison (const struct mu_journal *record)
+{
+    const struct mu_journal_poison *poison = &record->poison;
+    struct seen_job *job = of (poison->job);
+    uint64_t bit = UINT64_C (1) << poison->micro_batch;
+    uint32_t deaths = 0;
+    for (uint32_t i = 0; i < job->deaths; i++)
+        deaths += job->death[i].step == poison->step && (job->death[i].suspects & bit);
+    CHECK (chain_poison (poison->job, poison->step) & bit,
+           "micro-batch %u of step %" PRIu64 " of job %" PRIu64 " is condemned and kills nobody",
+           poison->micro_batch, poison->step, poison->job);
+    CHECK (deaths >= 3 || job->deaths == DEATHS_MAX, "condemned after %u deaths", deaths);
+    CHECK (poison->skipped == (job->skips < client_job (poison->job)->poison_limit),
+           "the job's choice is not kept");
+    statistics.poisons++;
+    if (!poison->skipped)
+        return;
+    CHECK (job->state != MU_JOB_FORMING && job->state != MU_JOB_RUNNING,
+           "a micro-batch is left out while a generation trains");
+    CHECK (!(job->skipped[poison->step % 64] & bit) || job->skips == 0, "left out twice");
+    job->skipped[poison->step % 64] |= bit;
+    job->skips++;
+    statistics.skips++;
+}
 
 /* A slow process is not called one that hangs: it must have been held up not long before, as far as
  * words may be late. */
@@ -189,10 +251,12 @@ static void on_rewind (const struct mu_journal *record)
 typedef void checker (const struct mu_journal *record);
 
 static checker *const checkers[] = {
-    [MU_JOURNAL_REIGN] = on_reign,   [MU_JOURNAL_SUBMIT] = on_submit, [MU_JOURNAL_FORM] = on_form,
-    [MU_JOURNAL_START] = on_start,   [MU_JOURNAL_BROKEN] = on_broken, [MU_JOURNAL_LEASE] = on_lease,
-    [MU_JOURNAL_COMMIT] = on_commit, [MU_JOURNAL_STATE] = on_state,   [MU_JOURNAL_CRASH] = on_crash,
-    [MU_JOURNAL_REWIND] = on_rewind, [MU_JOURNAL_HUNG] = on_hung,
+    [MU_JOURNAL_REIGN] = on_reign,   [MU_JOURNAL_SUBMIT] = on_submit,
+    [MU_JOURNAL_FORM] = on_form,     [MU_JOURNAL_START] = on_start,
+    [MU_JOURNAL_BROKEN] = on_broken, [MU_JOURNAL_LEASE] = on_lease,
+    [MU_JOURNAL_COMMIT] = on_commit, [MU_JOURNAL_STATE] = on_state,
+    [MU_JOURNAL_CRASH] = on_crash,   [MU_JOURNAL_REWIND] = on_rewind,
+    [MU_JOURNAL_HUNG] = on_hung,     [MU_JOURNAL_POISON] = on_poison,
 };
 
 void check_record (const struct mu_journal *record)
@@ -204,6 +268,17 @@ void check_record (const struct mu_journal *record)
 
 /* --- words: said only once they are true for good --------------------------------------------- */
 
+/* All members of a generation leave out what the journal says, and the same. */
+static void check_form_word (const struct mu_wire_form *form)
+{
+    const struct seen_job *job = of (form->job);
+    CHECK (form->generation <= job->generation, "FORM before its record");
+    bool live = job->state == MU_JOB_FORMING || job->state == MU_JOB_RUNNING;
+    CHECK (!live || form->generation < job->generation || form->skips.size == 12 * job->skips,
+           "generation %" PRIu64 " is told of %u bytes of skips, not of %u", form->generation,
+           form->skips.size, job->skips);
+}
+
 void check_word (const struct mu_wire *wire)
 {
     CHECK (wire->term == term, "term %" PRIu64 " speaks in term %" PRIu64, wire->term, term);
@@ -214,7 +289,7 @@ void check_word (const struct mu_wire *wire)
         CHECK (wire->committed.step <= of (wire->committed.job)->committed,
                "step %" PRIu64 " is promised, not stored", wire->committed.step);
     if (wire->type == MU_WIRE_FORM)
-        CHECK (wire->form.generation <= of (wire->form.job)->generation, "FORM before its record");
+        check_form_word (&wire->form);
     if (wire->type == MU_WIRE_GO)
         CHECK (of (wire->go.job)->generation > wire->go.generation ||
                    of (wire->go.job)->state != MU_JOB_FORMING,
@@ -266,6 +341,24 @@ static uint32_t fitting (const struct sim_job *job)
     return job->odd_data && usable ? usable - 1 : usable;
 }
 
+/* Poison that was met is left out or fatal, as the job says. */
+static void check_poison_end (const struct sim_job *what, const struct seen_job *job,
+                              const struct mu_wire_job_info *info)
+{
+    uint32_t met = 0;
+    for (uint32_t i = 0; i < what->poisons && job->state == MU_JOB_DONE; i++)
+        met += what->poison_step[i] < info->steps;
+    CHECK (met <= what->poison_limit, "a job is done that had to fail of poison");
+    CHECK (job->state != MU_JOB_DONE || met == job->skips, "%u of %u are left out", job->skips,
+           met);
+    CHECK (info->skipped == job->skips, "the job tells of %u skips", info->skipped);
+    bool blamed = job->state == MU_JOB_FAILED && says (info->reason, "kills every trainer");
+    CHECK (!blamed || what->poisons > what->poison_limit,
+           "a job failed of poison that it may skip");
+    CHECK (job->by_chance || job->state != MU_JOB_FAILED || !says (info->reason, "ended by itself"),
+           "what kills the trainers of a job was not found");
+}
+
 void check_end (void)
 {
     for (uint64_t i = 1; i <= job_count; i++) {
@@ -286,6 +379,7 @@ void check_end (void)
                "job %" PRIu64 " waits and does not say why", i);
         bool may_fail = seen[i].crashes >= 3 || seen[i].hangs >= 5 || what->small_data ||
                         what->odd_data || (info.code == MU_IO && statistics.save_failures >= 3);
+        check_poison_end (what, &seen[i], &info);
         CHECK (state != MU_JOB_FAILED || may_fail, "job %" PRIu64 " failed: %.*s", i,
                (int)info.reason.size, (const char *)info.reason.data);
     }

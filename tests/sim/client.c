@@ -59,7 +59,8 @@ void client_fill_submit (uint32_t at, struct mu_journal_submit *submit)
                                           .steps = job->steps,
                                           .epochs = job->epochs,
                                           .portable = job->portable,
-                                          .mixed = job->mixed };
+                                          .mixed = job->mixed,
+                                          .poison_limit = job->poison_limit };
     snprintf (submit->name, sizeof submit->name, "job-%s", job->key);
 }
 

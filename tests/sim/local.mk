@@ -9,5 +9,5 @@ check_PROGRAMS += %D%/sim
 
 TESTS += %D%/seeds.sh tests/golden/golden.sh tests/unit/core_is_pure.sh
 EXTRA_DIST += %D%/seeds.sh %D%/seeds.txt tests/golden/golden.sh tests/golden/two-workers.trace \
-    tests/golden/worker-dies.trace tests/golden/coordinator-restarts.trace tests/golden/join-and-drain.trace \
+    tests/golden/worker-dies.trace tests/golden/coordinator-restarts.trace tests/golden/join-and-drain.trace tests/golden/poison.trace \
     tests/unit/core_is_pure.sh scripts/mutants

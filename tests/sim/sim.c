@@ -176,6 +176,26 @@ static struct sim_job choose_job (void)
     return job;
 }
 
+/* By the seed and not by draw (), so that older seeds keep their runs. */
+static void choose_poison (struct sim_job *job, uint32_t number)
+{
+    uint64_t luck = mix (options.seed * 131 + number, 815);
+    if (options.calm || faults.gentle || job->small_data || luck % 5)
+        return;
+    job->poisons = 1 + (luck >> 8) % 2;
+    job->poison_limit = (uint32_t)((luck >> 12) % 4);
+    for (uint32_t i = 0; i < job->poisons; i++) {
+        uint64_t more = mix (luck, i);
+        job->poison_step[i] = more % (job->steps ? job->steps : 40);
+        job->poison_micro_batch[i] = (uint32_t)(more >> 32) % job->micro_batches;
+    }
+    if ((luck >> 20) % 2)
+        job->poison_step[1] = job->poison_step[0];
+    if (job->poison_step[0] == job->poison_step[1] &&
+        job->poison_micro_batch[0] == job->poison_micro_batch[1])
+        job->poisons = 1;
+}
+
 static void submit_one (uint32_t who, uint64_t tag, void *data)
 {
     (void)who, (void)tag;
@@ -199,6 +219,7 @@ static void begin (void)
         if (!job)
             abort ();
         *job = choose_job ();
+        choose_poison (job, i);
         clock_after (draw (0, i ? options.minutes * 40000u : 1000), submit_one, 0, 0, job);
     }
 }
@@ -243,6 +264,14 @@ static bool all_over (void)
     return coord_job_count (host_coord ()) == client_job_count ();
 }
 
+static bool any_poison (void)
+{
+    for (uint32_t i = 0; i < client_job_count (); i++)
+        if (client_job_at (i)->poisons)
+            return true;
+    return false;
+}
+
 static bool somebody_is_held (void)
 {
     for (uint32_t i = 0; i < options.workers; i++) {
@@ -259,7 +288,8 @@ static void crash_in_peace (void)
 {
     uint64_t before = check_unplanned ();
     clock_run_until (clock_now () + 12000);
-    if (check_unplanned () != before || somebody_is_held ()) /* the ground still shakes */
+    /* the ground still shakes, or may */
+    if (check_unplanned () != before || somebody_is_held () || any_poison ())
         return;
     host_crash (draw (200, 4000));
     clock_run_until (clock_now () + 20000);
@@ -303,6 +333,7 @@ static void run_seed (void)
     stop_faults ();
     clock_run_until (clock_now () + 20000);
     crash_in_peace ();
+    client_settle (); /* a DRAIN of half a minute ago may have come once more */
     if (!options.calm)
         hang_in_peace ();
     if (!options.calm && draw (0, 3) == 0)
@@ -346,12 +377,13 @@ static void report (uint64_t seeds, double seconds)
             " coordinator, %" PRIu64 " worker, %" PRIu64 " trainer, %" PRIu64
             " collective crashes, %" PRIu64 " failed saves, %" PRIu64 " cuts, %" PRIu64
             " stops, %" PRIu64 " hangs; %" PRIu64 " micro-batches kept, %" PRIu64
-            " mismatches; jobs: %u done, %u failed, %u cancelled; %" PRIu64 " replays, %" PRIu64
-            " ledgers proven, %" PRIu64 " steps finished by a second generation\n",
+            " mismatches; jobs: %u done, %u failed, %u cancelled; poison: %u found, %u skipped; "
+            "%" PRIu64 " replays, %" PRIu64 " ledgers proven, %" PRIu64
+            " steps finished by a second generation\n",
             seeds, seconds, s->happenings, s->messages, s->steps, s->generations, s->rewinds,
             s->host_crashes, s->worker_crashes, s->trainer_crashes, s->collective_crashes,
-            s->save_failures, s->cuts, s->stops, s->hangs, s->kept, s->mismatches, s->done, s->failed, s->cancelled,
-            s->replays, s->proofs, s->joint_steps);
+            s->save_failures, s->cuts, s->stops, s->hangs, s->kept, s->mismatches, s->done,
+            s->failed, s->cancelled, s->poisons, s->skips, s->replays, s->proofs, s->joint_steps);
 }
 
 int main (int argc, char **argv)

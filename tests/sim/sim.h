@@ -20,7 +20,8 @@
  * (state, step, attempt, micro-batch), a step adds up those of all micro-batches, and the next
  * state is a hash of state and sum. A micro-batch that is missing, doubled, or computed from
  * another state makes another state, and each state is compared with that of a run that nothing
- * disturbed. */
+ * disturbed. Some jobs have a micro-batch that kills every trainer: in the undisturbed run it is left
+ * out. */
 #ifndef SIM_H
 #define SIM_H
 
@@ -37,6 +38,8 @@
     } while (0)
 
 #define COORDINATOR UINT32_MAX
+
+#define SIM_SKIPS_MAX 4u
 
 struct sim_options {
     uint64_t seed;
@@ -64,7 +67,7 @@ struct statistics {
     uint64_t happenings, messages, steps, generations, rewinds, replays;
     uint64_t host_crashes, worker_crashes, trainer_crashes, collective_crashes, save_failures;
     uint64_t kept, mismatches, cuts, stops, hangs, proofs, joint_steps;
-    uint32_t done, failed, cancelled;
+    uint32_t done, failed, cancelled, poisons, skips;
 };
 
 extern struct sim_options options;
@@ -149,6 +152,11 @@ struct trainer {
     uint32_t rank, size;
     bool writer;
     uint64_t compute_start_ms, compute_ms, todo, total;
+    uint64_t flight; /* micro-batches at work now */
+    uint64_t suspect_step, suspects;
+    uint8_t skips[12 * SIM_SKIPS_MAX]; /* as on the wire */
+    uint32_t skips_size;
+    int status; /* how it ended */
     bool computing;
     uint64_t saved_step, busy_us;
     enum mu_phase_state phase;
@@ -212,6 +220,8 @@ void trainer_progress (uint32_t number);
 uint64_t chain_state (uint64_t job, uint64_t step);
 uint32_t chain_refusals (uint64_t job, uint64_t step);
 void chain_reset (void);
+/* The job's micro-batches of this step that kill every trainer. */
+uint64_t chain_poison (uint64_t job, uint64_t step);
 
 /* --- world.c ---------------------------------------------------------------------------------- */
 
@@ -235,6 +245,10 @@ struct sim_job { /* as submitted */
     double epochs;
     int64_t priority;
     bool portable, mixed, small_data, odd_data, crashes;
+    uint32_t poisons,
+        poison_limit; /* micro-batches that kill every trainer; how many may be skipped */
+    uint64_t poison_step[2];
+    uint32_t poison_micro_batch[2];
     uint64_t number; /* once SUBMITTED */
     bool wants_cancel;
 };

@@ -76,6 +76,13 @@ void story_record (const struct mu_journal *record)
         snprintf (text, sizeof text, " step %" PRIu64, record->commit.step);
     else if (record->type == MU_JOURNAL_LEASE)
         snprintf (text, sizeof text, " below %" PRIu64, record->lease.until_step);
+    else if (record->type == MU_JOURNAL_CRASH)
+        snprintf (text, sizeof text, " on %s at step %" PRIu64 "%s", record->crash.worker,
+                  record->crash.step, record->crash.suspects.size ? ", which accuses" : "");
+    else if (record->type == MU_JOURNAL_POISON)
+        snprintf (text, sizeof text, " step %" PRIu64 " micro-batch %u %s: %s", record->poison.step,
+                  record->poison.micro_batch, record->poison.skipped ? "is left out" : "is fatal",
+                  record->poison.workers);
     else if (record->type == MU_JOURNAL_TRAINED)
         snprintf (text, sizeof text, " rank %u windows below %" PRIu64, record->trained.rank,
                   record->trained.windows);
@@ -144,6 +151,26 @@ static void story_join_and_drain (void)
     clock_run_until (60000);
 }
 
+/* A micro-batch kills three trainers; then it is left out, and nothing else is. */
+static void story_poison (void)
+{
+    begin (3);
+    client_submit (&(struct sim_job){ .micro_batches = 8,
+                                      .global_batch = 32,
+                                      .window_steps = 8,
+                                      .workers_min = 1,
+                                      .workers_max = 3,
+                                      .save_every = 4,
+                                      .steps = 8,
+                                      .records = 1000,
+                                      .portable = true,
+                                      .poisons = 1,
+                                      .poison_limit = 1,
+                                      .poison_step = { 5 },
+                                      .poison_micro_batch = { 3 } });
+    clock_run_until (60000);
+}
+
 static const struct {
     const char *name;
     uint32_t workers;
@@ -153,6 +180,7 @@ static const struct {
     { "worker-dies", 3, story_worker_dies },
     { "coordinator-restarts", 2, story_coordinator_restarts },
     { "join-and-drain", 3, story_join_and_drain },
+    { "poison", 3, story_poison },
 };
 
 int story_run (const char *name)

@@ -2,9 +2,12 @@
 /* trainer.c - a model of the trainer process: states are hashes, steps are sums of hashes
  *
  * It keeps its promises exactly: sums it kept count for the step and attempt they belong to, and
- * only where all of them are its own in the first map; otherwise they are dropped. */
+ * only where all of them are its own in the first map; otherwise they are dropped. Micro-batches are
+ * at work two at a time, those that trainers died of before alone. A poisoned one ends it as a
+ * segmentation fault would; chance does so too now and then, but never often at one step. */
 #include "sim.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +20,10 @@ struct chain {
     uint64_t count, capacity;
 };
 
+#define FLUKES_STEPS 4096u
+static uint8_t
+    flukes[64][FLUKES_STEPS]; /* by job and step: faults of memory that nobody is to blame for */
+
 static struct chain *chains;
 static uint64_t chain_count;
 
@@ -27,6 +34,7 @@ void chain_reset (void)
     free (chains);
     chains = NULL;
     chain_count = 0;
+    memset (flukes, 0, sizeof flukes);
 }
 
 uint32_t chain_refusals (uint64_t job, uint64_t step)
@@ -47,6 +55,16 @@ static uint64_t sum_of (uint64_t state, uint64_t step, uint32_t attempt, uint64_
         if (micro_batches >> m & 1)
             sum += gradient (state, step, attempt, m);
     return sum;
+}
+
+uint64_t chain_poison (uint64_t job_number, uint64_t step)
+{
+    const struct sim_job *job = client_job (job_number);
+    uint64_t bits = 0;
+    for (uint32_t i = 0; i < job->poisons; i++)
+        if (job->poison_step[i] == step)
+            bits |= UINT64_C (1) << job->poison_micro_batch[i];
+    return bits;
 }
 
 static uint64_t all_of (uint32_t micro_batches)
@@ -77,7 +95,7 @@ uint64_t chain_state (uint64_t job, uint64_t step)
             continue;
         }
         uint64_t last = chain->states[at - 1];
-        uint64_t all = all_of (client_job (job)->micro_batches);
+        uint64_t all = all_of (client_job (job)->micro_batches) & ~chain_poison (job, at - 1);
         chain->states[at] = mix (last, sum_of (last, at - 1, chain_refusals (job, at - 1), all));
     }
     return chain->states[step];
@@ -162,18 +180,47 @@ static void save (uint32_t number, uint64_t generation)
 
 /* --- steps ------------------------------------------------------------------------------------ */
 
-/* These micro-batches are in the sums; nothing is at work any more. */
-static void add_up (struct trainer *trainer, uint64_t done)
+/* These micro-batches are counted in the sums. */
+static void count_up (struct trainer *trainer, uint64_t done)
 {
-    trainer->sums += sum_of (trainer->state, trainer->step, trainer->attempt, done);
     trainer->kept |= done;
     for (uint32_t m = 0; m < 64; m++)
         if (done >> m & 1)
             trainer->made_in[m] = trainer->generation;
     trainer->unheard &= ~done;
-    trainer->todo = 0;
-    trainer->computing = false;
 }
+
+/* And their gradients are; none of them is at work any more. */
+static void add_up (struct trainer *trainer, uint64_t done)
+{
+    trainer->sums += sum_of (trainer->state, trainer->step, trainer->attempt, done);
+    count_up (trainer, done);
+    trainer->todo &= ~done;
+    trainer->flight = 0;
+}
+
+static uint32_t count_bits (uint64_t bits) { return (uint32_t)__builtin_popcountll (bits); }
+
+static void crash (uint32_t number, int status)
+{
+    worker_at (number)->trainer.status = status;
+    trainer_kill (number);
+    statistics.trainer_crashes++;
+}
+
+/* Twice at one step is no proof against a micro-batch; more often it would be. */
+static int by_chance (uint32_t number)
+{
+    const struct trainer *trainer = &worker_at (number)->trainer;
+    uint64_t luck = mix (number, clock_now ());
+    if (luck % 2 || trainer->job >= 64 || trainer->step >= FLUKES_STEPS ||
+        flukes[trainer->job][trainer->step] == 2)
+        return SIGKILL;
+    flukes[trainer->job][trainer->step]++;
+    return luck % 4 ? SIGSEGV : SIGABRT;
+}
+
+static void start_some (uint32_t number);
 
 static void computed (uint32_t number, uint64_t turn, void *data)
 {
@@ -186,20 +233,68 @@ static void computed (uint32_t number, uint64_t turn, void *data)
         return;
     }
     trainer->work++;
+    if (trainer->flight & chain_poison (trainer->job, trainer->step)) {
+        crash (number, SIGSEGV);
+        return;
+    }
     if (chance (faults.trainer_crash)) {
-        trainer_kill (number);
-        statistics.trainer_crashes++;
+        crash (number, by_chance (number));
         return;
     }
     trainer->busy_us += trainer->compute_ms * 1000;
-    add_up (trainer, trainer->todo);
+    add_up (trainer, trainer->flight);
+    if (trainer->todo) {
+        start_some (number);
+        return;
+    }
+    trainer->computing = false;
     trainer->phase = MU_PHASE_REDUCING;
     trainer_progress (number);
     if (!is_void (number, turn))
         world_reduce (number);
 }
 
-static uint32_t count_bits (uint64_t bits) { return (uint32_t)__builtin_popcountll (bits); }
+static uint64_t lowest (uint64_t bits) { return bits & -bits; }
+
+/* Suspects come first and alone; elsewhere it is enough to look closely where poison is. */
+static uint64_t choose_some (const struct trainer *trainer)
+{
+    uint64_t suspects = trainer->step == trainer->suspect_step ? trainer->suspects : 0;
+    if (trainer->todo & suspects)
+        return lowest (trainer->todo & suspects);
+    if (!chain_poison (trainer->job, trainer->step))
+        return trainer->todo;
+    uint64_t one = lowest (trainer->todo);
+    return one | lowest (trainer->todo & ~one);
+}
+
+static void start_some (uint32_t number)
+{
+    const struct sim_worker *worker = worker_at (number);
+    struct trainer *trainer = &worker_at (number)->trainer;
+    trainer->flight = choose_some (trainer);
+    trainer->computing = true;
+    trainer->compute_start_ms = clock_now ();
+    trainer->compute_ms = 20 + count_bits (trainer->flight) * draw (5, 30);
+    if (worker->slow)
+        trainer->compute_ms *= 5;
+    if (chance (faults.long_batch)) /* slow, and healthy */
+        trainer->compute_ms = draw (6000, 50000);
+    clock_after (trainer->compute_ms, computed, number, trainer->turn, NULL);
+}
+
+/* What this generation's list leaves out of the step. */
+static uint64_t left_out (const struct trainer *trainer)
+{
+    uint64_t bits = 0;
+    for (uint32_t i = 0; i < trainer->skips_size; i += 12) {
+        uint64_t step;
+        memcpy (&step, trainer->skips + i, sizeof step);
+        if (step == trainer->step)
+            bits |= UINT64_C (1) << trainer->skips[i + 8];
+    }
+    return bits;
+}
 
 static void go_on (uint32_t number, uint64_t turn, void *data);
 
@@ -226,15 +321,9 @@ static void begin_step (uint32_t number)
         trainer->kept = trainer->sums = 0;
     }
     statistics.kept += count_bits (trainer->kept);
+    count_up (trainer, own & ~trainer->kept & left_out (trainer));
     trainer->todo = own & ~trainer->kept;
-    trainer->computing = true;
-    trainer->compute_start_ms = clock_now ();
-    trainer->compute_ms = 20 + count_bits (trainer->todo) * draw (5, 30);
-    if (worker->slow)
-        trainer->compute_ms *= 5;
-    if (chance (faults.long_batch)) /* slow, and healthy */
-        trainer->compute_ms = draw (6000, 50000);
-    clock_after (trainer->compute_ms, computed, number, trainer->turn, NULL);
+    start_some (number);
 }
 
 static void go_on (uint32_t number, uint64_t turn, void *data)
@@ -298,8 +387,7 @@ static void opened (uint32_t number, uint64_t life, void *data)
         return;
     const struct sim_job *job = client_job (trainer->job);
     if (chance (faults.trainer_crash * (job->crashes ? 1u : 4u)) || job->crashes) {
-        statistics.trainer_crashes++;
-        trainer_kill (number);
+        crash (number, SIGKILL);
         return;
     }
     trainer->open = true;
@@ -363,6 +451,14 @@ static void enter (uint32_t number, const struct mu_wire_enter *enter)
     trainer->steps = enter->steps;
     trainer->writer = enter->writer;
     trainer->saved_step = UINT64_MAX;
+    trainer->suspect_step = enter->suspect_step;
+    trainer->suspects = 0;
+    for (uint32_t i = 0; i < enter->suspects.size && i < 8; i++)
+        trainer->suspects |= (uint64_t)((const uint8_t *)enter->suspects.data)[i] << 8 * i;
+    CHECK (enter->skips.size <= sizeof trainer->skips, "%u bytes of skips", enter->skips.size);
+    trainer->skips_size = enter->skips.size;
+    if (enter->skips.size)
+        memcpy (trainer->skips, enter->skips.data, enter->skips.size);
     trainer->phase = MU_PHASE_CONNECTING;
 }
 
@@ -391,16 +487,19 @@ static void left (uint32_t number, uint64_t generation, void *data)
 /* Micro-batches that are done are kept; the one at work is not. */
 static void keep_done (struct trainer *trainer)
 {
-    uint32_t todo = count_bits (trainer->todo);
+    uint64_t bearable = trainer->flight & ~chain_poison (trainer->job, trainer->step);
+    uint32_t todo = count_bits (bearable);
     uint64_t spent_ms = clock_now () - trainer->compute_start_ms, done = 0;
     uint32_t finished =
         trainer->compute_ms ? (uint32_t)(spent_ms * todo / (trainer->compute_ms + 1)) : todo;
     for (uint32_t m = 0; m < 64 && finished; m++)
-        if (trainer->todo >> m & 1) {
+        if (bearable >> m & 1) {
             done |= UINT64_C (1) << m;
             finished--;
         }
     add_up (trainer, done);
+    trainer->todo = 0;
+    trainer->computing = false;
 }
 
 static void leave (uint32_t number, uint64_t generation)
@@ -489,16 +588,27 @@ void trainer_start (uint32_t number)
     struct trainer *trainer = &worker_at (number)->trainer;
     CHECK (!trainer->alive, "%s starts a second trainer", worker_name (number));
     worker_at (number)->formed = 0;
-    *trainer = (struct trainer){ .alive = true, .life = life_next++, .turn = trainer->turn + 1 };
+    *trainer = (struct trainer){
+        .alive = true, .life = life_next++, .turn = trainer->turn + 1, .status = SIGKILL
+    };
 }
 
 static void reaped (uint32_t number, uint64_t life, void *data)
 {
     (void)data;
-    if (worker_at (number)->trainer.life == life && worker_at (number)->agent)
-        worker_event (number, &(struct agent_event){ .type = AGENT_TRAINER_ENDED,
-                                                     .status = 9,
-                                                     .text = "ended by signal 9" });
+    const struct trainer *trainer = &worker_at (number)->trainer;
+    if (trainer->life != life || !worker_at (number)->agent)
+        return;
+    uint8_t suspects[8];
+    for (uint32_t i = 0; i < sizeof suspects; i++)
+        suspects[i] = (uint8_t)(trainer->flight >> 8 * i);
+    char text[40];
+    snprintf (text, sizeof text, "ended by signal %d", trainer->status);
+    worker_event (number, &(struct agent_event){ .type = AGENT_TRAINER_ENDED,
+                                                 .status = trainer->status,
+                                                 .text = text,
+                                                 .step = trainer->step,
+                                                 .suspects = { suspects, sizeof suspects } });
 }
 
 void trainer_kill (uint32_t number)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bad_trainer.c - a trainer plug-in that misbehaves on demand, for test_bad_input.py
+/* bad_trainer.c - a trainer plug-in that misbehaves on demand, for test_bad_input.py, test_poison.py
  *
  * Honest least squares of (class - weight . x), and one setting that spoils it:
  *
  *     fault: KIND@STEP.MICRO_BATCH    segv, abort, exit, nan, problem, or open (when it is opened);
  *                                     sleep, read (a fifo), spin: for ever; busy: for 8 s;
  *                                     openread: reads the fifo when it is opened
+ *                                     slow: a second in each micro-batch
+ *     fault: KIND@row                 at each record whose first feature is above 8
  *     once: FILE                      only who can make this file misbehaves
  *     fifo: FILE                      what is read
  *
@@ -29,6 +31,7 @@ struct muster_model {
     char fault[16];
     char once[256], fifo[256];
     unsigned long step, micro_batch;
+    int by_row;
     struct muster_tensor tensor;
 };
 
@@ -67,6 +70,7 @@ static void take_setting (struct muster_model *model, const struct muster_settin
     else
         sscanf (setting->value, "%15[a-z]@%lu.%lu", model->fault, &model->step,
                 &model->micro_batch);
+    model->by_row = model->by_row || strstr (setting->value, "@row");
 }
 
 static int bad_open (struct muster_model **model_p, const struct muster_open *open,
@@ -113,10 +117,22 @@ static size_t bad_workspace (const struct muster_model *model)
     return 64;
 }
 
+static int is_time (const struct muster_model *model, const struct muster_batch *batch)
+{
+    if (!model->by_row)
+        return batch->step == model->step && batch->micro_batch == model->micro_batch;
+    for (uint32_t r = 0; r < batch->records; r++)
+        if (batch->features[(size_t)r * model->features] > 8)
+            return 1;
+    return 0;
+}
+
 static int misbehave (const struct muster_model *model, const struct muster_batch *batch,
                       float *gradient, struct muster_problem *problem)
 {
-    if (!*model->fault || batch->step != model->step || batch->micro_batch != model->micro_batch)
+    if (strcmp (model->fault, "slow") == 0)
+        nanosleep (&(struct timespec){ .tv_sec = 1 }, NULL);
+    if (!*model->fault || !is_time (model, batch))
         return 0;
     if (!is_due (model))
         return 0;

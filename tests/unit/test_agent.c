@@ -591,6 +591,66 @@ static void trainer_crashes (void **state)
     finish (&story);
 }
 
+/* What it was at work on is told with each repetition; the next trainer has another number. */
+static void trainer_dies_at_work (void **state)
+{
+    (void)state;
+    struct story story;
+    running (&story);
+    for (uint64_t trainer = 1; trainer <= 2; trainer++) {
+        bool at_work = trainer == 1;
+        happen (&story, (struct agent_event){ .type = AGENT_TRAINER_ENDED,
+                                              .status = 11,
+                                              .text = "signal 11",
+                                              .step = 9,
+                                              .suspects = { "\x20\0", at_work ? 2 : 0 },
+                                              .records = at_work ? "record 7" : NULL });
+        for (int again = 0; again < 2; again++) {
+            struct mu_wire_crashed crashed = { .trainer = 0 };
+            for (uint32_t i = 0; i < story.actions.count; i++)
+                if (story.actions.list[i].type == AGENT_SEND &&
+                    story.actions.list[i].send.wire.type == MU_WIRE_CRASHED)
+                    crashed = story.actions.list[i].send.wire.crashed;
+            assert_int_equal (crashed.trainer, trainer);
+            assert_int_equal (crashed.suspects.size, at_work ? 2 : 0);
+            assert_int_equal (crashed.suspect_step, at_work ? 9 : 0);
+            assert_int_equal (crashed.records.size, at_work ? 8 : 0);
+            story.read = story.lines;
+            wait_ms (&story, 600);
+        }
+        story.read = story.lines;
+        if (at_work)
+            collective (&story, AGENT_COLLECTIVE_ENDED, 1, "");
+        story.read = story.lines;
+        hear (&story, order (MU_WIRE_ASSIGN, 0));
+        story.read = story.lines;
+    }
+    finish (&story);
+}
+
+/* FORM's lists reach the trainer as they are. */
+static void suspects_and_skips_are_passed_on (void **state)
+{
+    (void)state;
+    struct story story;
+    prepared (&story, 0);
+    struct mu_wire wire = form (1, 0, 0, false);
+    wire.form.suspect_step = 4;
+    wire.form.suspects = (struct mu_blob){ "\x02", 1 };
+    wire.form.skips = (struct mu_blob){ "\x03\0\0\0\0\0\0\0\x01\0\0\0", 12 };
+    hear (&story, wire);
+    struct mu_wire_enter enter = { .rank = 9 };
+    for (uint32_t i = 0; i < story.actions.count; i++)
+        if (story.actions.list[i].type == AGENT_TELL)
+            enter = story.actions.list[i].tell.enter;
+    assert_int_equal (enter.suspect_step, 4);
+    assert_int_equal (enter.suspects.size, 1);
+    assert_int_equal (enter.skips.size, 12);
+    assert_memory_equal (enter.skips.data, wire.form.skips.data, 12);
+    story.read = story.lines;
+    finish (&story);
+}
+
 static void trainer_refuses (void **state)
 {
     (void)state;
@@ -788,6 +848,8 @@ int main (void)
         cmocka_unit_test (leases),
         cmocka_unit_test (checkpoints),
         cmocka_unit_test (trainer_crashes),
+        cmocka_unit_test (trainer_dies_at_work),
+        cmocka_unit_test (suspects_and_skips_are_passed_on),
         cmocka_unit_test (trainer_refuses),
         cmocka_unit_test (trainer_cannot_take_part),
         cmocka_unit_test (released_when_all_is_gone),

@@ -902,6 +902,39 @@ static void a_description_shows_the_start (void **state)
     assert_null (mu_data_describe (&spec, &error));
 }
 
+static void records_are_named_by_file_and_place (void **state)
+{
+    (void)state;
+    struct mu_data_info info;
+    char text[512], wanted[512];
+    const char *paths[] = { write_text ("a.txt", "abcdefghij"),
+                            write_text ("b.txt", "klmnopqrst") };
+    struct mu_data_spec spec = spec_of (paths, 2); /* context 4: record r is 4r to 4r + 4 */
+    struct mu_data *data = open_spec (&spec, &info);
+    const uint64_t some[] = { 3, 0, 1 };
+    mu_data_where (data, some, 3, text, sizeof text);
+    snprintf (wanted, sizeof wanted, "records 0-1, 3; %s, tokens 0-8; %s, tokens 2-6", paths[0],
+              paths[1]);
+    assert_string_equal (text, wanted);
+    const uint64_t across[] = { 2 };
+    mu_data_where (data, across, 1, text, sizeof text);
+    snprintf (wanted, sizeof wanted, "record 2; %s, tokens 8-9; %s, tokens 0-2", paths[0],
+              paths[1]);
+    assert_string_equal (text, wanted);
+    mu_data_where (data, some, 3, text, 20);
+    assert_string_equal (text, "records 0-1, 3 ...");
+    mu_data_close (&data);
+    paths[0] = write_text ("rows.csv", "1,2,0\n1,2,1\n1,2,0\n1,2,1\n1,2,0\n1,2,1\n");
+    spec = spec_of (paths, 1);
+    spec.from = 0.5; /* record 0 is row 3 */
+    data = open_spec (&spec, &info);
+    const uint64_t rows[] = { 2, 0 };
+    mu_data_where (data, rows, 2, text, sizeof text);
+    snprintf (wanted, sizeof wanted, "records 0, 2; %s, rows 3, 5", paths[0]);
+    assert_string_equal (text, wanted);
+    mu_data_close (&data);
+}
+
 /* --- the test's folder ------------------------------------------------------------------------ */
 
 static int make_folder (void **state)
@@ -954,6 +987,7 @@ int main (void)
         cmocka_unit_test (gcide_reads_as_zcat_does),
         cmocka_unit_test (fashion_mnist_is_as_published),
         cmocka_unit_test (a_description_shows_the_start),
+        cmocka_unit_test (records_are_named_by_file_and_place),
     };
     return cmocka_run_group_tests (tests, make_folder, remove_folder);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_region.c - the shared region, what it refuses, and the trainer's end of it (comm_mpi) */
 #include "worker/comm/comm.h"
+#include "worker/comm/flight.h"
 #include "worker/comm/region.h"
 
 #include <errno.h>
@@ -62,6 +63,43 @@ static void shares (void **state)
     assert_null (ours);
     assert_int_equal (*(char *)theirs->result, 3);
     mu_region_detach (&theirs);
+    mu_region_detach (&theirs);
+}
+
+/* What was in flight outlives the process that noted it. */
+static void remembers_what_was_in_flight (void **state)
+{
+    (void)state;
+    int fd;
+    struct mu_region *ours = make (&fd), *theirs = mu_region_attach (fd, &error);
+    struct mu_flight flight;
+    close (fd);
+    mu_flight_read (theirs, &flight);
+    assert_false (flight.any);
+    pid_t child = fork ();
+    if (child == 0) {
+        mu_flight_begin (ours, 77);
+        mu_flight_describe (ours, "records 3 and 4");
+        mu_flight_on (ours, 0);
+        mu_flight_on (ours, 2046);
+        mu_flight_on (ours, 65);
+        mu_flight_off (ours, 0);
+        abort ();
+    }
+    assert_int_equal (waitpid (child, NULL, 0), child);
+    mu_flight_read (theirs, &flight);
+    assert_true (flight.any);
+    assert_int_equal (flight.step, 77);
+    assert_string_equal (flight.records, "records 3 and 4");
+    for (uint32_t m = 0; m < 2048; m++)
+        assert_int_equal (flight.in_flight[m / 8] >> m % 8 & 1, m == 65 || m == 2046);
+    memset (ours->control->flight.records, 0xff, sizeof ours->control->flight.records);
+    mu_flight_read (theirs, &flight);
+    assert_string_equal (flight.records, ""); /* scribbled over: no text */
+    mu_flight_begin (ours, 78);
+    mu_flight_read (theirs, &flight);
+    assert_false (flight.any);
+    mu_region_detach (&ours);
     mu_region_detach (&theirs);
 }
 
@@ -378,6 +416,7 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (shares),
+        cmocka_unit_test (remembers_what_was_in_flight),
         cmocka_unit_test (tells_layouts_apart),
         cmocka_unit_test (refuses_layouts),
         cmocka_unit_test (is_sealed),

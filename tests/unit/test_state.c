@@ -191,6 +191,7 @@ struct world {
     int64_t bad_step; /* the step in which bad_micro_batch is NaN; -1: none */
     uint32_t bad_micro_batch;
     enum mu_non_finite policy;
+    uint32_t skips; /* bit m: left out of every third step */
     /* what came of it */
     uint64_t redone;
     struct mu_state *state[RANKS];
@@ -236,6 +237,12 @@ static void train (const struct world *world, const struct mu_sums_layout *layou
         if (bed_random (world->seed, state->step + 77, m) % world->ranks != rank)
             continue;
         assert_false (mu_sums_has (layout, sums, state, m));
+        if (state->step % 3 == 2 && (world->skips >> m & 1)) {
+            mu_sums_skip (layout, sums, state, m);
+            assert_true (mu_sums_has (layout, sums, state, m));
+            assert_true (mu_sums_skips (layout, sums, state, m));
+            continue;
+        }
         make_gradient (world, state, m, gradient);
         for (uint32_t t = 0; t < state->tensors; t++)
             mu_sums_add (layout, sums, state, kernels, t, m,
@@ -405,6 +412,55 @@ static void or_the_step_is_skipped_on_every_rank (void **unused)
     end (&world);
 }
 
+/* Left out of some steps, on any rank, in any order: one state, and not that of the whole. */
+static void what_is_left_out_is_left_out_everywhere (void **unused)
+{
+    (void)unused;
+    static const uint32_t sizes[] = { 1, 2, 3, 5 };
+    uint8_t whole[MU_STATE_HASH_SIZE], alone[MU_STATE_HASH_SIZE], digest[MU_STATE_HASH_SIZE];
+    for (enum mu_sums_form form = MU_SUMS_INT32; form <= MU_SUMS_INT64; form += 4) {
+        struct mu_update update;
+        struct world plain = { .ranks = 1, .form = form, .bad_step = -1 };
+        assert_int_equal (run (&plain, 12, &update, NULL), 0);
+        mu_state_digest (plain.state[0], whole);
+        end (&plain);
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+            struct world world = { .ranks = sizes[i],
+                                   .seed = i,
+                                   .form = form,
+                                   .bad_step = -1,
+                                   .skips = 1u << 3 | 1u << 7 };
+            assert_int_equal (run (&world, 12, &update, NULL), 0);
+            assert_int_equal (update.verdict.skipped, 2);
+            assert_int_equal (world.state[0]->skipped, 0);
+            mu_state_digest (world.state[0], i ? digest : alone);
+            assert_true (!i || !memcmp (alone, digest, sizeof digest));
+            end (&world);
+        }
+        assert_true (memcmp (whole, alone, sizeof alone) != 0);
+    }
+}
+
+/* A step with nothing left is done and changes nothing. */
+static void a_step_of_nothing_counts_as_done (void **unused)
+{
+    (void)unused;
+    struct mu_update update;
+    struct world before = { .ranks = 1, .form = MU_SUMS_INT32, .bad_step = -1 };
+    struct world world = { .ranks = 3, .form = MU_SUMS_INT32, .bad_step = -1, .skips = UINT32_MAX };
+    assert_int_equal (run (&before, 2, &update, NULL), 0);
+    assert_int_equal (run (&world, 3, &update, NULL), 0);
+    assert_int_equal (update.verdict.decision, MU_ALL_SKIPPED);
+    assert_int_equal (world.state[0]->step, 3);
+    assert_int_equal (world.state[0]->skipped, 1);
+    size_t from = before.state[0]->weights_at;
+    assert_memory_equal ((char *)world.state[0] + from, (char *)before.state[0] + from,
+                         before.state[0]->bytes - from);
+    assert_true (world.state[0]->beta1_power == before.state[0]->beta1_power);
+    end (&before);
+    end (&world);
+}
+
 /* --- sums by themselves ----------------------------------------------------------------------- */
 
 struct bench { /* one rank, all M micro-batches */
@@ -448,6 +504,48 @@ static struct mu_verdict judge_one (struct bench *bench, uint32_t tensor, const 
     return verdict;
 }
 
+/* The mean of those that are there, to the bit: as if the step had that many. */
+static void the_mean_is_over_those_that_are_there (void **unused)
+{
+    (void)unused;
+    struct bench bench = bench_open (MU_SUMS_INT32);
+    struct mu_state *state = bench.world.state[0];
+    const struct mu_kernels *kernels = some_kernels (0);
+    struct mu_sums_layout fewer;
+    struct mu_verdict verdict;
+    float *mean = bed_memory (state->padded * sizeof (float));
+    assert_int_equal (mu_sums_plan (&fewer, state, MU_SUMS_INT32, M - 1, NULL), 0);
+    void *sums = bed_memory (fewer.words * fewer.form);
+    mu_sums_begin (&bench.layout, bench.sums);
+    mu_sums_begin (&fewer, sums);
+    for (uint32_t m = 0; m < M; m++) {
+        const struct muster_result result = make_result (state, m);
+        make_gradient (&bench.world, state, m, bench.gradient);
+        if (m == M - 1) {
+            mu_sums_skip (&bench.layout, bench.sums, state, m);
+            continue;
+        }
+        for (uint32_t t = 0; t < state->tensors; t++) {
+            const float *gradient = bench.gradient + mu_state_table_const (state)[t].first;
+            mu_sums_add (&bench.layout, bench.sums, state, kernels, t, m, gradient);
+            mu_sums_add (&fewer, sums, state, kernels, t, m, gradient);
+        }
+        mu_sums_finish (&bench.layout, bench.sums, state, m, &result);
+        mu_sums_finish (&fewer, sums, state, m, &result);
+    }
+    assert_int_equal (mu_sums_decide (&fewer, sums, state, &verdict, NULL), 0);
+    double loss = verdict.loss;
+    uint64_t targets = verdict.targets;
+    assert_int_equal (mu_sums_decide (&bench.layout, bench.sums, state, &verdict, NULL), 0);
+    assert_true (verdict.skipped == 1 && verdict.loss == loss && verdict.targets == targets);
+    mu_sums_to_gradient (&fewer, sums, state, kernels, mean);
+    mu_sums_to_gradient (&bench.layout, bench.sums, state, kernels, bench.gradient);
+    assert_memory_equal (mean, bench.gradient, state->padded * sizeof (float));
+    free (mean);
+    free (sums);
+    bench_close (&bench);
+}
+
 static void each_micro_batch_counts_exactly_once (void **unused)
 {
     (void)unused;
@@ -461,6 +559,11 @@ static void each_micro_batch_counts_exactly_once (void **unused)
         mu_sums_finish (&bench.layout, bench.sums, state, 4, &result);
         assert_int_equal (mu_sums_decide (&bench.layout, bench.sums, state, &verdict, &error), -1);
         assert_non_null (strstr (error.text, "hold micro-batch 4 more than once"));
+        mu_sums_skip (&bench.layout, bench.sums, state, 4);
+        assert_int_equal (mu_sums_decide (&bench.layout, bench.sums, state, &verdict, &error), -1);
+        train (&bench.world, &bench.layout, 0, bench.sums, bench.gradient);
+        mu_sums_skip (&bench.layout, bench.sums, state, 4); /* trained and left out */
+        assert_int_equal (mu_sums_decide (&bench.layout, bench.sums, state, &verdict, &error), -1);
         mu_sums_begin (&bench.layout, bench.sums);
         for (uint32_t m = 0; m < M; m++)
             if (m != 9)
@@ -781,6 +884,9 @@ int main (void)
         cmocka_unit_test (so_it_does_when_scales_must_fall_again_and_again),
         cmocka_unit_test (nan_in_one_micro_batch_fails_the_job_by_name),
         cmocka_unit_test (or_the_step_is_skipped_on_every_rank),
+        cmocka_unit_test (what_is_left_out_is_left_out_everywhere),
+        cmocka_unit_test (a_step_of_nothing_counts_as_done),
+        cmocka_unit_test (the_mean_is_over_those_that_are_there),
         cmocka_unit_test (each_micro_batch_counts_exactly_once),
         cmocka_unit_test (reports_pass_the_reduction_as_bits),
         cmocka_unit_test (extremes_are_judged),

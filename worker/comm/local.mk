@@ -2,6 +2,7 @@
 # Shared memory between agent, trainer and collective; the collective process; its launcher and PMI.
 noinst_LTLIBRARIES += %D%/libcomm.la
 %C%_libcomm_la_SOURCES = %D%/comm.c %D%/comm.h %D%/comm_mpi.c %D%/region.c %D%/region.h \
+    %D%/flight.c %D%/flight.h \
     %D%/launch.c %D%/launch.h %D%/pmi.c %D%/pmi.h
 
 mu_collective_sources = %D%/collective.c %D%/collective.h %D%/collective_protocol.h %D%/world.c \

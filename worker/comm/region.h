@@ -36,9 +36,12 @@
 /* Buckets: one a tensor, and the largest models have some 10,000 tensors. Blocks: 4 TiB each, so
  * that offsets never overflow 64 bits. */
 #define MU_REGION_MAGIC       UINT64_C (0x316e6f6967657275)
-#define MU_REGION_VERSION     2u
+#define MU_REGION_VERSION     3u
 #define MU_REGION_BUCKETS_MAX 65536u
 #define MU_REGION_BLOCK_MAX   (UINT64_C (1) << 42)
+
+#define MU_FLIGHT_WORDS 32u /* a step has at most 2047 micro-batches */
+#define MU_FLIGHT_TEXT  1024u
 
 /* The value is the size in bytes. */
 enum mu_element { MU_ELEMENT_INT32 = 4, MU_ELEMENT_INT64 = 8 };
@@ -89,6 +92,13 @@ struct mu_region_control {
         _Atomic uint64_t
             work; /* units of work done so far, of whatever size: the agent sees it grow */
     } trainer;
+
+    alignas (
+        64) struct { /* written by the trainer, read by the agent once it is reaped (flight.h) */
+        _Atomic uint64_t step;
+        _Atomic uint64_t in_flight[MU_FLIGHT_WORDS]; /* bit m: micro-batch m of that step */
+        char records[MU_FLIGHT_TEXT];                /* what the one in flight holds, in words */
+    } flight;
 
     alignas (64) struct { /* written by the collective of the running generation */
         _Atomic uint64_t state_begun_generation; /* the state block is being overwritten */

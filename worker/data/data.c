@@ -386,7 +386,7 @@ void mu_data_info (const struct mu_data *data, struct mu_data_info *info) { *inf
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-static const struct mu_part *part_of (const struct mu_data *data, uint64_t unit)
+const struct mu_part *mu_part_of (const struct mu_data *data, uint64_t unit)
 {
     uint32_t low = 0, high = data->part_count;
     while (high - low > 1) {
@@ -403,7 +403,7 @@ static int read_tokens (const struct mu_data *data, uint64_t unit, int32_t *out,
                         struct mu_error *error)
 {
     for (uint64_t left = data->info.tokens; left;) {
-        const struct mu_part *part = part_of (data, unit);
+        const struct mu_part *part = mu_part_of (data, unit);
         const struct mu_values values = mu_part_values (data, part);
         const uint64_t at = unit - part->first_unit, there = part->layout.units - at;
         const uint64_t some = left < there ? left : there;
@@ -419,7 +419,7 @@ static int read_tokens (const struct mu_data *data, uint64_t unit, int32_t *out,
 static int read_row (const struct mu_data *data, uint64_t unit, float *features, int32_t *label,
                      struct mu_error *error)
 {
-    const struct mu_part *part = part_of (data, unit);
+    const struct mu_part *part = mu_part_of (data, unit);
     const struct mu_values values = mu_part_values (data, part);
     const uint64_t at = unit - part->first_unit;
     if (mu_values_row (&values, at, data->scale, features, label, error) < 0)

@@ -96,6 +96,11 @@ void mu_data_info (const struct mu_data *data, struct mu_data_info *info);
 int mu_data_read (struct mu_data *data, const uint64_t *record, uint32_t count, int32_t *tokens,
                   float *features, int32_t *labels, struct mu_error *error);
 
+/* Name records for people: by number, and by file with the rows or tokens that they are there, both
+ * counted from 0. Cut with "..." where `size` bytes are too few. */
+void mu_data_where (const struct mu_data *data, const uint64_t *record, uint32_t count, char *text,
+                    size_t size);
+
 /* What `muster data inspect` shows, as a JSON object that is the caller's; NULL on failure. Opens
  * the data set, counts labels over all rows, shows the start of record 0. docs/data.md names its
  * members. */

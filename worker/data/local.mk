@@ -6,7 +6,7 @@ noinst_LTLIBRARIES += %D%/libdata.la
     %D%/order.c %D%/order.h %D%/parts.h %D%/paths.c %D%/paths.h %D%/prepare.c %D%/read_csv.c \
     %D%/read_idx.c %D%/read_jsonl.c %D%/read_llmc.c %D%/read_npy.c %D%/read_text.c %D%/rows.c \
     %D%/split.c %D%/split.h %D%/stream.c %D%/stream.h %D%/tokenizer.c %D%/tokenizer.h \
-    %D%/unicode_ranges.h %D%/values.c %D%/writer.c
+    %D%/unicode_ranges.h %D%/values.c %D%/where.c %D%/writer.c
 %C%_libdata_la_CPPFLAGS = $(AM_CPPFLAGS) $(ZLIB_CFLAGS) $(SODIUM_CFLAGS) $(JANSSON_CFLAGS)
 %C%_libdata_la_LIBADD = $(ZLIB_LIBS) $(SODIUM_LIBS) $(JANSSON_LIBS)
 EXTRA_DIST += scripts/gen_unicode.py

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* parts.h - the inside of struct mu_data, for data.c and describe.c */
+/* parts.h - the inside of struct mu_data, for data.c, describe.c and where.c */
 #ifndef MU_DATA_PARTS_H
 #define MU_DATA_PARTS_H
 
@@ -16,6 +16,8 @@ struct mu_data {
 };
 
 struct mu_values mu_part_values (const struct mu_data *data, const struct mu_part *part);
+/* The part that holds this unit. */
+const struct mu_part *mu_part_of (const struct mu_data *data, uint64_t unit);
 struct mu_values mu_part_label_values (const struct mu_part *part);
 
 #endif

@@ -135,6 +135,7 @@ int mu_update (struct mu_state *state, const struct mu_sums_layout *layout, cons
             return refuse_non_finite (state, &update->verdict, error);
         state->skipped++;
         break;
+    case MU_ALL_SKIPPED: state->skipped++; break;
     case MU_ACCEPT: apply (state, layout, result, optimizer, kernels, gradient, update); break;
     }
     state->step++;

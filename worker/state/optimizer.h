@@ -64,6 +64,7 @@ float mu_optimizer_rate (const struct mu_optimizer *optimizer, uint64_t step);
  * Returns 0 with update->verdict.decision:
  *   ACCEPT         weights, m, v, scales and products changed; step + 1, attempt 0
  *   LOWER_SCALES   scales lowered, attempt + 1: sum again, with mu_sums_begin first
+ *   ALL_SKIPPED    step + 1, skipped + 1, attempt 0
  *   NON_FINITE     only where optimizer->non_finite is SKIP: step + 1, skipped + 1, attempt 0
  * Returns -1, nothing changed, when the result is not one of this step (see mu_sums_decide)
  * or for NON_FINITE where it is FAIL; update->verdict is filled then too.

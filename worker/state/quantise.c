@@ -82,6 +82,9 @@ static uint32_t tag_of (const struct mu_state *state)
     return (uint32_t)(z ^ (z >> 31)) | 1u;
 }
 
+/* Another odd number for a micro-batch that is left out. */
+static uint32_t skip_tag_of (const struct mu_state *state) { return tag_of (state) ^ 2u; }
+
 int mu_sums_plan (struct mu_sums_layout *layout, const struct mu_state *state,
                   enum mu_sums_form form, uint32_t micro_batches, struct mu_error *error)
 {
@@ -172,10 +175,32 @@ void mu_sums_finish (const struct mu_sums_layout *layout, void *sums, const stru
     add_bits (layout, sums, micro_word (layout, micro_batch, CORRECT_LOW), result->correct);
 }
 
+void mu_sums_skip (const struct mu_sums_layout *layout, void *sums, const struct mu_state *state,
+                   uint32_t micro_batch)
+{
+    add (layout, sums, micro_word (layout, micro_batch, TAG), skip_tag_of (state));
+}
+
+bool mu_sums_skips (const struct mu_sums_layout *layout, const void *sums,
+                    const struct mu_state *state, uint32_t micro_batch)
+{
+    return word (layout, sums, micro_word (layout, micro_batch, TAG)) == skip_tag_of (state);
+}
+
 bool mu_sums_has (const struct mu_sums_layout *layout, const void *sums,
                   const struct mu_state *state, uint32_t micro_batch)
 {
-    return word (layout, sums, micro_word (layout, micro_batch, TAG)) == tag_of (state);
+    return word (layout, sums, micro_word (layout, micro_batch, TAG)) == tag_of (state) ||
+           mu_sums_skips (layout, sums, state, micro_batch);
+}
+
+static uint32_t count_skipped (const struct mu_sums_layout *layout, const void *result,
+                               const struct mu_state *state)
+{
+    uint32_t count = 0;
+    for (uint32_t m = 0; m < layout->micro_batches; m++)
+        count += mu_sums_skips (layout, result, state, m);
+    return count;
 }
 
 struct muster_result mu_sums_micro_batch (const struct mu_sums_layout *layout, const void *result,
@@ -196,7 +221,7 @@ static int check_complete (const struct mu_sums_layout *layout, const void *resu
 {
     for (uint32_t m = 0; m < layout->micro_batches; m++) {
         uint64_t tag = word (layout, result, micro_word (layout, m, TAG));
-        if (tag == tag_of (state))
+        if (mu_sums_has (layout, result, state, m))
             continue;
         return mu_fail (error, MU_INTERNAL,
                         "the sums of step %llu, attempt %llu %s micro-batch %u%s; nothing was "
@@ -238,6 +263,11 @@ int mu_sums_decide (const struct mu_sums_layout *layout, const void *result,
     *verdict = (struct mu_verdict){ .decision = MU_ACCEPT };
     if (check_complete (layout, result, state, error) < 0)
         return -1;
+    verdict->skipped = count_skipped (layout, result, state);
+    if (verdict->skipped == layout->micro_batches) {
+        verdict->decision = MU_ALL_SKIPPED;
+        return 0;
+    }
     add_up_reports (layout, result, verdict);
     verdict->micro_batch =
         first_set (layout, result, micro_word (layout, 0, BAD), layout->micro_batches, MICRO_WORDS);
@@ -307,9 +337,10 @@ void mu_sums_to_gradient (const struct mu_sums_layout *layout, const void *resul
                           float *gradient)
 {
     const struct mu_state_tensor *table = mu_state_table_const (state);
+    uint32_t trained = layout->micro_batches - count_skipped (layout, result, state);
     for (uint32_t i = 0; i < layout->tensors; i++) {
         uint64_t first = table[i].first, elements = table[i].elements;
-        double factor = power_of_two (-table[i].scale) / layout->micro_batches;
+        double factor = power_of_two (-table[i].scale) / trained;
         if (layout->form == MU_SUMS_INT64)
             kernels->dequantise64 (gradient + first, (const int64_t *)result + first, elements,
                                    factor);

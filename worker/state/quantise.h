@@ -19,7 +19,8 @@
  * Every micro-batch has eight words of its own: a tag made of (step, attempt), which in a good
  * result is there exactly once and so proves that each micro-batch of this very step was counted
  * exactly once; how many of its tensors, or its loss, were not finite; and loss, targets, correct
- * as bits. All that is reduced is an integer.
+ * as bits. All that is reduced is an integer. A micro-batch that is left out has another tag and
+ * nothing else, so the result itself says on every rank that it is, and the mean is over the others.
  *
  * A block of sums is an array of words without a head, 64-byte aligned, in memory of the caller
  * (the shared region's sums and result):
@@ -92,7 +93,15 @@ void mu_sums_add (const struct mu_sums_layout *layout, void *sums, const struct 
 void mu_sums_finish (const struct mu_sums_layout *layout, void *sums, const struct mu_state *state,
                      uint32_t micro_batch, const struct muster_result *result);
 
-/* Whether these sums hold micro-batch m of the state's next step and attempt: what the survivors of
+/* Instead of all that: micro-batch m is left out of this step, counted and without a gradient. */
+void mu_sums_skip (const struct mu_sums_layout *layout, void *sums, const struct mu_state *state,
+                   uint32_t micro_batch);
+
+/* Whether these sums, or this result, have micro-batch m as left out. */
+bool mu_sums_skips (const struct mu_sums_layout *layout, const void *sums,
+                    const struct mu_state *state, uint32_t micro_batch);
+
+/* Whether these sums hold micro-batch m, trained or left out, of the state's next step and attempt: what the survivors of
  * a torn world need not compute again. */
 bool mu_sums_has (const struct mu_sums_layout *layout, const void *sums,
                   const struct mu_state *state, uint32_t micro_batch);
@@ -101,6 +110,7 @@ enum mu_decision {
     MU_ACCEPT,       /* the sums are exact: update the weights */
     MU_LOWER_SCALES, /* a sum may have overflowed: lower scales, quantise and reduce again */
     MU_NON_FINITE,   /* a gradient or loss is inf or NaN: redoing cannot help */
+    MU_ALL_SKIPPED,  /* every micro-batch is left out: there is no gradient */
 };
 
 struct mu_verdict {
@@ -108,6 +118,7 @@ struct mu_verdict {
     uint32_t micro_batch; /* NON_FINITE: the first that is not finite */
     uint32_t tensor;      /* NON_FINITE: the first such tensor, or `tensors` if the loss alone is */
     uint32_t overflowed;  /* LOWER_SCALES: how many tensors may have overflowed */
+    uint32_t skipped;     /* micro-batches that are left out */
     double loss;          /* mean over all targets, micro-batches in ascending order */
     uint64_t targets;
     uint64_t correct;
@@ -132,8 +143,8 @@ void mu_scales_lower (const struct mu_sums_layout *layout, const void *result,
 void mu_scales_follow (const struct mu_sums_layout *layout, const void *result,
                        struct mu_state *state);
 
-/* After ACCEPT, before mu_scales_follow: the mean gradient over the M micro-batches as float32,
- * into `gradient` of state->padded floats (64-byte aligned); padding becomes zero. */
+/* After ACCEPT, before mu_scales_follow: the mean gradient over the micro-batches that are not
+ * left out, as float32, into `gradient` of state->padded floats (64-byte aligned); padding becomes zero. */
 void mu_sums_to_gradient (const struct mu_sums_layout *layout, const void *result,
                           const struct mu_state *state, const struct mu_kernels *kernels,
                           float *gradient);

@@ -41,7 +41,8 @@ struct mu_state {
     uint64_t padded;     /* the same with padding: the floats in each of weights, m, v */
     uint64_t step;       /* steps done; also the number of the next one, counted from 0 */
     uint64_t attempt;   /* how often the next step's scales were lowered and its sums thrown away */
-    uint64_t skipped;   /* of the steps done, those skipped for a value that is not finite */
+    uint64_t
+        skipped; /* of the steps done, those skipped whole: a value is not finite, or all is left out */
     double beta1_power; /* Adam's beta1^t and beta2^t, t = step - skipped */
     double beta2_power;
     uint64_t weights_at; /* bytes from the block's start */
