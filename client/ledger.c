@@ -9,6 +9,8 @@
  *                   member of the generation it names and could have come so far there (it had
  *                   started, leases reached), or loaded a committed checkpoint, or begins at 0
  *     going back    never below what trained windows prove, but for a REWIND to that step
+ *     distrust      EXPEL: checkpoints beyond the step that it goes back to count no more, and no
+ *                   state of the generations up to then is gone on from but by a checkpoint
  *     windows       ranks train them in order, below the leases
  *     checkpoints   of steps that their generation could have seen; a job that is done has its last
  *     seals         the hash over the records so far is the one that was stored with them
@@ -217,6 +219,39 @@ static void on_commit (struct ledger *ledger, const struct mu_journal *record)
         (struct ledger_commit){ commit->step, commit->generation };
 }
 
+/* A checkpoint proves that its generation came so far, if leases let it. */
+static void check_commit (struct ledger *ledger, const struct ledger_commit *commit)
+{
+    uint32_t at = ledger_at (ledger, commit->generation, commit->step);
+    if (at == LEDGER_NONE || !ledger_covers (&ledger->generations[at], commit->step))
+        ledger_fault (ledger,
+                      "the checkpoint of step %" PRIu64 " is said to be of generation %" PRIu64
+                      ", which cannot have come so far",
+                      commit->step, commit->generation);
+    else if (commit->step > ledger->generations[at].reached)
+        ledger->generations[at].reached = commit->step;
+}
+
+/* A worker was wrong: what was made since the step that was agreed on is given up. */
+static void on_expel (struct ledger *ledger, const struct mu_journal *record)
+{
+    const struct mu_journal_expel *expel = &record->expel;
+    const struct ledger_generation *it = spoken_of (ledger, "EXPEL", expel->generation, false);
+    if (it && !it->over)
+        ledger_fault (ledger, "a worker of generation %" PRIu64 " is expelled while that trains",
+                      it->number);
+    while (ledger->commit_count &&
+           ledger->commits[ledger->commit_count - 1].step > expel->back_step)
+        check_commit (ledger, &ledger->commits[--ledger->commit_count]);
+    if (expel->back_step && (!ledger->commit_count ||
+                             ledger->commits[ledger->commit_count - 1].step != expel->back_step))
+        ledger_fault (ledger,
+                      "training goes back to the checkpoint of step %" PRIu64
+                      ", which was never committed",
+                      expel->back_step);
+    ledger->distrusted = expel->generation;
+}
+
 /* --- the job ---------------------------------------------------------------------------------- */
 
 static void on_submit (struct ledger *ledger, const struct mu_journal *record)
@@ -266,6 +301,7 @@ static reader *const readers[] = {
     [MU_JOURNAL_BROKEN] = on_broken,   [MU_JOURNAL_LEASE] = on_lease,
     [MU_JOURNAL_TRAINED] = on_trained, [MU_JOURNAL_COMMIT] = on_commit,
     [MU_JOURNAL_STATE] = on_state,     [MU_JOURNAL_REWIND] = on_rewind,
+    [MU_JOURNAL_EXPEL] = on_expel,
 };
 
 static void follow_seal (struct ledger *ledger, uint64_t number, const struct mu_journal *record)
@@ -309,21 +345,6 @@ void ledger_read (struct ledger *ledger, uint64_t number, const struct mu_journa
 
 /* --- the end ---------------------------------------------------------------------------------- */
 
-/* A checkpoint proves that its generation came so far, if leases let it. */
-static void check_commits (struct ledger *ledger)
-{
-    for (uint32_t i = 0; i < ledger->commit_count; i++) {
-        const struct ledger_commit *commit = &ledger->commits[i];
-        uint32_t at = ledger_at (ledger, commit->generation, commit->step);
-        if (at == LEDGER_NONE || !ledger_covers (&ledger->generations[at], commit->step))
-            ledger_fault (ledger,
-                          "the checkpoint of step %" PRIu64 " is said to be of generation %" PRIu64
-                          ", which cannot have come so far",
-                          commit->step, commit->generation);
-        else if (commit->step > ledger->generations[at].reached)
-            ledger->generations[at].reached = commit->step;
-    }
-}
 
 /* Where nothing was told before, the path leads back to step 0 without a gap; it is looked at all
  * the same, for this is what is to be proven. */
@@ -349,6 +370,7 @@ void ledger_end (struct ledger *ledger)
     if (!ledger->submitted)
         ledger_fault (ledger, "the record of the job's submit is missing");
     ledger_close_newest (ledger);
-    check_commits (ledger);
+    for (uint32_t i = 0; i < ledger->commit_count; i++)
+        check_commit (ledger, &ledger->commits[i]);
     check_history (ledger);
 }

@@ -73,6 +73,7 @@ struct ledger {
     uint32_t commit_count, commit_capacity;
     uint64_t *windows; /* of the newest generation, by rank: all below this one are trained */
     uint64_t floor;    /* below this nothing begins without a REWIND */
+    uint64_t distrusted; /* no generation goes on from a member's state of this one or before */
     uint64_t rewinds, read, newest; /* records read, the newest one's number */
     uint64_t seal, sealed;          /* the hash so far; the newest record that carries it */
 

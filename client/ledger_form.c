@@ -127,6 +127,11 @@ static uint32_t parent_left (struct ledger *ledger, uint32_t at, uint64_t number
                       it->number, number);
         return LEDGER_NONE;
     }
+    if (number <= ledger->distrusted)
+        ledger_fault (ledger,
+                      "generation %" PRIu64 " has the state of generation %" PRIu64
+                      ", in which a worker was wrong",
+                      it->number, number);
     if (ledger_rank (&ledger->generations[from], source) == LEDGER_NONE)
         ledger_fault (ledger,
                       "generation %" PRIu64 ": worker %s brings the state of generation %" PRIu64

@@ -109,6 +109,7 @@ static int apply_submit (struct coord *coord, const struct mu_journal *record,
     mine->portable = submit->portable;
     mine->mixed = submit->mixed;
     mine->poison_limit = submit->poison_limit;
+    mine->audited = submit->audited;
     mine->submitted_ms = submit->time_ms;
     mine->reason = copy_text (core_blob (""));
     durable->jobs = core_grow (durable->jobs, durable->job_count, &durable->job_capacity,
@@ -179,8 +180,7 @@ static int apply_form (struct coord *coord, const struct mu_journal *record, str
         return no_job (error, form->job);
     if (check_form (job, form, error))
         return -1;
-    struct generation *generation = &job->durable.generation;
-    free (generation->members);
+    struct generation *generation = &job->durable.generation, before = *generation;
     free (generation->first_map);
     *generation = (struct generation){ .number = form->generation,
                                        .step = form->step,
@@ -198,6 +198,8 @@ static int apply_form (struct coord *coord, const struct mu_journal *record, str
         member->incarnation = form->members.items[rank].incarnation;
         member->windows = form->step / job->durable.window_steps;
     }
+    audit_follow (generation, &before, form);
+    free (before.members);
     uint32_t size = form->map.size;
     generation->first_map = copy_bytes (form->first_map.data, 2 * (size_t)size);
     generation->map = generation->first_map + size;
@@ -303,6 +305,47 @@ static int apply_commit (struct coord *coord, const struct mu_journal *record,
                               .time_ms = commit->time_ms,
                               .path = copy_text (commit->path) };
     SET (added->weights_hash, commit->weights_hash);
+    mine->anchor = commit->anchor;
+    return 0;
+}
+
+static bool has_commit (const struct job_durable *job, uint64_t step)
+{
+    for (uint32_t i = 0; i < job->commit_count; i++)
+        if (job->commits[i].step == step)
+            return true;
+    return step == 0;
+}
+
+static int apply_expel (struct coord *coord, const struct mu_journal *record,
+                        struct mu_error *error)
+{
+    const struct mu_journal_expel *expel = &record->expel;
+    struct job *job = core_job (coord, expel->job);
+    if (!job)
+        return no_job (error, expel->job);
+    if (expel->generation != job->durable.generation.number || live (job))
+        return wrong_generation (error, job, "EXPEL", expel->generation);
+    if (!has_commit (&job->durable, expel->back_step))
+        return mu_fail (error, MU_CONFLICT,
+                        "job %llu goes back to the checkpoint of step %llu, which was never "
+                        "committed",
+                        (unsigned long long)expel->job, (unsigned long long)expel->back_step);
+    audit_expel (&job->durable, expel);
+    return 0;
+}
+
+static int apply_agreed (struct coord *coord, const struct mu_journal *record,
+                         struct mu_error *error)
+{
+    const struct mu_journal_agreed *agreed = &record->agreed;
+    struct job *job = core_job (coord, agreed->job);
+    if (!job)
+        return no_job (error, agreed->job);
+    if (agreed->generation != job->durable.generation.number ||
+        agreed->first_rank >= job->durable.generation.size)
+        return wrong_generation (error, job, "AGREED", agreed->generation);
+    audit_agree (&job->durable, agreed);
     return 0;
 }
 
@@ -494,6 +537,7 @@ static applier *const appliers[] = {
     [MU_JOURNAL_REWIND] = apply_rewind, [MU_JOURNAL_QUARANTINE] = apply_quarantine,
     [MU_JOURNAL_SCALE] = apply_scale,   [MU_JOURNAL_HUNG] = apply_hung,
     [MU_JOURNAL_POISON] = apply_poison,
+    [MU_JOURNAL_EXPEL] = apply_expel,   [MU_JOURNAL_AGREED] = apply_agreed,
 };
 
 int coord_apply (struct coord *coord, const struct mu_journal *record, struct mu_error *error)
@@ -539,6 +583,9 @@ static void mix_generation (uint64_t *digest, const struct job_durable *job)
         mix_text (digest, generation->members[i].name);
         mix (digest, generation->members[i].incarnation);
         mix (digest, generation->members[i].windows);
+        mix (digest, generation->members[i].state_step);
+        mix (digest, generation->members[i].gradient_step);
+        mix (digest, generation->members[i].echo);
     }
     if (generation->size)
         mix_bytes (digest, generation->first_map, 4 * (size_t)job->micro_batches);
@@ -600,6 +647,10 @@ static void mix_job (uint64_t *digest, const struct job_durable *job)
         job->accusations,
         job->poison_limit,
         job->suspicion.step,
+        job->audited,
+        job->anchor,
+        job->distrusted,
+        job->disputed_step,
     };
     mix_bytes (digest, numbers, sizeof numbers);
     mix_text (digest, job->key);
@@ -609,8 +660,13 @@ static void mix_job (uint64_t *digest, const struct job_durable *job)
     mix_text (digest, job->compute_class);
     mix_text (digest, job->reason);
     mix_text (digest, job->hung);
+    mix_text (digest, job->disputed);
     mix_generation (digest, job);
     mix_poison (digest, job);
+    for (uint32_t i = 0; i < job->outcast_count; i++) {
+        mix_text (digest, job->outcasts[i].name);
+        mix (digest, job->outcasts[i].incarnation);
+    }
     for (uint32_t i = 0; i < job->commit_count; i++) {
         const struct commit *commit = &job->commits[i];
         mix (digest, commit->generation);

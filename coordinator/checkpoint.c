@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* checkpoint.c - SAVED becomes COMMIT, COMMIT becomes COMMITTED; and states are compared
+/* checkpoint.c - SAVED becomes COMMIT, COMMIT becomes COMMITTED
  *
  * A checkpoint is promised once COMMIT is journalled. Any rank's word is good, of any generation of
  * the job: equal steps are equal bits. Steps committed only grow; what was saved of an older step
@@ -16,6 +16,13 @@ static void say_committed (struct coord *coord, const struct worker *worker, con
     struct mu_wire_committed *said = &core_tell (coord, worker, MU_WIRE_COMMITTED)->committed;
     said->job = job->durable.number;
     said->step = job_committed_step (job);
+    said->anchor = job->durable.anchor;
+}
+
+/* Of a generation whose states are not to be trusted, as a worker was wrong: it is no checkpoint. */
+static bool is_distrusted (const struct job *job, const struct mu_wire_saved *saved)
+{
+    return job->durable.distrusted && saved->generation <= job->durable.distrusted;
 }
 
 void checkpoint_saved (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
@@ -25,13 +32,15 @@ void checkpoint_saved (struct coord *coord, struct worker *worker, const struct 
     if (!job || job_ended (job) || !job->durable.sized || saved->step > job->durable.steps ||
         saved->generation > job->durable.generation.number)
         return;
-    if (saved->step > job_committed_step (job)) {
+    if (saved->step > job_committed_step (job) && !is_distrusted (job, saved)) {
         struct mu_journal record = { .type = MU_JOURNAL_COMMIT,
                                      .commit = { .job = saved->job,
                                                  .generation = saved->generation,
                                                  .step = saved->step,
                                                  .path = saved->path,
                                                  .bytes = saved->bytes,
+                                                 .anchor =
+                                                     audit_anchor (&job->durable, saved->step),
                                                  .time_ms = coord->unix_ms } };
         SET (record.commit.weights_hash, saved->weights_hash);
         core_store (coord, &record);
@@ -120,35 +129,6 @@ bool checkpoint_wait (struct coord *coord, struct job *job)
     }
     order_give (coord, best, ORDER_SAVE);
     return true;
-}
-
-/* --- DIGEST ----------------------------------------------------------------------------------- */
-
-void checkpoint_digest (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
-{
-    const struct mu_wire_digest *said = &wire->digest;
-    struct job *job = worker->job;
-    if (!job || said->job != job->durable.number || worker->rank == NONE || said->step == 0 ||
-        said->generation != job->durable.generation.number || !job_has_live_generation (job))
-        return;
-    struct job_soft *soft = &job->soft;
-    for (uint32_t i = 0; i < DIGESTS; i++) {
-        const struct digest *digest = &soft->digests[i];
-        if (digest->step != said->step)
-            continue;
-        if (digest->digest != said->digest)
-            job_stop (coord, job, MU_JOB_FAILED, MU_INTERNAL,
-                      core_text (coord,
-                                 "After step %llu workers %s and %s hold different states; their "
-                                 "weights cannot be trusted. Check their memory and their builds, "
-                                 "then resume from the checkpoint of step %llu.",
-                                 (unsigned long long)said->step,
-                                 job->durable.generation.members[digest->rank].name, worker->name,
-                                 (unsigned long long)job_committed_step (job)));
-        return;
-    }
-    soft->digests[soft->digest_next++ % DIGESTS] =
-        (struct digest){ .step = said->step, .digest = said->digest, .rank = worker->rank };
 }
 
 /* --- for people ------------------------------------------------------------------------------- */

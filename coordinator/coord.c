@@ -213,7 +213,7 @@ void coord_step (struct coord *coord, const struct coord_event *event, struct co
     case COORD_START: start (coord); break;
     case COORD_TIMER: timer (coord); break;
     case COORD_RECEIVE:
-        if (event->wire->type >= MU_WIRE_SUBMIT)
+        if (event->wire->type >= MU_WIRE_SUBMIT && event->wire->type != MU_WIRE_AUDIT)
             query_receive (coord, event);
         else
             roster_receive (coord, event);
@@ -266,6 +266,7 @@ static void destroy_job (struct job *job)
     free (durable->commits);
     free (durable->suspicion.strikes);
     free (durable->skips);
+    free (durable->outcasts);
     free (durable->generation.members);
     free (durable->generation.first_map);
     free (durable->reason);

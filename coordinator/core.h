@@ -14,7 +14,8 @@
  *     hang.c        a process that neither dies nor works: who, and what follows
  *     pace.c        how fast each worker is, and its share of the micro-batches
  *     shards.c      micro-batch maps, leases, the ledger of trained windows
- *     checkpoint.c  SAVED, COMMIT, DIGEST
+ *     checkpoint.c  SAVED, COMMIT
+ *     audit.c       who is wrong: DIGEST, AUDIT, and what becomes of it
  *     trust.c       quarantine of workers that fail again and again
  *     seal.c        a running hash over a job's records, so that the journal can be checked
  *     query.c       answers for people
@@ -40,7 +41,7 @@
 #define KEPT_BYTES 256u
 #define FENCES_MAX 16u
 #define SAMPLES    16u
-#define DIGESTS    8u
+#define COMPARISONS 8u
 
 /* --- durable: the fold of the journal --------------------------------------------------------- */
 
@@ -48,6 +49,8 @@ struct member {
     char name[64];
     uint64_t incarnation;
     uint64_t windows; /* trained: all below this one */
+    uint64_t state_step, gradient_step; /* up to there it is known to have been right; audit.c */
+    bool echo;        /* its state came from another rank and was not compared since */
 };
 
 struct generation {
@@ -84,6 +87,11 @@ struct skip { /* a micro-batch that is left out of its step, for good */
     uint32_t micro_batch;
 };
 
+struct outcast { /* was wrong, and does not get the job again */
+    char name[64];
+    uint64_t incarnation;
+};
+
 struct job_durable {
     uint64_t number;
     char key[64], name[64];
@@ -93,6 +101,7 @@ struct job_durable {
     uint64_t steps; /* 0 until SIZED where epochs say it */
     double epochs;
     bool portable, mixed; /* any class gives its bits; classes mix all the same */
+    bool audited; /* gradients are compared (audit.c) */
     uint64_t submitted_ms, started_ms, ended_ms;
 
     bool sized;
@@ -123,6 +132,13 @@ struct job_durable {
     struct suspicion suspicion;
     struct skip *skips;
     uint32_t skip_count, skip_capacity;
+
+    uint64_t anchor;     /* the newest committed step that is known to be right */
+    uint64_t distrusted; /* states of this generation and older ones are not; 0: all are trusted */
+    struct outcast *outcasts;
+    uint32_t outcast_count, outcast_capacity;
+    char disputed[256]; /* who differed, when nobody could say who was wrong */
+    uint64_t disputed_step;
 };
 
 struct durable {
@@ -146,6 +162,7 @@ struct position {
     uint32_t attempt;
     uint64_t lineage;
     uint64_t generation; /* in which the state was trained; 0: it is new, or was loaded */
+    uint64_t distrusted; /* as the job's was when the trainer was started */
 };
 
 /* What one micro-batch costs a worker in its job, as its beats tell; pace.c. */
@@ -208,9 +225,13 @@ struct sample {
     uint64_t time_ms, step;
 };
 
-struct digest {
-    uint64_t step, digest; /* step 0: unused */
-    uint32_t rank;
+/* What several ranks of the newest generation were to find equal; audit.c. */
+struct comparison {
+    uint32_t what, micro_batch; /* enum audit_what */
+    uint64_t step;
+    uint32_t first_rank, ranks; /* those that compare; ranks 0: unused */
+    uint32_t said;
+    struct opinion *opinions; /* [ranks], owned */
 };
 
 struct job_soft {
@@ -245,8 +266,8 @@ struct job_soft {
     uint32_t uneven;                         /* windows in a row with shares far from the best */
     struct sample samples[SAMPLES];
     uint32_t sample_count; /* ever */
-    struct digest digests[DIGESTS];
-    uint32_t digest_next;
+    struct comparison comparisons[COMPARISONS];
+    uint32_t comparison_next;
     char sized_by[64];
     char why[1024]; /* it waits */
 };
@@ -393,6 +414,30 @@ void poison_say (struct coord *coord, const struct job_durable *job, struct mu_w
 void poison_spread (const struct job_durable *job, uint64_t step, uint8_t *map,
                     const uint8_t *taken, struct worker *const *members, uint32_t ranks);
 
+/* --- audit.c ---------------------------------------------------------------------------------- */
+
+enum audit_what { AUDIT_STATE, AUDIT_GRADIENT };
+
+void audit_state (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
+void audit_gradient (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
+/* The generation's comparisons are forgotten: those that lack an opinion do not count. */
+void audit_clear (struct job *job);
+/* Are the last states still to be compared? */
+bool audit_awaits (struct coord *coord, const struct job *job);
+/* The newest committed step, `also` included, that all members are known to have been right at. */
+uint64_t audit_anchor (const struct job_durable *job, uint64_t also);
+/* Does this worker hold a state from before the newest expulsion? */
+bool audit_is_tainted (const struct job *job, const struct worker *worker);
+/* Have such states loaded anew. True: somebody was told to. */
+bool audit_reopen (struct coord *coord, const struct job *job);
+bool audit_is_outcast (const struct job_durable *job, const char *name, uint64_t incarnation);
+/* Apply's part. */
+void audit_expel (struct job_durable *job, const struct mu_journal_expel *expel);
+void audit_agree (struct job_durable *job, const struct mu_journal_agreed *agreed);
+/* What is known of a generation's members, from what was known of them in the one before. */
+void audit_follow (struct generation *generation, const struct generation *before,
+                   const struct mu_journal_form *form);
+
 /* --- generation.c ----------------------------------------------------------------------------- */
 
 /* Form the next one if enough workers are prepared. */
@@ -452,6 +497,8 @@ void scale_mind (struct coord *coord, struct job *job);
 /* It failed, and not by its job's fault. */
 void trust_blame (struct coord *coord, struct worker *worker, const char *why);
 void trust_forgive (const struct coord *coord, struct worker *worker);     /* one of its failures */
+/* It was wrong: in quarantine at once. `worker` may be NULL: it is not here now. */
+void trust_distrust (struct coord *coord, const char *name, struct worker *worker, const char *why);
 bool trust_lacks (const struct coord *coord, const struct worker *worker); /* quarantined */
 /* May this job have it? A quarantined worker only while it lacks its minimum. */
 bool trust_takes (const struct coord *coord, const struct job *job, const struct worker *worker);
@@ -475,7 +522,6 @@ double pace_factor (const struct worker *worker);
 void checkpoint_saved (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 void checkpoint_save_failed (struct coord *coord, struct worker *worker,
                              const struct mu_wire *wire);
-void checkpoint_digest (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 void checkpoint_answer (struct coord *coord, uint32_t peer, uint64_t request,
                         const struct job *job);
 /* Before workers leave or the job stops: must a state be saved first? Asks for it if so. */

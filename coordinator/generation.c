@@ -29,6 +29,7 @@ void generation_clear (struct job *job)
     }
     free (soft->fences);
     soft->fences = NULL;
+    audit_clear (job);
     soft->finished = soft->reducing = soft->idle = soft->uneven = 0;
     soft->running_since_ms = 0;
     soft->join_since_ms = soft->stuck_ms = 0;
@@ -64,7 +65,7 @@ struct worker *generation_best (const struct coord *coord, const struct job *job
     for (uint32_t i = 0; i < job->soft.worker_count; i++) {
         struct worker *worker = job->soft.workers[i];
         if (!worker_is_prepared (worker) || worker->order == ORDER_ABORT ||
-            (staying && worker_leaves (coord, worker)))
+            audit_is_tainted (job, worker) || (staying && worker_leaves (coord, worker)))
             continue;
         if (!best || is_ahead (&worker->position, &best->position) ||
             (!is_ahead (&best->position, &worker->position) && worker->number < best->number))
@@ -177,7 +178,6 @@ static void form (struct coord *coord, struct job *job, struct worker **members,
     assert (soft->ranks);
     soft->step = step;
     soft->sample_count = 0;
-    memset (soft->digests, 0, sizeof soft->digests);
     soft->save_done = soft->end_unsaved = false;
     soft->save_tries = 0;
     soft->form_limit_ms = coord->now_ms + coord->options.form_limit_ms;
@@ -192,6 +192,8 @@ static void form (struct coord *coord, struct job *job, struct worker **members,
 bool generation_try_form (struct coord *coord, struct job *job)
 {
     struct job_soft *soft = &job->soft;
+    if (audit_reopen (coord, job))
+        return false;
     if (!job->durable.sized || soft->worker_count < job->durable.workers_min)
         return false;
     if (coord->now_ms < soft->form_after_ms) {

@@ -93,6 +93,11 @@ static void tell (const struct mu_journal *record, char *text, size_t size)
                   record->rewind.step);
         break;
     case MU_JOURNAL_POISON: poisoned (&record->poison, text, size); break;
+    case MU_JOURNAL_EXPEL:
+        snprintf (text, size, "%.*s", (int)record->expel.text.size,
+                  record->expel.text.size ? (const char *)record->expel.text.data : "");
+        break;
+    case MU_JOURNAL_AGREED:
     case MU_JOURNAL_LEASE:
     case MU_JOURNAL_TRAINED: break;
     }
@@ -125,6 +130,7 @@ struct announcement announcement_of (const struct mu_journal *record)
     bool bad = record->type == MU_JOURNAL_CRASH ||
                (record->type == MU_JOURNAL_QUARANTINE && record->quarantine.quarantined) ||
                record->type == MU_JOURNAL_REWIND || record->type == MU_JOURNAL_POISON ||
+               record->type == MU_JOURNAL_EXPEL ||
                (record->type == MU_JOURNAL_BROKEN && !record->broken.planned);
     struct announcement about = { .job = about_job (record), .type = record->type, .bad = bad };
     about.rank = -1;

@@ -48,6 +48,10 @@ char *views_sql (const struct mu_journal *record)
                                 commit->weights_hash, (long long)commit->bytes,
                                 (long long)commit->time_ms);
     }
+    case MU_JOURNAL_EXPEL:
+        return sqlite3_mprintf ("DELETE FROM checkpoint WHERE job = %lld AND step > %lld",
+                                (long long)record->expel.job, (long long)record->expel.back_step);
+    case MU_JOURNAL_AGREED:
     case MU_JOURNAL_REIGN:
     case MU_JOURNAL_LEASE:
     case MU_JOURNAL_TRAINED:
@@ -66,5 +70,5 @@ bool views_follow (uint32_t type)
 {
     return type == MU_JOURNAL_SUBMIT || type == MU_JOURNAL_SIZED || type == MU_JOURNAL_FORM ||
            type == MU_JOURNAL_START || type == MU_JOURNAL_BROKEN || type == MU_JOURNAL_STATE ||
-           type == MU_JOURNAL_COMMIT;
+           type == MU_JOURNAL_COMMIT || type == MU_JOURNAL_EXPEL;
 }

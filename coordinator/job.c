@@ -233,7 +233,8 @@ static const char *why_unsaved (struct coord *coord, struct job *job)
 
 static void advance_running (struct coord *coord, struct job *job)
 {
-    if (is_complete (job) && job->soft.finished == job->durable.generation.size) {
+    if (is_complete (job) && job->soft.finished == job->durable.generation.size &&
+        !audit_awaits (coord, job)) {
         finish (coord, job);
         return;
     }

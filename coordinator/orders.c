@@ -23,6 +23,8 @@ static void say_assign (struct coord *coord, struct worker *worker)
         SET (said->resume_hash, commit->weights_hash);
         said->resume_step = commit->step;
     }
+    said->distrusted = job->durable.distrusted;
+    said->anew = said->distrusted && said->distrusted == job->durable.generation.number;
 }
 
 static void say_form (struct coord *coord, struct worker *worker)
@@ -52,6 +54,8 @@ static void say_release (struct coord *coord, struct worker *worker)
     const char *reason = "its place is needed elsewhere";
     if (!job || job_ended (job) || job->durable.state == MU_JOB_STOPPING)
         reason = "the job ends here";
+    else if (audit_is_outcast (&job->durable, worker->name, worker->incarnation))
+        reason = "it was wrong";
     else if (worker->again)
         reason = "its trainer is to begin anew";
     else if (worker->leaving)

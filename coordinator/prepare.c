@@ -227,6 +227,7 @@ void prepare_prepared (struct coord *coord, struct worker *worker, const struct 
         .step = prepared->step,
         .attempt = prepared->attempt,
         .lineage = *prepared->digest ? index_hash_text (prepared->digest) : 0,
+        .distrusted = prepared->distrusted,
     };
     job_touch (coord, job);
 }

@@ -64,7 +64,8 @@ static bool is_refused (const struct coord *coord, const struct job *job,
 bool queue_accepts (const struct coord *coord, const struct job *job, const struct worker *worker)
 {
     const char *class = class_of (job);
-    if (is_refused (coord, job, worker))
+    if (is_refused (coord, job, worker) ||
+        audit_is_outcast (&job->durable, worker->name, worker->incarnation))
         return false;
     return !class || !strcmp (class, worker->compute_class);
 }

@@ -427,7 +427,7 @@ static void on_bye (struct coord *coord, struct worker *worker, const struct mu_
 
 typedef void hearer (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 
-static hearer *const hearers[MU_WIRE_SUBMIT] = {
+static hearer *const hearers[MU_WIRE_AUDIT + 1] = {
     [MU_WIRE_BEAT] = on_beat,
     [MU_WIRE_BYE] = on_bye,
     [MU_WIRE_PREPARED] = prepare_prepared,
@@ -439,7 +439,8 @@ static hearer *const hearers[MU_WIRE_SUBMIT] = {
     [MU_WIRE_DOWN] = generation_down,
     [MU_WIRE_ABORTED] = generation_aborted,
     [MU_WIRE_TRAINED] = shards_trained,
-    [MU_WIRE_DIGEST] = checkpoint_digest,
+    [MU_WIRE_DIGEST] = audit_state,
+    [MU_WIRE_AUDIT] = audit_gradient,
     [MU_WIRE_SAVED] = checkpoint_saved,
     [MU_WIRE_SAVE_FAILED] = checkpoint_save_failed,
 };
@@ -462,7 +463,7 @@ void roster_receive (struct coord *coord, const struct coord_event *event)
         on_hello (coord, event->peer, &wire->hello);
         return;
     }
-    if (!hearers[wire->type])
+    if ((size_t)wire->type >= sizeof hearers / sizeof *hearers || !hearers[wire->type])
         return;
     struct worker *worker = roster_by_peer (coord, event->peer);
     if (!worker) {

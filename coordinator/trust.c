@@ -72,6 +72,18 @@ void trust_forgive (const struct coord *coord, struct worker *worker)
     worker->penalty_ms = coord->now_ms;
 }
 
+void trust_distrust (struct coord *coord, const char *name, struct worker *worker, const char *why)
+{
+    if (!coord->options.quarantine_failures)
+        return;
+    if (worker) {
+        worker->penalty = penalty_now (coord, worker) + threshold (coord);
+        worker->penalty_ms = coord->now_ms;
+    }
+    if (!names_has (&coord->durable.quarantined, name))
+        store (coord, name, true, why);
+}
+
 /* True: its time is over. After a restart it begins again when the worker is first seen. */
 static bool has_served (struct coord *coord, const char *name)
 {

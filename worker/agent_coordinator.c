@@ -85,6 +85,8 @@ static void take_orders (struct agent_job *job, const struct mu_wire_assign *ass
     agent_bytes_set (&job->resume_path, assign->resume_path.data, assign->resume_path.size);
     agent_copy (job->resume_hash, sizeof job->resume_hash, assign->resume_hash);
     job->resume_step = assign->resume_step;
+    job->distrusted = assign->distrusted;
+    job->anew = assign->anew;
 }
 
 static void take_job (struct agent *agent, const struct mu_wire_assign *assign)
@@ -241,7 +243,9 @@ static void on_committed (struct agent *agent, const struct mu_wire *wire)
     if (job->committed_step > step)
         return;
     job->committed_step = step + 1;
-    agent_tell (agent, MU_WIRE_PRUNE)->prune.step = step;
+    struct mu_wire_prune *prune = &agent_tell (agent, MU_WIRE_PRUNE)->prune;
+    prune->step = step;
+    prune->anchor = wire->committed.anchor;
 }
 
 /* --- all of them ------------------------------------------------------------------------------ */

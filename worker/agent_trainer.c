@@ -22,6 +22,8 @@ void agent_start_trainer (struct agent *agent)
     prepare->resume_path = agent_blob (&job->resume_path);
     agent_copy (prepare->resume_hash, sizeof prepare->resume_hash, job->resume_hash);
     prepare->resume_step = job->resume_step;
+    prepare->distrusted = job->distrusted;
+    prepare->anew = job->anew;
 }
 
 /* No part of any generation is possible here any more. */
@@ -158,6 +160,19 @@ static void on_hashed (struct agent *agent, const struct agent_event *event)
     digest->digest = hashed->digest;
 }
 
+static void on_audited (struct agent *agent, const struct agent_event *event)
+{
+    const struct mu_wire_audited *audited = &event->wire->audited;
+    if (audited->generation != agent->generation.formed || agent->generation.part != PART_IN)
+        return;
+    struct mu_wire_audit *audit = &agent_say (agent, MU_WIRE_AUDIT)->audit;
+    audit->job = agent->job.number;
+    audit->generation = audited->generation;
+    audit->step = audited->step;
+    audit->micro_batch = audited->micro_batch;
+    audit->digest = audited->digest;
+}
+
 static void on_wrote (struct agent *agent, const struct agent_event *event)
 {
     const struct mu_wire_wrote *wrote = &event->wire->wrote;
@@ -192,6 +207,7 @@ static void (*const says[]) (struct agent *agent, const struct agent_event *even
     [MU_WIRE_PROGRESS] = on_progress,
     [MU_WIRE_LEFT] = on_left,
     [MU_WIRE_HASHED] = on_hashed,
+    [MU_WIRE_AUDITED] = on_audited,
     [MU_WIRE_WROTE] = on_wrote,
     [MU_WIRE_WRITE_FAILED] = on_write_failed,
     [MU_WIRE_WORKING] = on_working,

@@ -15,6 +15,7 @@ static void say_prepared (struct agent *agent)
     said->step = job->step;
     said->attempt = job->attempt;
     said->targets = job->targets;
+    said->distrusted = job->distrusted;
     agent_copy (said->data_identity, sizeof said->data_identity, job->data_identity);
     if (job->step == job->opened_step && job->attempt == job->opened_attempt)
         agent_copy (said->digest, sizeof said->digest, job->digest);

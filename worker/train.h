@@ -7,6 +7,7 @@
  *     train_orders.c    the letter box between the control thread and the stepper
  *     train_pool.c      threads, and what each needs to compute one micro-batch
  *     train_gradient.c  one rank's share of one step: micro-batches into sums, buckets out
+ *     train_audit.c     one micro-batch now and then, compared with what other ranks compute
  *     train_step.c      the stepper: one generation after the other, one step after the other
  *     train_evaluate.c  the evaluation loss
  *     train_save.c      checkpoints
@@ -95,6 +96,7 @@ struct train_job {
     uint32_t micro_batches;
     uint32_t threads;
     char checkpoint_dir[PATH_MAX];
+    bool distrusts; /* a worker was wrong before: checkpoints of this job may be of wrong states */
 };
 
 /* Open everything that PREPARE names; on failure what was opened is closed. */
@@ -104,6 +106,8 @@ int train_open (struct train_job *job, const struct train_options *options,
 int train_first_state (struct train_job *job, struct mu_error *error);
 /* Can its checkpoints be written where it wants them, and is nobody else's work in the way? */
 int train_check_folder (const struct train_job *job, struct mu_error *error);
+/* Move away what this job wrote beyond `step` while a worker was wrong. */
+int train_clear_folder (const struct train_job *job, uint64_t step, struct mu_error *error);
 void train_close (struct train_job *job);
 
 /* Data sets as a job file describes them. */
@@ -262,9 +266,21 @@ bool train_save (struct train_saver *saver, const struct train_job *job, uint64_
 /* The control thread: what to poll (-1: nothing), and what to do when it is readable. */
 int train_saver_fd (struct train_saver *saver);
 void train_saver_poll (struct train_saver *saver, struct train_report *report);
-void train_prune (struct train_saver *saver, const struct train_job *job, uint64_t step);
+void train_prune (struct train_saver *saver, const struct train_job *job,
+                  const struct mu_wire_prune *prune);
 /* Is the state of this step on storage, or being written? */
 bool train_saver_has (struct train_saver *saver, uint64_t step);
+
+/* --- audits (train_audit.c) ------------------------------------------------------------------- */
+
+enum train_audit_role { TRAIN_AUDIT_NONE, TRAIN_AUDIT_OWNER, TRAIN_AUDIT_OTHER };
+
+struct train_audit { /* of this step */
+    enum train_audit_role role;
+    uint32_t micro_batch;
+    uint64_t digest;
+    bool done;
+};
 
 /* --- one step, one generation ----------------------------------------------------------------- */
 
@@ -278,6 +294,7 @@ struct train {
     uint64_t sums_attempt;
     bool sums_begun;
     uint64_t evaluated; /* the newest step that was evaluated here, plus one */
+    struct train_audit audit;
 };
 
 enum train_share {
@@ -294,6 +311,17 @@ enum train_share train_gradients (struct train *train, const struct train_genera
 /* Does the result leave out what this generation leaves out, and nothing else? */
 int train_check_skips (const struct train *train, const struct train_generation *generation,
                        struct mu_error *error);
+
+/* Which micro-batch of the coming step is compared, and what this rank has to do with it. */
+void train_audit_plan (struct train *train, const struct train_generation *generation);
+/* Its gradient of this tensor: each once, in any order. */
+void train_audit_tensor (struct train_audit *audit, const struct train_job *job, uint32_t tensor,
+                         const float *gradient);
+/* Compute it for nothing but its hash. */
+void train_audit_compute (struct train_thread *thread, struct train_audit *audit);
+void train_audit_say (struct train *train, const struct train_generation *generation);
+/* The records of a micro-batch of the coming step, into thread->numbers. */
+void train_choose_records (struct train_thread *thread, uint32_t micro_batch);
 
 /* Evaluate the state; false when interrupted, or when the data is wrong (said so in the log). */
 bool train_evaluate (struct train *train, double *loss, double *accuracy);

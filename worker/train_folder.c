@@ -4,12 +4,19 @@
  * It must be writable, and hold no later checkpoint of a job with another answer: such a one would
  * be in the way at the end, and `keep` would count the two jobs' checkpoints together. What does
  * not change the answer (names, workers, how often) may differ: the same job again finds its own
- * checkpoints there, bit for bit. */
+ * checkpoints there, bit for bit.
+ *
+ * When a worker was found wrong, what the job has written beyond the step that it goes back to is
+ * moved away, so that nobody resumes from it and nothing is in the way of the right ones. */
 #include "train.h"
+
+#include "common/log.h"
+#include "worker/checkpoint/directory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* What has no part in the answer becomes as it is in `like`. */
 static int even_out (struct mu_jobspec *spec, const struct mu_jobspec *like)
@@ -29,6 +36,7 @@ static int even_out (struct mu_jobspec *spec, const struct mu_jobspec *like)
     spec->window = like->window;
     spec->priority = like->priority;
     spec->hash_every = like->hash_every;
+    spec->audit_every = like->audit_every;
     spec->checkpoint.every = like->checkpoint.every;
     spec->checkpoint.keep = like->checkpoint.keep;
     return 0;
@@ -84,6 +92,47 @@ int train_check_folder (const struct train_job *job, struct mu_error *error)
     for (size_t i = 0; i < count && status == 0; i++)
         if (entries[i].step > job->state->step && entries[i].whole)
             status = refuse_stranger (job, &entries[i], error);
+    free (entries);
+    return status;
+}
+
+static int clear_one (const struct train_job *job, int parent,
+                      const struct mu_checkpoint_entry *entry, struct mu_error *error)
+{
+    char path[PATH_MAX + 64], id[24];
+    struct mu_checkpoint_info info;
+    struct mu_error damaged;
+    snprintf (path, sizeof path, "%s/%s", job->checkpoint_dir, entry->name);
+    snprintf (id, sizeof id, "%llu", (unsigned long long)job->number);
+    if (mu_checkpoint_read_info (path, &info, &damaged) < 0)
+        return 0;
+    bool ours = !strcmp (info.job_id, id) && same_answer (job, &info);
+    mu_checkpoint_info_clear (&info);
+    if (!ours)
+        return 0;
+    mu_log (MU_LOG_WARN, "distrust", &MU_LOG_ABOUT_NOTHING,
+            "%s was written while a worker was wrong: it is removed", path);
+    if (mu_directory_move_away (parent, entry->name, entry->step, "wrong", error) < 0 &&
+        faccessat (parent, entry->name, F_OK, 0) == 0) /* not another worker's doing */
+        return -1;
+    return 0;
+}
+
+int train_clear_folder (const struct train_job *job, uint64_t step, struct mu_error *error)
+{
+    struct mu_checkpoint_entry *entries = NULL;
+    size_t count = 0;
+    int status = 0;
+    if (mu_checkpoint_list (job->checkpoint_dir, &entries, &count, error) < 0)
+        return -1;
+    int parent = count ? mu_directory_open (job->checkpoint_dir, error) : -1;
+    if (count && parent < 0)
+        status = -1;
+    for (size_t i = 0; i < count && status == 0; i++)
+        if (entries[i].step > step)
+            status = clear_one (job, parent, &entries[i], error);
+    if (parent >= 0)
+        close (parent);
     free (entries);
     return status;
 }

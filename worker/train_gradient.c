@@ -58,6 +58,9 @@ static void add_tensor (struct train_thread *thread, uint32_t tensor, uint32_t m
                  thread->gradients[tensor]);
     pthread_mutex_unlock (&share->tensor_lock[tensor]);
     train_worked (job);
+    struct train_audit *audit = &share->train->audit;
+    if (audit->role == TRAIN_AUDIT_OWNER && audit->micro_batch == micro_batch)
+        train_audit_tensor (audit, job, tensor, thread->gradients[tensor]);
     uint32_t bucket = job->buckets.of_tensor[tensor];
     if (atomic_fetch_sub (&share->missing[bucket], 1) == 1)
         mark_ready (share, bucket);
@@ -103,7 +106,7 @@ static void note_wrong (struct train_thread *thread, uint32_t micro_batch, const
     pthread_mutex_unlock (&share->lock);
 }
 
-static void choose_records (struct train_thread *thread, uint32_t micro_batch)
+void train_choose_records (struct train_thread *thread, uint32_t micro_batch)
 {
     const struct train_job *job = thread->job;
     uint64_t micro = job->spec.batch.micro;
@@ -154,17 +157,27 @@ static bool add_gradient (struct train_thread *thread, uint32_t micro_batch)
             add_tensor (thread, tensor, micro_batch);
     mu_sums_finish (&job->layout, job->comm->sums, job->state, micro_batch, &result);
     train_worked (job);
+    struct train_audit *audit = &share->train->audit;
+    if (audit->role == TRAIN_AUDIT_OWNER && audit->micro_batch == micro_batch)
+        audit->done = true;
     return true;
 }
 
 static bool compute (struct train_thread *thread, void *task, uint32_t item)
 {
     const struct share *share = task;
-    uint32_t micro_batch = share->micro_batches[share->first + item];
+    struct train_audit *audit = &share->train->audit;
+    bool audits = share->first + item == share->count; /* the item after the last */
+    uint32_t micro_batch =
+        audits ? audit->micro_batch : share->micro_batches[share->first + item];
+    bool good = true;
     thread->task = task;
-    choose_records (thread, micro_batch);
+    train_choose_records (thread, micro_batch);
     note_work (thread, micro_batch);
-    bool good = add_gradient (thread, micro_batch);
+    if (audits)
+        train_audit_compute (thread, audit);
+    else
+        good = add_gradient (thread, micro_batch);
     mu_flight_off (thread->job->region, micro_batch);
     return good;
 }
@@ -229,8 +242,9 @@ static void run_items (struct share *share)
         train_pool_run (train->pool, compute, share, 1, stop);
     share->alone = false;
     mu_flight_describe (train->job.region, NULL);
+    uint32_t audits = train->audit.role == TRAIN_AUDIT_OTHER;
     if (share->wrong_micro_batch == UINT32_MAX)
-        train_pool_run (train->pool, compute, share, share->count - share->suspects, stop);
+        train_pool_run (train->pool, compute, share, share->count - share->suspects + audits, stop);
 }
 
 static enum train_share run_share (struct share *share, struct mu_error *error)

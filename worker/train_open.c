@@ -386,6 +386,9 @@ int train_open (struct train_job *job, const struct train_options *options,
         mu_trainer_find (job->spec.trainer, &job->trainer, &job->plugin, error) < 0 ||
         open_model (job, error) < 0 || make_region (job, error) < 0)
         return -1;
+    job->distrusts = prepare->distrusted != 0;
+    if (prepare->anew && train_clear_folder (job, prepare->resume_step, error) < 0)
+        return -1;
     if ((prepare->resume_path.size ? load_ordered (job, prepare, error)
                                    : load_named (job, error)) < 0)
         return -1;

@@ -53,6 +53,7 @@ static void describe (struct mu_checkpoint_job *about, const struct train_job *j
         .seed = job->spec.seed,
         .epoch = records / job->info.records,
         .position = records % job->info.records / job->spec.batch.micro,
+        .replaces = job->distrusts,
     };
     if (job->trainer->config_json && config_size > 1 &&
         job->trainer->config_json (job->model, config, config_size) < config_size)
@@ -132,15 +133,17 @@ bool train_saver_has (struct train_saver *saver, uint64_t step)
 }
 
 /* Whoever has never written here leaves the folder alone: it may be another worker's. */
-void train_prune (struct train_saver *saver, const struct train_job *job, uint64_t step)
+void train_prune (struct train_saver *saver, const struct train_job *job,
+                  const struct mu_wire_prune *prune)
 {
     struct mu_error error;
     size_t removed = 0;
     pthread_mutex_lock (&saver->lock);
     bool mine = saver->written > 0;
+    const uint64_t protect[] = { prune->step, prune->anchor };
     pthread_mutex_unlock (&saver->lock);
-    if (mine && mu_checkpoint_prune (job->checkpoint_dir, (size_t)job->spec.checkpoint.keep, &step,
-                                     1, &removed, &error) < 0)
+    if (mine && mu_checkpoint_prune (job->checkpoint_dir, (size_t)job->spec.checkpoint.keep,
+                                     protect, 2, &removed, &error) < 0)
         mu_log (MU_LOG_WARN, "prune", &MU_LOG_ABOUT_NOTHING,
                 "old checkpoints could not be removed: %s", error.text);
 }

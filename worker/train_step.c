@@ -259,8 +259,9 @@ static bool compute (struct train *train, const struct train_generation *generat
     const uint16_t *map =
         train->job.state->step == generation->step ? generation->first_map : generation->map;
     train_report_phase (&train->report, MU_PHASE_COMPUTING, false);
+    train_audit_plan (train, generation);
     switch (train_gradients (train, generation, map, &error)) {
-    case TRAIN_SHARE_DONE: return true;
+    case TRAIN_SHARE_DONE: train_audit_say (train, generation); return true;
     case TRAIN_SHARE_STOPPED: return false;
     case TRAIN_SHARE_WRONG: train_refuse (&train->report, &error); return false;
     case TRAIN_SHARE_BROKEN: cannot_take_part (train, generation, error.text); return false;

@@ -111,7 +111,7 @@ static void obey (struct train *train, const struct train_options *options,
     else if (type == MU_WIRE_WRITE)
         train_post_write (&train->orders, wire->write.generation);
     else if (type == MU_WIRE_PRUNE)
-        train_prune (&train->saver, &train->job, wire->prune.step);
+        train_prune (&train->saver, &train->job, &wire->prune);
 }
 
 static void hear (struct train *train, const struct train_options *options,

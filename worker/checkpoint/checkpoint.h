@@ -44,6 +44,7 @@ struct mu_checkpoint_job {
     uint64_t seed;
     uint64_t epoch;    /* of the next step */
     uint64_t position; /* in the ledger: micro-batches of that epoch that are in the weights */
+    bool replaces;     /* other weights of this job's, found in the way, are of a wrong worker */
 };
 
 /* --- writing -------------------------------------------------------------------------------------

@@ -157,7 +157,8 @@ static int make_temporary (struct task *task, struct mu_error *error)
     return 0;
 }
 
-/* Something has the final name. 1: it is this very checkpoint. 0: it was damaged and moved away. */
+/* Something has the final name. 1: it is this very checkpoint. 0: it was damaged, or is known to be
+ * wrong, and moved away. */
 static int settle_existing (const struct task *task, struct mu_error *error)
 {
     struct mu_checkpoint_info info;
@@ -173,7 +174,10 @@ static int settle_existing (const struct task *task, struct mu_error *error)
                                        error);
     bool same = memcmp (info.digest, task->saved->digest, sizeof info.digest) == 0;
     status = 1;
-    if (!same)
+    if (!same && task->job->replaces && !strcmp (info.job_id, task->job->id))
+        status = mu_directory_move_away (task->parent, task->final, task->state->step, "wrong",
+                                         error);
+    else if (!same)
         status = mu_fail (error, MU_CONFLICT,
                           "%s is there already and holds other weights, of job %s (%s): remove it "
                           "or set checkpoint.dir elsewhere",

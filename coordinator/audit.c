@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* audit.c - which worker is wrong, and what becomes of it
+ *
+ * Workers compare two things: the hash of their states after some steps (DIGEST, all ranks), and
+ * that of one micro-batch's gradient (AUDIT, its owner and the two ranks after it). When all have
+ * spoken and all is equal, AGREED is stored. A comparison that lacks an opinion, because its
+ * generation ended or a word was lost, does not count.
+ *
+ * When opinions differ, the majority of at least three rules, and whoever is against it is wrong.
+ * Only a rank with a state of its own has a voice: one that was given its state by another rank in
+ * this run would only repeat that one's mistake, until all states were found equal once. Without
+ * such a majority nobody can say who is wrong: training goes back and is done again, and if the
+ * same ones differ again before they agree, the job fails and names them.
+ *
+ * What was wrong may have been so since the member was last known to be right, and has gone into
+ * everybody's sums since. So all go back to a checkpoint from before (EXPEL): later ones count no
+ * more, and every trainer that was started before, whatever it holds, is started anew. Which
+ * trainers those are is told by the newest generation that was distrusted when they were started.
+ * That checkpoint is the anchor: COMMITTED says it to those who prune. */
+#include "core.h"
+
+#define SET(field, text) mu_text_set (field, sizeof (field), text)
+#define VOICES_MIN       3u
+
+struct opinion {
+    uint64_t digest;
+    bool said;
+};
+
+/* --- what is known to be right ---------------------------------------------------------------- */
+
+static uint64_t known_step (const struct job_durable *job, const struct member *member)
+{
+    if (job->audited && member->gradient_step < member->state_step)
+        return member->gradient_step;
+    return member->state_step;
+}
+
+static uint64_t agreed_step (const struct job_durable *job)
+{
+    uint64_t step = job->generation.size ? UINT64_MAX : 0;
+    for (uint32_t rank = 0; rank < job->generation.size; rank++) {
+        uint64_t known = known_step (job, &job->generation.members[rank]);
+        step = known < step ? known : step;
+    }
+    return step;
+}
+
+uint64_t audit_anchor (const struct job_durable *job, uint64_t also)
+{
+    uint64_t agreed = agreed_step (job), anchor = also <= agreed ? also : job->anchor;
+    for (uint32_t i = 0; i < job->commit_count; i++)
+        if (job->commits[i].step <= agreed && job->commits[i].step > anchor)
+            anchor = job->commits[i].step;
+    return anchor;
+}
+
+/* The newest checkpoint is on storage, and so is the anchor; others may be pruned. */
+static uint64_t back_step (const struct job *job)
+{
+    uint64_t committed = job_committed_step (job);
+    return committed <= agreed_step (&job->durable) ? committed : job->durable.anchor;
+}
+
+/* --- apply ------------------------------------------------------------------------------------ */
+
+void audit_agree (struct job_durable *job, const struct mu_journal_agreed *agreed)
+{
+    struct generation *generation = &job->generation;
+    for (uint32_t i = 0; i < agreed->ranks; i++) {
+        struct member *member = &generation->members[(agreed->first_rank + i) % generation->size];
+        uint64_t *known =
+            agreed->what == AUDIT_STATE ? &member->state_step : &member->gradient_step;
+        *known = agreed->step > *known ? agreed->step : *known;
+        if (agreed->what == AUDIT_STATE)
+            member->echo = false;
+    }
+    if (agreed_step (job) >= job->disputed_step)
+        *job->disputed = '\0';
+}
+
+static void drop_commits (struct job_durable *job, uint64_t back_step)
+{
+    while (job->commit_count && job->commits[job->commit_count - 1].step > back_step)
+        free (job->commits[--job->commit_count].path);
+}
+
+static void cast_out (struct job_durable *job, const struct mu_journal_expel *expel)
+{
+    job->outcasts = core_grow (job->outcasts, job->outcast_count, &job->outcast_capacity,
+                               sizeof *job->outcasts);
+    struct outcast *outcast = &job->outcasts[job->outcast_count++];
+    *outcast = (struct outcast){ .incarnation = expel->incarnation };
+    SET (outcast->name, expel->worker);
+}
+
+void audit_expel (struct job_durable *job, const struct mu_journal_expel *expel)
+{
+    if (*expel->worker) {
+        cast_out (job, expel);
+    } else {
+        SET (job->disputed, expel->others);
+        job->disputed_step = expel->step;
+    }
+    job->distrusted = expel->generation;
+    job->anchor = expel->back_step;
+    drop_commits (job, expel->back_step);
+    for (uint32_t rank = 0; rank < job->generation.size; rank++)
+        job->generation.members[rank].echo = false; /* each will load a state of its own */
+}
+
+static const struct member *find_member (const struct generation *generation, const char *name,
+                                         uint32_t *hint)
+{
+    for (uint32_t i = 0; i < generation->size; i++) { /* mostly they stand in the same order */
+        const struct member *member = &generation->members[(*hint + i) % generation->size];
+        if (strcmp (member->name, name) != 0)
+            continue;
+        *hint = (*hint + i + 1) % generation->size;
+        return member;
+    }
+    return NULL;
+}
+
+void audit_follow (struct generation *generation, const struct generation *before,
+                   const struct mu_journal_form *form)
+{
+    uint32_t hint = 0;
+    for (uint32_t rank = 0; rank < generation->size; rank++) {
+        struct member *member = &generation->members[rank];
+        const struct mu_journal_member *said = &form->members.items[rank];
+        const struct member *known = find_member (before, member->name, &hint);
+        member->state_step = member->gradient_step = form->step;
+        if (known && known->state_step < form->step)
+            member->state_step = known->state_step;
+        if (known && known->gradient_step < form->step)
+            member->gradient_step = known->gradient_step;
+        member->echo = (known && known->incarnation == member->incarnation && known->echo) ||
+                       said->step != form->step || said->attempt != form->attempt;
+    }
+}
+
+bool audit_is_outcast (const struct job_durable *job, const char *name, uint64_t incarnation)
+{
+    for (uint32_t i = 0; i < job->outcast_count; i++)
+        if (job->outcasts[i].incarnation == incarnation && !strcmp (job->outcasts[i].name, name))
+            return true;
+    return false;
+}
+
+/* --- states from before ----------------------------------------------------------------------- */
+
+bool audit_is_tainted (const struct job *job, const struct worker *worker)
+{
+    return worker->position.distrusted != job->durable.distrusted;
+}
+
+bool audit_reopen (struct coord *coord, const struct job *job)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < job->soft.worker_count; i++) {
+        struct worker *worker = job->soft.workers[i];
+        if (worker->order != ORDER_NONE || !audit_is_tainted (job, worker) ||
+            worker_leaves (coord, worker))
+            continue;
+        worker_release (coord, worker, true);
+        any = true;
+    }
+    return any;
+}
+
+/* --- in words --------------------------------------------------------------------------------- */
+
+static const char *describe (struct coord *coord, const struct comparison *comparison)
+{
+    if (comparison->what == AUDIT_STATE)
+        return core_text (coord, "the state after step %llu", (unsigned long long)comparison->step);
+    return core_text (coord, "the gradient of micro-batch %u of step %llu", comparison->micro_batch,
+                      (unsigned long long)comparison->step);
+}
+
+static uint32_t rank_of (const struct job *job, const struct comparison *comparison, uint32_t at)
+{
+    return (comparison->first_rank + at) % job->durable.generation.size;
+}
+
+static const struct member *member_of (const struct job *job, const struct comparison *comparison,
+                                       uint32_t at)
+{
+    return &job->durable.generation.members[rank_of (job, comparison, at)];
+}
+
+/* Those that say `digest`, or those that do not. */
+static const char *name_those (struct coord *coord, const struct job *job,
+                               const struct comparison *comparison, uint64_t digest, bool say_it)
+{
+    const char *names = "";
+    for (uint32_t at = 0; at < comparison->ranks && strlen (names) < 120; at++)
+        if ((comparison->opinions[at].digest == digest) == say_it)
+            names = core_text (coord, "%s%s%s", names, *names ? ", " : "",
+                               member_of (job, comparison, at)->name);
+    return names;
+}
+
+static const char *name_all (struct coord *coord, const struct job *job,
+                             const struct comparison *comparison)
+{
+    uint64_t first = comparison->opinions[0].digest;
+    return core_text (coord, "%s against %s", name_those (coord, job, comparison, first, true),
+                      name_those (coord, job, comparison, first, false));
+}
+
+/* --- the verdict ------------------------------------------------------------------------------ */
+
+static bool has_voice (const struct job *job, const struct comparison *comparison, uint32_t at)
+{
+    return !member_of (job, comparison, at)->echo;
+}
+
+/* What more than half of the voices say. False: there is no such thing. */
+static bool find_majority (const struct job *job, const struct comparison *comparison,
+                           uint64_t *digest)
+{
+    uint32_t voices = 0, lead = 0, votes = 0;
+    for (uint32_t at = 0; at < comparison->ranks; at++) {
+        if (!has_voice (job, comparison, at))
+            continue;
+        voices++;
+        if (!lead)
+            *digest = comparison->opinions[at].digest;
+        lead += comparison->opinions[at].digest == *digest ? 1 : UINT32_MAX;
+    }
+    for (uint32_t at = 0; at < comparison->ranks; at++)
+        votes += has_voice (job, comparison, at) && comparison->opinions[at].digest == *digest;
+    return voices >= VOICES_MIN && 2 * votes > voices;
+}
+
+static bool is_wrong (const struct job *job, const struct comparison *comparison, uint32_t at,
+                      uint64_t right)
+{
+    return has_voice (job, comparison, at) && comparison->opinions[at].digest != right;
+}
+
+static struct mu_journal make_record (const struct coord *coord, const struct job *job,
+                                      const struct comparison *comparison, const char *others)
+{
+    struct mu_journal record = { .type = MU_JOURNAL_EXPEL,
+                                 .expel = { .job = job->durable.number,
+                                            .generation = job->durable.generation.number,
+                                            .what = comparison->what,
+                                            .step = comparison->step,
+                                            .micro_batch = comparison->micro_batch,
+                                            .agreed_step = agreed_step (&job->durable),
+                                            .back_step = back_step (job),
+                                            .time_ms = coord->unix_ms } };
+    SET (record.expel.others, others);
+    return record;
+}
+
+/* In the place of comparisons, which end with their generation. */
+static void go_back (struct coord *coord, struct job *job, const char *why,
+                     struct mu_journal *records, uint32_t count)
+{
+    generation_break (coord, job, false, why);
+    for (uint32_t i = 0; i < count; i++)
+        core_store (coord, &records[i]);
+    job->soft.step = records[0].expel.back_step;
+    job->soft.evaluated_step = 0;
+    job->soft.save_done = job->soft.end_unsaved = false;
+    job_touch (coord, job);
+}
+
+static void put_out (struct coord *coord, struct job *job, uint32_t rank, const char *why)
+{
+    struct worker *worker = job->soft.ranks[rank];
+    trust_distrust (coord, job->durable.generation.members[rank].name, worker, why);
+    if (worker)
+        worker->yields = true;
+}
+
+static void expel (struct coord *coord, struct job *job, const struct comparison *comparison,
+                   uint64_t right)
+{
+    uint32_t count = 0, *wrong = core_scratch (coord, comparison->ranks * sizeof *wrong);
+    struct mu_journal *records = core_scratch (coord, comparison->ranks * sizeof *records);
+    const char *others = name_those (coord, job, comparison, right, true), *why = "";
+    for (uint32_t at = 0; at < comparison->ranks; at++) {
+        if (!is_wrong (job, comparison, at, right))
+            continue;
+        const struct member *member = member_of (job, comparison, at);
+        struct mu_journal *record = &records[count];
+        *record = make_record (coord, job, comparison, others);
+        SET (record->expel.worker, member->name);
+        record->expel.incarnation = member->incarnation;
+        why = core_text (coord, "worker %s was wrong: %s is not that of %s", member->name,
+                         describe (coord, comparison), others);
+        record->expel.text = core_blob (core_text (
+            coord, "%s; it is expelled, and training goes back to step %llu", why,
+            (unsigned long long)record->expel.back_step));
+        wrong[count++] = rank_of (job, comparison, at);
+    }
+    go_back (coord, job, why, records, count);
+    for (uint32_t i = 0; i < count; i++)
+        put_out (coord, job, wrong[i], why);
+}
+
+static void fail_disputed (struct coord *coord, struct job *job,
+                           const struct comparison *comparison, const char *names)
+{
+    job_stop (coord, job, MU_JOB_FAILED, MU_INTERNAL,
+              core_text (coord,
+                         "Workers %s differ again in %s, and there are not three opinions to tell "
+                         "who is wrong. Check their memory and their builds, or give the job a "
+                         "third worker; what was committed up to step %llu was agreed on.",
+                         names, describe (coord, comparison),
+                         (unsigned long long)back_step (job)));
+}
+
+static void dispute (struct coord *coord, struct job *job, const struct comparison *comparison)
+{
+    const char *names = name_all (coord, job, comparison);
+    if (!strcmp (job->durable.disputed, names)) {
+        fail_disputed (coord, job, comparison, names);
+        return;
+    }
+    struct mu_journal record = make_record (coord, job, comparison, names);
+    const char *why = core_text (coord, "workers %s differ in %s, and nobody can say who is wrong",
+                                 names, describe (coord, comparison));
+    record.expel.text = core_blob (core_text (coord, "%s; training goes back to step %llu", why,
+                                              (unsigned long long)record.expel.back_step));
+    go_back (coord, job, why, &record, 1);
+}
+
+static bool is_unanimous (const struct comparison *comparison)
+{
+    for (uint32_t at = 1; at < comparison->ranks; at++)
+        if (comparison->opinions[at].digest != comparison->opinions[0].digest)
+            return false;
+    return true;
+}
+
+static void store_agreed (struct coord *coord, struct job *job, const struct comparison *comparison)
+{
+    struct mu_journal record = { .type = MU_JOURNAL_AGREED,
+                                 .agreed = { .job = job->durable.number,
+                                             .generation = job->durable.generation.number,
+                                             .what = comparison->what,
+                                             .first_rank = comparison->first_rank,
+                                             .ranks = comparison->ranks,
+                                             .step = comparison->step } };
+    core_store (coord, &record);
+    job_touch (coord, job);
+}
+
+static void judge (struct coord *coord, struct job *job, const struct comparison *comparison)
+{
+    uint64_t right = 0;
+    bool ruled = find_majority (job, comparison, &right);
+    bool any = false;
+    for (uint32_t at = 0; at < comparison->ranks && ruled; at++)
+        any = any || is_wrong (job, comparison, at, right);
+    if (is_unanimous (comparison))
+        store_agreed (coord, job, comparison);
+    else if (any)
+        expel (coord, job, comparison, right);
+    else
+        dispute (coord, job, comparison);
+}
+
+/* --- opinions --------------------------------------------------------------------------------- */
+
+static void forget (struct comparison *comparison)
+{
+    free (comparison->opinions);
+    *comparison = (struct comparison){ 0 };
+}
+
+void audit_clear (struct job *job)
+{
+    for (uint32_t i = 0; i < COMPARISONS; i++)
+        forget (&job->soft.comparisons[i]);
+}
+
+static struct comparison *find (struct job_soft *soft, const struct comparison *about)
+{
+    for (uint32_t i = 0; i < COMPARISONS; i++) {
+        struct comparison *it = &soft->comparisons[i];
+        if (it->ranks && it->what == about->what && it->step == about->step &&
+            it->micro_batch == about->micro_batch)
+            return it;
+    }
+    struct comparison *it = &soft->comparisons[soft->comparison_next++ % COMPARISONS];
+    forget (it);
+    *it = *about;
+    it->opinions = calloc (about->ranks, sizeof *it->opinions);
+    assert (it->opinions);
+    return it;
+}
+
+static void hear (struct coord *coord, const struct worker *worker, const struct comparison *about,
+                  uint64_t digest)
+{
+    struct job *job = worker->job;
+    uint32_t size = job->durable.generation.size;
+    uint32_t at = (worker->rank + size - about->first_rank) % size;
+    if (about->ranks < 2 || at >= about->ranks)
+        return;
+    struct comparison *it = find (&job->soft, about);
+    if (it->opinions[at].said)
+        return;
+    it->opinions[at] = (struct opinion){ .digest = digest, .said = true };
+    if (++it->said == it->ranks)
+        judge (coord, job, it);
+}
+
+static bool is_member (const struct worker *worker, uint64_t job, uint64_t generation)
+{
+    return worker->job && worker->rank != NONE && worker->job->durable.number == job &&
+           worker->job->durable.generation.number == generation &&
+           job_has_live_generation (worker->job);
+}
+
+void audit_state (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
+{
+    const struct mu_wire_digest *said = &wire->digest;
+    if (!is_member (worker, said->job, said->generation) || !said->step)
+        return;
+    struct comparison about = { .what = AUDIT_STATE,
+                                .step = said->step,
+                                .ranks = worker->job->durable.generation.size };
+    hear (coord, worker, &about, said->digest);
+}
+
+void audit_gradient (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
+{
+    const struct mu_wire_audit *said = &wire->audit;
+    if (!is_member (worker, said->job, said->generation) ||
+        said->micro_batch >= worker->job->durable.micro_batches)
+        return;
+    const struct generation *generation = &worker->job->durable.generation;
+    struct comparison about = { .what = AUDIT_GRADIENT,
+                                .micro_batch = said->micro_batch,
+                                .step = said->step,
+                                .first_rank = shards_rank (generation->map, said->micro_batch),
+                                .ranks = generation->size < 3 ? generation->size : 3 };
+    hear (coord, worker, &about, said->digest);
+}
+
+bool audit_awaits (struct coord *coord, const struct job *job)
+{
+    const struct generation *generation = &job->durable.generation;
+    uint64_t limit_ms = job->soft.finished_ms + COORD_COMPARE_MS;
+    if (generation->size < 2 || generation->members[0].state_step >= job->durable.steps ||
+        coord->now_ms >= limit_ms)
+        return false;
+    core_wake (coord, limit_ms);
+    return true;
+}
