@@ -343,7 +343,7 @@ static int apply_agreed (struct coord *coord, const struct mu_journal *record,
     if (!job)
         return no_job (error, agreed->job);
     if (agreed->generation != job->durable.generation.number ||
-        agreed->first_rank >= job->durable.generation.size)
+        agreed->place > job->durable.generation.size)
         return wrong_generation (error, job, "AGREED", agreed->generation);
     audit_agree (&job->durable, agreed);
     return 0;

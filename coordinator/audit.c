@@ -67,13 +67,13 @@ static uint64_t back_step (const struct job *job)
 void audit_agree (struct job_durable *job, const struct mu_journal_agreed *agreed)
 {
     struct generation *generation = &job->generation;
+    bool states = agreed->place == 0;
+    uint32_t first_rank = states ? 0 : agreed->place - 1;
     for (uint32_t i = 0; i < agreed->ranks; i++) {
-        struct member *member = &generation->members[(agreed->first_rank + i) % generation->size];
-        uint64_t *known =
-            agreed->what == AUDIT_STATE ? &member->state_step : &member->gradient_step;
+        struct member *member = &generation->members[(first_rank + i) % generation->size];
+        uint64_t *known = states ? &member->state_step : &member->gradient_step;
         *known = agreed->step > *known ? agreed->step : *known;
-        if (agreed->what == AUDIT_STATE)
-            member->echo = false;
+        member->echo = member->echo && !states;
     }
     if (agreed_step (job) >= job->disputed_step)
         *job->disputed = '\0';
@@ -344,8 +344,9 @@ static void store_agreed (struct coord *coord, struct job *job, const struct com
     struct mu_journal record = { .type = MU_JOURNAL_AGREED,
                                  .agreed = { .job = job->durable.number,
                                              .generation = job->durable.generation.number,
-                                             .what = comparison->what,
-                                             .first_rank = comparison->first_rank,
+                                             .place = comparison->what == AUDIT_STATE
+                                                          ? 0
+                                                          : comparison->first_rank + 1,
                                              .ranks = comparison->ranks,
                                              .step = comparison->step } };
     core_store (coord, &record);

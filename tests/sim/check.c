@@ -14,7 +14,10 @@
 struct seen_job {
     char key[64];
     uint32_t state;
-    uint64_t generation, until_step, committed;
+    uint64_t generation, until_step, committed, promised;
+    uint64_t commits[256], states[256]; /* steps, and what was committed */
+    uint32_t commit_count;
+    bool disputed;
     uint32_t micro_batches, crashes, hangs, lines;
     bool by_chance;         /* trainers may have died of something else than poison */
     uint32_t skips, deaths; /* deaths: of which something was accused */
@@ -107,7 +110,7 @@ static void on_broken (const struct mu_journal *record)
     CHECK (of (record->broken.job)->generation == record->broken.generation, "a late BROKEN");
     CHECK (*record->broken.reason, "a generation broke without a reason");
     move (of (record->broken.job), MU_JOB_BREAKING);
-    CHECK (!faults.gentle || record->broken.planned, "a generation broke for nothing: %s",
+    CHECK (!faults.gentle || faults.wrong || record->broken.planned, "a generation broke for nothing: %s",
            record->broken.reason);
     unplanned += !record->broken.planned;
     of (record->broken.job)->lines += strstr (record->broken.reason, "nothing moves") != NULL;
@@ -129,8 +132,34 @@ static void on_commit (const struct mu_journal *record)
     CHECK (commit->step > job->committed, "step %" PRIu64 " is committed after %" PRIu64,
            commit->step, job->committed);
     snprintf (hash, sizeof hash, "%016" PRIx64, chain_state (commit->job, commit->step));
-    CHECK (!strcmp (hash, commit->weights_hash), "a wrong state is committed");
+    CHECK (!strcmp (hash, commit->weights_hash) || faults.wrong, "a wrong state is committed");
     job->committed = commit->step;
+    job->promised = commit->step > job->promised ? commit->step : job->promised;
+    CHECK (job->commit_count < 256, "too many checkpoints for the simulator");
+    job->commits[job->commit_count] = commit->step;
+    job->states[job->commit_count++] = strtoull (commit->weights_hash, NULL, 16);
+}
+
+/* Never somebody who was right, and never back to what was not committed. */
+static void on_expel (const struct mu_journal *record)
+{
+    const struct mu_journal_expel *expel = &record->expel;
+    struct seen_job *job = of (expel->job);
+    const char *wrong = faults.wrong ? worker_name (faults.wrong_worker) : "";
+    CHECK (faults.wrong, "%s is expelled, and nobody was wrong", expel->worker);
+    CHECK (!*expel->worker || !strcmp (expel->worker, wrong), "%s is expelled in place of %s",
+           expel->worker, wrong);
+    CHECK (expel->back_step <= expel->agreed_step && expel->agreed_step <= expel->step,
+           "training goes back to step %" PRIu64 " from %" PRIu64 ", agreed on at %" PRIu64,
+           expel->back_step, expel->step, expel->agreed_step);
+    while (job->commit_count && job->commits[job->commit_count - 1] > expel->back_step)
+        job->commit_count--;
+    job->committed = job->commit_count ? job->commits[job->commit_count - 1] : 0;
+    CHECK (job->committed == expel->back_step, "step %" PRIu64 " was not committed",
+           expel->back_step);
+    job->disputed = job->disputed || !*expel->worker;
+    statistics.expelled += *expel->worker != '\0';
+    statistics.disputes += *expel->worker == '\0';
 }
 
 static uint64_t steps_of (const struct sim_job *job)
@@ -150,6 +179,10 @@ static void on_state (const struct mu_journal *record)
     if (job->state == MU_JOB_DONE)
         CHECK (job->committed == steps_of (client_job (record->state.job)),
                "job %" PRIu64 " is done at step %" PRIu64, record->state.job, job->committed);
+    if (job->state == MU_JOB_DONE && (!faults.wrong || faults.seen))
+        CHECK (job->states[job->commit_count - 1] ==
+                   chain_state (record->state.job, job->committed),
+               "job %" PRIu64 " is done with wrong weights", record->state.job);
     if (job->state == MU_JOB_FAILED)
         CHECK (record->state.reason.size && record->state.code, "a job fails without saying why");
 }
@@ -257,6 +290,7 @@ static checker *const checkers[] = {
     [MU_JOURNAL_COMMIT] = on_commit, [MU_JOURNAL_STATE] = on_state,
     [MU_JOURNAL_CRASH] = on_crash,   [MU_JOURNAL_REWIND] = on_rewind,
     [MU_JOURNAL_HUNG] = on_hung,     [MU_JOURNAL_POISON] = on_poison,
+    [MU_JOURNAL_EXPEL] = on_expel,
 };
 
 void check_record (const struct mu_journal *record)
@@ -286,7 +320,7 @@ void check_word (const struct mu_wire *wire)
         CHECK (wire->submitted.job <= job_count, "job %" PRIu64 " is acknowledged, not stored",
                wire->submitted.job);
     if (wire->type == MU_WIRE_COMMITTED)
-        CHECK (wire->committed.step <= of (wire->committed.job)->committed,
+        CHECK (wire->committed.step <= of (wire->committed.job)->promised,
                "step %" PRIu64 " is promised, not stored", wire->committed.step);
     if (wire->type == MU_WIRE_FORM)
         check_form_word (&wire->form);
@@ -323,9 +357,20 @@ void check_lease (uint64_t job, uint64_t generation, uint64_t step)
 
 void check_state (uint64_t job, uint64_t step, uint64_t state, uint32_t worker)
 {
-    CHECK (state == chain_state (job, step),
+    bool right = state == chain_state (job, step);
+    statistics.wrong_steps += !right;
+    CHECK (right || faults.wrong,
            "%s has another answer after step %" PRIu64 " of job %" PRIu64, worker_name (worker),
            step, job);
+}
+
+uint64_t check_checkpoint (uint64_t job, uint64_t step, const char *hash)
+{
+    char right[32];
+    snprintf (right, sizeof right, "%016" PRIx64, chain_state (job, step));
+    CHECK (faults.wrong || !strcmp (hash, right), "job %" PRIu64 " resumes from another state",
+           job);
+    return strtoull (hash, NULL, 16);
 }
 
 /* --- the end ---------------------------------------------------------------------------------- */
@@ -338,6 +383,7 @@ static uint32_t fitting (const struct sim_job *job)
     usable = of_class[0] + of_class[1];
     if (!job->portable && !job->mixed) /* it may be bound to either */
         usable = of_class[0] < of_class[1] ? of_class[0] : of_class[1];
+    usable -= faults.wrong && usable; /* it may be expelled */
     return job->odd_data && usable ? usable - 1 : usable;
 }
 
@@ -378,7 +424,8 @@ void check_end (void)
         CHECK (over || info.reason.size || state != MU_JOB_PENDING,
                "job %" PRIu64 " waits and does not say why", i);
         bool may_fail = seen[i].crashes >= 3 || seen[i].hangs >= 5 || what->small_data ||
-                        what->odd_data || (info.code == MU_IO && statistics.save_failures >= 3);
+                        what->odd_data || (info.code == MU_IO && statistics.save_failures >= 3) ||
+                        (seen[i].disputed && !faults.seen);
         check_poison_end (what, &seen[i], &info);
         CHECK (state != MU_JOB_FAILED || may_fail, "job %" PRIu64 " failed: %.*s", i,
                (int)info.reason.size, (const char *)info.reason.data);

@@ -60,7 +60,8 @@ void client_fill_submit (uint32_t at, struct mu_journal_submit *submit)
                                           .epochs = job->epochs,
                                           .portable = job->portable,
                                           .mixed = job->mixed,
-                                          .poison_limit = job->poison_limit };
+                                          .poison_limit = job->poison_limit,
+                                          .audited = true };
     snprintf (submit->name, sizeof submit->name, "job-%s", job->key);
 }
 

@@ -117,6 +117,29 @@ static void hold_somebody (uint32_t number)
         worker_hold (number, &worker->collective.hold, how_long (), 'T');
 }
 
+/* In some runs one worker computes wrongly: in half of those among all the other faults, where it
+ * may go unseen but nobody else may be blamed; in the others with nothing else going on, so that it
+ * must be found out before the jobs end. */
+static void choose_wrong (void)
+{
+    uint64_t luck = mix (options.seed, 1905);
+    if (options.story || options.workers < 5 || options.workers > 64 || luck % 8)
+        return;
+    faults.wrong = luck >> 8 & 1 ? WRONG_GRADIENT : WRONG_STATE;
+    faults.wrong_worker = (uint32_t)(luck >> 16) % options.workers;
+    faults.wrong_since_ms = clock_now () + (luck >> 32) % 20000;
+    faults.seen = luck >> 9 & 1;
+    if (!faults.seen)
+        return;
+    faults = (struct faults){ .wrong = faults.wrong,
+                              .wrong_worker = faults.wrong_worker,
+                              .wrong_since_ms = faults.wrong_since_ms,
+                              .seen = true,
+                              .latency_max_ms = 20,
+                              .disk_max_ms = 10,
+                              .in_order = true };
+}
+
 static void every_second (uint32_t number, uint64_t tag, void *data)
 {
     (void)tag, (void)data;
@@ -173,6 +196,17 @@ static struct sim_job choose_job (void)
     }
     job.odd_data = options.workers < 64 && draw (0, 30) == 0;
     job.crashes = draw (0, 40) == 0;
+    if (faults.seen) {
+        job.odd_data = job.small_data = job.crashes = false;
+        job.portable = true;
+        job.epochs = 0;
+        job.steps = draw (150, 400);
+        job.micro_batches = (uint32_t)draw (options.workers, 2 * options.workers);
+        job.global_batch = 4 * job.micro_batches;
+        job.records = 4000;
+        job.workers_min = 3;
+        job.workers_max = options.workers;
+    }
     return job;
 }
 
@@ -230,7 +264,12 @@ static void stop_faults (void)
     bool in_order = faults.in_order;
     uint32_t lease_ahead_ms = faults.lease_ahead_ms;
     uint32_t quarantine_failures = faults.quarantine_failures;
-    faults = (struct faults){ .lease_ahead_ms = lease_ahead_ms,
+    struct faults old = faults;
+    faults = (struct faults){ .wrong = old.wrong,
+                              .wrong_worker = old.wrong_worker,
+                              .wrong_since_ms = old.wrong_since_ms,
+                              .seen = old.seen,
+                              .lease_ahead_ms = lease_ahead_ms,
                               .quarantine_failures = quarantine_failures,
                               .latency_max_ms = latency_max_ms < 50 ? latency_max_ms : 50,
                               .disk_max_ms = disk_max_ms < 50 ? disk_max_ms : 50,
@@ -241,7 +280,7 @@ static void stop_faults (void)
     CHECK (host_is_up (), "the coordinator did not come back");
     client_give_up ();
     clock_run_until (clock_now () + 2000); /* what is on the way arrives */
-    uint32_t lost = options.calm ? 0 : (uint32_t)draw (0, options.workers / 3);
+    uint32_t lost = options.calm || faults.seen ? 0 : (uint32_t)draw (0, options.workers / 3);
     for (uint32_t i = 0; i < options.workers; i++) {
         struct sim_worker *worker = worker_at (i);
         worker->never_returns = i >= options.workers - lost;
@@ -325,18 +364,21 @@ static void run_seed (void)
 {
     sim_reset (options.seed);
     choose_faults ();
+    choose_wrong ();
     begin ();
     uint64_t end_ms = clock_now () + options.minutes * UINT64_C (60000);
     clock_run_until (clock_now () + 1500);
-    client_random (end_ms);
+    if (!faults.seen)
+        client_random (end_ms);
     clock_run_until (end_ms);
     stop_faults ();
     clock_run_until (clock_now () + 20000);
-    crash_in_peace ();
+    if (!faults.wrong)
+        crash_in_peace ();
     client_settle (); /* a DRAIN of half a minute ago may have come once more */
-    if (!options.calm)
+    if (!options.calm && !faults.wrong)
         hang_in_peace ();
-    if (!options.calm && draw (0, 3) == 0)
+    if (!options.calm && !faults.seen && draw (0, 3) == 0)
         worlds_cut_silently ();
     uint64_t limit_ms = clock_now () + LIVENESS_MS;
     while (clock_now () < limit_ms && !all_over ())
@@ -379,11 +421,13 @@ static void report (uint64_t seeds, double seconds)
             " stops, %" PRIu64 " hangs; %" PRIu64 " micro-batches kept, %" PRIu64
             " mismatches; jobs: %u done, %u failed, %u cancelled; poison: %u found, %u skipped; "
             "%" PRIu64 " replays, %" PRIu64 " ledgers proven, %" PRIu64
-            " steps finished by a second generation\n",
+            " steps finished by a second generation; %" PRIu64 " workers expelled, %" PRIu64
+            " disputes, %" PRIu64 " wrong steps\n",
             seeds, seconds, s->happenings, s->messages, s->steps, s->generations, s->rewinds,
             s->host_crashes, s->worker_crashes, s->trainer_crashes, s->collective_crashes,
             s->save_failures, s->cuts, s->stops, s->hangs, s->kept, s->mismatches, s->done,
-            s->failed, s->cancelled, s->poisons, s->skips, s->replays, s->proofs, s->joint_steps);
+            s->failed, s->cancelled, s->poisons, s->skips, s->replays, s->proofs, s->joint_steps,
+            s->expelled, s->disputes, s->wrong_steps);
 }
 
 int main (int argc, char **argv)

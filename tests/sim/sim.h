@@ -51,8 +51,8 @@ struct sim_options {
 /* Chances are per billion. */
 struct faults {
     uint32_t loss, duplicate, host_crash, worker_crash, trainer_crash, collective_crash, save_fails;
-    uint32_t cut, freeze, reconnect; /* per worker and second */
-    uint32_t slow;                   /* workers that compute five times as long as others */
+    uint32_t cut, freeze, reconnect;        /* per worker and second */
+    uint32_t slow;                          /* workers that compute five times as long as others */
     uint32_t trainer_stop, collective_stop; /* the same */
     uint32_t trainer_stuck, long_batch;     /* per step */
     uint32_t undying;                       /* a killed process takes its time */
@@ -61,12 +61,21 @@ struct faults {
     uint32_t quarantine_failures; /* 0: nobody is quarantined */
     bool in_order;
     bool gentle; /* words get lost and nothing worse: no wait may run into its limit */
+    enum wrong {
+        WRONG_NOBODY,
+        WRONG_GRADIENT,
+        WRONG_STATE
+    } wrong; /* one worker computes wrongly */
+    uint32_t wrong_worker;
+    uint64_t wrong_since_ms;
+    bool seen; /* nothing else happens, and every job has three workers: it must be found out */
 };
 
 struct statistics {
     uint64_t happenings, messages, steps, generations, rewinds, replays;
     uint64_t host_crashes, worker_crashes, trainer_crashes, collective_crashes, save_failures;
     uint64_t kept, mismatches, cuts, stops, hangs, proofs, joint_steps;
+    uint64_t expelled, disputes, wrong_steps;
     uint32_t done, failed, cancelled, poisons, skips;
 };
 
@@ -150,7 +159,8 @@ struct trainer {
     uint64_t turn; /* happenings of another turn are void */
     uint64_t generation, first_step, own_first, own_later, until_step, steps;
     uint32_t rank, size;
-    bool writer;
+    uint32_t owners[64]; /* in later steps, by micro-batch */
+    bool writer, corrupted;
     uint64_t compute_start_ms, compute_ms, todo, total;
     uint64_t flight; /* micro-batches at work now */
     uint64_t suspect_step, suspects;
@@ -276,6 +286,8 @@ void check_word (const struct mu_wire *wire);
 void check_restart (const struct coord *coord);
 void check_lease (uint64_t job, uint64_t generation, uint64_t step);
 void check_state (uint64_t job, uint64_t step, uint64_t state, uint32_t worker);
+/* A checkpoint that a trainer is told to load. */
+uint64_t check_checkpoint (uint64_t job, uint64_t step, const char *hash);
 void check_end (void);
 uint64_t check_hangs (uint64_t job);
 uint64_t

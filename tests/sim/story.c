@@ -10,7 +10,7 @@ static bool is_chatter (enum mu_wire_type type)
 {
     return type == MU_WIRE_BEAT || type == MU_WIRE_WELCOME || type == MU_WIRE_HELLO ||
            type == MU_WIRE_TRAINED || type == MU_WIRE_TRAINED_OK || type == MU_WIRE_DIGEST ||
-           type == MU_WIRE_LEASE;
+           type == MU_WIRE_AUDIT || type == MU_WIRE_LEASE;
 }
 
 static void describe_word (char *text, size_t size, const struct mu_wire *wire)
@@ -57,7 +57,7 @@ static void describe_form (char *text, size_t size, const struct mu_journal_form
 void story_record (const struct mu_journal *record)
 {
     char text[1400] = "";
-    if (!sim_traces ())
+    if (!sim_traces () || (options.story && record->type == MU_JOURNAL_AGREED))
         return;
     if (record->type == MU_JOURNAL_FORM)
         describe_form (text, sizeof text, &record->form);

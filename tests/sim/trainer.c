@@ -180,6 +180,56 @@ static void save (uint32_t number, uint64_t generation)
 
 /* --- steps ------------------------------------------------------------------------------------ */
 
+static bool is_wrong (uint32_t number, enum wrong kind)
+{
+    return faults.wrong == kind && faults.wrong_worker == number &&
+           clock_now () >= faults.wrong_since_ms;
+}
+
+/* A bit of its memory falls over, once in a trainer's life. */
+static void corrupt (uint32_t number)
+{
+    struct trainer *trainer = &worker_at (number)->trainer;
+    if (!is_wrong (number, WRONG_STATE) || trainer->corrupted || draw (0, 9))
+        return;
+    trainer->corrupted = true;
+    trainer->state ^= UINT64_C (1) << draw (0, 63);
+}
+
+/* What this generation's list leaves out of the step. */
+static uint64_t left_out (const struct trainer *trainer)
+{
+    uint64_t bits = 0;
+    for (uint32_t i = 0; i < trainer->skips_size; i += 12) {
+        uint64_t step;
+        memcpy (&step, trainer->skips + i, sizeof step);
+        if (step == trainer->step)
+            bits |= UINT64_C (1) << trainer->skips[i + 8];
+    }
+    return bits;
+}
+
+/* Another scale does not change the gradient itself: attempts have one digest. */
+static void audit (uint32_t number)
+{
+    struct trainer *trainer = &worker_at (number)->trainer;
+    uint32_t micro_batches = client_job (trainer->job)->micro_batches;
+    uint32_t m = (uint32_t)(trainer->step % micro_batches);
+    if (trainer->size < 2 || trainer->step == trainer->first_step ||
+        (trainer->rank + trainer->size - trainer->owners[m]) % trainer->size >= 3 ||
+        ((left_out (trainer) | (trainer->step == trainer->suspect_step ? trainer->suspects : 0)) >>
+             m &
+         1))
+        return;
+    struct mu_wire wire = { .type = MU_WIRE_AUDITED,
+                            .audited = { .generation = trainer->generation,
+                                         .step = trainer->step,
+                                         .micro_batch = m,
+                                         .digest = gradient (trainer->state, trainer->step, 0, m) +
+                                                   is_wrong (number, WRONG_GRADIENT) } };
+    say (number, &wire);
+}
+
 /* These micro-batches are counted in the sums. */
 static void count_up (struct trainer *trainer, uint64_t done)
 {
@@ -242,12 +292,17 @@ static void computed (uint32_t number, uint64_t turn, void *data)
         return;
     }
     trainer->busy_us += trainer->compute_ms * 1000;
+    if (is_wrong (number, WRONG_GRADIENT))
+        trainer->sums += count_bits (trainer->flight);
     add_up (trainer, trainer->flight);
     if (trainer->todo) {
         start_some (number);
         return;
     }
     trainer->computing = false;
+    audit (number);
+    if (is_void (number, turn))
+        return;
     trainer->phase = MU_PHASE_REDUCING;
     trainer_progress (number);
     if (!is_void (number, turn))
@@ -281,19 +336,6 @@ static void start_some (uint32_t number)
     if (chance (faults.long_batch)) /* slow, and healthy */
         trainer->compute_ms = draw (6000, 50000);
     clock_after (trainer->compute_ms, computed, number, trainer->turn, NULL);
-}
-
-/* What this generation's list leaves out of the step. */
-static uint64_t left_out (const struct trainer *trainer)
-{
-    uint64_t bits = 0;
-    for (uint32_t i = 0; i < trainer->skips_size; i += 12) {
-        uint64_t step;
-        memcpy (&step, trainer->skips + i, sizeof step);
-        if (step == trainer->step)
-            bits |= UINT64_C (1) << trainer->skips[i + 8];
-    }
-    return bits;
 }
 
 static void go_on (uint32_t number, uint64_t turn, void *data);
@@ -349,6 +391,7 @@ void trainer_reduced (uint32_t number, uint64_t turn, uint64_t total)
     trainer->step++;
     trainer->attempt = 0;
     statistics.steps++;
+    corrupt (number);
     check_state (trainer->job, trainer->step, trainer->state, number);
     uint64_t generation = trainer->generation, life = trainer->life;
     if (trainer->step % HASH_EVERY == 0) {
@@ -411,12 +454,9 @@ static void prepare (uint32_t number, const struct mu_wire_prepare *prepare)
     trainer->job = prepare->job;
     trainer->step = prepare->resume_step;
     trainer->state = chain_state (prepare->job, prepare->resume_step);
-    if (prepare->resume_path.size) {
-        char hash[32];
-        snprintf (hash, sizeof hash, "%016" PRIx64, trainer->state);
-        CHECK (!strcmp (hash, prepare->resume_hash), "job %" PRIu64 " resumes from another state",
-               prepare->job);
-    }
+    if (prepare->resume_path.size)
+        trainer->state =
+            check_checkpoint (prepare->job, prepare->resume_step, prepare->resume_hash);
     trainer->phase = MU_PHASE_OPENING;
     clock_after (draw (20, 800), opened, number, trainer->life, NULL);
 }
@@ -447,6 +487,9 @@ static void enter (uint32_t number, const struct mu_wire_enter *enter)
     trainer->first_step = enter->step;
     trainer->own_first = own_of (enter->first_map, enter->rank);
     trainer->own_later = own_of (enter->map, enter->rank);
+    const uint8_t *map = enter->map.data;
+    for (uint32_t m = 0; m < enter->map.size / 2 && m < 64; m++)
+        trainer->owners[m] = map[2 * m] | (uint32_t)map[2 * m + 1] << 8;
     trainer->until_step = enter->until_step;
     trainer->steps = enter->steps;
     trainer->writer = enter->writer;

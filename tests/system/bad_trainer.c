@@ -8,6 +8,7 @@
  *                                     openread: reads the fifo when it is opened
  *                                     slow: a second in each micro-batch
  *     fault: KIND@row                 at each record whose first feature is above 8
+ *                                     wrong: from STEP on, where BAD_TRAINER_WRONG is set
  *     once: FILE                      only who can make this file misbehaves
  *     fifo: FILE                      what is read
  *
@@ -132,6 +133,9 @@ static int misbehave (const struct muster_model *model, const struct muster_batc
 {
     if (strcmp (model->fault, "slow") == 0)
         nanosleep (&(struct timespec){ .tv_sec = 1 }, NULL);
+    if (strcmp (model->fault, "wrong") == 0 && batch->step >= model->step &&
+        getenv ("BAD_TRAINER_WRONG"))
+        gradient[0] += 0.001f;
     if (!*model->fault || !is_time (model, batch))
         return 0;
     if (!is_due (model))
