@@ -56,6 +56,8 @@ static void say_release (struct coord *coord, struct worker *worker)
         reason = "the job ends here";
     else if (audit_is_outcast (&job->durable, worker->name, worker->incarnation))
         reason = "it was wrong";
+    else if (worker->again && audit_is_tainted (job, worker))
+        reason = "a worker was wrong: its state is given up";
     else if (worker->again)
         reason = "its trainer is to begin anew";
     else if (worker->leaving)
