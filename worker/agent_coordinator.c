@@ -86,7 +86,7 @@ static void take_orders (struct agent_job *job, const struct mu_wire_assign *ass
     agent_copy (job->resume_hash, sizeof job->resume_hash, assign->resume_hash);
     job->resume_step = assign->resume_step;
     job->distrusted = assign->distrusted;
-    job->anew = assign->anew;
+    job->clears = assign->anew;
 }
 
 static void take_job (struct agent *agent, const struct mu_wire_assign *assign)
@@ -130,6 +130,8 @@ void agent_begin_anew (struct agent *agent)
     job->resume_path = was.resume_path;
     agent_copy (job->resume_hash, sizeof job->resume_hash, was.resume_hash);
     job->resume_step = was.resume_step;
+    job->distrusted = was.distrusted;
+    job->clears = was.clears;
     agent_start_trainer (agent);
 }
 

@@ -63,8 +63,8 @@ struct agent_job {
     bool anew;      /* begun again then: its trainer crashed, and ASSIGN was said again */
     struct agent_bytes spec, resume_path;
     char resume_hash[65];
-    uint64_t resume_step, distrusted;
-    bool anew;
+    uint64_t resume_step, distrusted; /* distrusted: ASSIGN's, with `clears` */
+    bool clears;
 
     /* From OPENED. */
     uint64_t records, parameters, targets, opened_step;

@@ -23,7 +23,7 @@ void agent_start_trainer (struct agent *agent)
     agent_copy (prepare->resume_hash, sizeof prepare->resume_hash, job->resume_hash);
     prepare->resume_step = job->resume_step;
     prepare->distrusted = job->distrusted;
-    prepare->anew = job->anew;
+    prepare->anew = job->clears;
 }
 
 /* No part of any generation is possible here any more. */
