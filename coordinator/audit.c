@@ -294,9 +294,9 @@ static void expel (struct coord *coord, struct job *job, const struct comparison
         record->expel.incarnation = member->incarnation;
         why = core_text (coord, "worker %s was wrong: %s is not that of %s", member->name,
                          describe (coord, comparison), others);
-        record->expel.text = core_blob (core_text (
-            coord, "%s; it is expelled, and training goes back to step %llu", why,
-            (unsigned long long)record->expel.back_step));
+        record->expel.text =
+            core_blob (core_text (coord, "%s; it is expelled, and training goes back to step %llu",
+                                  why, (unsigned long long)record->expel.back_step));
         wrong[count++] = rank_of (job, comparison, at);
     }
     go_back (coord, job, why, records, count);
@@ -312,8 +312,7 @@ static void fail_disputed (struct coord *coord, struct job *job,
                          "Workers %s differ again in %s, and there are not three opinions to tell "
                          "who is wrong. Check their memory and their builds, or give the job a "
                          "third worker; what was committed up to step %llu was agreed on.",
-                         names, describe (coord, comparison),
-                         (unsigned long long)back_step (job)));
+                         names, describe (coord, comparison), (unsigned long long)back_step (job)));
 }
 
 static void dispute (struct coord *coord, struct job *job, const struct comparison *comparison)
@@ -341,14 +340,14 @@ static bool is_unanimous (const struct comparison *comparison)
 
 static void store_agreed (struct coord *coord, struct job *job, const struct comparison *comparison)
 {
-    struct mu_journal record = { .type = MU_JOURNAL_AGREED,
-                                 .agreed = { .job = job->durable.number,
-                                             .generation = job->durable.generation.number,
-                                             .place = comparison->what == AUDIT_STATE
-                                                          ? 0
-                                                          : comparison->first_rank + 1,
-                                             .ranks = comparison->ranks,
-                                             .step = comparison->step } };
+    struct mu_journal record = {
+        .type = MU_JOURNAL_AGREED,
+        .agreed = { .job = job->durable.number,
+                    .generation = job->durable.generation.number,
+                    .place = comparison->what == AUDIT_STATE ? 0 : comparison->first_rank + 1,
+                    .ranks = comparison->ranks,
+                    .step = comparison->step }
+    };
     core_store (coord, &record);
     job_touch (coord, job);
 }

@@ -50,7 +50,7 @@ struct member {
     uint64_t incarnation;
     uint64_t windows; /* trained: all below this one */
     uint64_t state_step, gradient_step; /* up to there it is known to have been right; audit.c */
-    bool echo;        /* its state came from another rank and was not compared since */
+    bool echo; /* its state came from another rank and was not compared since */
 };
 
 struct generation {

@@ -11,8 +11,8 @@ EXTRA_DIST += %D%/unit/schema_lock.sh scripts/lock_schemas.py schemas/golden/wir
 if HAVE_CMOCKA
 check_PROGRAMS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log %D%/unit/test_socket %D%/unit/test_turn %D%/unit/test_pace %D%/unit/test_trust
 TESTS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log %D%/unit/test_socket %D%/unit/test_turn %D%/unit/test_pace %D%/unit/test_trust
-check_PROGRAMS += %D%/unit/test_poison
-TESTS += %D%/unit/test_poison
+check_PROGRAMS += %D%/unit/test_poison %D%/unit/test_audit
+TESTS += %D%/unit/test_poison %D%/unit/test_audit
 
 %C%_unit_test_poison_SOURCES = %D%/unit/test_poison.c
 %C%_unit_test_poison_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
@@ -44,6 +44,9 @@ TESTS += %D%/unit/test_poison
 %C%_unit_test_pace_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
 %C%_unit_test_pace_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
 
+%C%_unit_test_audit_SOURCES = %D%/unit/test_audit.c
+%C%_unit_test_audit_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
+%C%_unit_test_audit_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
 %C%_unit_test_trust_SOURCES = %D%/unit/test_trust.c
 %C%_unit_test_trust_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
 %C%_unit_test_trust_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)

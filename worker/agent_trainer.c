@@ -202,14 +202,10 @@ static void on_write_failed (struct agent *agent, const struct agent_event *even
 }
 
 static void (*const says[]) (struct agent *agent, const struct agent_event *event) = {
-    [MU_WIRE_OPENED] = on_opened,
-    [MU_WIRE_REFUSE] = on_refuse,
-    [MU_WIRE_PROGRESS] = on_progress,
-    [MU_WIRE_LEFT] = on_left,
-    [MU_WIRE_HASHED] = on_hashed,
-    [MU_WIRE_AUDITED] = on_audited,
-    [MU_WIRE_WROTE] = on_wrote,
-    [MU_WIRE_WRITE_FAILED] = on_write_failed,
+    [MU_WIRE_OPENED] = on_opened,     [MU_WIRE_REFUSE] = on_refuse,
+    [MU_WIRE_PROGRESS] = on_progress, [MU_WIRE_LEFT] = on_left,
+    [MU_WIRE_HASHED] = on_hashed,     [MU_WIRE_AUDITED] = on_audited,
+    [MU_WIRE_WROTE] = on_wrote,       [MU_WIRE_WRITE_FAILED] = on_write_failed,
     [MU_WIRE_WORKING] = on_working,
 };
 

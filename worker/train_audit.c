@@ -105,6 +105,7 @@ void train_audit_compute (struct train_thread *thread, struct train_audit *audit
     for (uint32_t tensor = 0; tensor < job->layout.tensors; tensor++)
         train_audit_tensor (audit, job, tensor, thread->gradients[tensor]);
     audit->done = true;
+    train_worked (job);
 }
 
 /* --- AUDITED ---------------------------------------------------------------------------------- */

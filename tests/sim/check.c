@@ -110,8 +110,8 @@ static void on_broken (const struct mu_journal *record)
     CHECK (of (record->broken.job)->generation == record->broken.generation, "a late BROKEN");
     CHECK (*record->broken.reason, "a generation broke without a reason");
     move (of (record->broken.job), MU_JOB_BREAKING);
-    CHECK (!faults.gentle || faults.wrong || record->broken.planned, "a generation broke for nothing: %s",
-           record->broken.reason);
+    CHECK (!faults.gentle || faults.wrong || record->broken.planned,
+           "a generation broke for nothing: %s", record->broken.reason);
     unplanned += !record->broken.planned;
     of (record->broken.job)->lines += strstr (record->broken.reason, "nothing moves") != NULL;
 }
@@ -359,9 +359,8 @@ void check_state (uint64_t job, uint64_t step, uint64_t state, uint32_t worker)
 {
     bool right = state == chain_state (job, step);
     statistics.wrong_steps += !right;
-    CHECK (right || faults.wrong,
-           "%s has another answer after step %" PRIu64 " of job %" PRIu64, worker_name (worker),
-           step, job);
+    CHECK (right || faults.wrong, "%s has another answer after step %" PRIu64 " of job %" PRIu64,
+           worker_name (worker), step, job);
 }
 
 uint64_t check_checkpoint (uint64_t job, uint64_t step, const char *hash)

@@ -175,8 +175,8 @@ static int settle_existing (const struct task *task, struct mu_error *error)
     bool same = memcmp (info.digest, task->saved->digest, sizeof info.digest) == 0;
     status = 1;
     if (!same && task->job->replaces && !strcmp (info.job_id, task->job->id))
-        status = mu_directory_move_away (task->parent, task->final, task->state->step, "wrong",
-                                         error);
+        status =
+            mu_directory_move_away (task->parent, task->final, task->state->step, "wrong", error);
     else if (!same)
         status = mu_fail (error, MU_CONFLICT,
                           "%s is there already and holds other weights, of job %s (%s): remove it "

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_audit.c - who is wrong, who is not to be blamed, and what is gone back to */
+#include "core.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#define RANKS_MAX     5u
+#define MICRO_BATCHES 10u
+
+static struct {
+    struct coord *coord;
+    struct job *job;
+    struct worker *workers[RANKS_MAX];
+    struct coord_actions actions;
+} bed;
+
+static void apply (struct mu_journal record)
+{
+    struct mu_error error;
+    assert_int_equal (coord_apply (bed.coord, &record, &error), 0);
+}
+
+/* The next generation of the first `ranks` workers; those from `behind` on stand a step below. */
+static void form (uint32_t ranks, uint64_t step, uint32_t behind)
+{
+    static uint8_t map[2 * MICRO_BATCHES];
+    struct mu_journal_member members[RANKS_MAX] = { 0 };
+    uint64_t number = bed.job->durable.generation.number + 1;
+    for (uint32_t rank = 0; rank < ranks; rank++) {
+        mu_text_set (members[rank].name, sizeof members[rank].name, bed.workers[rank]->name);
+        members[rank].incarnation = 1;
+        members[rank].step = rank < behind ? step : step - 1;
+    }
+    for (uint32_t m = 0; m < MICRO_BATCHES; m++)
+        map[2 * m] = (uint8_t)(m % ranks);
+    apply ((struct mu_journal){ .type = MU_JOURNAL_FORM,
+                                .form = { .job = 1,
+                                          .generation = number,
+                                          .members = { members, ranks },
+                                          .step = step,
+                                          .until_step = 1000,
+                                          .first_map = { map, sizeof map },
+                                          .map = { map, sizeof map } } });
+    apply ((struct mu_journal){ .type = MU_JOURNAL_START,
+                                .start = { .job = 1, .generation = number } });
+    free (bed.job->soft.ranks);
+    bed.job->soft.ranks = calloc (ranks, sizeof (struct worker *));
+    for (uint32_t rank = 0; rank < ranks; rank++) {
+        order_clear (bed.workers[rank]);
+        bed.workers[rank]->rank = rank;
+        bed.job->soft.ranks[rank] = bed.workers[rank];
+    }
+}
+
+static void open_job (uint32_t ranks)
+{
+    struct coord_options options = { .version = "test", .quarantine_failures = 3 };
+    memset (&bed, 0, sizeof bed);
+    bed.coord = coord_create (&options);
+    bed.coord->out = &bed.actions;
+    bed.coord->now_ms = 1000;
+    apply ((struct mu_journal){ .type = MU_JOURNAL_SUBMIT,
+                                .submit = { .job = 1,
+                                            .workers_min = 1,
+                                            .workers_max = RANKS_MAX,
+                                            .micro_batches = MICRO_BATCHES,
+                                            .global_batch = MICRO_BATCHES,
+                                            .window_steps = 16,
+                                            .steps = 1000,
+                                            .audited = true } });
+    apply ((struct mu_journal){ .type = MU_JOURNAL_SIZED, .sized = { .job = 1, .steps = 1000 } });
+    apply ((struct mu_journal){ .type = MU_JOURNAL_STATE,
+                                .state = { .job = 1, .state = MU_JOB_PREPARING } });
+    bed.job = core_job (bed.coord, 1);
+    for (uint32_t i = 0; i < RANKS_MAX; i++) {
+        bed.workers[i] = calloc (1, sizeof *bed.workers[i]);
+        bed.workers[i]->incarnation = 1;
+        snprintf (bed.workers[i]->name, sizeof bed.workers[i]->name, "w%u", i);
+        worker_attach (bed.workers[i], bed.job);
+    }
+    form (ranks, 0, ranks);
+}
+
+static int end (void **state)
+{
+    (void)state;
+    coord_destroy (&bed.coord);
+    for (uint32_t i = 0; i < RANKS_MAX; i++)
+        free (bed.workers[i]);
+    free (bed.actions.list);
+    return 0;
+}
+
+static void say_state (uint32_t rank, uint64_t step, uint64_t digest)
+{
+    struct mu_wire wire = { .type = MU_WIRE_DIGEST,
+                            .digest = { .job = 1,
+                                        .generation = bed.job->durable.generation.number,
+                                        .step = step,
+                                        .digest = digest } };
+    audit_state (bed.coord, bed.workers[rank], &wire);
+}
+
+static void say_gradient (uint32_t rank, uint64_t step, uint32_t micro_batch, uint64_t digest)
+{
+    struct mu_wire wire = { .type = MU_WIRE_AUDIT,
+                            .audit = { .job = 1,
+                                       .generation = bed.job->durable.generation.number,
+                                       .step = step,
+                                       .micro_batch = micro_batch,
+                                       .digest = digest } };
+    audit_gradient (bed.coord, bed.workers[rank], &wire);
+}
+
+static void agree (uint64_t step)
+{
+    uint32_t ranks = bed.job->durable.generation.size;
+    for (uint32_t rank = 0; rank < ranks; rank++)
+        say_state (rank, step, 7);
+    for (uint32_t owner = 0; owner < ranks; owner++)
+        for (uint32_t i = 0; i < 3 && i < ranks; i++)
+            say_gradient ((owner + i) % ranks, step, owner, 8);
+}
+
+static void save (uint64_t generation, uint64_t step)
+{
+    struct mu_wire wire = { .type = MU_WIRE_SAVED,
+                            .saved = { .job = 1, .generation = generation, .step = step } };
+    checkpoint_saved (bed.coord, bed.workers[0], &wire);
+}
+
+static uint32_t stored (enum mu_journal_type type)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < bed.actions.count; i++)
+        count += bed.actions.list[i].type == COORD_STORE && bed.actions.list[i].store.type == type;
+    return count;
+}
+
+static const struct mu_journal_expel *expelled (void)
+{
+    for (uint32_t i = bed.actions.count; i-- > 0;)
+        if (bed.actions.list[i].type == COORD_STORE &&
+            bed.actions.list[i].store.type == MU_JOURNAL_EXPEL)
+            return &bed.actions.list[i].store.expel;
+    fail_msg ("nobody was expelled");
+    return NULL;
+}
+
+/* --- verdicts --------------------------------------------------------------------------------- */
+
+static void equal_states_are_agreed_on (void **state)
+{
+    (void)state;
+    open_job (3);
+    for (uint32_t rank = 0; rank < 3; rank++)
+        say_state (rank, 50, 7);
+    say_state (2, 50, 8); /* a word said again, late: what was heard first counts */
+    assert_int_equal (stored (MU_JOURNAL_AGREED), 1);
+    assert_int_equal (stored (MU_JOURNAL_EXPEL), 0);
+    assert_int_equal (bed.job->durable.generation.members[2].state_step, 50);
+    assert_int_equal (bed.job->durable.generation.members[2].gradient_step, 0);
+}
+
+static void the_odd_one_of_three_is_wrong (void **state)
+{
+    (void)state;
+    open_job (3);
+    say_state (0, 50, 7);
+    say_state (1, 50, 9);
+    assert_int_equal (stored (MU_JOURNAL_EXPEL), 0);
+    say_state (2, 50, 7);
+    assert_string_equal (expelled ()->worker, "w1");
+    assert_string_equal (expelled ()->others, "w0, w2");
+    assert_int_equal (bed.job->durable.state, MU_JOB_BREAKING);
+    assert_true (trust_lacks (bed.coord, bed.workers[1]));
+    assert_false (queue_accepts (bed.coord, bed.job, bed.workers[1]));
+    assert_true (queue_accepts (bed.coord, bed.job, bed.workers[0]));
+    bed.workers[1]->incarnation = 2; /* started anew: another chance, once it is trusted */
+    assert_true (queue_accepts (bed.coord, bed.job, bed.workers[1]));
+}
+
+static void two_wrong_ones_of_five_go_together (void **state)
+{
+    (void)state;
+    open_job (5);
+    for (uint32_t rank = 0; rank < 5; rank++)
+        say_state (rank, 50, rank < 2 ? rank : 7);
+    assert_int_equal (stored (MU_JOURNAL_EXPEL), 2);
+    assert_int_equal (bed.job->durable.outcast_count, 2);
+}
+
+static void an_owner_is_judged_by_two_others (void **state)
+{
+    (void)state;
+    open_job (5);
+    say_gradient (2, 64, 4, 9); /* not one of the three */
+    say_gradient (4, 64, 4, 9);
+    say_gradient (0, 64, 4, 7);
+    assert_int_equal (stored (MU_JOURNAL_EXPEL), 0);
+    say_gradient (1, 64, 4, 7);
+    say_gradient (1, 64, 4, 9);
+    assert_string_equal (expelled ()->worker, "w4");
+    assert_int_equal (expelled ()->micro_batch, 4);
+}
+
+static void an_opinion_that_is_missing_decides_nothing (void **state)
+{
+    (void)state;
+    open_job (3);
+    say_state (0, 50, 7);
+    say_state (1, 50, 9);
+    generation_break (bed.coord, bed.job, true, "test");
+    form (3, 60, 3);
+    say_state (2, 50, 7);
+    assert_int_equal (stored (MU_JOURNAL_EXPEL) + stored (MU_JOURNAL_AGREED), 0);
+}
+
+static void two_that_differ_are_asked_twice (void **state)
+{
+    (void)state;
+    open_job (2);
+    say_state (0, 50, 7);
+    say_state (1, 50, 9);
+    assert_string_equal (expelled ()->worker, "");
+    assert_string_equal (expelled ()->others, "w0 against w1");
+    assert_int_equal (bed.job->durable.outcast_count, 0);
+    form (2, 0, 2);
+    say_state (0, 50, 7);
+    say_state (1, 50, 9);
+    assert_int_equal (bed.job->durable.state, MU_JOB_STOPPING);
+    assert_int_equal (bed.job->durable.target, MU_JOB_FAILED);
+    assert_non_null (strstr (bed.job->durable.reason, "w0 against w1"));
+}
+
+static void two_that_have_agreed_again_get_another_chance (void **state)
+{
+    (void)state;
+    open_job (2);
+    say_state (0, 50, 7);
+    say_state (1, 50, 9);
+    form (2, 0, 2);
+    agree (50);
+    say_state (0, 100, 7);
+    say_state (1, 100, 9);
+    assert_int_equal (bed.job->durable.state, MU_JOB_BREAKING);
+    assert_int_equal (stored (MU_JOURNAL_EXPEL), 2);
+}
+
+/* Two copies of one wrong state must not outvote the only right one. */
+static void a_given_state_has_no_voice (void **state)
+{
+    (void)state;
+    open_job (2);
+    generation_break (bed.coord, bed.job, true, "test");
+    form (4, 30, 2); /* w2 and w3 were given theirs */
+    say_state (0, 50, 7);
+    for (uint32_t rank = 1; rank < 4; rank++)
+        say_state (rank, 50, 9);
+    assert_string_equal (expelled ()->worker, "");
+}
+
+static void a_given_state_has_a_voice_once_it_was_compared (void **state)
+{
+    (void)state;
+    open_job (2);
+    generation_break (bed.coord, bed.job, true, "test");
+    form (3, 30, 2);
+    generation_break (bed.coord, bed.job, true, "test");
+    form (3, 40, 3); /* that w2 was given its state is remembered */
+    say_gradient (0, 45, 0, 7);
+    say_gradient (1, 45, 0, 7);
+    say_gradient (2, 45, 0, 9);
+    assert_string_equal (expelled ()->worker, "");
+    form (3, 0, 3);
+    agree (50);
+    for (uint32_t rank = 0; rank < 3; rank++)
+        say_state (rank, 100, rank < 2 ? 7 : 9);
+    assert_string_equal (expelled ()->worker, "w2");
+}
+
+/* --- going back ------------------------------------------------------------------------------- */
+
+static void checkpoints_that_nobody_knows_to_be_right_are_dropped (void **state)
+{
+    (void)state;
+    open_job (3);
+    save (1, 40);
+    agree (50);
+    save (1, 45);
+    save (1, 60);
+    assert_int_equal (bed.job->durable.anchor, 45);
+    for (uint32_t rank = 0; rank < 3; rank++)
+        say_gradient (rank, 64, 0, rank == 0 ? 9 : 7);
+    assert_int_equal (expelled ()->agreed_step, 50);
+    assert_int_equal (expelled ()->back_step, 45);
+    assert_int_equal (job_committed_step (bed.job), 45);
+    save (1, 60); /* of the generation that is not to be trusted, said late */
+    assert_int_equal (job_committed_step (bed.job), 45);
+    form (2, 45, 2);
+    save (2, 60);
+    assert_int_equal (job_committed_step (bed.job), 60);
+}
+
+static void who_was_never_compared_takes_all_back_to_the_start (void **state)
+{
+    (void)state;
+    open_job (3);
+    for (uint32_t rank = 0; rank < 3; rank++)
+        say_state (rank, 50, 7); /* but no gradient was */
+    save (1, 40);
+    for (uint32_t rank = 0; rank < 3; rank++)
+        say_state (rank, 100, rank == 0 ? 9 : 7);
+    assert_int_equal (expelled ()->back_step, 0);
+    assert_int_equal (job_committed_step (bed.job), 0);
+}
+
+static void states_from_before_are_loaded_anew (void **state)
+{
+    (void)state;
+    open_job (3);
+    assert_false (audit_is_tainted (bed.job, bed.workers[0]));
+    for (uint32_t rank = 0; rank < 3; rank++)
+        say_state (rank, 50, rank == 0 ? 9 : 7);
+    assert_true (audit_is_tainted (bed.job, bed.workers[1]));
+    for (uint32_t i = 0; i < RANKS_MAX; i++)
+        order_clear (bed.workers[i]);
+    assert_null (generation_best (bed.coord, bed.job, false));
+    assert_true (audit_reopen (bed.coord, bed.job));
+    assert_int_equal (bed.workers[1]->order, ORDER_RELEASE);
+    assert_true (bed.workers[1]->again);
+    assert_int_equal (bed.workers[0]->order, ORDER_NONE); /* it leaves */
+    bed.workers[1]->position.distrusted = bed.job->durable.distrusted;
+    assert_false (audit_is_tainted (bed.job, bed.workers[1]));
+}
+
+#define AUDIT_TEST(test) cmocka_unit_test_teardown (test, end)
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        AUDIT_TEST (equal_states_are_agreed_on),
+        AUDIT_TEST (the_odd_one_of_three_is_wrong),
+        AUDIT_TEST (two_wrong_ones_of_five_go_together),
+        AUDIT_TEST (an_owner_is_judged_by_two_others),
+        AUDIT_TEST (an_opinion_that_is_missing_decides_nothing),
+        AUDIT_TEST (two_that_differ_are_asked_twice),
+        AUDIT_TEST (two_that_have_agreed_again_get_another_chance),
+        AUDIT_TEST (a_given_state_has_no_voice),
+        AUDIT_TEST (a_given_state_has_a_voice_once_it_was_compared),
+        AUDIT_TEST (checkpoints_that_nobody_knows_to_be_right_are_dropped),
+        AUDIT_TEST (who_was_never_compared_takes_all_back_to_the_start),
+        AUDIT_TEST (states_from_before_are_loaded_anew),
+    };
+    return cmocka_run_group_tests_name ("audit", tests, NULL, NULL);
+}
