@@ -19,7 +19,10 @@ dist_decisions_DATA = \
     %D%/decisions/0012-names-and-incarnations-of-workers.md \
     %D%/decisions/0013-the-ledger-is-proven-outside.md \
     %D%/decisions/0014-who-hangs-is-decided-where-all-are-seen.md \
-    %D%/decisions/0015-poison-is-found-alone-and-left-out-for-good.md
+    %D%/decisions/0015-poison-is-found-alone-and-left-out-for-good.md \
+    %D%/decisions/0016-shares-follow-measured-speed.md \
+    %D%/decisions/0017-a-wrong-worker-is-outvoted.md \
+    %D%/decisions/0019-scale-is-a-maximum.md
 
 linearexampledir = $(docdir)/examples/linear
 dist_linearexample_DATA = examples/linear/linear.c examples/linear/linear.yaml examples/linear/Makefile

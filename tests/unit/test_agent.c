@@ -544,7 +544,7 @@ static void checkpoints (void **state)
     expect (&story, "SAVED step 32");
     wait_ms (&story, 600);
     expect (&story, "SAVED step 32");
-    committed.committed = (struct mu_wire_committed){ 1, 32 };
+    committed.committed = (struct mu_wire_committed){ .job = 1, .step = 32 };
     hear (&story, committed);
     expect (&story, "tell PRUNE 32");
     hear (&story, committed);
