@@ -258,7 +258,7 @@ int requests_read_submit (const struct mu_wire *wire, struct mu_journal_submit *
             .micro_batches = mu_jobspec_micro_batches (&spec),
             .global_batch = (uint32_t)spec.batch.global,
             .window_steps = (uint32_t)spec.window,
-            .audited = spec.audit_every != 0,
+            .audited = spec.audit_every && spec.exact,
             .steps = spec.steps,
             .epochs = (double)spec.epochs,
             .portable = spec.bits == MU_JOBSPEC_BITS_PORTABLE,

@@ -8,7 +8,8 @@
  *
  * The first step of a generation is left out: what its ranks had kept was computed before, and in
  * another map. A rank that is interrupted, or whose gradient fails here, says nothing; then the
- * comparison does not count, and who computes it for the step meets the same failure. */
+ * comparison does not count, and who computes it for the step meets the same failure. Where a job
+ * says `exact: false`, right gradients may differ, and there are no audits. */
 #include "train.h"
 
 #include <string.h>
@@ -18,7 +19,7 @@
 static bool is_due (const struct train_job *job, const struct train_generation *generation)
 {
     uint64_t step = job->state->step, every = job->spec.audit_every;
-    return every && generation->size > 1 && step != generation->step &&
+    return every && job->spec.exact && generation->size > 1 && step != generation->step &&
            (step % every == 0 || step + 1 == generation->steps);
 }
 

@@ -17,6 +17,7 @@ struct seen_job {
     uint64_t generation, until_step, committed, promised;
     uint64_t commits[256], states[256]; /* steps, and what was committed */
     uint32_t commit_count;
+    uint64_t distrusted;
     bool disputed;
     uint32_t micro_batches, crashes, hangs, lines;
     bool by_chance;         /* trainers may have died of something else than poison */
@@ -133,6 +134,9 @@ static void on_commit (const struct mu_journal *record)
            commit->step, job->committed);
     snprintf (hash, sizeof hash, "%016" PRIx64, chain_state (commit->job, commit->step));
     CHECK (!strcmp (hash, commit->weights_hash) || faults.wrong, "a wrong state is committed");
+    CHECK (!job->distrusted || commit->generation > job->distrusted,
+           "step %" PRIu64 " of generation %" PRIu64 " is committed, in which a worker was wrong",
+           commit->step, commit->generation);
     job->committed = commit->step;
     job->promised = commit->step > job->promised ? commit->step : job->promised;
     CHECK (job->commit_count < 256, "too many checkpoints for the simulator");
@@ -157,6 +161,7 @@ static void on_expel (const struct mu_journal *record)
     job->committed = job->commit_count ? job->commits[job->commit_count - 1] : 0;
     CHECK (job->committed == expel->back_step, "step %" PRIu64 " was not committed",
            expel->back_step);
+    job->distrusted = expel->generation;
     job->disputed = job->disputed || !*expel->worker;
     statistics.expelled += *expel->worker != '\0';
     statistics.disputes += *expel->worker == '\0';
