@@ -131,6 +131,7 @@ static void note_work (struct train_thread *thread, uint32_t micro_batch)
 
 static bool add_gradient (struct train_thread *thread, uint32_t micro_batch)
 {
+    const struct share *share = thread->task;
     struct train_job *job = thread->job;
     struct muster_batch batch = {
         .seed = job->spec.seed, .step = job->state->step, .micro_batch = micro_batch, .training = 1
