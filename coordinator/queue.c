@@ -181,6 +181,20 @@ static const char *choose_class (const struct line *line, uint32_t min)
     return best ? best->name : NULL;
 }
 
+/* Workers that are here and were wrong in this job: it cannot have them. */
+static uint32_t count_outcasts (const struct coord *coord, const struct job *job, const char *class)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < job->durable.outcast_count; i++) {
+        const struct outcast *outcast = &job->durable.outcasts[i];
+        const struct worker *worker = roster_by_name (coord, outcast->name);
+        count += worker && worker->incarnation == outcast->incarnation && !worker->lost &&
+                 !(worker_leaves (coord, worker) && !worker->yields) &&
+                 (!class || !strcmp (class, worker->compute_class));
+    }
+    return count;
+}
+
 static struct wish make_wish (const struct coord *coord, const struct line *line,
                               const struct job *job)
 {
@@ -194,6 +208,8 @@ static struct wish make_wish (const struct coord *coord, const struct line *line
     for (uint32_t i = 0; i < line->class_count; i++)
         if (!wish.class || !strcmp (wish.class, line->classes[i].name))
             wish.possible += line->classes[i].total;
+    uint32_t outcasts = count_outcasts (coord, job, wish.class);
+    wish.possible -= outcasts < wish.possible ? outcasts : wish.possible;
     return wish;
 }
 
