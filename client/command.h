@@ -33,6 +33,7 @@ int command_resume (const struct command *command);
 int command_scale (const struct command *command);
 int command_workers (const struct command *command);
 int command_drain (const struct command *command);
+int command_fault (const struct command *command);
 int command_shards (const struct command *command);
 int command_ledger_verify (const struct command *command);
 int command_ledger_show (const struct command *command);

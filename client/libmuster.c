@@ -343,6 +343,27 @@ int muster_drain (struct muster *muster, const char *worker, bool undo, struct m
     return ask_plain (muster, &wire, error);
 }
 
+int muster_fault (struct muster *muster, const struct muster_fault *fault,
+                  struct muster_answer **answer, struct muster_text *text,
+                  struct muster_error *error)
+{
+    struct mu_wire wire = { .type = MU_WIRE_FAULT,
+                            .fault = { .kind = (uint32_t)fault->kind,
+                                       .process = (uint32_t)fault->process,
+                                       .milliseconds = fault->milliseconds,
+                                       .factor = fault->factor,
+                                       .percent = fault->percent,
+                                       .what = (uint32_t)fault->what,
+                                       .direction = (uint32_t)fault->direction,
+                                       .peers = fault->peers } };
+    if (set_text (wire.fault.worker, sizeof wire.fault.worker, "worker", fault->worker, error) ||
+        ask (muster, &wire, MU_WIRE_ACCEPTED, answer, error))
+        return -1;
+    const struct mu_blob *said = &(*answer)->wire.accepted.text;
+    *text = (struct muster_text){ said->data, said->size };
+    return 0;
+}
+
 int muster_jobs (struct muster *muster, const char *job, struct muster_answer **answer,
                  const struct muster_job_info **jobs, size_t *count, struct muster_error *error)
 {

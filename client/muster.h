@@ -65,6 +65,37 @@ int muster_scale (struct muster *muster, const char *job, uint32_t workers,
                   struct muster_error *error);
 int muster_drain (struct muster *muster, const char *worker, bool undo, struct muster_error *error);
 
+enum muster_fault_kind {
+    MUSTER_FAULT_KILL,
+    MUSTER_FAULT_STOP,
+    MUSTER_FAULT_SLOW,
+    MUSTER_FAULT_CORRUPT,
+    MUSTER_FAULT_PARTITION,
+    MUSTER_FAULT_DROP
+};
+enum muster_process { MUSTER_AGENT, MUSTER_TRAINER, MUSTER_COLLECTIVE };
+enum muster_corruption { MUSTER_SUMS, MUSTER_STATE, MUSTER_RESULT };
+enum muster_direction { MUSTER_BOTH, MUSTER_IN, MUSTER_OUT };
+
+/* Something to break on purpose; `muster fault KIND --help` says what each field does. */
+struct muster_fault {
+    enum muster_fault_kind kind;
+    const char *worker; /* its name or number; NULL: the coordinator, which can only be killed */
+    enum muster_process process;
+    uint64_t milliseconds; /* 0: for ever (STOP) */
+    double factor;
+    uint32_t percent;
+    enum muster_corruption what;
+    enum muster_direction direction;
+    bool peers;
+};
+
+/* Break it. *text, in *answer, says what was done. NO_PERMISSION unless coordinator and worker were
+ * started with --enable-faults. */
+int muster_fault (struct muster *muster, const struct muster_fault *fault,
+                  struct muster_answer **answer, struct muster_text *text,
+                  struct muster_error *error);
+
 /* Lists: items lie in *answer. `job` NULL or "" means all. */
 int muster_jobs (struct muster *muster, const char *job, struct muster_answer **answer,
                  const struct muster_job_info **jobs, size_t *count, struct muster_error *error);

@@ -348,6 +348,8 @@ static void plan_coordinator (struct up *up, char *program)
         child->argv[n++] = strdup ("--listen");
         child->argv[n++] = strdup (listen->item[i]);
     }
+    if (up->options->up.enable_faults)
+        child->argv[n++] = strdup ("--enable-faults");
 }
 
 static void plan_worker (struct up *up, size_t index, const char *program)
@@ -369,6 +371,8 @@ static void plan_worker (struct up *up, size_t index, const char *program)
     child->argv[n++] = strdup (up->threads);
     child->argv[n++] = strdup ("--interface");
     child->argv[n++] = strdup ("lo");
+    if (up->options->up.enable_faults)
+        child->argv[n++] = strdup ("--enable-faults");
 }
 
 static int plan (struct up *up, struct mu_error *error)

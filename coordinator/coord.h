@@ -30,6 +30,7 @@ struct coord_options {
     uint32_t save_try_ms, hang_ms, stall_ms;                  /* the same */
     uint32_t quarantine_failures; /* in a short time, of a worker; 0: none is quarantined */
     uint32_t workers_max;                                     /* on the roster; 0: 65535 */
+    bool faults; /* pass orders to break things on */
     const char *version;                                      /* valid as long as the core */
 };
 

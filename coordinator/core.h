@@ -19,6 +19,7 @@
  *     trust.c       quarantine of workers that fail again and again
  *     seal.c        a running hash over a job's records, so that the journal can be checked
  *     query.c       answers for people
+ *     fault.c       orders to break a worker on purpose, passed on
  *     index.c       a hash table
  *     names.c       a set of names
  *
@@ -186,6 +187,7 @@ struct worker {
     char process[16];
     char hung[256]; /* its newest hang; empty: none in this reign */
     bool leaving; /* told to stop by its host */
+    bool faults;  /* breaks things when told to */
 
     /* the line to it */
     uint32_t number; /* its index on the roster */
@@ -332,6 +334,7 @@ struct worker *roster_by_name (const struct coord *coord, const char *name);
 struct worker *roster_by_peer (const struct coord *coord, uint32_t peer);
 void roster_lose (struct coord *coord, struct worker *worker, bool planned, const char *why);
 void roster_drain (struct coord *coord, uint32_t peer, const struct mu_wire_drain *drain);
+struct worker *roster_find (const struct coord *coord, const char *name_or_number);
 enum mu_worker_state worker_state (const struct coord *coord, const struct worker *worker);
 /* Does it take no more work, here or at all? */
 bool worker_leaves (const struct coord *coord, const struct worker *worker);
@@ -532,6 +535,11 @@ bool checkpoint_wait (struct coord *coord, struct job *job);
 /* Fill the record's seal, if it has one; and follow a record that was applied. */
 void seal_put (const struct coord *coord, struct mu_journal *record);
 void seal_follow (struct coord *coord, const struct mu_journal *record);
+
+/* --- fault.c ---------------------------------------------------------------------------------- */
+
+void fault_order (struct coord *coord, uint32_t peer, const struct mu_wire *wire);
+void fault_done (struct coord *coord, uint32_t peer, const struct mu_wire *wire);
 
 /* --- query.c ---------------------------------------------------------------------------------- */
 

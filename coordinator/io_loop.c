@@ -9,6 +9,7 @@
  * silent who was not listened to. */
 #include "io_loop.h"
 
+#include "io_faults.h"
 #include "io_requests.h"
 #include "io_turn.h"
 #include "log.h"
@@ -105,11 +106,12 @@ static int on_message (struct loop *loop, uint32_t peer, const void *data, size_
         return 0;
     }
     bool stuck = committer_is_stuck (loop->committer);
-    struct turn *turn = stuck ? loop->aside : loop->filling;
+    bool at_once = stuck || faults_is_own (&loop->wire);
+    struct turn *turn = at_once ? loop->aside : loop->filling;
     bool answered =
         requests_answer (&loop->requests, turn, peer, &loop->wire, clock_ms (CLOCK_MONOTONIC)) ||
         (stuck && refuse_while_stuck (loop, peer, term));
-    if (stuck) {
+    if (at_once) {
         loop->counts.sent += turn_words (turn);
         turn_speak (turn, loop->options->sockets);
     }
@@ -296,6 +298,7 @@ int loop_run (const struct loop_options *options, struct mu_error *error)
             .sockets = options->sockets,
             .counts = &loop.counts,
             .version = options->version,
+            .faults = options->faults,
             .started_ms = clock_ms (CLOCK_MONOTONIC),
         };
         rc = serve (&loop, error);

@@ -18,6 +18,7 @@ struct loop_options {
     struct store *store;
     struct job_logs *logs;
     const char *version;
+    bool faults;   /* it may be broken on purpose */
     int signal_fd; /* a signalfd: SIGHUP opens the log anew, any other ends the loop */
 };
 

@@ -3,6 +3,7 @@
 #include "io_requests.h"
 
 #include "io_announce.h"
+#include "io_faults.h"
 #include "jobspec.h"
 
 #include <jansson.h>
@@ -234,7 +235,7 @@ bool requests_answer (const struct requests *requests, struct turn *turn, uint32
     else if (wire->type == MU_WIRE_LOG)
         take_log (requests, &wire->log);
     else
-        return false;
+        return faults_answer (requests, turn, peer, wire);
     return true;
 }
 

@@ -17,6 +17,7 @@ struct requests {
     const struct mu_sockets *sockets;
     const struct loop_counts *counts;
     const char *version;
+    bool faults; /* of its own, too */
     uint64_t started_ms;
 };
 

@@ -10,6 +10,7 @@
 #endif
 
 #include "coord.h"
+#include "fault.h"
 #include "io_logs.h"
 #include "io_loop.h"
 #include "io_socket.h"
@@ -74,6 +75,7 @@ static int open_journal (struct daemon *daemon, struct mu_error *error)
         .save_try_ms = (uint32_t)options->save_try_s * 1000,
         .quarantine_failures = (uint32_t)options->quarantine_failures,
         .workers_max = (uint32_t)options->workers_max,
+        .faults = options->enable_faults,
         .version = PACKAGE_VERSION,
     };
     daemon->coord = coord_create (&core);
@@ -121,7 +123,8 @@ static int open_sockets (struct daemon *daemon, struct mu_error *error)
 
 static int run (struct daemon *daemon, struct mu_error *error)
 {
-    if (mu_log_open ("muster-coordinator", daemon->options.log_file,
+    if (mu_fault_allowed (daemon->options.enable_faults, error) ||
+        mu_log_open ("muster-coordinator", daemon->options.log_file,
                      (enum mu_log_level)daemon->options.log_level, error) ||
         watch_signals (daemon, error) || open_journal (daemon, error) ||
         open_sockets (daemon, error))
@@ -132,6 +135,7 @@ static int run (struct daemon *daemon, struct mu_error *error)
         .store = daemon->store,
         .logs = daemon->logs,
         .version = PACKAGE_VERSION,
+        .faults = daemon->options.enable_faults,
         .signal_fd = daemon->signal_fd,
     };
     int rc = loop_run (&loop, error);

@@ -202,6 +202,7 @@ static answerer *const answerers[] = {
     [MU_WIRE_JOBS] = answer_jobs,       [MU_WIRE_WORKERS] = answer_workers,
     [MU_WIRE_SHARDS] = answer_shards,   [MU_WIRE_CHECKPOINTS] = answer_checkpoints,
     [MU_WIRE_SCALE] = scale_answer,
+    [MU_WIRE_FAULT] = fault_order,      [MU_WIRE_HARMED] = fault_done,
 };
 
 void query_receive (struct coord *coord, const struct coord_event *event)

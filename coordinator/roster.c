@@ -299,6 +299,7 @@ static void describe (struct worker *worker, const struct mu_wire_hello *hello)
     SET (worker->isa, hello->isa);
     worker->threads = hello->threads;
     worker->devices = hello->devices;
+    worker->faults = hello->faults;
 }
 
 /* Another process of that name: the one before is dead, whatever it held is gone. */
@@ -478,7 +479,7 @@ void roster_receive (struct coord *coord, const struct coord_event *event)
 
 /* --- DRAIN ------------------------------------------------------------------------------------ */
 
-static struct worker *find_worker (const struct coord *coord, const char *name_or_number)
+struct worker *roster_find (const struct coord *coord, const char *name_or_number)
 {
     struct worker *worker = roster_by_name (coord, name_or_number);
     uint64_t number = 0;
@@ -501,7 +502,7 @@ static void store_drain (struct coord *coord, const char *name, bool drained)
 /* A drained worker that is not here at the moment is known by its name alone. */
 void roster_drain (struct coord *coord, uint32_t peer, const struct mu_wire_drain *drain)
 {
-    struct worker *worker = find_worker (coord, drain->worker);
+    struct worker *worker = roster_find (coord, drain->worker);
     const char *name = worker ? worker->name : drain->worker, *text;
     if (!worker && !(drain->undo && is_drained (coord, name))) {
         query_refuse (

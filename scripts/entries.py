@@ -219,7 +219,8 @@ def c_text(text):
 
 
 def c_name(text):
-    return re.sub(r"[^a-z0-9]", "_", text.lower())
+    name = re.sub(r"[^a-z0-9]", "_", text.lower())
+    return name + "_" if name in ("for", "do", "while", "if") else name  # C's own words
 
 
 def troff(text):

@@ -47,6 +47,13 @@ TESTS += %D%/unit/test_poison %D%/unit/test_audit
 %C%_unit_test_audit_SOURCES = %D%/unit/test_audit.c
 %C%_unit_test_audit_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
 %C%_unit_test_audit_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
+
+check_PROGRAMS += %D%/unit/test_fault
+TESTS += %D%/unit/test_fault
+%C%_unit_test_fault_SOURCES = %D%/unit/test_fault.c
+%C%_unit_test_fault_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
+%C%_unit_test_fault_LDADD = worker/libagent.la coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
+
 %C%_unit_test_trust_SOURCES = %D%/unit/test_trust.c
 %C%_unit_test_trust_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
 %C%_unit_test_trust_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
@@ -59,6 +66,8 @@ TESTS += %D%/unit/test_hang
 endif
 
 # Whole systems: real processes on this machine, python3's standard library.
+TESTS += %D%/system/test_fault.py
+EXTRA_DIST += %D%/system/test_fault.py
 TESTS += %D%/system/test_jobs.py %D%/system/test_client.py %D%/system/test_library.py %D%/system/test_same_bits.py %D%/system/test_features.py %D%/system/torture.py %D%/system/test_bad_input.py %D%/system/test_bad_surroundings.py %D%/system/test_ledger.py %D%/system/test_hangs.py %D%/system/test_poison.py %D%/system/test_audits.py
 EXTRA_DIST += examples/client/submit.c %D%/system/test_library.py \
     %D%/system/cluster.py %D%/system/test_jobs.py %D%/system/test_client.py %D%/system/test_same_bits.py %D%/system/test_features.py \

@@ -133,6 +133,7 @@ void agent_hello (struct agent *agent)
         hello->step = agent->job.step;
     }
     hello->leaving = agent->stopping;
+    hello->faults = agent->fault.allowed;
     uint32_t delay = coordinator->hello_delay_ms;
     coordinator->hello_ms = agent->now_ms + delay - draw (agent, delay / 2);
     if (coordinator->welcome)
@@ -340,6 +341,7 @@ void agent_step (struct agent *agent, const struct agent_event *event, struct ag
     take (agent, event);
     agent_settle (agent);
     settle_phase (agent);
+    agent_fault_mind (agent);
     if (!agent->gone)
         mind_clock (agent);
     agent->out = NULL;
@@ -365,6 +367,7 @@ uint64_t agent_deadline (const struct agent *agent)
     if (agent->stopping)
         earlier (&deadline, agent->stop_ms);
     earlier (&deadline, agent_watch_deadline (agent));
+    earlier (&deadline, agent_fault_deadline (agent));
     return deadline;
 }
 
@@ -382,6 +385,7 @@ struct agent *agent_create (const struct agent_options *options)
     agent->incarnation = options->incarnation;
     agent->random = options->seed | 1;
     agent->spare = options->spare;
+    agent->fault.allowed = options->faults;
     agent->drain_limit_ms =
         options->drain_limit_ms ? options->drain_limit_ms : AGENT_DRAIN_LIMIT_MS;
     agent->coordinator.beat_ms = AGENT_BEAT_MS;

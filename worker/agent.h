@@ -51,6 +51,7 @@ struct agent_options {
     uint64_t seed;           /* of the jitter */
     bool spare;              /* keep a collective process ready for the next generation */
     uint32_t drain_limit_ms; /* 0: AGENT_DRAIN_LIMIT_MS */
+    bool faults;             /* break things when told to */
 };
 
 enum agent_event_type {
@@ -113,6 +114,7 @@ enum agent_action_type {
     AGENT_SPARE,           /* have a spare collective process ready */
     AGENT_DROP_REGION,     /* unmap the trainer's region; its spare ends too */
     AGENT_LOOK,            /* AGENT_LOOKED, please, soon */
+    AGENT_BREAK,           /* `blow`: a fault that was ordered */
     AGENT_LOG,             /* `log` */
     AGENT_EXIT,            /* `code`: end the process; earlier SENDs may need a moment to leave */
 };
@@ -137,6 +139,22 @@ struct agent_fence {
     struct mu_blob values;
 };
 
+enum agent_blow_kind {
+    BLOW_KILL,    /* SIGKILL to `process`; to the agent when its answer had a moment to leave */
+    BLOW_HOLD,    /* SIGSTOP; the agent itself goes on after `milliseconds`, unless they are 0 */
+    BLOW_GO_ON,   /* SIGCONT */
+    BLOW_CORRUPT, /* flip a bit in `what` */
+    BLOW_LINE,    /* lose this share of words; 0 mends the line */
+};
+
+struct agent_blow {
+    enum agent_blow_kind kind;
+    enum mu_process_state process; /* that lives, as far as anybody knows */
+    enum mu_corruption_state what;
+    uint64_t milliseconds;
+    uint32_t lose_in, lose_out; /* percent */
+};
+
 #define AGENT_LOG_TEXT_MAX 1200u
 
 struct agent_log {
@@ -154,6 +172,7 @@ struct agent_action {
         struct mu_wire tell;
         struct agent_form form;
         struct agent_fence fence;
+        struct agent_blow blow;
         struct agent_log log;
         uint64_t generation;
         enum mu_code code;

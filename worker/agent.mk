@@ -1,7 +1,7 @@
 # The agent's pure core, the trainer process, and the agent's shell around its core.
 noinst_LTLIBRARIES += %D%/libagent.la
 %C%_libagent_la_SOURCES = %D%/agent.c %D%/agent.h %D%/agent_coordinator.c %D%/agent_core.h \
-    %D%/agent_generation.c %D%/agent_timing.h %D%/agent_trainer.c %D%/agent_watch.c %D%/agent_words.c
+    %D%/agent_fault.c %D%/agent_generation.c %D%/agent_timing.h %D%/agent_trainer.c %D%/agent_watch.c %D%/agent_words.c
 %C%_libagent_la_CPPFLAGS = $(AM_CPPFLAGS)
 
 noinst_LTLIBRARIES += %D%/libchannel.la
@@ -19,8 +19,8 @@ muster_trainer_LDADD = %D%/libchannel.la worker/trainers/libtrainers.la \
 
 sbin_PROGRAMS += muster-worker
 muster_worker_SOURCES = %D%/io_agent.c %D%/io_agent.h %D%/io_collective.c %D%/io_collective.h \
-    %D%/io_coordinator.c %D%/io_coordinator.h %D%/io_device.c %D%/io_device.h %D%/io_name.c \
-    %D%/io_name.h %D%/io_supervise.c %D%/io_supervise.h %D%/io_trainer.c %D%/io_trainer.h %D%/io_watch.c \
+    %D%/io_coordinator.c %D%/io_coordinator.h %D%/io_device.c %D%/io_device.h %D%/io_fault.c \
+    %D%/io_fault.h %D%/io_name.c %D%/io_name.h %D%/io_supervise.c %D%/io_supervise.h %D%/io_trainer.c %D%/io_trainer.h %D%/io_watch.c \
     %D%/io_watch.h %D%/main.c
 muster_worker_CPPFLAGS = $(AM_CPPFLAGS) $(ZMQ_CFLAGS) $(JANSSON_CFLAGS)
 muster_worker_LDADD = %D%/libagent.la %D%/libchannel.la worker/comm/libcomm.la \

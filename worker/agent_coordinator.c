@@ -266,6 +266,7 @@ static void (*const hears[]) (struct agent *agent, const struct mu_wire *wire) =
     [MU_WIRE_REFUSED] = on_refused,
     [MU_WIRE_COMMITTED] = on_committed,
     [MU_WIRE_SAVE] = on_save,
+    [MU_WIRE_HARM] = agent_fault_order,
 };
 
 /* False when the word is of a reign that is over. */

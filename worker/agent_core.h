@@ -7,6 +7,7 @@
  *     agent_generation.c   one generation: forming, ending, what the collective tells
  *     agent_trainer.c      what the trainer tells
  *     agent_watch.c        which child owes the next move, and since when it has not moved
+ *     agent_fault.c        faults that people order
  *
  * The core is written as goals and settle (): an order changes what is wanted (this job let go,
  * that generation ended, the next one formed), and agent_settle () does the next thing that what is
@@ -137,6 +138,25 @@ struct agent_watch {
     bool complained;
 };
 
+#define AGENT_FAULTS_KNOWN 16u
+
+/* What is broken on purpose, and until when; 0: it is not. */
+struct agent_fault {
+    bool allowed;
+    uint64_t stop_until_ms[MU_PROCESS_STATES];
+    bool held[MU_PROCESS_STATES]; /* has been stopped here and not let go on */
+    uint64_t slow_until_ms, slow_turn_ms;
+    uint32_t slow_hold_ms;
+    bool slow_holds;
+    uint64_t line_until_ms;
+    struct {
+        uint64_t request; /* 0: none */
+        uint32_t code;
+        char text[256];
+    } known[AGENT_FAULTS_KNOWN]; /* the newest orders: said again they are answered again */
+    uint32_t known_next;
+};
+
 struct agent {
     char name[64], host[256], address[256], version[32], compute_class[128], isa[32];
     uint32_t threads, devices;
@@ -151,6 +171,7 @@ struct agent {
     struct agent_repeat repeat[WORDS];
     struct agent_watch watch;
     uint64_t trainers; /* started so far */
+    struct agent_fault fault;
     bool stopping, gone;
     uint64_t stop_ms; /* when a drain ends anyway */
     enum mu_phase_state phase;
@@ -216,6 +237,12 @@ void agent_watch_word (struct agent *agent);
 void agent_watch_beat (const struct agent *agent, struct mu_wire_beat *beat);
 /* When the next look is due. */
 uint64_t agent_watch_deadline (const struct agent *agent);
+
+/* --- agent_fault.c ---------------------------------------------------------------------------- */
+
+void agent_fault_order (struct agent *agent, const struct mu_wire *wire);
+void agent_fault_mind (struct agent *agent); /* what is over ends */
+uint64_t agent_fault_deadline (const struct agent *agent);
 
 /* --- agent_trainer.c -------------------------------------------------------------------------- */
 

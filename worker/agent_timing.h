@@ -42,6 +42,15 @@
  * coordinator goes on without this worker until it has. */
 #define AGENT_KILL_LIMIT_MS 5000u
 
+/* No fault that was ordered lasts longer; it ends by itself. */
+#define AGENT_FAULT_LIMIT_MS 86400000u
+
+/* A trainer that is made slow runs this long between two stops. At the largest factor it then stands
+ * still for less than a second: nobody takes that for a process that hangs. */
+#define AGENT_SLOW_RUN_MS     20u
+#define AGENT_SLOW_FACTOR_MAX 50u
+
+_Static_assert(AGENT_SLOW_RUN_MS * AGENT_SLOW_FACTOR_MAX <= 1000, "slow is not hung");
 _Static_assert(AGENT_LOOK_LATE_MS >= 2 * AGENT_LOOK_MS, "a late look is not a standstill");
 _Static_assert(AGENT_HELLO_MS < AGENT_LOST_MS, "a lost coordinator is called more than once");
 _Static_assert(AGENT_REPEAT_MS < AGENT_REPEAT_LIMIT_MS, "repeats slow down");

@@ -6,6 +6,7 @@
  * crashed. At the end BYE gets 200 ms to leave. */
 #include "io_agent.h"
 
+#include "io_fault.h"
 #include "io_watch.h"
 #include "worker/comm/flight.h"
 
@@ -95,6 +96,7 @@ static void carry_out (struct io_agent *io, const struct agent_action *action)
     case AGENT_SPARE: io_collective_make_spare (&io->collective); return;
     case AGENT_DROP_REGION: drop_region (io); return;
     case AGENT_LOOK: io->look = true; return;
+    case AGENT_BREAK: io_fault_strike (io, &action->blow); return;
     case AGENT_LOG: write_log (io, &action->log); return;
     case AGENT_EXIT:
         io->ending = true;

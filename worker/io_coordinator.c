@@ -34,6 +34,8 @@ struct peer {
 struct io_coordinator {
     struct peer peer[IO_COORDINATORS_MAX];
     size_t count, active, next; /* next: whom to ask first, so that nobody starves */
+    uint32_t lose_in, lose_out; /* percent */
+    uint64_t random;            /* which words those are */
     msgpack_zone *zone;
     msgpack_sbuffer bytes;
     zmq_msg_t message;
@@ -79,6 +81,7 @@ int io_coordinator_open (struct io_coordinator **coordinator_p, char *const *end
     *coordinator_p = coordinator;
     if (!coordinator)
         return mu_fail (error, MU_SYSTEM, "no memory for sockets");
+    coordinator->random = seed | 1;
     msgpack_sbuffer_init (&coordinator->bytes);
     coordinator->zone = msgpack_zone_new (ZONE_BYTES);
     int status = coordinator->zone ? 0 : mu_fail (error, MU_SYSTEM, "no memory for words");
@@ -128,10 +131,26 @@ void *io_coordinator_socket (struct io_coordinator *coordinator, size_t i)
     return i < coordinator->count ? coordinator->peer[i].socket : NULL;
 }
 
+void io_coordinator_lose (struct io_coordinator *coordinator, uint32_t in, uint32_t out)
+{
+    coordinator->lose_in = in;
+    coordinator->lose_out = out;
+}
+
+static bool is_lost (struct io_coordinator *coordinator, uint32_t percent)
+{
+    if (!percent)
+        return false;
+    coordinator->random = coordinator->random * UINT64_C (6364136223846793005) + 1;
+    return (coordinator->random >> 33) % 100 < percent;
+}
+
 void io_coordinator_send (struct io_coordinator *coordinator, const struct mu_wire *wire,
                           bool to_all)
 {
     struct mu_error error;
+    if (is_lost (coordinator, coordinator->lose_out))
+        return;
     coordinator->bytes.size = 0;
     if (mu_record_encode (&mu_wire_family, wire, &coordinator->bytes, &error) < 0) {
         mu_log (MU_LOG_ERROR, "internal", &MU_LOG_ABOUT_NOTHING, "a word cannot be said: %s",
@@ -169,7 +188,8 @@ static bool receive_from (struct io_coordinator *coordinator, size_t i, struct m
         coordinator->has_message = true;
         if (zmq_msg_recv (&coordinator->message, peer->socket, ZMQ_DONTWAIT) < 0)
             return false;
-        if (!is_whole (&coordinator->message, peer->socket))
+        if (!is_whole (&coordinator->message, peer->socket) ||
+            is_lost (coordinator, coordinator->lose_in))
             continue;
         msgpack_zone_clear (coordinator->zone);
         if (mu_record_decode (&mu_wire_family, wire, zmq_msg_data (&coordinator->message),

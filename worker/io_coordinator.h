@@ -32,6 +32,9 @@ void *io_coordinator_socket (struct io_coordinator *coordinator, size_t i);
 void io_coordinator_send (struct io_coordinator *coordinator, const struct mu_wire *wire,
                           bool to_all);
 
+/* A fault: of a hundred words that come, and of those that go, so many are lost. */
+void io_coordinator_lose (struct io_coordinator *coordinator, uint32_t in, uint32_t out);
+
 /* The next word: 1, and *wire borrows until the next call; 0 when there is none now. What cannot be
  * understood is logged and passed over. */
 int io_coordinator_receive (struct io_coordinator *coordinator, struct mu_wire *wire);

@@ -8,6 +8,7 @@
 #include "worker/io_name.h"
 #include "worker/io_supervise.h"
 
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/options.h"
 #include "common/resolve.h"
@@ -169,7 +170,7 @@ static int set_stage (struct stage *stage, struct mu_error *error)
 {
     const struct mu_worker_options *options = &stage->options;
     const char *isa = isas[options->isa];
-    if (open_log (stage, error) < 0)
+    if (mu_fault_allowed (options->enable_faults, error) < 0 || open_log (stage, error) < 0)
         return -1;
     raise_file_limit ();
     stage->dir = options->dir ? strdup (options->dir) : mu_options_state_dir (error);
@@ -253,6 +254,7 @@ static int open_agent (struct io_agent *io, const struct stage *stage, struct mu
                                    .threads = stage->threads,
                                    .incarnation = stage->name.incarnation,
                                    .seed = seed,
+                                   .faults = options->enable_faults,
                                    .spare = options->spare == MU_WORKER_SPARE_YES };
     io_trainer_init (&io->trainer);
     io->name = stage->name.name;

@@ -187,6 +187,9 @@ static void carry_out (uint32_t number, const struct agent_action *action)
         clock_after (draw (1000, 30000), come_back, number, worker->life, NULL);
         break;
     case AGENT_LOOK: clock_after (0, look, number, worker->life, NULL); break;
+    case AGENT_BREAK:
+        CHECK (false, "%s breaks what nobody ordered", names[number]);
+        break;
     case AGENT_END:
     case AGENT_SPARE:
     case AGENT_DROP_REGION: break;

@@ -122,6 +122,7 @@ static void put_action (struct story *story, const struct agent_action *action)
     case AGENT_SPARE: put (story, "spare"); return;
     case AGENT_DROP_REGION: put (story, "drop region"); return;
     case AGENT_LOOK: return; /* a story of its own */
+    case AGENT_BREAK: put (story, "break"); return; /* test_fault.c */
     case AGENT_LOG: return;
     case AGENT_EXIT: put (story, "exit %d", (int)action->code); return;
     }

@@ -3,7 +3,7 @@
  *
  * collective.c  the process: its start, the agent's command, the trainer's requests
  * world.c       MPI: the world, its canaries, the state's broadcast, the reductions
- * faults.c      only in the test build (MU_FAULTS): wrong at a chosen step
+ * faults.c      only in builds with faults (MU_FAULTS): wrong at a chosen step, or when ordered
  *
  * No function returns a failure: whatever goes wrong ends the process with a status
  * (collective_protocol.h), and the next generation gets a new one. */
@@ -13,6 +13,7 @@
 #include "collective_protocol.h"
 #include "proof.h"
 #include "region.h"
+#include "states.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -55,7 +56,16 @@ void world_look (void);
  *   slip   change the sums after their checksum */
 #ifdef MU_FAULTS
 bool fault_now (const char *kind, uint64_t step);
+/* Whether the agent has ordered this corruption; true once an order. */
+bool fault_ordered (struct mu_region *region, enum mu_corruption_state what);
 #else
+static inline bool fault_ordered (struct mu_region *region, enum mu_corruption_state what)
+{
+    (void)region;
+    (void)what;
+    return false;
+}
+
 static inline bool fault_now (const char *kind, uint64_t step)
 {
     (void)kind;

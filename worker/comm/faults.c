@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* faults.c - the test build's faults; each happens once */
+/* faults.c - faults that a test or a drill wants; each happens once */
 #include "collective.h"
 
 #include <stdio.h>
@@ -16,4 +16,10 @@ bool fault_now (const char *kind, uint64_t step)
         return false;
     happened = strcmp (name, kind) == 0 && at == step;
     return happened;
+}
+
+bool fault_ordered (struct mu_region *region, enum mu_corruption_state what)
+{
+    uint64_t order = (uint64_t)what + 1;
+    return atomic_compare_exchange_strong (&region->control->agent.fault, &order, 0);
 }

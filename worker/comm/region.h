@@ -78,6 +78,8 @@ struct mu_region_control {
         _Atomic uint64_t go_generation; /* the one generation whose collective may reduce */
         _Atomic uint64_t
             ended_generation; /* this and all before are over, their processes reaped */
+        _Atomic uint64_t fault; /* 1 plus what is to be corrupted once (states.schema); the
+                                   collective that does it makes it 0, its one write here */
     } agent;
 
     alignas (64) struct {                      /* written by the trainer */

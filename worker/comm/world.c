@@ -215,6 +215,8 @@ static void reduce_chunk (struct collective *self, struct request *request, size
     char *from = (char *)self->region->sums + offset * (size_t)element;
     char *to = (char *)self->region->result + offset * (size_t)element;
     uint64_t start = collective_now_ns ();
+    if (fault_ordered (self->region, MU_CORRUPTION_SUMS))
+        from[1] ^= 0x10;
     mu_proof_feed (own, element, from, count);
     if (fault_now ("slip", request->step))
         from[0] ^= 1;
@@ -222,7 +224,7 @@ static void reduce_chunk (struct collective *self, struct request *request, size
     char *into = fault_now ("stale", request->step) ? malloc (count * (size_t)element) : to;
     MPI_TRY (self, MPI_Allreduce (from, into, (int)count, type, MPI_SUM, MPI_COMM_WORLD));
     uint64_t prove = collective_now_ns ();
-    if (fault_now ("flip", request->step))
+    if (fault_now ("flip", request->step) || fault_ordered (self->region, MU_CORRUPTION_RESULT))
         to[0] ^= 1;
     mu_proof_feed (result, element, to, count);
     collective_progress (self);
