@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """torture.py - a seeded schedule of faults over one gpt job; the weights must be those of a calm run
 
-usage: torture.py [--faults N] [--seed S] [--coordinator] [--steps N]      default: 20 faults, seed 1
+usage: torture.py [--faults N] [--seed S] [--coordinator] [--by-command] [--steps N]      default: 20 faults, seed 1
 
 One gpt job trains on 2 to 6 workers that come and go while processes are killed and stopped: agents, trainers,
 collectives, and with --coordinator the coordinator too. What happens and to whom is drawn from the seed; when, is
 the job's own progress: each fault waits for the step drawn for it. Afterwards the weights hash must equal that of
 one worker that nobody disturbed, every submit that was acknowledged must be there once, and the journal must prove
-that each micro-batch was trained exactly once (muster ledger verify). Prints TAP and, on failure, how to replay."""
+that each micro-batch was trained exactly once (muster ledger verify). With --by-command everything is broken by
+`muster fault`, which can also slow a worker, cut it off, lose its words and spoil a result. Prints TAP and, on failure, how to replay."""
 import argparse
 import os
 import random
@@ -50,10 +51,52 @@ class Torture:
     def say(self, text):
         print(f"# {text}", flush=True)
 
+    # --- what can happen, by command ------------------------------------------------------------------
+
+    def order(self, kind, name, *more):
+        """What it says was done; None where it could not be: the worker is lost, or has no such process now."""
+        run = self.cluster.try_muster("fault", kind, name, *more)
+        if run.returncode in (69, 75):
+            return None
+        if run.returncode:
+            raise AssertionError(f"fault {kind} {name} {more} exits with {run.returncode}: {run.stderr}")
+        self.count[kind] = self.count.get(kind, 0) + 1
+        return f"{kind}: {run.stderr.strip()}"
+
+    def order_death(self):
+        name = self.some_worker()
+        text = self.order("kill", name)
+        if text:
+            self.cluster.workers.pop(name).wait(60)
+        return text
+
+    def order_death_of_coordinator(self):
+        text = self.order("kill", "coordinator")
+        self.cluster.coordinator.wait(60)
+        time.sleep(self.random.choice([0, 0.3, 2]))
+        self.cluster.start_coordinator()
+        return text
+
+    def order_anything(self):
+        for_ = ("--for", f"{self.random.choice([100, 500, 1500, 3000])}ms")
+        direction = ("--direction", self.random.choice(["both", "in", "out"]))
+        process = ("--process", self.random.choice(["trainer", "collective"]))
+        return self.random.choice([
+            lambda: self.order("kill", self.some_worker(), *process),
+            lambda: self.order("kill", self.some_worker(), *process),
+            lambda: self.order("stop", self.some_worker(), *process, *for_),
+            lambda: self.order("stop", self.some_worker(), "--process", "agent", *for_),
+            lambda: self.order("slow", self.some_worker(), "--factor", "4", *for_),
+            lambda: self.order("corrupt", self.some_worker(), "--what", "result"),
+            lambda: self.order("partition", self.some_worker(), *for_, *direction),
+            lambda: self.order("partition", self.some_worker(), *for_, "--peers"),
+            lambda: self.order("drop", self.some_worker(), "--percent", "30", *for_, *direction)])()
+
     # --- what can happen ------------------------------------------------------------------------------
 
     def add_worker(self):
-        self.cluster.start_worker(f"t{self.next_worker}", isa=self.random.choice(["auto", "auto", "avx2"]))
+        faults = ["--enable-faults"] if self.options.by_command else []
+        self.cluster.start_worker(f"t{self.next_worker}", *faults, isa=self.random.choice(["auto", "auto", "avx2"]))
         self.next_worker += 1
         return f"t{self.next_worker - 1} joins"
 
@@ -118,15 +161,17 @@ class Torture:
         choices = [(3, lambda: self.kill_child("muster-trainer")), (4, lambda: self.kill_child("muster-collective")),
                    (1, self.submit), (2, lambda: self.stop_child("muster-collective")),
                    (2, lambda: self.stop_child("muster-trainer")), (2, self.stop_worker)]
+        if self.options.by_command:
+            choices = [(9, self.order_anything), (1, self.submit)]
         if living > WORKERS_MIN:
-            choices += [(4, self.kill_worker), (1, self.drain_worker)]
+            choices += [(4, self.order_death if self.options.by_command else self.kill_worker), (1, self.drain_worker)]
         if living < WORKERS_MAX:
             choices += [(5, self.add_worker)]
         if self.options.coordinator:
-            choices += [(5, self.kill_coordinator)]
+            choices += [(5, self.order_death_of_coordinator if self.options.by_command else self.kill_coordinator)]
         weights, actions = zip(*choices)
         text = self.random.choices(actions, weights)[0]()
-        if text:
+        if text and not self.options.by_command:
             kind = text.split(" of ")[0].split(" is ")[0] if " of " in text else text.split(" ", 1)[1]
             self.count[kind] = self.count.get(kind, 0) + 1
         return text
@@ -173,14 +218,17 @@ def main():
     parser.add_argument("--steps", type=int, default=0, help="of the job; default: enough for the faults")
     parser.add_argument("--gap", type=int, default=60, help="steps between faults, at most")
     parser.add_argument("--coordinator", action="store_true", help="kill the coordinator too")
+    parser.add_argument("--by-command", action="store_true", help="break things with `muster fault`")
     options = parser.parse_args()
     steps = options.steps or options.faults * (options.gap + (700 if options.coordinator else 150))
     replay = f"scripts/torture --faults {options.faults} --seed {options.seed} --steps {steps} --gap {options.gap}"
     replay += " --coordinator" if options.coordinator else ""
+    replay += " --by-command" if options.by_command else ""
     print("1..4", flush=True)
     with Cluster(1) as cluster:
         calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=steps)), 600)["weights_hash"]
-    with Cluster(coordinator_options=("--quarantine-failures", "0")) as cluster:  # or hardly any would be left
+    quiet = ("--quarantine-failures", "0")  # or hardly any worker would be left
+    with Cluster(coordinator_options=(*quiet, "--enable-faults") if options.by_command else quiet) as cluster:
         job = cluster.submit(cluster.gpt("torture", steps=steps, workers=(1, WORKERS_MAX), every=200))
         torture = Torture(cluster, job, options)
         torture.add_worker()
