@@ -22,6 +22,7 @@ dist_decisions_DATA = \
     %D%/decisions/0015-poison-is-found-alone-and-left-out-for-good.md \
     %D%/decisions/0016-shares-follow-measured-speed.md \
     %D%/decisions/0017-a-wrong-worker-is-outvoted.md \
+    %D%/decisions/0018-faults-are-orders-that-nobody-keeps.md \
     %D%/decisions/0019-scale-is-a-maximum.md
 
 linearexampledir = $(docdir)/examples/linear
