@@ -98,8 +98,10 @@ def drills():
             if more != ("--direction", "in"):  # its beats are still heard then
                 wait_for("w2 is lost", lambda: worker_state(cluster, "w2") == "lost")
             wait_for("w2 is back", lambda: worker_state(cluster, "w2") == "working")
+        ended = log_of(cluster, "w2").count("is lost any more")
         order(cluster, "drop", "w2", "--percent", "30", "--for", "2s")
         cluster.wait_step(job, cluster.status(job)["step"] + 5)
+        wait_for("words are lost no more", lambda: log_of(cluster, "w2").count("is lost any more") > ended)
 
         order(cluster, "kill", "w2")
         assert cluster.workers["w2"].wait(60) == -9
