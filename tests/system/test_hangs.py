@@ -90,8 +90,9 @@ def collectives_stopped():
         trainers = [children(agent.pid, "muster-trainer") for agent in cluster.workers.values()]
         stop(cluster, "w2", "muster-collective")
         step = hangs(cluster, job, 2)["step"]
-        assert [event["phase"] for event in events(cluster, job, "HUNG")] == [6, 3], "reducing, then connecting"
-        check_named(cluster, job, "w2", "collective (stopped)", ("connecting",))
+        first, second = [event["phase"] for event in events(cluster, job, "HUNG")]
+        assert first == 6 and second in (3, 4), "reducing, then connecting or, if one was a step behind, receiving"
+        check_named(cluster, job, "w2", "collective (stopped)", ("connecting", "receiving"))
         cluster.wait_step(job, step + 20)
         assert [children(agent.pid, "muster-trainer") for agent in cluster.workers.values()] == trainers
         status = cluster.wait_done(job)
