@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "parts.h"
-#include "record.h"
 
 struct where {
     const struct mu_data *data;
@@ -33,8 +32,8 @@ static void put (struct where *where, const char *format, ...)
     if (where->full)
         return;
     where->full = where->used + length + sizeof " ..." > where->size;
-    mu_text_set (where->text + where->used, where->size - where->used,
-                 where->full ? " ..." : piece);
+    snprintf (where->text + where->used, where->size - where->used, "%s",
+              where->full ? " ..." : piece);
     where->used += strlen (where->text + where->used);
 }
 
