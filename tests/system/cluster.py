@@ -199,6 +199,16 @@ workers: {{min: {workers[0]}, max: {workers[1]}}}
 checkpoint: {{every: {every}, keep: 2, dir: {self.dir}/checkpoints-{name}}}
 {extra}""")
 
+    def bad_trainer(self):
+        """A plug-in that misbehaves as its settings say: tests/system/bad_trainer.c."""
+        compiler = shutil.which(os.environ.get("CC", "cc").split()[0]) or shutil.which("gcc")
+        if not compiler:
+            raise Tap.Skip("there is no C compiler")
+        path = os.path.join(self.dir, "bad.so")
+        subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-ffp-contract=off", "-I", os.path.join(SOURCE, "worker"),
+                        os.path.join(SOURCE, "tests", "system", "bad_trainer.c"), "-o", path], check=True)
+        return path
+
     def csv(self):
         path = os.path.join(self.dir, "points.csv")
         if not os.path.exists(path):

@@ -4,30 +4,18 @@
 import json
 import mmap
 import os
-import shutil
 import struct
-import subprocess
 import sys
 
-from cluster import SOURCE, Cluster, Tap, children, wait_for
+from cluster import Cluster, Tap, children, wait_for
 
 WRONG = {"BAD_TRAINER_WRONG": "1"}
 STATE_OFFSET_AT, WEIGHTS_AT, M_AT = 24, 80, 88  # struct mu_region_control, struct mu_state
 
 
-def plug_in(cluster):
-    compiler = shutil.which(os.environ.get("CC", "cc").split()[0])
-    if not compiler:
-        raise Tap.Skip("there is no C compiler")
-    path = os.path.join(cluster.dir, "bad.so")
-    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-ffp-contract=off", "-I", os.path.join(SOURCE, "worker"),
-                    os.path.join(SOURCE, "tests", "system", "bad_trainer.c"), "-o", path], check=True)
-    return path
-
-
 def submit(cluster, steps, workers, *more):
     spec = cluster.mlp("audited", steps=steps, workers=workers)
-    return cluster.submit(spec, f"trainer={plug_in(cluster)}", "model={fault: 'wrong@40.0'}", "audit_every=4",
+    return cluster.submit(spec, f"trainer={cluster.bad_trainer()}", "model={fault: 'wrong@40.0'}", "audit_every=4",
                           "hash_every=5", "checkpoint.every=20", *more)
 
 

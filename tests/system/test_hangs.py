@@ -3,22 +3,10 @@
 """Processes that neither die nor work: named, ended and replaced within seconds; who is slow is left alone."""
 import json
 import os
-import shutil
 import signal
-import subprocess
 import sys
 
-from cluster import SOURCE, Cluster, Tap, children, wait_for
-
-
-def plug_in(cluster):
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if not compiler:
-        raise Tap.Skip("there is no C compiler")
-    path = os.path.join(cluster.dir, "bad.so")
-    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-ffp-contract=off", "-I", os.path.join(SOURCE, "worker"),
-                    os.path.join(SOURCE, "tests", "system", "bad_trainer.c"), "-o", path], check=True)
-    return path
+from cluster import Cluster, Tap, children, wait_for
 
 
 def submit(cluster, path, name, fault, least=1):
@@ -117,7 +105,7 @@ def only_trainer_stopped():
 def user_code():
     """a plug-in that sleeps, waits for a file, or spins for ever is named and replaced; one that is busy is not"""
     with Cluster(2) as cluster:
-        path = plug_in(cluster)
+        path = cluster.bad_trainer()
         os.mkfifo(os.path.join(cluster.dir, "fifo"))
         calm = cluster.wait_done(submit(cluster, path, "calm", "none"))
         busy = cluster.wait_done(submit(cluster, path, "busy", "busy@5.1", least=2))
@@ -145,7 +133,7 @@ def storage():
     with Cluster(2) as cluster:
         cluster.kill_coordinator()
         cluster.start_coordinator("--hang-ms", "1000")
-        path = plug_in(cluster)
+        path = cluster.bad_trainer()
         os.mkfifo(os.path.join(cluster.dir, "fifo"))
         calm = cluster.wait_done(submit(cluster, path, "calm", "none"))
         job = submit(cluster, path, "fifo", "openread@0.0")
