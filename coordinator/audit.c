@@ -190,24 +190,39 @@ static const struct member *member_of (const struct job *job, const struct compa
     return &job->durable.generation.members[rank_of (job, comparison, at)];
 }
 
-/* Those that say `digest`, or those that do not. */
+static int by_alphabet (const void *a, const void *b)
+{
+    return strcmp (*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Those that say `digest`, or those that do not, by the alphabet. */
 static const char *name_those (struct coord *coord, const struct job *job,
                                const struct comparison *comparison, uint64_t digest, bool say_it)
 {
-    const char *names = "";
-    for (uint32_t at = 0; at < comparison->ranks && strlen (names) < 120; at++)
+    uint32_t count = 0;
+    const char *names = "", **those = core_scratch (coord, comparison->ranks * sizeof *those);
+    for (uint32_t at = 0; at < comparison->ranks; at++)
         if ((comparison->opinions[at].digest == digest) == say_it)
-            names = core_text (coord, "%s%s%s", names, *names ? ", " : "",
-                               member_of (job, comparison, at)->name);
+            those[count++] = member_of (job, comparison, at)->name;
+    qsort (those, count, sizeof *those, by_alphabet);
+    for (uint32_t i = 0; i < count && strlen (names) < 120; i++)
+        names = core_text (coord, "%s%s%s", names, *names ? ", " : "", those[i]);
     return names;
 }
 
+/* The same words for the same two sides, whoever of them is asked first: the first name by the
+ * alphabet stands on the first side. */
 static const char *name_all (struct coord *coord, const struct job *job,
                              const struct comparison *comparison)
 {
-    uint64_t first = comparison->opinions[0].digest;
-    return core_text (coord, "%s against %s", name_those (coord, job, comparison, first, true),
-                      name_those (coord, job, comparison, first, false));
+    uint32_t first = 0;
+    for (uint32_t at = 1; at < comparison->ranks; at++)
+        if (strcmp (member_of (job, comparison, at)->name,
+                    member_of (job, comparison, first)->name) < 0)
+            first = at;
+    uint64_t digest = comparison->opinions[first].digest;
+    return core_text (coord, "%s against %s", name_those (coord, job, comparison, digest, true),
+                      name_those (coord, job, comparison, digest, false));
 }
 
 /* --- the verdict ------------------------------------------------------------------------------ */

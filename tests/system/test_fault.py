@@ -94,9 +94,11 @@ def drills():
         cluster.wait_step(job, cluster.status(job)["step"] + 5)
 
         for more in ((), ("--peers",), ("--direction", "in")):
+            ended = log_of(cluster, "w2").count("is lost any more")
             order(cluster, "partition", "w2", "--for", "2500ms", *more)
             if more != ("--direction", "in"):  # its beats are still heard then
                 wait_for("w2 is lost", lambda: worker_state(cluster, "w2") == "lost")
+            wait_for("w2 hears again", lambda was=ended: log_of(cluster, "w2").count("is lost any more") > was)
             wait_for("w2 is back", lambda: worker_state(cluster, "w2") == "working")
         ended = log_of(cluster, "w2").count("is lost any more")
         order(cluster, "drop", "w2", "--percent", "30", "--for", "2s")

@@ -237,6 +237,20 @@ static void two_that_differ_are_asked_twice (void **state)
     assert_non_null (strstr (bed.job->durable.reason, "w0 against w1"));
 }
 
+static void who_was_asked_first_does_not_matter (void **state)
+{
+    (void)state;
+    open_job (2);
+    say_gradient (0, 50, 0, 7); /* rank 0 computed it */
+    say_gradient (1, 50, 0, 9);
+    assert_string_equal (expelled ()->others, "w0 against w1");
+    form (2, 0, 2);
+    say_gradient (1, 54, 1, 9); /* rank 1 did */
+    say_gradient (0, 54, 1, 7);
+    assert_int_equal (bed.job->durable.state, MU_JOB_STOPPING);
+    assert_non_null (strstr (bed.job->durable.reason, "w0 against w1"));
+}
+
 static void two_that_have_agreed_again_get_another_chance (void **state)
 {
     (void)state;
@@ -349,6 +363,7 @@ int main (void)
         AUDIT_TEST (an_owner_is_judged_by_two_others),
         AUDIT_TEST (an_opinion_that_is_missing_decides_nothing),
         AUDIT_TEST (two_that_differ_are_asked_twice),
+        AUDIT_TEST (who_was_asked_first_does_not_matter),
         AUDIT_TEST (two_that_have_agreed_again_get_another_chance),
         AUDIT_TEST (a_given_state_has_no_voice),
         AUDIT_TEST (a_given_state_has_a_voice_once_it_was_compared),
