@@ -189,7 +189,8 @@ static int apply_form (struct coord *coord, const struct mu_journal *record, str
                                        .attempt = form->attempt,
                                        .source_rank = form->source_rank,
                                        .size = form->members.count,
-                                       .transfer = form->transfer };
+                                       .transfer = form->transfer,
+                                       .connected = form->connected };
     generation->members = calloc (form->members.count, sizeof *generation->members);
     assert (generation->members);
     for (uint32_t rank = 0; rank < form->members.count; rank++) {
@@ -576,7 +577,7 @@ static void mix_generation (uint64_t *digest, const struct job_durable *job)
     const uint64_t numbers[] = { generation->number,  generation->step,     generation->until_step,
                                  generation->time_ms, generation->attempt,  generation->source_rank,
                                  generation->size,    generation->transfer, generation->started,
-                                 generation->over };
+                                 generation->over,    generation->connected };
     mix_bytes (digest, numbers, sizeof numbers);
     mix_text (digest, generation->world);
     for (uint32_t i = 0; i < generation->size; i++) {

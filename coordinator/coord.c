@@ -213,7 +213,7 @@ void coord_step (struct coord *coord, const struct coord_event *event, struct co
     case COORD_START: start (coord); break;
     case COORD_TIMER: timer (coord); break;
     case COORD_RECEIVE:
-        if (event->wire->type >= MU_WIRE_SUBMIT && event->wire->type != MU_WIRE_AUDIT)
+        if (event->wire->type >= MU_WIRE_SUBMIT && !roster_hears (event->wire))
             query_receive (coord, event);
         else
             roster_receive (coord, event);
@@ -259,6 +259,7 @@ static void destroy_job (struct job *job)
 {
     struct job_durable *durable = &job->durable;
     generation_clear (job);
+    ahead_clear (job);
     free (job->soft.workers);
     free (job->soft.ranks);
     for (uint32_t i = 0; i < durable->commit_count; i++)

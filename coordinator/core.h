@@ -10,6 +10,8 @@
  *     prepare.c     a worker and its job: ASSIGN, PREPARED, FAILED, CRASHED, RELEASED
  *     poison.c      which micro-batch kills trainers, and what becomes of it
  *     generation.c  FORM, fences, READY, GO, the break, the next one
+ *     ahead.c       the next one's world, connected while this one trains
+ *     fences.c      what ranks bring to PMI fences
  *     scale.c       how many workers a job may have, changed while it trains
  *     hang.c        a process that neither dies nor works: who, and what follows
  *     pace.c        how fast each worker is, and its share of the micro-batches
@@ -30,6 +32,7 @@
 #define CORE_H
 
 #include "coord.h"
+#include "fences.h"
 #include "index.h"
 #include "names.h"
 #include "timing.h"
@@ -40,7 +43,6 @@
 #include <string.h>
 
 #define KEPT_BYTES 256u
-#define FENCES_MAX 16u
 #define SAMPLES    16u
 #define COMPARISONS 8u
 
@@ -59,6 +61,7 @@ struct generation {
     uint64_t step, until_step, time_ms;
     uint32_t attempt, source_rank, size;
     bool transfer, started, over;
+    bool connected; /* its world was, before FORM; ahead.c */
     struct member *members;
     uint8_t *first_map, *map; /* u16 little-endian each, as on the wire */
     char world[64];
@@ -217,10 +220,18 @@ struct worker {
     uint64_t penalty, penalty_ms; /* for its failures, as of then; trust.c */
 };
 
-struct fence {
-    struct mu_blob *values; /* by rank, owned */
-    uint32_t count;
-    struct mu_blob all; /* owned, once complete */
+/* The world of the generation that follows, connected while this one trains; ahead.c. */
+struct ahead {
+    char world[64];
+    struct ahead_member {
+        struct worker *worker; /* NULL: it is gone */
+        bool connected;
+    } *members; /* [size], by rank, owned */
+    uint32_t size, connected; /* size 0: there is none */
+    struct fences *fences;
+    uint32_t tries;              /* in this reign */
+    uint64_t since_ms, again_ms; /* of the first try for this break; not before that; 0: none */
+    uint64_t said_ms;
 };
 
 struct sample {
@@ -241,7 +252,8 @@ struct job_soft {
     uint32_t worker_count, worker_capacity;
     struct worker **ranks;   /* of the newest generation; NULL where the worker is gone */
     uint32_t orders[ORDERS]; /* how many of its workers have which */
-    struct fence *fences;    /* FENCES_MAX, while forming */
+    struct fences *fences;   /* while forming */
+    struct ahead ahead;
     bool touched;            /* on coord->touched */
 
     uint64_t could_since_ms;    /* since when the minimum could be met; 0: it cannot */
@@ -326,6 +338,7 @@ bool core_in_grace (const struct coord *coord);
 
 void roster_start (struct coord *coord);
 void roster_receive (struct coord *coord, const struct coord_event *event);
+bool roster_hears (const struct mu_wire *wire); /* is it a member's word about its job? */
 void roster_gone (struct coord *coord, uint32_t peer);
 void roster_scan (struct coord *coord);
 /* Its connection ended and nothing was heard since: then it is lost, now. */
@@ -443,6 +456,9 @@ void audit_follow (struct generation *generation, const struct generation *befor
 
 /* --- generation.c ----------------------------------------------------------------------------- */
 
+/* Prepared workers that stay, in the order of their ranks in the next one; returns how many.
+ * `members` has room for all workers of the job. */
+uint32_t generation_members (struct coord *coord, const struct job *job, struct worker **members);
 /* Form the next one if enough workers are prepared. */
 bool generation_try_form (struct coord *coord, struct job *job);
 void generation_break (struct coord *coord, struct job *job, bool planned, const char *why);
@@ -455,6 +471,20 @@ void generation_down (struct coord *coord, struct worker *worker, const struct m
 void generation_aborted (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 /* The highest position among its prepared workers (those that stay, if `staying`), or NULL. */
 struct worker *generation_best (const struct coord *coord, const struct job *job, bool staying);
+
+/* --- ahead.c ---------------------------------------------------------------------------------- */
+
+/* Is a break that is planned to wait? Begins, or goes on, to connect the next world. */
+bool ahead_awaits (struct coord *coord, struct job *job);
+/* Is a world connected for just these members? */
+bool ahead_has (const struct job *job, struct worker *const *members, uint32_t count);
+/* It is not wanted any more: members are told. */
+void ahead_forget (struct coord *coord, struct job *job);
+void ahead_clear (struct job *job); /* the same, and nobody is told */
+void ahead_without (struct job *job, const struct worker *worker);
+void ahead_fence (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
+void ahead_connected (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
+void ahead_down (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 
 /* --- hang.c ----------------------------------------------------------------------------------- */
 

@@ -13,22 +13,13 @@
 #include "core.h"
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
-#define FENCED_BYTES_MAX ((uint64_t)16777216)
 
 /* --- soft state ------------------------------------------------------------------------------- */
 
 void generation_clear (struct job *job)
 {
     struct job_soft *soft = &job->soft;
-    for (uint32_t number = 0; soft->fences && number < FENCES_MAX; number++) {
-        struct fence *fence = &soft->fences[number];
-        for (uint32_t rank = 0; fence->values && rank < job->durable.generation.size; rank++)
-            free ((void *)(uintptr_t)fence->values[rank].data);
-        free (fence->values);
-        free ((void *)(uintptr_t)fence->all.data);
-    }
-    free (soft->fences);
-    soft->fences = NULL;
+    fences_free (&soft->fences);
     audit_clear (job);
     soft->finished = soft->reducing = soft->idle = soft->uneven = 0;
     soft->running_since_ms = 0;
@@ -74,8 +65,8 @@ struct worker *generation_best (const struct coord *coord, const struct job *job
     return best;
 }
 
-/* Prepared workers that stay, by number, so that ranks do not depend on who answered first. */
-static uint32_t collect (struct coord *coord, const struct job *job, struct worker **members)
+/* By number, so that ranks do not depend on who answered first. */
+uint32_t generation_members (struct coord *coord, const struct job *job, struct worker **members)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < coord->worker_count && count < job->soft.worker_count; i++) {
@@ -158,10 +149,11 @@ static void store_form (struct coord *coord, const struct job *job, struct worke
     record.form.until_step = shards_first_lease (job, source->position.step);
     shards_map (coord, map, micro_batches, members, count);
     shards_first_map (coord, durable, first_map, members, count, &source->position);
-    SET (record.form.world,
-         core_text (coord, "muster-%llu-%llu-%llu", (unsigned long long)coord->durable.term,
-                    (unsigned long long)durable->number,
-                    (unsigned long long)record.form.generation));
+    record.form.connected = ahead_has (job, members, count);
+    const char *world =
+        core_text (coord, "muster-%llu-%llu-%llu", (unsigned long long)coord->durable.term,
+                   (unsigned long long)durable->number, (unsigned long long)record.form.generation);
+    SET (record.form.world, record.form.connected ? job->soft.ahead.world : world);
     core_store (coord, &record);
 }
 
@@ -173,7 +165,10 @@ static void form (struct coord *coord, struct job *job, struct worker **members,
     generation_clear (job);
     if (step < shards_trained_step (&job->durable))
         store_rewind (coord, job, step);
+    if (!ahead_has (job, members, count))
+        ahead_forget (coord, job);
     store_form (coord, job, members, count, source);
+    ahead_clear (job);
     soft->ranks = realloc (soft->ranks, count * sizeof (struct worker *));
     assert (soft->ranks);
     soft->step = step;
@@ -201,7 +196,7 @@ bool generation_try_form (struct coord *coord, struct job *job)
         return false;
     }
     struct worker **members = core_scratch (coord, soft->worker_count * sizeof (struct worker *));
-    uint32_t count = collect (coord, job, members);
+    uint32_t count = generation_members (coord, job, members);
     if (count < job->durable.workers_min)
         return false;
     const struct worker *source = generation_best (coord, job, true);
@@ -229,7 +224,8 @@ void generation_say_form (struct coord *coord, const struct worker *worker)
                                    .map = { generation->map, map_size },
                                    .until_step = generation->until_step,
                                    .steps = job->steps,
-                                   .records = job->records };
+                                   .records = job->records,
+                                   .connected = generation->connected };
     SET (said->world, generation->world);
     poison_say (coord, job, said);
 }
@@ -243,63 +239,38 @@ static void say_fenced (struct coord *coord, const struct worker *worker, uint32
     said->job = job->durable.number;
     said->generation = job->durable.generation.number;
     said->number = number;
-    said->values = job->soft.fences[number].all;
+    said->values = fences_all (job->soft.fences, number);
 }
 
-static void complete_fence (struct coord *coord, struct job *job, uint32_t number)
+static void fail_fence (struct coord *coord, struct job *job, uint32_t number)
 {
-    struct fence *fence = &job->soft.fences[number];
-    uint32_t size = job->durable.generation.size;
-    uint64_t bytes = 0;
-    for (uint32_t rank = 0; rank < size; rank++)
-        bytes += fence->values[rank].size;
-    if (bytes > FENCED_BYTES_MAX) {
-        job_stop (coord, job, MU_JOB_FAILED, MU_INTERNAL,
-                  core_text (coord, "The addresses of %u ranks take %llu bytes, more than %llu.",
-                             size, (unsigned long long)bytes,
-                             (unsigned long long)FENCED_BYTES_MAX));
-        return;
-    }
-    uint8_t *all = malloc (bytes ? bytes : 1);
-    assert (all);
-    uint32_t at = 0;
-    for (uint32_t rank = 0; rank < size; rank++) {
-        if (fence->values[rank].size)
-            memcpy (all + at, fence->values[rank].data, fence->values[rank].size);
-        at += fence->values[rank].size;
-    }
-    fence->all = (struct mu_blob){ all, at };
-    for (uint32_t rank = 0; rank < size; rank++)
-        say_fenced (coord, job->soft.ranks[rank], number);
+    job_stop (coord, job, MU_JOB_FAILED, MU_INTERNAL,
+              core_text (coord, "The addresses of %u ranks take %llu bytes, more than %u.",
+                         job->durable.generation.size,
+                         (unsigned long long)fences_bytes (job->soft.fences, number),
+                         FENCE_BYTES_MAX));
 }
 
 void generation_fence (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
 {
     const struct mu_wire_fence *said = &wire->fence;
-    struct job *job = live_job (worker, said->job, said->generation);
-    if (!job || job->durable.state != MU_JOB_FORMING || said->number >= FENCES_MAX)
-        return;
-    struct job_soft *soft = &job->soft;
-    if (!soft->fences)
-        soft->fences = calloc (FENCES_MAX, sizeof *soft->fences);
-    assert (soft->fences);
-    struct fence *fence = &soft->fences[said->number];
-    if (!fence->values)
-        fence->values = calloc (job->durable.generation.size, sizeof *fence->values);
-    assert (fence->values);
-    if (fence->all.data) { /* it missed the answer */
-        say_fenced (coord, worker, said->number);
+    if (*said->world) {
+        ahead_fence (coord, worker, wire);
         return;
     }
-    if (fence->values[worker->rank].data)
+    struct job *job = live_job (worker, said->job, said->generation);
+    if (!job || job->durable.state != MU_JOB_FORMING)
         return;
-    uint8_t *values = malloc ((size_t)said->values.size + 1);
-    assert (values);
-    if (said->values.size)
-        memcpy (values, said->values.data, said->values.size);
-    fence->values[worker->rank] = (struct mu_blob){ values, said->values.size };
-    if (++fence->count == job->durable.generation.size)
-        complete_fence (coord, job, said->number);
+    uint32_t size = job->durable.generation.size;
+    switch (fences_come (&job->soft.fences, size, worker->rank, said->number, said->values)) {
+    case FENCE_COMPLETE:
+        for (uint32_t rank = 0; rank < size; rank++)
+            say_fenced (coord, job->soft.ranks[rank], said->number);
+        return;
+    case FENCE_AGAIN: say_fenced (coord, worker, said->number); return;
+    case FENCE_WAITS: return;
+    case FENCE_TOO_LARGE: fail_fence (coord, job, said->number); return;
+    }
 }
 
 /* --- READY and GO ----------------------------------------------------------------------------- */
@@ -362,6 +333,8 @@ void generation_break (struct coord *coord, struct job *job, bool planned, const
     core_store (coord, &record);
     slow_down (coord, &job->soft, !planned && job->soft.step == generation->step);
     generation_clear (job);
+    if (!planned)
+        ahead_forget (coord, job);
     for (uint32_t rank = 0; rank < generation->size; rank++)
         if (job->soft.ranks[rank])
             order_give (coord, job->soft.ranks[rank], ORDER_ABORT);
@@ -376,7 +349,9 @@ void generation_break (struct coord *coord, struct job *job, bool planned, const
 void generation_down (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
 {
     struct job *job = live_job (worker, wire->down.job, wire->down.generation);
-    if (job)
+    if (*wire->down.world)
+        ahead_down (coord, worker, wire);
+    else if (job)
         generation_break (coord, job, false,
                           core_text (coord, "the collective of worker %s ended: %s", worker->name,
                                      wire->down.text));

@@ -96,6 +96,7 @@ void job_stop (struct coord *coord, struct job *job, enum mu_job_state target, e
     job_move (coord, job, MU_JOB_STOPPING, target, code, reason);
     job->soft.stopped_here = true;
     generation_clear (job);
+    ahead_forget (coord, job);
     release_all (coord, job);
     job_touch (coord, job);
 }
@@ -208,9 +209,10 @@ static const char *why_join (struct coord *coord, struct job *job)
         return NULL;
     if (!soft->join_since_ms)
         soft->join_since_ms = coord->now_ms;
-    core_wake (coord, soft->join_since_ms + COORD_JOIN_MS);
-    if (awaits_preparation (job) && coord->now_ms < soft->join_since_ms + COORD_JOIN_MS)
+    if (awaits_preparation (job) && coord->now_ms < soft->join_since_ms + COORD_JOIN_MS) {
+        core_wake (coord, soft->join_since_ms + COORD_JOIN_MS);
         return NULL;
+    }
     if (joiners == 1)
         return core_text (coord, "worker %s joins", first->name);
     return core_text (coord, "%u workers join", joiners);
@@ -248,6 +250,10 @@ static void advance_running (struct coord *coord, struct job *job)
     const char *why = why_break (coord, job);
     if (!why)
         why = why_join (coord, job);
+    if (!why)
+        ahead_forget (coord, job);
+    else if (job->durable.target != MU_JOB_PAUSED && ahead_awaits (coord, job))
+        return;
     if (!why)
         why = why_unsaved (coord, job);
     if (why)

@@ -50,6 +50,7 @@ void worker_detach (struct coord *coord, struct worker *worker)
         return;
     struct job_soft *soft = &job->soft;
     leave_rank (worker);
+    ahead_without (job, worker);
     struct worker *last = soft->workers[--soft->worker_count];
     soft->workers[worker->slot] = last;
     last->slot = worker->slot;

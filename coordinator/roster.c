@@ -428,7 +428,7 @@ static void on_bye (struct coord *coord, struct worker *worker, const struct mu_
 
 typedef void hearer (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 
-static hearer *const hearers[MU_WIRE_AUDIT + 1] = {
+static hearer *const hearers[MU_WIRE_CONNECTED + 1] = {
     [MU_WIRE_BEAT] = on_beat,
     [MU_WIRE_BYE] = on_bye,
     [MU_WIRE_PREPARED] = prepare_prepared,
@@ -436,6 +436,7 @@ static hearer *const hearers[MU_WIRE_AUDIT + 1] = {
     [MU_WIRE_CRASHED] = prepare_crashed,
     [MU_WIRE_RELEASED] = prepare_released,
     [MU_WIRE_FENCE] = generation_fence,
+    [MU_WIRE_CONNECTED] = ahead_connected,
     [MU_WIRE_READY] = generation_ready,
     [MU_WIRE_DOWN] = generation_down,
     [MU_WIRE_ABORTED] = generation_aborted,
@@ -445,6 +446,11 @@ static hearer *const hearers[MU_WIRE_AUDIT + 1] = {
     [MU_WIRE_SAVED] = checkpoint_saved,
     [MU_WIRE_SAVE_FAILED] = checkpoint_save_failed,
 };
+
+bool roster_hears (const struct mu_wire *wire)
+{
+    return (size_t)wire->type < sizeof hearers / sizeof *hearers && hearers[wire->type];
+}
 
 /* The trainer, or the collective, has done what was waited for: older beats are no evidence. */
 static bool shows_a_move (enum mu_wire_type type)
@@ -464,7 +470,7 @@ void roster_receive (struct coord *coord, const struct coord_event *event)
         on_hello (coord, event->peer, &wire->hello);
         return;
     }
-    if ((size_t)wire->type >= sizeof hearers / sizeof *hearers || !hearers[wire->type])
+    if (!roster_hears (wire))
         return;
     struct worker *worker = roster_by_peer (coord, event->peer);
     if (!worker) {

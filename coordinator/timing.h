@@ -96,6 +96,9 @@
  * formed anew with those that are. */
 #define COORD_JOIN_MS 2000u
 
+/* A planned break waits so long for the world that follows to be connected; then it comes without. */
+#define COORD_AHEAD_MS 5000u
+
 /* A worker that did not get ready for a job, or could not connect to the others twice, is not given
  * that job again for so long. */
 #define COORD_COOL_OFF_MS 60000u

@@ -23,7 +23,8 @@ dist_decisions_DATA = \
     %D%/decisions/0016-shares-follow-measured-speed.md \
     %D%/decisions/0017-a-wrong-worker-is-outvoted.md \
     %D%/decisions/0018-faults-are-orders-that-nobody-keeps.md \
-    %D%/decisions/0019-scale-is-a-maximum.md
+    %D%/decisions/0019-scale-is-a-maximum.md \
+    %D%/decisions/0024-the-next-world-is-connected-ahead.md
 
 linearexampledir = $(docdir)/examples/linear
 dist_linearexample_DATA = examples/linear/linear.c examples/linear/linear.yaml examples/linear/Makefile

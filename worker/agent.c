@@ -287,6 +287,7 @@ static void settle_job (struct agent *agent)
     if (job->region) {
         job->region = false;
         agent_add (agent, AGENT_DROP_REGION);
+        agent_ahead_forget (agent);
     }
     if (job->anew && !job->releasing)
         agent_begin_anew (agent);
@@ -325,6 +326,7 @@ static void take (struct agent *agent, const struct agent_event *event)
     case AGENT_TRAINER_SAID: agent_trainer_said (agent, event); break;
     case AGENT_TRAINER_ENDED: agent_trainer_ended (agent, event); break;
     case AGENT_COLLECTIVE_FENCE:
+    case AGENT_COLLECTIVE_CONNECTED:
     case AGENT_COLLECTIVE_READY:
     case AGENT_COLLECTIVE_FAILED:
     case AGENT_COLLECTIVE_ENDED: agent_on_collective (agent, event); break;

@@ -13,7 +13,8 @@
  * What it promises, whatever order, repetition or loss messages suffer:
  *  - A word from a lower term than the highest heard is not obeyed.
  *  - Orders are idempotent: each may come many times, and late.
- *  - At most one collective process lives, and it is reaped before the next is asked for.
+ *  - At most one collective process reduces, and it is reaped before the next is formed. One more
+ *    may be connected ahead; it touches nothing until it is formed.
  *  - ABORTED is said only when the collective is reaped and the trainer has LEFT; what it says
  * about step and kept micro-batches is then final.
  *  - RELEASED is said only when trainer and collective of that job are reaped.
@@ -67,6 +68,7 @@ enum agent_event_type {
 
     /* Of the collective that was formed for `generation`: */
     AGENT_COLLECTIVE_FENCE,  /* it waits at fence `number` and brings `values` */
+    AGENT_COLLECTIVE_CONNECTED, /* connected ahead: it waits for AGENT_FORM */
     AGENT_COLLECTIVE_READY,  /* connected, warmed up, state in place */
     AGENT_COLLECTIVE_FAILED, /* it said why it will end: `text` */
     AGENT_COLLECTIVE_ENDED,  /* it is reaped (or never started): `status`, `text` */
@@ -107,12 +109,15 @@ enum agent_action_type {
     AGENT_KILL_TRAINER,    /* SIGKILL */
     AGENT_FORM,            /* `form`: give this generation to a collective process, the spare if
                               there is one; COLLECTIVE_ENDED follows some day */
+    AGENT_CONNECT,         /* `form`: connect a collective process to this world, the spare if there
+                              is one; it is used when AGENT_FORM says `connected` */
+    AGENT_DROP_AHEAD,      /* end that one, and wait for it */
     AGENT_KILL_COLLECTIVE, /* SIGKILL; not the spare */
     AGENT_FENCE_DONE,      /* `fence`: answer the collective's PMI fence */
     AGENT_GO,              /* `generation`: mu_region_go () */
     AGENT_END,             /* `generation`: mu_region_end () */
     AGENT_SPARE,           /* have a spare collective process ready */
-    AGENT_DROP_REGION,     /* unmap the trainer's region; its spare ends too */
+    AGENT_DROP_REGION,     /* unmap the trainer's region; spare and the one connected ahead end too */
     AGENT_LOOK,            /* AGENT_LOOKED, please, soon */
     AGENT_BREAK,           /* `blow`: a fault that was ordered */
     AGENT_LOG,             /* `log` */
@@ -130,6 +135,7 @@ struct agent_form {
     uint32_t attempt, rank, size, source_rank;
     bool transfer; /* the source's state is broadcast first */
     bool receives; /* this rank takes it */
+    bool connected; /* by the process that AGENT_CONNECT was for */
     const char *world;
 };
 

@@ -1,6 +1,6 @@
 # The agent's pure core, the trainer process, and the agent's shell around its core.
 noinst_LTLIBRARIES += %D%/libagent.la
-%C%_libagent_la_SOURCES = %D%/agent.c %D%/agent.h %D%/agent_coordinator.c %D%/agent_core.h \
+%C%_libagent_la_SOURCES = %D%/agent.c %D%/agent.h %D%/agent_ahead.c %D%/agent_coordinator.c %D%/agent_core.h \
     %D%/agent_fault.c %D%/agent_generation.c %D%/agent_timing.h %D%/agent_trainer.c %D%/agent_watch.c %D%/agent_words.c
 %C%_libagent_la_CPPFLAGS = $(AM_CPPFLAGS)
 

@@ -60,6 +60,7 @@ static void on_who (struct agent *agent, const struct mu_wire *wire)
 void agent_forget_job (struct agent *agent)
 {
     agent_forget_generation (agent);
+    agent_ahead_forget (agent);
     agent_bytes_clear (&agent->job.spec);
     agent_bytes_clear (&agent->job.resume_path);
     agent_bytes_clear (&agent->job.saved_path);
@@ -186,9 +187,19 @@ static void on_form (struct agent *agent, const struct mu_wire *wire)
         agent_on_form (agent, &wire->form);
 }
 
+static void on_connect (struct agent *agent, const struct mu_wire *wire)
+{
+    if (is_here (agent, wire->connect.job, false))
+        agent_on_connect (agent, &wire->connect);
+}
+
 static void on_fenced (struct agent *agent, const struct mu_wire *wire)
 {
-    if (is_here (agent, wire->fenced.job, false))
+    if (!is_here (agent, wire->fenced.job, false))
+        return;
+    if (*wire->fenced.world)
+        agent_ahead_fenced (agent, &wire->fenced);
+    else
         agent_on_fenced (agent, &wire->fenced);
 }
 
@@ -258,6 +269,7 @@ static void (*const hears[]) (struct agent *agent, const struct mu_wire *wire) =
     [MU_WIRE_ASSIGN] = on_assign,
     [MU_WIRE_RELEASE] = on_release,
     [MU_WIRE_FORM] = on_form,
+    [MU_WIRE_CONNECT] = on_connect,
     [MU_WIRE_FENCED] = on_fenced,
     [MU_WIRE_GO] = on_go,
     [MU_WIRE_LEASE] = on_lease,

@@ -5,6 +5,7 @@
  *     agent_words.c        words that must be heard
  *     agent_coordinator.c  orders about the worker and its job
  *     agent_generation.c   one generation: forming, ending, what the collective tells
+ *     agent_ahead.c        the collective that is connected for the generation that follows
  *     agent_trainer.c      what the trainer tells
  *     agent_watch.c        which child owes the next move, and since when it has not moved
  *     agent_fault.c        faults that people order
@@ -25,6 +26,8 @@ enum agent_word {
     WORD_PREPARED,
     WORD_VERDICT, /* FAILED or CRASHED */
     WORD_FENCE,
+    WORD_AHEAD_FENCE,
+    WORD_CONNECTED,
     WORD_READY,
     WORD_DOWN,
     WORD_ABORTED,
@@ -107,7 +110,7 @@ enum part_state { PART_OUT, PART_IN, PART_LEAVING }; /* the trainer's part in a 
 struct agent_order {
     uint64_t generation; /* 0: none */
     uint32_t rank, size, attempt, source_rank;
-    bool transfer;
+    bool transfer, connected;
     uint64_t step, until_step, steps, records, suspect_step;
     char world[64];
     struct agent_bytes first_map, map, suspects, skips;
@@ -126,6 +129,18 @@ struct agent_generation {
     uint32_t fence; /* the fence that waits */
     struct agent_bytes values;
     char down[256];
+};
+
+enum ahead_state { AHEAD_NONE, AHEAD_CONNECTING, AHEAD_CONNECTED };
+
+/* The world of the generation that follows, and the collective that is connected to it. */
+struct agent_ahead {
+    enum ahead_state state; /* NONE with a world: its collective has ended, and it is not tried again */
+    uint64_t generation;
+    uint32_t rank, size;
+    char world[64];
+    uint32_t fence; /* the fence that waits */
+    struct agent_bytes values;
 };
 
 struct agent_watch {
@@ -168,6 +183,7 @@ struct agent {
     struct agent_coordinator coordinator;
     struct agent_job job;
     struct agent_generation generation;
+    struct agent_ahead ahead;
     struct agent_repeat repeat[WORDS];
     struct agent_watch watch;
     uint64_t trainers; /* started so far */
@@ -227,6 +243,17 @@ void agent_break (struct agent *agent, const char *why);
 bool agent_is_clear (const struct agent *agent);
 void agent_settle_generation (struct agent *agent);
 void agent_forget_generation (struct agent *agent);
+
+/* --- agent_ahead.c ---------------------------------------------------------------------------- */
+
+void agent_on_connect (struct agent *agent, const struct mu_wire_connect *connect);
+void agent_ahead_fenced (struct agent *agent, const struct mu_wire_fenced *fenced);
+void agent_ahead_collective (struct agent *agent, const struct agent_event *event);
+/* FORM or ABORT came: what is connected for something else is not needed any more. */
+void agent_ahead_settle (struct agent *agent, uint64_t generation, const char *world);
+/* Is the collective connected that this order wants? Then it is not ahead any more. */
+bool agent_ahead_take (struct agent *agent, const struct agent_order *order);
+void agent_ahead_forget (struct agent *agent); /* its process is gone, or will be */
 
 /* --- agent_watch.c ---------------------------------------------------------------------------- */
 

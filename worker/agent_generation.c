@@ -25,6 +25,7 @@ static void keep_order (struct agent_order *order, const struct mu_wire_form *fo
     order->attempt = form->attempt;
     order->source_rank = form->source_rank;
     order->transfer = form->transfer;
+    order->connected = form->connected;
     order->step = form->step;
     order->until_step = form->until_step;
     order->steps = form->steps;
@@ -58,6 +59,7 @@ void agent_on_form (struct agent *agent, const struct mu_wire_form *form)
     generation->over = true; /* what is there */
     generation->aborting = false;
     keep_order (&generation->next, form);
+    agent_ahead_settle (agent, form->generation, form->connected ? form->world : "");
     agent_was_heard (agent, WORD_ABORTED);
     agent_was_heard (agent, WORD_DOWN);
 }
@@ -118,6 +120,7 @@ void agent_on_abort (struct agent *agent, const struct mu_wire_abort *abort_orde
         agent_repeat (agent, WORD_ABORTED);
         return;
     }
+    agent_ahead_settle (agent, abort_order->generation, "");
     generation->number = abort_order->generation;
     generation->next.generation = 0;
     generation->over = true;
@@ -174,6 +177,10 @@ static void on_ended (struct agent *agent, const struct agent_event *event)
 void agent_on_collective (struct agent *agent, const struct agent_event *event)
 {
     struct agent_generation *generation = &agent->generation;
+    if (agent->ahead.state != AHEAD_NONE && event->generation == agent->ahead.generation) {
+        agent_ahead_collective (agent, event);
+        return;
+    }
     if (event->generation != generation->formed || generation->collective == COLLECTIVE_NONE)
         return;
     if (event->type == AGENT_COLLECTIVE_ENDED)
@@ -251,6 +258,7 @@ static void ask_collective (struct agent *agent, const struct agent_order *order
     form->receives = order->transfer && order->rank != order->source_rank &&
                      (job->step != order->step || job->attempt != order->attempt);
     form->world = order->world;
+    form->connected = order->connected;
 }
 
 static void form_next (struct agent *agent)
@@ -271,6 +279,10 @@ static void form_next (struct agent *agent)
                generation->now.transfer ? ", state broadcast first" : "");
     generation->part = PART_IN;
     tell_enter (agent, &generation->now);
+    if (generation->now.connected && !agent_ahead_take (agent, &generation->now)) {
+        agent_break (agent, "the collective that was connected for it has ended");
+        return;
+    }
     generation->collective = COLLECTIVE_ALIVE;
     ask_collective (agent, &generation->now);
 }

@@ -55,6 +55,25 @@ static void say_fence (struct agent *agent)
     fence->values = agent_blob (&agent->generation.values);
 }
 
+static void say_ahead_fence (struct agent *agent)
+{
+    const struct agent_ahead *ahead = &agent->ahead;
+    struct mu_wire_fence *fence = &agent_say (agent, MU_WIRE_FENCE)->fence;
+    fence->job = agent->job.number;
+    fence->generation = ahead->generation;
+    fence->number = ahead->fence;
+    fence->values = agent_blob (&ahead->values);
+    agent_copy (fence->world, sizeof fence->world, ahead->world);
+}
+
+static void say_connected (struct agent *agent)
+{
+    struct mu_wire_connected *connected = &agent_say (agent, MU_WIRE_CONNECTED)->connected;
+    connected->job = agent->job.number;
+    connected->generation = agent->ahead.generation;
+    agent_copy (connected->world, sizeof connected->world, agent->ahead.world);
+}
+
 static void say_ready (struct agent *agent)
 {
     struct mu_wire_ready *ready = &agent_say (agent, MU_WIRE_READY)->ready;
@@ -102,9 +121,12 @@ static void say_saved (struct agent *agent)
 }
 
 static void (*const words[WORDS]) (struct agent *agent) = {
-    [WORD_PREPARED] = say_prepared, [WORD_VERDICT] = say_verdict, [WORD_FENCE] = say_fence,
-    [WORD_READY] = say_ready,       [WORD_DOWN] = say_down,       [WORD_ABORTED] = say_aborted,
-    [WORD_TRAINED] = say_trained,   [WORD_SAVED] = say_saved,     [WORD_LEAVING] = agent_hello,
+    [WORD_PREPARED] = say_prepared,   [WORD_VERDICT] = say_verdict,
+    [WORD_FENCE] = say_fence,         [WORD_READY] = say_ready,
+    [WORD_DOWN] = say_down,           [WORD_ABORTED] = say_aborted,
+    [WORD_TRAINED] = say_trained,     [WORD_SAVED] = say_saved,
+    [WORD_LEAVING] = agent_hello,     [WORD_AHEAD_FENCE] = say_ahead_fence,
+    [WORD_CONNECTED] = say_connected,
 };
 
 void agent_repeat (struct agent *agent, enum agent_word word)

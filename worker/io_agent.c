@@ -66,6 +66,7 @@ static void start_trainer (struct io_agent *io)
 
 static void drop_region (struct io_agent *io)
 {
+    io_collective_drop_ahead (&io->collective);
     io_collective_drop_spare (&io->collective);
     mu_region_detach (&io->region);
     if (io->region_fd >= 0)
@@ -83,6 +84,8 @@ static void carry_out (struct io_agent *io, const struct agent_action *action)
     case AGENT_START_TRAINER: start_trainer (io); return;
     case AGENT_KILL_TRAINER: io_trainer_kill (&io->trainer); return;
     case AGENT_FORM: io_collective_form (&io->collective, &action->form); return;
+    case AGENT_CONNECT: io_collective_connect (&io->collective, &action->form); return;
+    case AGENT_DROP_AHEAD: io_collective_drop_ahead (&io->collective); return;
     case AGENT_KILL_COLLECTIVE: io_collective_kill (&io->collective); return;
     case AGENT_FENCE_DONE: io_collective_fence_done (&io->collective, &action->fence); return;
     case AGENT_GO:
@@ -265,7 +268,8 @@ static size_t gather (struct io_agent *io, zmq_pollitem_t *items)
 static long wait_limit (const struct io_agent *io)
 {
     uint64_t now = now_ms (), deadline = agent_deadline (io->agent);
-    if (io->not_started.code != MU_OK || io->collective.not_started || deadline <= now)
+    if (io->not_started.code != MU_OK || io->collective.not_started || io->collective.not_ahead ||
+        deadline <= now)
         return 0;
     return deadline - now < TURN_MAX_MS ? (long)(deadline - now) : TURN_MAX_MS;
 }

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static int give_form (struct mu_collective *process, const struct agent_form *form,
+static int give_form (struct mu_collective *process, const struct agent_form *form, bool connect,
                       struct mu_error *error)
 {
     struct mu_collective_form record;
@@ -19,6 +19,7 @@ static int give_form (struct mu_collective *process, const struct agent_form *fo
     record.rank = form->rank;
     record.source_rank = form->transfer ? form->source_rank : MU_COMM_NO_SOURCE;
     record.receives = form->receives;
+    record.connect = connect;
     record.attempt = form->attempt;
     record.generation = form->generation;
     record.step = form->step;
@@ -26,25 +27,54 @@ static int give_form (struct mu_collective *process, const struct agent_form *fo
     return mu_collective_form (process, &record, error);
 }
 
-/* A spare may have died unnoticed: a fresh process is the second try. */
-static int form_with (struct io_collective *collective, const struct agent_form *form)
+/* The spare takes the order; it may have died unnoticed, so a fresh process is the second try.
+ * NULL: neither does, and collective->why tells why. */
+static struct mu_collective *give (struct io_collective *collective, const struct agent_form *form,
+                                   bool connect)
 {
     struct mu_error *why = &collective->why;
-    collective->now = collective->spare;
+    struct mu_collective *process = collective->spare;
     collective->spare = NULL;
-    if (collective->now && give_form (collective->now, form, why) == 0)
-        return 0;
-    mu_collective_destroy (&collective->now);
-    collective->now = mu_collective_start (&collective->options, why);
-    return collective->now ? give_form (collective->now, form, why) : -1;
+    if (process && give_form (process, form, connect, why) == 0)
+        return process;
+    mu_collective_destroy (&process);
+    process = mu_collective_start (&collective->options, why);
+    if (process && give_form (process, form, connect, why) < 0)
+        mu_collective_destroy (&process);
+    return process;
+}
+
+static void use_ahead (struct io_collective *collective, const struct agent_form *form)
+{
+    collective->now = collective->ahead;
+    collective->ahead = NULL;
+    if (!collective->now)
+        mu_fail (&collective->why, MU_INTERNAL, "no collective is connected ahead");
+    else if (give_form (collective->now, form, false, &collective->why) < 0)
+        mu_collective_destroy (&collective->now);
 }
 
 void io_collective_form (struct io_collective *collective, const struct agent_form *form)
 {
     collective->generation = form->generation;
-    collective->not_started = form_with (collective, form) < 0;
-    if (collective->not_started)
-        mu_collective_destroy (&collective->now);
+    if (form->connected)
+        use_ahead (collective, form);
+    else
+        collective->now = give (collective, form, false);
+    collective->not_started = !collective->now;
+}
+
+void io_collective_connect (struct io_collective *collective, const struct agent_form *form)
+{
+    collective->ahead_generation = form->generation;
+    collective->ahead = give (collective, form, true);
+    collective->not_ahead = !collective->ahead;
+}
+
+void io_collective_drop_ahead (struct io_collective *collective)
+{
+    mu_collective_destroy (&collective->ahead);
+    collective->not_ahead = false;
 }
 
 void io_collective_kill (struct io_collective *collective)
@@ -56,10 +86,13 @@ void io_collective_kill (struct io_collective *collective)
 void io_collective_fence_done (struct io_collective *collective, const struct agent_fence *fence)
 {
     struct mu_error error;
-    if (!collective->now || collective->generation != fence->generation)
-        return;
-    if (mu_collective_fence_done (collective->now, fence->number, fence->values.data,
-                                  fence->values.size, &error) < 0)
+    struct mu_collective *process = NULL;
+    if (collective->now && collective->generation == fence->generation)
+        process = collective->now;
+    else if (collective->ahead && collective->ahead_generation == fence->generation)
+        process = collective->ahead;
+    if (process && mu_collective_fence_done (process, fence->number, fence->values.data,
+                                             fence->values.size, &error) < 0)
         mu_log (MU_LOG_WARN, "fence", &MU_LOG_ABOUT_NOTHING, "%s", error.text);
 }
 
@@ -80,11 +113,12 @@ void io_collective_drop_spare (struct io_collective *collective)
 
 unsigned io_collective_poll (const struct io_collective *collective, struct pollfd *fds)
 {
+    const struct mu_collective *const all[] = { collective->now, collective->ahead,
+                                                collective->spare };
     unsigned count = 0;
-    if (collective->now)
-        count += mu_collective_poll (collective->now, fds);
-    if (collective->spare)
-        count += mu_collective_poll (collective->spare, fds + count);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i])
+            count += mu_collective_poll (all[i], fds + count);
     return count;
 }
 
@@ -105,6 +139,7 @@ static enum agent_event_type kind_of (const struct mu_collective_event *event)
 {
     switch (event->kind) {
     case MU_COLLECTIVE_EVENT_FENCE: return AGENT_COLLECTIVE_FENCE;
+    case MU_COLLECTIVE_EVENT_CONNECTED: return AGENT_COLLECTIVE_CONNECTED;
     case MU_COLLECTIVE_EVENT_READY: return AGENT_COLLECTIVE_READY;
     case MU_COLLECTIVE_EVENT_FAILED: return AGENT_COLLECTIVE_FAILED;
     case MU_COLLECTIVE_EVENT_ENDED: return AGENT_COLLECTIVE_ENDED;
@@ -112,18 +147,18 @@ static enum agent_event_type kind_of (const struct mu_collective_event *event)
     return AGENT_COLLECTIVE_ENDED;
 }
 
-bool io_collective_next (struct io_collective *collective, struct agent_event *event)
+/* `process_p` is destroyed when it has ended. False: it has nothing to say. */
+static bool next_of (struct mu_collective **process_p, bool *not_started,
+                     const struct io_collective *collective, struct agent_event *event)
 {
     static struct mu_collective_event found; /* outlives the call: `event` borrows its text */
-    mind_spare (collective);
-    *event = (struct agent_event){ .generation = collective->generation };
-    if (collective->not_started) {
-        collective->not_started = false;
+    if (*not_started) {
+        *not_started = false;
         event->type = AGENT_COLLECTIVE_ENDED;
         event->text = collective->why.text;
         return true;
     }
-    if (!collective->now || mu_collective_next (collective->now, &found) <= 0)
+    if (!*process_p || mu_collective_next (*process_p, &found) <= 0)
         return false;
     event->type = kind_of (&found);
     event->number = found.number;
@@ -131,6 +166,16 @@ bool io_collective_next (struct io_collective *collective, struct agent_event *e
     event->status = found.status;
     event->text = found.text;
     if (found.kind == MU_COLLECTIVE_EVENT_ENDED)
-        mu_collective_destroy (&collective->now);
+        mu_collective_destroy (process_p);
     return true;
+}
+
+bool io_collective_next (struct io_collective *collective, struct agent_event *event)
+{
+    mind_spare (collective);
+    *event = (struct agent_event){ .generation = collective->generation };
+    if (next_of (&collective->now, &collective->not_started, collective, event))
+        return true;
+    event->generation = collective->ahead_generation;
+    return next_of (&collective->ahead, &collective->not_ahead, collective, event);
 }

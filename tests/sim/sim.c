@@ -422,12 +422,12 @@ static void report (uint64_t seeds, double seconds)
             " mismatches; jobs: %u done, %u failed, %u cancelled; poison: %u found, %u skipped; "
             "%" PRIu64 " replays, %" PRIu64 " ledgers proven, %" PRIu64
             " steps finished by a second generation; %" PRIu64 " workers expelled, %" PRIu64
-            " disputes, %" PRIu64 " wrong steps\n",
+            " disputes, %" PRIu64 " wrong steps; %" PRIu64 " ranks connected ahead\n",
             seeds, seconds, s->happenings, s->messages, s->steps, s->generations, s->rewinds,
             s->host_crashes, s->worker_crashes, s->trainer_crashes, s->collective_crashes,
             s->save_failures, s->cuts, s->stops, s->hangs, s->kept, s->mismatches, s->done,
             s->failed, s->cancelled, s->poisons, s->skips, s->replays, s->proofs, s->joint_steps,
-            s->expelled, s->disputes, s->wrong_steps);
+            s->expelled, s->disputes, s->wrong_steps, s->connected_ahead);
 }
 
 int main (int argc, char **argv)

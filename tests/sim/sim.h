@@ -75,7 +75,7 @@ struct statistics {
     uint64_t happenings, messages, steps, generations, rewinds, replays;
     uint64_t host_crashes, worker_crashes, trainer_crashes, collective_crashes, save_failures;
     uint64_t kept, mismatches, cuts, stops, hangs, proofs, joint_steps;
-    uint64_t expelled, disputes, wrong_steps;
+    uint64_t expelled, disputes, wrong_steps, connected_ahead;
     uint32_t done, failed, cancelled, poisons, skips;
 };
 
@@ -196,6 +196,7 @@ struct sim_worker {
     uint64_t formed; /* the newest generation since its trainer started */
     struct trainer trainer;
     struct collective collective;
+    struct collective ahead; /* connected for the generation that follows */
 };
 
 void workers_reset (void);
@@ -237,6 +238,8 @@ uint64_t chain_poison (uint64_t job, uint64_t step);
 
 void worlds_reset (void);
 void collective_start (uint32_t number, const struct agent_form *form);
+void collective_connect (uint32_t number, const struct agent_form *form);
+void collective_drop_ahead (uint32_t number);
 void collective_kill (uint32_t number);
 void collective_end (uint32_t number); /* with its worker, unseen */
 void collective_fenced (uint32_t number, const struct agent_fence *fence);

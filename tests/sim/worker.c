@@ -179,6 +179,8 @@ static void carry_out (uint32_t number, const struct agent_action *action)
     case AGENT_START_TRAINER: trainer_start (number); break;
     case AGENT_KILL_TRAINER: trainer_kill (number); break;
     case AGENT_FORM: collective_start (number, &action->form); break;
+    case AGENT_CONNECT: collective_connect (number, &action->form); break;
+    case AGENT_DROP_AHEAD: collective_drop_ahead (number); break;
     case AGENT_KILL_COLLECTIVE: collective_kill (number); break;
     case AGENT_FENCE_DONE: collective_fenced (number, &action->fence); break;
     case AGENT_GO: trainer_go (number, action->generation); break;
@@ -190,9 +192,9 @@ static void carry_out (uint32_t number, const struct agent_action *action)
     case AGENT_BREAK:
         CHECK (false, "%s breaks what nobody ordered", names[number]);
         break;
+    case AGENT_DROP_REGION: collective_drop_ahead (number); break;
     case AGENT_END:
-    case AGENT_SPARE:
-    case AGENT_DROP_REGION: break;
+    case AGENT_SPARE: break;
     case AGENT_LOG:
         if (options.verbose)
             sim_trace ("    %s %s: %s", names[number], action->log.event, action->log.text);

@@ -4,18 +4,22 @@
  * A world is torn when one of its collective processes ends or a line between its members is cut.
  * Then a reduction that was under way may have come back for some ranks and not for others; of the
  * processes that are left some fail and some hang. A reduction proves itself (DESIGN 4.3), so none
- * comes back with wrong sums; but its canary must be the same on all ranks. */
+ * comes back with wrong sums; but its canary must be the same on all ranks.
+ *
+ * A world may be connected ahead, while its members train in another one: then it gets ready when
+ * all of them were told to form it. */
 #include "sim.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define FENCES 2u
+#define NOBODY UINT32_MAX
 
 struct place {
     uint32_t worker;
     uint64_t life; /* of its collective; 0: nobody yet */
-    bool connected, ready, arrived;
+    bool connected, formed, ready, arrived;
     uint64_t turn, sums, step;
     uint32_t attempt;
     char values[FENCES][48];
@@ -24,7 +28,7 @@ struct place {
 struct world {
     uint64_t job, generation;
     char name[64];
-    uint32_t size, connected, arrived, source_rank;
+    uint32_t size, connected, formed, arrived, source_rank;
     bool torn, silent; /* nobody is told that it is torn */
     struct place *places;
     struct world *next;
@@ -48,8 +52,7 @@ static struct world *find (const struct agent_form *form)
     for (struct world *world = worlds; world; world = world->next)
         if (world->job == form->job && world->generation == form->generation &&
             !strcmp (world->name, form->world)) {
-            CHECK (world->size == form->size && world->source_rank == form->source_rank,
-                   "two sizes or sources of world %s", form->world);
+            CHECK (world->size == form->size, "two sizes of world %s", form->world);
             return world;
         }
     struct world *world = calloc (1, sizeof *world);
@@ -59,7 +62,7 @@ static struct world *find (const struct agent_form *form)
     world->generation = form->generation;
     snprintf (world->name, sizeof world->name, "%s", form->world);
     world->size = form->size;
-    world->source_rank = form->source_rank;
+    world->source_rank = NOBODY;
     world->places = calloc (form->size, sizeof *world->places);
     if (!world->places)
         abort ();
@@ -70,10 +73,15 @@ static struct world *find (const struct agent_form *form)
 
 static struct collective *of (uint32_t number) { return &worker_at (number)->collective; }
 
-static bool is_void (uint32_t number, uint64_t life)
+/* The worker's collective that has this life; NULL: it lives no more. */
+static struct collective *with_life (uint32_t number, uint64_t life)
 {
-    return !of (number)->alive || of (number)->life != life || !worker_at (number)->agent;
+    struct sim_worker *worker = worker_at (number);
+    struct collective *found = worker->ahead.life == life ? &worker->ahead : &worker->collective;
+    return worker->agent && found->alive && found->life == life ? found : NULL;
 }
+
+static bool is_void (uint32_t number, uint64_t life) { return !with_life (number, life); }
 
 /* --- the end ---------------------------------------------------------------------------------- */
 
@@ -111,11 +119,31 @@ static void end (uint32_t number)
     tear (collective->world);
 }
 
+static void end_ahead (uint32_t number)
+{
+    struct collective *ahead = &worker_at (number)->ahead;
+    struct world *world = ahead->alive ? ahead->world : NULL;
+    *ahead = (struct collective){ .life = life_next++ };
+    if (world)
+        tear (world);
+}
+
 static void fail (uint32_t number, uint64_t life, void *data)
 {
+    struct collective *collective = with_life (number, life);
     (void)data;
-    if (!is_void (number, life) && !hold_back (&of (number)->hold, fail, number, life, NULL, 0))
+    if (!collective || hold_back (&collective->hold, fail, number, life, NULL, 0))
+        return;
+    if (collective == of (number)) {
         end (number);
+        return;
+    }
+    uint64_t generation = collective->generation;
+    end_ahead (number);
+    worker_event (number, &(struct agent_event){ .type = AGENT_COLLECTIVE_ENDED,
+                                                 .generation = generation,
+                                                 .status = 1,
+                                                 .text = "its world ahead fell apart" });
 }
 
 static void tear (struct world *world)
@@ -132,6 +160,8 @@ static void tear (struct world *world)
 
 void collective_kill (uint32_t number) { end (number); }
 
+void collective_drop_ahead (uint32_t number) { end_ahead (number); }
+
 void collective_end (uint32_t number)
 {
     struct collective *collective = of (number);
@@ -139,6 +169,7 @@ void collective_end (uint32_t number)
     *collective = (struct collective){ .life = life_next++ };
     if (world)
         tear (world);
+    end_ahead (number);
 }
 
 /* --- forming ---------------------------------------------------------------------------------- */
@@ -146,10 +177,10 @@ void collective_end (uint32_t number)
 /* Everybody is connected: the source's state goes to those that are behind. */
 static void get_ready (uint32_t number, uint64_t life, void *data)
 {
-    struct collective *collective = of (number);
+    struct collective *collective = with_life (number, life);
     struct trainer *trainer = &worker_at (number)->trainer;
     (void)data;
-    if (is_void (number, life) || collective->world->torn ||
+    if (!collective || collective->world->torn ||
         hold_back (&collective->hold, get_ready, number, life, NULL, 0) ||
         hold_back (&trainer->hold, get_ready, number, life, NULL, 0))
         return;
@@ -183,15 +214,25 @@ static void get_ready (uint32_t number, uint64_t life, void *data)
                                                      .generation = collective->generation });
 }
 
+static void tell_connected (uint32_t number, uint64_t life, void *data)
+{
+    struct collective *collective = with_life (number, life);
+    (void)data;
+    if (!collective || hold_back (&collective->hold, tell_connected, number, life, NULL, 0))
+        return;
+    worker_event (number, &(struct agent_event){ .type = AGENT_COLLECTIVE_CONNECTED,
+                                                 .generation = collective->generation });
+}
+
 static void connect_world (uint32_t number, uint64_t life, void *data)
 {
+    struct collective *collective = with_life (number, life);
     (void)data;
-    if (is_void (number, life) ||
-        hold_back (&of (number)->hold, connect_world, number, life, NULL, 0))
+    if (!collective || hold_back (&collective->hold, connect_world, number, life, NULL, 0))
         return;
-    of (number)->moved++;
-    struct world *world = of (number)->world;
-    struct place *place = &world->places[of (number)->rank];
+    collective->moved++;
+    struct world *world = collective->world;
+    struct place *place = &world->places[collective->rank];
     if (!place->connected) {
         place->connected = true;
         world->connected++;
@@ -206,17 +247,18 @@ static void connect_world (uint32_t number, uint64_t life, void *data)
     }
     if (world->connected < world->size || world->torn)
         return;
+    bool ready = world->formed == world->size;
     for (uint32_t rank = 0; rank < world->size; rank++)
-        clock_after (draw (1, 30), get_ready, world->places[rank].worker, world->places[rank].life,
-                     NULL);
+        clock_after (draw (1, 30), ready ? get_ready : tell_connected, world->places[rank].worker,
+                     world->places[rank].life, NULL);
 }
 
 static void fence (uint32_t number, uint64_t life, void *data)
 {
+    struct collective *collective = with_life (number, life);
     (void)data;
-    if (is_void (number, life) || hold_back (&of (number)->hold, fence, number, life, NULL, 0))
+    if (!collective || hold_back (&collective->hold, fence, number, life, NULL, 0))
         return;
-    struct collective *collective = of (number);
     const char *values = collective->world->places[collective->rank].values[collective->fence];
     collective->at_fence = true;
     worker_event (number, &(struct agent_event){ .type = AGENT_COLLECTIVE_FENCE,
@@ -225,22 +267,14 @@ static void fence (uint32_t number, uint64_t life, void *data)
                                                  .values = { values, (uint32_t)strlen (values) } });
 }
 
-void collective_start (uint32_t number, const struct agent_form *form)
+static void take_place (uint32_t number, struct collective *collective,
+                        const struct agent_form *form)
 {
-    struct collective *collective = of (number);
-    CHECK (!collective->alive && !collective->dying, "%s starts a second collective",
-           worker_name (number));
-    CHECK (form->generation > worker_at (number)->formed, "%s forms generation %" PRIu64 " again",
-           worker_name (number), form->generation);
-    worker_at (number)->formed = form->generation;
     struct world *world = find (form);
     *collective = (struct collective){ .alive = true,
                                        .life = life_next++,
                                        .generation = form->generation,
                                        .rank = form->rank,
-                                       .receives = form->receives,
-                                       .step = form->step,
-                                       .attempt = form->attempt,
                                        .world = world };
     CHECK (form->rank < world->size, "rank %u of %u", form->rank, world->size);
     struct place *place = &world->places[form->rank];
@@ -255,9 +289,65 @@ void collective_start (uint32_t number, const struct agent_form *form)
     clock_after (draw (5, 40), fence, number, collective->life, NULL);
 }
 
-void collective_fenced (uint32_t number, const struct agent_fence *answer)
+void collective_connect (uint32_t number, const struct agent_form *form)
+{
+    struct sim_worker *worker = worker_at (number);
+    CHECK (!worker->ahead.alive, "%s connects twice ahead", worker_name (number));
+    CHECK (form->generation > worker->formed, "%s connects for generation %" PRIu64 " too late",
+           worker_name (number), form->generation);
+    take_place (number, &worker->ahead, form);
+}
+
+static void use_ahead (uint32_t number, const struct agent_form *form)
+{
+    struct sim_worker *worker = worker_at (number);
+    CHECK (worker->ahead.alive && worker->ahead.generation == form->generation &&
+               worker->ahead.rank == form->rank && !strcmp (worker->ahead.world->name, form->world),
+           "%s forms a world that it is not connected to", worker_name (number));
+    statistics.connected_ahead++;
+    worker->collective = worker->ahead;
+    worker->ahead = (struct collective){ .life = life_next++ };
+}
+
+static void form_world (struct collective *collective, const struct agent_form *form)
+{
+    struct world *world = collective->world;
+    struct place *place = &world->places[collective->rank];
+    CHECK (!place->formed, "rank %u forms world %s twice", collective->rank, world->name);
+    CHECK (world->source_rank == NOBODY || world->source_rank == form->source_rank,
+           "two sources of world %s", world->name);
+    world->source_rank = form->source_rank;
+    place->formed = true;
+    collective->receives = form->receives;
+    collective->step = form->step;
+    collective->attempt = form->attempt;
+    if (++world->formed < world->size || world->connected < world->size || world->torn)
+        return;
+    for (uint32_t rank = 0; rank < world->size; rank++)
+        clock_after (draw (1, 30), get_ready, world->places[rank].worker, world->places[rank].life,
+                     NULL);
+}
+
+void collective_start (uint32_t number, const struct agent_form *form)
 {
     struct collective *collective = of (number);
+    CHECK (!collective->alive && !collective->dying, "%s starts a second collective",
+           worker_name (number));
+    CHECK (form->generation > worker_at (number)->formed, "%s forms generation %" PRIu64 " again",
+           worker_name (number), form->generation);
+    worker_at (number)->formed = form->generation;
+    if (form->connected)
+        use_ahead (number, form);
+    else
+        take_place (number, collective, form);
+    form_world (collective, form);
+}
+
+void collective_fenced (uint32_t number, const struct agent_fence *answer)
+{
+    struct sim_worker *worker = worker_at (number);
+    bool ahead = worker->ahead.alive && worker->ahead.generation == answer->generation;
+    struct collective *collective = ahead ? &worker->ahead : &worker->collective;
     if (!collective->alive || answer->generation != collective->generation)
         return;
     const struct world *world = collective->world;
@@ -304,7 +394,7 @@ bool world_has_twice (uint32_t number, uint64_t kept)
 void world_check_ready (uint64_t job, uint64_t generation)
 {
     for (const struct world *world = worlds; world; world = world->next) {
-        if (world->job != job || world->generation != generation)
+        if (world->job != job || world->generation != generation || !world->formed)
             continue;
         for (uint32_t rank = 0; rank < world->size; rank++)
             CHECK (world->places[rank].ready,

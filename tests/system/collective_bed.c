@@ -71,7 +71,7 @@ void bed_start_rank (struct bed *bed, unsigned rank, const char *program)
     struct mu_collective_options options = { .program = program,
                                              .region_fd = at->region_fd,
                                              .device = "lo" };
-    at->ready = at->ended = at->failed = at->fenced = false;
+    at->connected = at->ready = at->ended = at->failed = at->fenced = false;
     at->status = 0;
     at->text[0] = '\0';
     at->collective = mu_collective_start (&options, &error);
@@ -82,6 +82,38 @@ void bed_start (struct bed *bed, const char *program)
 {
     for (unsigned r = 0; r < bed->size; r++)
         bed_start_rank (bed, r, program);
+}
+
+static void name_world (const struct bed *bed, unsigned rank, uint64_t generation,
+                        struct mu_collective_form *form)
+{
+    snprintf (form->jobid, sizeof form->jobid, "bed-%d-%llu", (int)getpid (),
+              (unsigned long long)generation);
+    if (bed->jobid[rank])
+        snprintf (form->jobid, sizeof form->jobid, "%s", bed->jobid[rank]);
+}
+
+bool bed_connect (struct bed *bed, int timeout_ms)
+{
+    struct mu_error error;
+    for (unsigned r = 0; r < bed->size; r++) {
+        struct mu_collective_form form = { .protocol = MU_COLLECTIVE_PROTOCOL,
+                                           .size = bed->size,
+                                           .rank = r,
+                                           .connect = 1,
+                                           .source_rank = MU_COMM_NO_SOURCE,
+                                           .generation = bed->generation + 1 };
+        name_world (bed, r, bed->generation + 1, &form);
+        must (!mu_collective_form (bed->ranks[r].collective, &form, &error), "no form", &error);
+    }
+    for (int64_t end = bed_now_ms () + timeout_ms; bed_now_ms () < end; bed_pump (bed, 10)) {
+        unsigned connected = 0;
+        for (unsigned r = 0; r < bed->size; r++)
+            connected += bed->ranks[r].connected;
+        if (connected == bed->size)
+            return true;
+    }
+    return false;
 }
 
 static void form_rank (struct bed *bed, unsigned rank)
@@ -100,10 +132,7 @@ static void form_rank (struct bed *bed, unsigned rank)
                                        .receives = bed->receives[rank],
                                        .generation = generation.generation,
                                        .step = bed->step };
-    snprintf (form.jobid, sizeof form.jobid, "bed-%d-%llu", (int)getpid (),
-              (unsigned long long)bed->generation);
-    if (bed->jobid[rank])
-        snprintf (form.jobid, sizeof form.jobid, "%s", bed->jobid[rank]);
+    name_world (bed, rank, bed->generation, &form);
     must (!mu_comm_enter (bed->ranks[rank].comm, &generation, &error), "cannot enter", &error);
     must (!mu_collective_form (bed->ranks[rank].collective, &form, &error), "no form", &error);
 }
@@ -129,6 +158,7 @@ static void on_event (struct bed *bed, struct bed_rank *rank,
         if (event->size)
             memcpy (rank->values, event->values, event->size);
         break;
+    case MU_COLLECTIVE_EVENT_CONNECTED: rank->connected = true; break;
     case MU_COLLECTIVE_EVENT_READY:
         rank->ready = true;
         rank->report = event->report;

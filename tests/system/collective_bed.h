@@ -22,7 +22,7 @@ struct bed_rank {
     int region_fd;
     struct mu_comm *comm;
     struct mu_collective *collective; /* NULL once it ended */
-    bool ready, ended, failed;
+    bool connected, ready, ended, failed;
     int status;     /* as waitpid gives it */
     char text[512]; /* of its end */
     struct mu_collective_report report;
@@ -57,6 +57,8 @@ void bed_close (struct bed *bed);
 /* Start a collective for each rank, without a generation yet. */
 void bed_start (struct bed *bed, const char *program);
 void bed_start_rank (struct bed *bed, unsigned rank, const char *program);
+/* Connect the world of the next generation ahead; true when all are CONNECTED. */
+bool bed_connect (struct bed *bed, int timeout_ms);
 /* The next generation for all: enters the trainers and forms the processes. */
 void bed_form (struct bed *bed);
 /* Until all are READY: true; or false when one ended or the time is over. */

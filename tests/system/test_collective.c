@@ -221,6 +221,55 @@ static void broadcasts_state (void)
     bed_close (&bed);
 }
 
+/* Nothing of a region may change before its generation is formed. */
+static void connects_ahead (void)
+{
+    open_with_state (3);
+    fill_state (2, 3);
+    bed_start (&bed, bed_program ("muster-collective"));
+    bool connected = bed_connect (&bed, READY_MS);
+    const struct mu_region_control *control = bed.ranks[2].region->control;
+    ok (connected && !same_state (2, 1) && !atomic_load (&control->collective.ready_generation) &&
+            !atomic_load (&control->collective.progress),
+        "a world connects ahead, and touches nothing");
+    bed.receives[2] = true;
+    bed_form (&bed);
+    bool ready = bed_await_ready (&bed, READY_MS);
+    for (unsigned r = 0; r < bed.size; r++)
+        ready = ready && bed_broadcast (&bed, r, READY_MS) == MU_COMM_DONE;
+    bed_go (&bed);
+    ok (ready && same_state (2, 1) && bed_step (&bed, 5) == 3 && bed.wrong == 0,
+        "formed later, it brings the state and reduces");
+    bed_end (&bed);
+    bed.receives[2] = false;
+    bed_start (&bed, bed_program ("muster-collective"));
+    connected = bed_connect (&bed, READY_MS);
+    mu_collective_kill (bed.ranks[1].collective);
+    bool ended = bed_await_ends (&bed, READY_MS);
+    ok (connected && ended && bed_status (&bed, 0) == MU_COLLECTIVE_PEER_LOST &&
+            bed_status (&bed, 2) == MU_COLLECTIVE_PEER_LOST,
+        "one dies while they wait: the others notice: %s", bed.ranks[0].text);
+    bed_end (&bed);
+    bed_close (&bed);
+}
+
+static void forms_another_world_than_it_connected (void)
+{
+    open_with_state (2);
+    bed_start (&bed, bed_program ("muster-collective"));
+    bool connected = bed_connect (&bed, READY_MS);
+    bed.jobid[0] = bed.jobid[1] = "another-world";
+    bed_form (&bed);
+    bool ended = bed_await_ends (&bed, READY_MS);
+    ok (connected && ended &&
+            (bed_status (&bed, 0) == MU_COLLECTIVE_COMMAND ||
+             bed_status (&bed, 1) == MU_COLLECTIVE_COMMAND),
+        "a command for another world than the connected one ends it: %s", bed.ranks[0].text);
+    bed.jobid[0] = bed.jobid[1] = NULL;
+    bed_end (&bed);
+    bed_close (&bed);
+}
+
 static void refuses_other_state (void)
 {
     open_with_state (3);
@@ -277,6 +326,8 @@ int main (void)
     goes_on ();
     survives_launchers ();
     broadcasts_state ();
+    connects_ahead ();
+    forms_another_world_than_it_connected ();
     refuses_other_state ();
     crowds ();
     ok (tap_segments () <= segments, "nothing is left in /dev/shm");

@@ -120,7 +120,8 @@ def worker_dies():
         cluster.kill_worker("w1")
         cluster.wait_step(job, 120)
         cluster.start_worker("w1")
-        cluster.wait_step(job, 200)
+        wait_for("w1 trains again", lambda: cluster.status(job)["generation"] == 3)
+        cluster.wait_step(job, cluster.status(job)["step"] + 20)
         cluster.kill_worker("w0")
         status = cluster.wait_done(job)
         assert status["restarts"] >= 2, status

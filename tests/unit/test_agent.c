@@ -112,6 +112,11 @@ static void put_action (struct story *story, const struct agent_action *action)
         put (story, "form %d rank %u of %u%s", (int)action->form.generation, action->form.rank,
              action->form.size, action->form.receives ? " receives" : "");
         return;
+    case AGENT_CONNECT:
+        put (story, "connect %d rank %u of %u to %s", (int)action->form.generation,
+             action->form.rank, action->form.size, action->form.world);
+        return;
+    case AGENT_DROP_AHEAD: put (story, "drop ahead"); return;
     case AGENT_KILL_COLLECTIVE: put (story, "kill collective"); return;
     case AGENT_FENCE_DONE:
         put (story, "fence %u done %.*s", action->fence.number, (int)action->fence.values.size,
@@ -121,7 +126,7 @@ static void put_action (struct story *story, const struct agent_action *action)
     case AGENT_END: put (story, "end %d", (int)action->generation); return;
     case AGENT_SPARE: put (story, "spare"); return;
     case AGENT_DROP_REGION: put (story, "drop region"); return;
-    case AGENT_LOOK: return; /* a story of its own */
+    case AGENT_LOOK: return;                        /* a story of its own */
     case AGENT_BREAK: put (story, "break"); return; /* test_fault.c */
     case AGENT_LOG: return;
     case AGENT_EXIT: put (story, "exit %d", (int)action->code); return;
@@ -415,6 +420,120 @@ static void aborted_only_when_all_is_gone (void **state)
         story.read = story.lines; /* a HELLO, since nobody spoke */
         finish (&story);
     }
+}
+
+static struct mu_wire connect_order (uint64_t generation, uint32_t size, const char *world)
+{
+    struct mu_wire wire = { .type = MU_WIRE_CONNECT };
+    wire.connect =
+        (struct mu_wire_connect){ .job = 1, .generation = generation, .rank = 1, .size = size };
+    mu_text_set (wire.connect.world, sizeof wire.connect.world, world);
+    return wire;
+}
+
+static struct mu_wire fenced_ahead (uint64_t generation, const char *world)
+{
+    struct mu_wire wire = { .type = MU_WIRE_FENCED };
+    wire.fenced =
+        (struct mu_wire_fenced){ .job = 1, .generation = generation, .values = { "all", 3 } };
+    mu_text_set (wire.fenced.world, sizeof wire.fenced.world, world);
+    return wire;
+}
+
+static struct mu_wire form_connected (uint64_t generation, const char *world)
+{
+    struct mu_wire wire = form (generation, 1, 12, false);
+    wire.form.connected = true;
+    mu_text_set (wire.form.world, sizeof wire.form.world, world);
+    return wire;
+}
+
+static void running_and_connected (struct story *story)
+{
+    running (story);
+    hear (story, connect_order (2, 3, "a"));
+    expect (story, "connect 2 rank 1 of 3 to a");
+    collective (story, AGENT_COLLECTIVE_FENCE, 2, "mine");
+    expect (story, "FENCE 2 number 0 mine");
+    hear (story, fenced_ahead (2, "other"));
+    nothing (story);
+    hear (story, fenced_ahead (2, "a"));
+    expect (story, "fence 0 done all");
+    collective (story, AGENT_COLLECTIVE_CONNECTED, 2, "");
+    expect (story, "CONNECTED");
+    nothing (story);
+}
+
+static void break_generation_1 (struct story *story)
+{
+    hear (story, order (MU_WIRE_ABORT, 1));
+    expect (story, "kill collective");
+    expect (story, "tell LEAVE 1");
+    collective (story, AGENT_COLLECTIVE_ENDED, 1, "");
+    expect (story, "end 1");
+    said (story, left (1, 12, "\x05"));
+    expect (story, "ABORTED 1 step 12 attempt 0 kept 05");
+}
+
+static void connected_ahead_and_used (void **state)
+{
+    (void)state;
+    struct story story;
+    running_and_connected (&story);
+    hear (&story, connect_order (2, 3, "a")); /* it was not heard */
+    expect (&story, "CONNECTED");
+    said (&story, progress (1, 12)); /* the present one trains on */
+    break_generation_1 (&story);
+    hear (&story, form_connected (2, "a"));
+    expect (&story, "tell ENTER 2 rank 1 step 12 until 100");
+    expect (&story, "form 2 rank 1 of 3");
+    collective (&story, AGENT_COLLECTIVE_READY, 2, "");
+    expect (&story, "READY 2");
+    finish (&story);
+}
+
+static void connected_ahead_for_nothing (void **state)
+{
+    (void)state;
+    struct story story;
+    running_and_connected (&story);
+    hear (&story, connect_order (2, 0, "b")); /* another one is not wanted */
+    nothing (&story);
+    hear (&story, connect_order (2, 0, "a"));
+    expect (&story, "drop ahead");
+    hear (&story, connect_order (2, 3, "c"));
+    expect (&story, "connect 2 rank 1 of 3 to c");
+    hear (&story, connect_order (2, 3, "d")); /* the members are others now */
+    expect (&story, "drop ahead");
+    expect (&story, "connect 2 rank 1 of 3 to d");
+    hear (&story, connect_order (1, 3, "late"));
+    nothing (&story);
+    break_generation_1 (&story);
+    hear (&story, form (2, 1, 12, false)); /* of a world that is to be connected now */
+    expect (&story, "drop ahead");
+    expect (&story, "tell ENTER 2 rank 1 step 12 until 100");
+    expect (&story, "form 2 rank 1 of 3");
+    finish (&story);
+}
+
+static void what_was_connected_ahead_ends (void **state)
+{
+    (void)state;
+    struct story story;
+    running_and_connected (&story);
+    collective (&story, AGENT_COLLECTIVE_ENDED, 2, "status 49");
+    expect (&story, "DOWN 2 status 49");
+    hear (&story,
+          connect_order (2, 3, "a")); /* that world is spent: the others passed its fences */
+    expect (&story, "DOWN 2 the collective that was connected ahead has ended");
+    break_generation_1 (&story);
+    hear (&story, form_connected (2, "a")); /* said before DOWN was heard */
+    expect (&story, "tell ENTER 2 rank 1 step 12 until 100");
+    expect (&story, "DOWN 2 the collective that was connected for it has ended");
+    wait_ms (&story, 1);
+    expect (&story, "end 2");
+    expect (&story, "tell LEAVE 2");
+    finish (&story);
 }
 
 static void form_while_one_lives (void **state)
@@ -840,6 +959,9 @@ int main (void)
         cmocka_unit_test (fences_and_ready),
         cmocka_unit_test (lower_terms_are_refused),
         cmocka_unit_test (aborted_only_when_all_is_gone),
+        cmocka_unit_test (connected_ahead_and_used),
+        cmocka_unit_test (connected_ahead_for_nothing),
+        cmocka_unit_test (what_was_connected_ahead_ends),
         cmocka_unit_test (form_while_one_lives),
         cmocka_unit_test (level_ranks_compare),
         cmocka_unit_test (collective_dies),

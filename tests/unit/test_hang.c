@@ -25,6 +25,7 @@ struct bed {
     struct mu_wire_beat beat[WORKERS]; /* what each says next */
     bool quiet[WORKERS];               /* says nothing */
     char told[WORKERS][256];           /* orders, in words, since last looked at */
+    char ahead[64];                    /* the world that CONNECT named */
     unsigned hangs, broken, forms;
     struct mu_journal_hung hung; /* the newest */
     char names[256];             /* of all that hung */
@@ -53,6 +54,8 @@ static void note_word (struct bed *bed, uint32_t peer, const struct mu_wire *wir
 {
     if (peer >= WORKERS || wire->type == MU_WIRE_WELCOME)
         return;
+    if (wire->type == MU_WIRE_CONNECT)
+        snprintf (bed->ahead, sizeof bed->ahead, "%s", wire->connect.world);
     size_t used = strlen (bed->told[peer]);
     snprintf (bed->told[peer] + used, sizeof bed->told[peer] - used, "%s ",
               mu_record_name (&mu_wire_family, wire->type));
@@ -99,6 +102,13 @@ static void pass (struct bed *bed, uint64_t ms)
         }
         step (bed, (struct coord_event){ .type = COORD_TIMER });
     }
+}
+
+static void connected (struct bed *bed, uint32_t worker)
+{
+    struct mu_wire wire = { .type = MU_WIRE_CONNECTED, .connected = { .job = 1 } };
+    mu_text_set (wire.connected.world, sizeof wire.connected.world, bed->ahead);
+    hear (bed, worker, wire);
 }
 
 static bool was_told (struct bed *bed, uint32_t worker, const char *order)
@@ -452,7 +462,9 @@ static void a_trainer_that_always_hangs_fails_the_job (void **state)
             pass (&bed, 250);
         for (uint32_t w = 0; w < WORKERS; w += 2)
             hear (&bed, w, (struct mu_wire){ .type = MU_WIRE_READY, .ready = { 1, generation } });
-        prepared (&bed, 1); /* it joins: a planned break */
+        prepared (&bed, 1); /* it joins: a planned break, once the world after it is connected */
+        for (uint32_t w = 0; w < WORKERS; w++)
+            connected (&bed, w);
         for (uint32_t w = 0; w < WORKERS; w += 2)
             hear (&bed, w,
                   (struct mu_wire){ .type = MU_WIRE_ABORTED,

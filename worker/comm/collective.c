@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -137,9 +138,8 @@ static bool is_jobid (const char *text)
                length;
 }
 
-static void read_form (struct collective *self)
+static void read_form (struct collective *self, struct mu_collective_form *form)
 {
-    struct mu_collective_form *form = &self->form;
     ssize_t count;
     do
         count = recv (self->command_fd, form, sizeof *form, 0);
@@ -156,14 +156,36 @@ static void read_form (struct collective *self)
 
 /* --- work ------------------------------------------------------------------------------------- */
 
-static void say_ready (struct collective *self)
+static void say (struct collective *self, enum mu_collective_report_kind kind)
 {
-    struct mu_collective_report record = { .kind = MU_COLLECTIVE_READY,
+    struct mu_collective_report record = { .kind = kind,
                                            .init_us = self->init_us,
                                            .warm_us = self->warm_us,
                                            .broadcast_us = self->broadcast_us };
-    atomic_store (&self->region->control->collective.ready_generation, self->form.generation);
     report (self, &record);
+}
+
+/* Connected ahead: the generation before still trains. Until the agent says that this one begins,
+ * nothing of the region is touched; a peer that is lost is noticed. */
+static void await_form (struct collective *self)
+{
+    struct mu_collective_form form;
+    struct pollfd command = { .fd = self->command_fd, .events = POLLIN };
+    say (self, MU_COLLECTIVE_CONNECTED);
+    while (poll (&command, 1, LOOK_LAST_MS) <= 0)
+        world_look ();
+    read_form (self, &form);
+    if (form.connect || form.generation != self->form.generation || form.rank != self->form.rank ||
+        form.size != self->form.size || strcmp (form.jobid, self->form.jobid) != 0)
+        collective_end (self, MU_COLLECTIVE_COMMAND, "the agent's command is for another world");
+    self->form = form;
+    world_confirm (self);
+}
+
+static void say_ready (struct collective *self)
+{
+    atomic_store (&self->region->control->collective.ready_generation, self->form.generation);
+    say (self, MU_COLLECTIVE_READY);
 }
 
 /* The trainer's next request of this generation; requests of earlier ones are not ours. */
@@ -224,9 +246,11 @@ int main (int argc, char **argv)
     mallopt (M_MMAP_THRESHOLD, 1 << 30);
     mallopt (M_TRIM_THRESHOLD, INT32_MAX);
     mallopt (M_TOP_PAD, 64 << 20);
-    read_form (&self);
+    read_form (&self, &self.form);
     world_start (&self, &argc, &argv);
     world_warm_up (&self);
+    if (self.form.connect)
+        await_form (&self);
     world_broadcast_state (&self);
     say_ready (&self);
     serve (&self);

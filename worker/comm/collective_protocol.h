@@ -10,7 +10,10 @@
  * COMMAND_FD a SOCK_SEQPACKET socket, PMI_FD a stream socket that speaks PMI-1 (pmi.h). Both sides
  * come from one installation, so records are C structs; VERSION refuses anything else.
  *
- *     agent -> collective   one mu_collective_form, as soon as there is a generation
+ *     agent -> collective   one mu_collective_form, as soon as there is a generation; where its world
+ *                           is to be connected ahead, one with `connect` before, which has no more
+ *                           than generation, rank, size and jobid
+ *     collective -> agent   CONNECTED, after `connect`: the world stands, nothing was touched
  *     collective -> agent   READY when the world stands and the state block is this generation's;
  *                           or FAILED with a status and a sentence, after which it ends
  *     agent -> collective   GO, in the region's control block; and then nothing but SIGKILL
@@ -24,7 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MU_COLLECTIVE_PROTOCOL  1u
+#define MU_COLLECTIVE_PROTOCOL  2u
 #define MU_COLLECTIVE_JOBID_MAX 64u   /* with its NUL; the name of the PMI key-value space */
 #define MU_COLLECTIVE_RANKS_MAX 4096u /* = MU_PMI_RANKS_MAX */
 #define MU_COLLECTIVE_TEXT_MAX  256u
@@ -62,20 +65,26 @@ enum mu_collective_status {
 #undef MU_COLLECTIVE_ENUM
 };
 
-/* The one command. */
+/* The command. */
 struct mu_collective_form {
     uint32_t protocol; /* MU_COLLECTIVE_PROTOCOL */
     uint32_t size;     /* ranks in the world: 1 to MU_COLLECTIVE_RANKS_MAX */
     uint32_t rank;
     uint32_t source_rank; /* whose state is broadcast; MU_COMM_NO_SOURCE (comm.h) for nobody's */
+    uint32_t connect;     /* 1: connect, and wait for a second one of the same world */
     uint32_t receives;    /* 1: this rank takes the source's state; 0: it compares */
     uint32_t attempt;
+    uint32_t reserved;
     uint64_t generation;
     uint64_t step;                       /* the first one to be reduced */
     char jobid[MU_COLLECTIVE_JOBID_MAX]; /* fresh for each generation; letters, digits, _ - . */
 };
 
-enum mu_collective_report_kind { MU_COLLECTIVE_READY = 1, MU_COLLECTIVE_FAILED = 2 };
+enum mu_collective_report_kind {
+    MU_COLLECTIVE_READY = 1,
+    MU_COLLECTIVE_FAILED = 2,
+    MU_COLLECTIVE_CONNECTED = 3
+};
 
 struct mu_collective_report {
     uint32_t protocol;
@@ -83,8 +92,8 @@ struct mu_collective_report {
     uint32_t status; /* FAILED: the status it is about to end with */
     uint32_t reserved;
     uint64_t generation;
-    uint64_t init_us;      /* READY: in MPI_Init */
-    uint64_t warm_us;      /* READY: in the first reductions */
+    uint64_t init_us;      /* READY and CONNECTED: in MPI_Init */
+    uint64_t warm_us;      /* READY and CONNECTED: in the first reductions */
     uint64_t broadcast_us; /* READY: in the state's broadcast */
     char text[MU_COLLECTIVE_TEXT_MAX];
 };

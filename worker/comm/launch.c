@@ -243,8 +243,8 @@ int mu_collective_form (struct mu_collective *collective, const struct mu_collec
                         struct mu_error *error)
 {
     collective->generation = form->generation;
-    mu_pmi_destroy (&collective->pmi);
-    collective->pmi = mu_pmi_create (form->rank, form->size, form->jobid);
+    if (!collective->pmi) /* it stays where the world was connected ahead */
+        collective->pmi = mu_pmi_create (form->rank, form->size, form->jobid);
     if (!collective->pmi)
         return mu_fail (error, MU_UNAVAILABLE, "out of memory");
     if (send (collective->command_fd, form, sizeof *form, MSG_NOSIGNAL) != sizeof *form)
@@ -351,8 +351,9 @@ static int next_report (struct mu_collective *collective, struct mu_collective_e
     if (count != sizeof *report || report->protocol != MU_COLLECTIVE_PROTOCOL)
         return 0;
     report->text[sizeof report->text - 1] = '\0';
-    if (report->kind == MU_COLLECTIVE_READY) {
-        event->kind = MU_COLLECTIVE_EVENT_READY;
+    if (report->kind == MU_COLLECTIVE_READY || report->kind == MU_COLLECTIVE_CONNECTED) {
+        event->kind = report->kind == MU_COLLECTIVE_READY ? MU_COLLECTIVE_EVENT_READY
+                                                          : MU_COLLECTIVE_EVENT_CONNECTED;
         return 1;
     }
     collective->failed = *report;

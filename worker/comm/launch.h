@@ -28,6 +28,7 @@ struct mu_collective_options {
 
 enum mu_collective_event_kind {
     MU_COLLECTIVE_EVENT_FENCE = 1, /* `number`, `values`: wait for all ranks, then fence_done () */
+    MU_COLLECTIVE_EVENT_CONNECTED, /* as READY, but it waits for its generation */
     MU_COLLECTIVE_EVENT_READY,     /* `report` tells how long its parts took */
     MU_COLLECTIVE_EVENT_FAILED,    /* `text`: why it is about to end */
     MU_COLLECTIVE_EVENT_ENDED, /* reaped: `status` as waitpid gives it, `text` in words. The last */

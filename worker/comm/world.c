@@ -140,6 +140,12 @@ void world_warm_up (struct collective *self)
     self->warm_us = (collective_now_ns () - start) / 1000;
 }
 
+void world_confirm (struct collective *self)
+{
+    self->ticket = make_ticket (self);
+    agree (self, NULL, 0);
+}
+
 /* --- state ------------------------------------------------------------------------------------ */
 
 /* Four independent chains, so that the multiplications overlap. */
@@ -158,48 +164,65 @@ static uint64_t hash_piece (uint64_t hash, const unsigned char *bytes, size_t co
     return mix (mix (mix (chain[0], chain[1]), chain[2]), chain[3] + count);
 }
 
-/* One piece: into the state block, or into `scratch` and compared. */
-static void broadcast_piece (struct collective *self, char *piece, char *scratch, size_t count)
+/* The source and those that take its state; the source is rank 0 there. MPI_COMM_NULL: not this
+ * rank. */
+static MPI_Comm givers_and_takers (struct collective *self)
 {
     const struct mu_collective_form *form = &self->form;
-    bool compares = !form->receives && form->rank != form->source_rank;
-    char *buffer = compares ? scratch : piece;
-    MPI_TRY (self,
-             MPI_Bcast (buffer, (int)count, MPI_BYTE, (int)form->source_rank, MPI_COMM_WORLD));
-    if (compares && memcmp (scratch, piece, count) != 0)
+    bool source = form->rank == form->source_rank;
+    MPI_Comm some;
+    MPI_TRY (self, MPI_Comm_split (MPI_COMM_WORLD, source || form->receives ? 0 : MPI_UNDEFINED,
+                                   source ? 0 : (int)form->rank + 1, &some));
+    return some;
+}
+
+/* The hash of the state block, which is sent or received piece by piece before. */
+static uint64_t move_state (struct collective *self, MPI_Comm some)
+{
+    uint64_t left = self->region->layout.state_bytes, hash = self->form.generation;
+    char *at = self->region->state;
+    while (left > 0) {
+        size_t count = left < PIECE_BYTES ? (size_t)left : PIECE_BYTES;
+        if (some != MPI_COMM_NULL)
+            MPI_TRY (self, MPI_Bcast (at, (int)count, MPI_BYTE, 0, some));
+        hash = hash_piece (hash, (const unsigned char *)at, count);
+        collective_progress (self);
+        at += count;
+        left -= count;
+    }
+    return hash;
+}
+
+static void compare_hashes (struct collective *self, uint64_t hash)
+{
+    const struct mu_collective_form *form = &self->form;
+    uint64_t right = hash, total = hash;
+    MPI_TRY (self, MPI_Bcast (&right, 1, MPI_UINT64_T, (int)form->source_rank, MPI_COMM_WORLD));
+    if (hash != right && form->receives)
+        collective_end (self, MU_COLLECTIVE_STATE_TORN, "its hash is not that of rank %u",
+                        form->source_rank);
+    if (hash != right)
         collective_end (self, MU_COLLECTIVE_STATE_DIFFERS,
                         "the state before step %llu is not that of rank %u",
                         (unsigned long long)form->step, form->source_rank);
-    collective_progress (self);
+    agree (self, &total, 1);
+    if (total != hash * form->size)
+        collective_end (self, MU_COLLECTIVE_STATE_TORN, "the hashes of the state differ");
 }
 
+/* Only to those that are behind: the others prove by their hashes that they have the same. */
 void world_broadcast_state (struct collective *self)
 {
     const struct mu_collective_form *form = &self->form;
     if (form->source_rank == MU_COMM_NO_SOURCE)
         return;
     struct mu_region_control *control = self->region->control;
+    MPI_Comm some = givers_and_takers (self);
     collective_await (self, &control->trainer.entered_generation, form->generation);
     uint64_t start = collective_now_ns ();
     if (form->receives)
         atomic_store (&control->collective.state_begun_generation, form->generation);
-    uint64_t left = self->region->layout.state_bytes, hash = form->generation;
-    char *at = self->region->state;
-    char *scratch = malloc (PIECE_BYTES);
-    if (!scratch)
-        collective_end (self, MU_COLLECTIVE_SYSTEM, "no memory for the state's broadcast");
-    while (left > 0) {
-        size_t count = left < PIECE_BYTES ? (size_t)left : PIECE_BYTES;
-        broadcast_piece (self, at, scratch, count);
-        hash = hash_piece (hash, (const unsigned char *)at, count);
-        at += count;
-        left -= count;
-    }
-    free (scratch);
-    uint64_t total = hash;
-    agree (self, &total, 1);
-    if (total != hash * form->size)
-        collective_end (self, MU_COLLECTIVE_STATE_TORN, "the hashes of the state differ");
+    compare_hashes (self, move_state (self, some));
     atomic_store (&control->collective.state_done_generation, form->generation);
     mu_bell_ring (&control->trainer_bell);
     self->broadcast_us = (collective_now_ns () - start) / 1000;
