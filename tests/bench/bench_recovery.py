@@ -7,6 +7,7 @@ usage: bench_recovery.py [--kills N] [SCENE ...]        default: 24 kills a scen
     kill       kill -9 of one of 4 workers (its agent; its children die with it), model under 4 MB; and of a trainer,
                and of a collective alone
     kill-64    the same kill of a worker with a model of 64 MB
+    silent     all processes of a worker are stopped: until it is declared lost, against the configured limit and a beat
     goodput    a worker dies every 5.6 and every 1.4 steps and is started again at once: steps done in the time,
                against calm steps of the same job (torchft's published ratios of step time to failure interval)
     join       a worker joins a running job: the longest gap between two steps of the others
@@ -195,6 +196,32 @@ def scene_kill_64(kills):
                layers=5, channels=512, context=16)
 
 
+def scene_silent(kills):
+    """The agent, its trainer and its collective stand still, as on a host that vanished without a FIN."""
+    noticed = []
+    with Cluster(WORKERS, TRUSTING) as cluster:
+        scene = Scene(cluster, layers=4, channels=64)
+        for _ in range(max(kills // 2, 5)):
+            scene.settled()
+            worker = cluster.workers[scene.random.choice(sorted(cluster.workers))]
+            stopped = [worker.pid] + [pid for program in ("muster-trainer", "muster-collective")
+                                      for pid in children(worker.pid, program)]
+            before, when = scene.steps.newest, time.time()
+            for pid in stopped:
+                os.kill(pid, signal.SIGSTOP)
+            wait_for("the others go on", lambda: scene.steps.newest >= before + 20)  # pylint: disable=cell-var-from-loop
+            noticed.append(min(event["time_ms"] for event in scene.events()
+                               if event["event"] == "BROKEN" and event["time_ms"] / 1e3 >= when) / 1e3 - when)
+            for pid in stopped:
+                try:
+                    os.kill(pid, signal.SIGCONT)
+                except ProcessLookupError:
+                    pass  # its agent has ended it meanwhile
+        scene.steps.going = False
+    print(f"| a worker falls silent, 4 workers: until it is lost, ms | median {1e3 * median(noticed):.0f}, worst "
+          f"{1e3 * max(noticed):.0f} | {spread(noticed)} | | <= 1250: the limit and a beat |", flush=True)
+
+
 def scene_goodput(kills):
     for every, enough in ((1 / 0.18, 97), (1 / 0.73, 70)):
         with Cluster(WORKERS, TRUSTING) as cluster:
@@ -250,7 +277,7 @@ def scene_checkpoint(kills):
           f"({min(ratios):.3f} to {max(ratios):.3f}) | >= 0.99 |", flush=True)
 
 
-SCENES = {"kill": scene_kill, "kill-64": scene_kill_64, "goodput": scene_goodput, "join": scene_join,
+SCENES = {"kill": scene_kill, "kill-64": scene_kill_64, "silent": scene_silent, "goodput": scene_goodput, "join": scene_join,
           "checkpoint": scene_checkpoint}
 
 

@@ -259,6 +259,11 @@ static void fence (uint32_t number, uint64_t life, void *data)
     (void)data;
     if (!collective || hold_back (&collective->hold, fence, number, life, NULL, 0))
         return;
+    if (collective != of (number) && chance (20 * faults.collective_crash)) {
+        statistics.collective_crashes++;
+        fail (number, life, NULL);
+        return;
+    }
     const char *values = collective->world->places[collective->rank].values[collective->fence];
     collective->at_fence = true;
     worker_event (number, &(struct agent_event){ .type = AGENT_COLLECTIVE_FENCE,
