@@ -55,12 +55,12 @@ def init_from_weights():
 def keep():
     """only the newest checkpoints stay, and what is listed is there"""
     with Cluster(1) as cluster:
-        job = cluster.submit(cluster.gpt("keep", steps=100, every=10))
+        job = cluster.submit(cluster.gpt("keep", steps=1000, every=10))
         cluster.wait_done(job)
         folder = os.path.join(cluster.dir, "checkpoints-keep")
         wait_for("two checkpoints stay", lambda: len([n for n in os.listdir(folder) if n.startswith("step-")]) == 2)
         newest = cluster.json("checkpoints", job)[-1]
-        assert newest["step"] == 100 and os.path.isdir(newest["path"]), newest
+        assert newest["step"] == 1000 and os.path.isdir(newest["path"]), newest
 
 
 def sample():
