@@ -14,3 +14,9 @@ EXTRA_PROGRAMS += %D%/bench_exactness
 %C%_bench_exactness_CFLAGS = $(AM_CFLAGS) -ffp-contract=off
 %C%_bench_exactness_LDFLAGS = $(mu_collective_link)
 %C%_bench_exactness_LDADD = worker/state/libstate.la $(mu_trainer_libraries) $(MPI_LIBS) -lucp -lucs -lpthread -lm
+
+EXTRA_PROGRAMS += %D%/bench_checkpoint
+%C%_bench_checkpoint_SOURCES = %D%/bench_checkpoint.c
+%C%_bench_checkpoint_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
+%C%_bench_checkpoint_LDADD = worker/checkpoint/libcheckpoint.la worker/state/libstate.la common/libcommon.la \
+    $(JANSSON_LIBS) $(SODIUM_LIBS) -lpthread -lm

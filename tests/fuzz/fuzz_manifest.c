@@ -20,10 +20,26 @@ static void must (bool truth)
 
 static void must_be_text (const char *text, size_t limit) { must (text && strlen (text) <= limit); }
 
+/* Each byte of a file in slices is in one piece that has a hash. */
+static void must_be_covered (const struct mu_checkpoint_info *info,
+                             const struct mu_storage_record *record)
+{
+    must ((record->piece != NULL) == (record->pieces > 0));
+    if (record->pieces == 0)
+        return;
+    must (info->version >= MU_CHECKPOINT_VERSION_SLICED && record->slice == info->slice);
+    must (record->slice > 0 && record->head <= record->bytes);
+    must (record->pieces <= MU_STORAGE_SLICES_MAX + 1);
+    const uint64_t rest = record->bytes - record->head, whole = rest / record->slice;
+    must (record->pieces == 1 + whole + (whole * record->slice < rest));
+    must ((record->piece[0][0] | record->piece[record->pieces - 1][31]) <=
+          UINT8_MAX); /* readable */
+}
+
 /* What manifest.h and checkpoint.h promise of everything that is accepted. */
 static void must_be_whole (const struct mu_checkpoint_info *info)
 {
-    must (info->version == MU_CHECKPOINT_VERSION);
+    must (info->version >= MU_CHECKPOINT_VERSION_FIRST && info->version <= MU_CHECKPOINT_VERSION);
     must_be_text (info->muster, MU_CHECKPOINT_NAME_MAX);
     must_be_text (info->job_id, MU_CHECKPOINT_NAME_MAX);
     must_be_text (info->job_name, MU_CHECKPOINT_NAME_MAX);
@@ -45,6 +61,7 @@ static void must_be_whole (const struct mu_checkpoint_info *info)
         must (record->name[0] != '.' && !strchr (record->name, '/'));
         must (record->bytes <= left);
         left -= record->bytes;
+        must_be_covered (info, record);
     }
     must (left == 0);
 }

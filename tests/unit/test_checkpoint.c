@@ -12,6 +12,7 @@
 
 #include "state_bed.h"
 #include "worker/checkpoint/checkpoint.h"
+#include "worker/checkpoint/crew.h"
 #include "worker/checkpoint/safetensors.h"
 
 #include <dirent.h>
@@ -41,6 +42,8 @@ static const struct mu_checkpoint_job job = {
     .seed = INT64_MAX,
     .epoch = 3,
     .position = 4711,
+    .slice = 1024, /* the bed's state has 21 kB: each file is of several slices, */
+    .hands = 3,    /* and several threads write them */
 };
 
 static const char *const files[] = { "model.safetensors", "optimizer.safetensors", "config.json",
@@ -272,6 +275,197 @@ static void another_model_is_refused (void **unused)
     free (state);
 }
 
+/* --- slices ----------------------------------------------------------------------------------- */
+
+struct doing {
+    _Atomic uint32_t done[100], all;
+    uint32_t fails_at;
+};
+
+static int do_piece (void *about, uint32_t number, struct mu_error *error)
+{
+    struct doing *doing = about;
+    doing->done[number]++;
+    doing->all++;
+    return number == doing->fails_at ? mu_fail (error, MU_IO, "piece %u is bad", number) : 0;
+}
+
+static void each_piece_is_done_once (void **unused)
+{
+    (void)unused;
+    for (uint32_t hands = 0; hands < 6; hands++)
+        for (uint32_t pieces = 0; pieces <= 100; pieces += 20) {
+            struct doing doing = { .fails_at = UINT32_MAX };
+            assert_int_equal (mu_crew_run (hands, pieces, do_piece, &doing, NULL), 0);
+            for (uint32_t i = 0; i < 100; i++)
+                assert_int_equal (doing.done[i], i < pieces);
+        }
+    assert_int_equal (mu_crew_hands (1000), 1);
+    assert_in_range (mu_crew_hands (UINT64_MAX), 1, 4);
+}
+
+static void a_piece_that_fails_ends_the_work (void **unused)
+{
+    (void)unused;
+    for (uint32_t hands = 1; hands < 5; hands++)
+        for (uint32_t bad = 0; bad < 100; bad += 11) {
+            struct doing doing = { .fails_at = bad };
+            struct mu_error error = { .text = "" };
+            char text[32];
+            snprintf (text, sizeof text, "piece %u is bad", bad);
+            assert_int_equal (mu_crew_run (hands, 100, do_piece, &doing, &error), -1);
+            assert_string_equal (error.text, text);
+            assert_true (doing.all > bad);
+            if (hands == 1)
+                assert_int_equal (doing.all, bad + 1);
+        }
+}
+
+/* A whole file, malloc'ed. */
+static char *contents (const char *path, size_t *size)
+{
+    *size = size_of (path);
+    char *bytes = malloc (*size);
+    int fd = open (path, O_RDONLY);
+    assert_int_equal (read (fd, bytes, *size), *size);
+    close (fd);
+    return bytes;
+}
+
+static bool same_file (const char *a, const char *b)
+{
+    size_t size_a, size_b;
+    char *bytes_a = contents (a, &size_a), *bytes_b = contents (b, &size_b);
+    bool same = size_a == size_b && memcmp (bytes_a, bytes_b, size_a) == 0;
+    free (bytes_a);
+    free (bytes_b);
+    return same;
+}
+
+static void any_number_of_hands_writes_the_same_bits (void **unused)
+{
+    (void)unused;
+    static const uint64_t slices[] = { 64, 1000, 1024, 7000, 7268, 7269, 1 << 20, 0 };
+    struct mu_state *state = bed_state (1);
+    uint8_t hash[MU_STATE_HASH_SIZE];
+    bed_age (state, 200);
+    mu_state_hash (state, hash);
+    for (size_t i = 0; i < sizeof slices / sizeof *slices; i++)
+        for (uint32_t hands = 0; hands < 6; hands++) {
+            struct mu_checkpoint_job sliced = job;
+            struct mu_checkpoint_saved saved;
+            struct mu_error error = { .text = "" };
+            sliced.slice = slices[i];
+            sliced.hands = hands;
+            if (mu_checkpoint_write (below ("%zu-%u", i, hands), state, bed_tensors, &sliced,
+                                     &saved, &error) < 0)
+                fail_msg ("%s", error.text);
+            assert_memory_equal (saved.weights_hash, hash, sizeof hash);
+            for (size_t f = 0; f < FILES; f++) /* muster.json tells of the slices */
+                assert_true (same_file (below ("%zu-%u/step-00000200/%s", i, hands, files[f]),
+                                        below ("%zu-0/step-00000200/%s", f < 3 ? 0 : i, files[f])));
+            struct mu_state *loaded = bed_state (2);
+            if (mu_checkpoint_load (saved.path, loaded, bed_tensors, NULL, &error) < 0)
+                fail_msg ("%s", error.text);
+            assert_memory_equal (state, loaded, state->bytes);
+            free (loaded);
+        }
+    free (state);
+}
+
+/* Large enough that copying, writing, checking and loading take several hands by themselves. */
+static void a_large_state_comes_back (void **unused)
+{
+    (void)unused;
+    static const struct muster_tensor large[] = { { "a", 0, 2, { 1300, 1024 } },
+                                                  { "b", 0, 1, { 12345 } },
+                                                  { "c", 0, 2, { 3, 333333 } } };
+    size_t size = mu_state_size (large, 3, NULL);
+    struct mu_state *state = mu_state_lay_out (bed_memory (size), size, large, 3, NULL);
+    struct mu_state *loaded = mu_state_lay_out (bed_memory (size), size, large, 3, NULL);
+    const struct mu_state_tensor *table = mu_state_table_const (state);
+    for (uint32_t t = 0; t < 3; t++)
+        for (uint64_t i = 0; i < table[t].elements; i++) {
+            mu_state_weights (state)[table[t].first + i] = bed_noise (1, t, i);
+            mu_state_m (state)[table[t].first + i] = bed_noise (2, t, i);
+            mu_state_v (state)[table[t].first + i] = bed_noise (3, t, i);
+        }
+    struct mu_checkpoint_job usual = job;
+    struct mu_checkpoint_writer writer;
+    struct mu_checkpoint_saved saved;
+    struct mu_error error = { .text = "" };
+    usual.slice = usual.hands = 0;
+    assert_int_equal (mu_checkpoint_begin (&writer, top, state, large, &usual, &error), 0);
+    if (wait_for (&writer, &saved, &error) < 0 ||
+        mu_checkpoint_load (saved.path, loaded, large, NULL, &error) < 0)
+        fail_msg ("%s", error.text);
+    assert_memory_equal (state, loaded, size);
+    flip (below ("step-00000000/optimizer.safetensors"), 13000000, 5);
+    assert_int_equal (mu_checkpoint_load (saved.path, loaded, large, NULL, &error), -1);
+    assert_non_null (strstr (error.text, "optimizer.safetensors is damaged"));
+    free (loaded);
+    free (state);
+}
+
+static void a_torn_slice_is_named (void **unused)
+{
+    (void)unused;
+    struct mu_error error = { .text = "" };
+    char text[100];
+    save (200);
+    const char *path = below ("step-00000200/optimizer.safetensors");
+    size_t head = size_of (path) - 2 * 1817 * sizeof (float);
+    flip (path, head + 3 * 1024, 0);
+    snprintf (text, sizeof text, "those from %zu to %zu", head + 3 * 1024, head + 4 * 1024);
+    assert_int_equal (mu_checkpoint_verify (below ("step-00000200"), &error), -1);
+    assert_non_null (strstr (error.text, text));
+    flip (path, head + 3 * 1024, 0);
+    char slices[2][1024]; /* each is one that was written, but not there */
+    int fd = open (path, O_RDWR);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal (pread (fd, slices[i], 1024, (off_t)head + i * 1024), 1024);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal (pwrite (fd, slices[!i], 1024, (off_t)head + i * 1024), 1024);
+    assert_int_equal (mu_checkpoint_verify (below ("step-00000200"), NULL), -1);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal (pwrite (fd, slices[i], 1024, (off_t)head + i * 1024), 1024);
+    close (fd);
+    assert_int_equal (mu_checkpoint_verify (below ("step-00000200"), NULL), 0);
+}
+
+/* Written before there were slices; tests/golden/checkpoint-1 tells of it. */
+static void format_1_is_read (void **unused)
+{
+    (void)unused;
+    const char *source = getenv ("top_srcdir");
+    char command[PATH_MAX + 100];
+    struct mu_state *state = bed_state (1), *loaded = bed_state (2);
+    struct mu_checkpoint_info info;
+    struct mu_checkpoint_saved saved;
+    struct mu_error error = { .text = "" };
+    snprintf (command, sizeof command,
+              "cp -r '%s/tests/golden/checkpoint-1' '%s' && chmod -R u+w '%s'",
+              source ? source : ".", below ("step-00000200"), top);
+    assert_int_equal (system (command), 0);
+    bed_age (state, 200);
+    if (mu_checkpoint_load (below ("step-00000200"), loaded, bed_tensors, &info, &error) < 0)
+        fail_msg ("%s", error.text);
+    assert_memory_equal (state, loaded, state->bytes);
+    assert_int_equal (info.version, 1);
+    mu_checkpoint_info_clear (&info);
+    assert_int_equal (mu_checkpoint_write (top, state, bed_tensors, &job, &saved, &error), 0);
+    assert_true (saved.existed);
+    mu_state_m (state)[0] = 5;
+    assert_int_equal (mu_checkpoint_write (top, state, bed_tensors, &job, &saved, &error), -1);
+    assert_int_equal (error.code, MU_CONFLICT);
+    flip (below ("step-00000200/model.safetensors"), 5000, 0);
+    assert_int_equal (
+        mu_checkpoint_load (below ("step-00000200"), loaded, bed_tensors, NULL, &error), -1);
+    assert_non_null (strstr (error.text, "model.safetensors is damaged"));
+    free (loaded);
+    free (state);
+}
+
 /* --- what storage does ------------------------------------------------------------------------ */
 
 static void torn_files_are_named (void **unused)
@@ -344,14 +538,22 @@ static void sealed_nonsense_is_refused (void **unused)
     const struct {
         const char *from, *to;
     } changes[] = {
-        { "\"format\": 1", "\"format\": 2" },
+        { "\"format\": 2", "\"format\": 3" },
+        { "\"format\": 2", "\"format\": 1" }, /* which has no slices */
+        { "\"slice\": 1024", "\"slice\": 0" },
+        { "\"slice\": 1024", "\"slice\": 512" },
+        { "\"slice\": 1024", "\"slice\": -4" },
+        { "\"head\": ", "\"head\": 9" },
+        { "\"blake2b_256\": [", "\"blake2b_256\": [[]," },
+        { "\"blake2b_256\": [\n    \"", "\"blake2b_256\": [\n    \"x" },
+        { "  10,", "  11," }, /* a scale: of the digest alone */
         { "\"step\": 200", "\"step\": -1," },
         { "\"model.safetensors\"", "\"../../etc/passwd1\"" },
         { "\"scales\"", "\"scalez\"" },
         { "\"trainer\": \"bed\"", "\"trainer\": 12345" },
         { "\"skipped\": 4", "\"skipped\": []" },
         { "\"beta1_power\": \"3", "\"beta1_power\": \"7" },
-        { "\"blake2b_256\": \"", "\"blake2b_256\": \"x" },
+        { "\"blake2b_256\": \"", "\"blake2b_256\": \"x" }, /* config.json */
         { "\"parameters\": 1817", "\"parameters\": 1818" },
     };
     struct mu_state *state = bed_state (1);
@@ -622,25 +824,41 @@ static void what_dead_writers_left_is_swept (void **unused)
 #define ITEMS_MAX 10u
 
 /* The bed's tensors as items, their values those of `state`. */
-static uint32_t list_items (const struct mu_state *state, struct mu_safetensors_item *items)
+static uint32_t list_items (const struct mu_state *state, struct mu_safetensors_item *items,
+                            const float **values)
 {
-    for (uint32_t i = 0; i < BED_TENSORS; i++)
+    for (uint32_t i = 0; i < BED_TENSORS; i++) {
         items[i] = (struct mu_safetensors_item){ .name = bed_tensors[i].name,
                                                  .dimensions = bed_tensors[i].dimensions,
-                                                 .dimension = bed_tensors[i].dimension,
-                                                 .values = mu_state_weights_const (state) +
-                                                           mu_state_table_const (state)[i].first };
+                                                 .dimension = bed_tensors[i].dimension };
+        values[i] = mu_state_weights_const (state) + mu_state_table_const (state)[i].first;
+    }
     return BED_TENSORS;
 }
 
-static void write_model (const char *name, const struct mu_safetensors_item *items, uint32_t count)
+static size_t item_bytes (const struct mu_safetensors_item *item)
+{
+    size_t bytes = sizeof (float);
+    for (uint32_t d = 0; d < item->dimensions; d++)
+        bytes *= (size_t)item->dimension[d];
+    return bytes;
+}
+
+static void write_model (const char *name, const struct mu_safetensors_item *items,
+                         const float *const *values, uint32_t count)
 {
     struct mu_storage_writer out;
     int dir = open (top, O_RDONLY | O_DIRECTORY);
+    size_t bytes;
+    char *head = mu_safetensors_head (name, items, count, &bytes, NULL);
+    assert_non_null (head);
     unlinkat (dir, name, 0);
     assert_int_equal (mu_storage_create (&out, dir, name, NULL), 0);
-    assert_int_equal (mu_safetensors_write (&out, items, count, NULL), 0);
+    assert_int_equal (mu_storage_write (&out, head, bytes, NULL), 0);
+    for (uint32_t i = 0; i < count; i++)
+        assert_int_equal (mu_storage_write (&out, values[i], item_bytes (&items[i]), NULL), 0);
     assert_int_equal (mu_storage_finish (&out, NULL), 0);
+    free (head);
     close (dir);
 }
 
@@ -655,14 +873,17 @@ static void a_hugging_face_file_is_a_start (void **unused)
     static const float ones[4] = { 1, 1, 1, 1 };
     struct mu_state *source = bed_state (5), *state = bed_state (1);
     struct mu_safetensors_item items[ITEMS_MAX];
+    const float *values[ITEMS_MAX];
     struct mu_error error = { .text = "" };
-    uint32_t count = list_items (source, items);
+    uint32_t count = list_items (source, items, values);
     for (uint32_t i = 0; i < count; i++)
         items[i].name = prefixed[i];
     items[count] = items[0];
-    items[count++].name = "lm_head.weight";
-    items[count++] = (struct mu_safetensors_item){ "transformer.h.0.attn.bias", 4, mask, ones };
-    write_model ("model.safetensors", items, count);
+    items[count].name = "lm_head.weight";
+    values[count++] = values[0];
+    items[count] = (struct mu_safetensors_item){ "transformer.h.0.attn.bias", 4, mask };
+    values[count++] = ones;
+    write_model ("model.safetensors", items, values, count);
     if (mu_checkpoint_load_weights (top, state, bed_tensors, &error) < 0)
         fail_msg ("%s", error.text);
     assert_memory_equal (state, source, source->bytes);
@@ -673,8 +894,8 @@ static void a_hugging_face_file_is_a_start (void **unused)
     mu_state_hash (state, hash);
     assert_memory_equal (hash, saved.weights_hash, sizeof hash);
     assert_int_equal (state->step, 0);
-    items[count - 2].values = mu_state_weights (state); /* lm_head no longer tied */
-    write_model ("model.safetensors", items, count);
+    values[count - 2] = mu_state_weights (state); /* lm_head no longer tied */
+    write_model ("model.safetensors", items, values, count);
     assert_int_equal (mu_checkpoint_load_weights (top, state, bed_tensors, &error), -1);
     assert_non_null (strstr (error.text, "not tied"));
     free (source);
@@ -685,23 +906,25 @@ static void what_does_not_fit_is_named_at_once (void **unused)
 {
     (void)unused;
     static const uint64_t turned[] = { 5, 7 }, one[] = { 1 };
-    static const float values[1] = { 1 };
+    static const float a_value[1] = { 1 };
     struct mu_state *state = bed_state (1);
     struct mu_safetensors_item items[ITEMS_MAX];
+    const float *values[ITEMS_MAX];
     struct mu_error error = { .text = "" };
-    uint32_t count = list_items (state, items);
+    uint32_t count = list_items (state, items, values);
     items[0].dimension = turned;
-    items[3] = (struct mu_safetensors_item){ "h.0.gainz", 1, one, values };
-    write_model ("model.safetensors", items, count);
+    items[3] = (struct mu_safetensors_item){ "h.0.gainz", 1, one };
+    values[3] = a_value;
+    write_model ("model.safetensors", items, values, count);
     assert_int_equal (mu_checkpoint_load_weights (top, state, bed_tensors, &error), -1);
     assert_non_null (strstr (error.text, "wte.weight is [5, 7], the model needs [7, 5]"));
     assert_non_null (strstr (error.text, "h.0.gain is missing"));
     assert_non_null (strstr (error.text, "h.0.gainz is not one of the model's"));
-    write_model ("model.safetensors", items, 0);
+    write_model ("model.safetensors", items, values, 0);
     assert_int_equal (mu_checkpoint_load_weights (top, state, bed_tensors, &error), -1);
-    count = list_items (state, items);
+    count = list_items (state, items, values);
     mu_state_weights (state)[50] = INFINITY;
-    write_model ("model.safetensors", items, count);
+    write_model ("model.safetensors", items, values, count);
     assert_int_equal (
         mu_checkpoint_load_weights (below ("model.safetensors"), state, bed_tensors, &error), -1);
     assert_non_null (strstr (error.text, "h.0.ln_1.bias holds a value that is not a finite"));
@@ -735,6 +958,12 @@ int main (void)
         TEST (nothing_is_held_after_a_save),
         TEST (the_same_again_is_no_failure),
         TEST (another_model_is_refused),
+        TEST (each_piece_is_done_once),
+        TEST (a_piece_that_fails_ends_the_work),
+        TEST (any_number_of_hands_writes_the_same_bits),
+        TEST (a_large_state_comes_back),
+        TEST (a_torn_slice_is_named),
+        TEST (format_1_is_read),
         TEST (torn_files_are_named),
         TEST (every_flipped_bit_is_seen),
         TEST (sealed_nonsense_is_refused),

@@ -45,20 +45,25 @@ static struct mu_safetensors *open_header (const char *header, size_t data, stru
 static const uint64_t two_by_three[] = { 2, 3 }, four[] = { 4 };
 static const float values[] = { 1, -2, 0.5f, 1e-40f, 3e38f, 0, 7, 8, 9, 10 };
 static const struct mu_safetensors_item items[] = {
-    { "wte.weight", 2, two_by_three, values },
-    { "b", 1, four, values + 6 },
+    { "wte.weight", 2, two_by_three },
+    { "b", 1, four },
 };
 
-/* Write the items and return the file's bytes. */
+/* Write the items, whose values are `values`, and return the file's bytes. */
 static size_t write_items (char *bytes, size_t size)
 {
     char directory[] = "/tmp/test_safetensors.XXXXXX";
     assert_non_null (mkdtemp (directory));
     int dir = open (directory, O_RDONLY | O_DIRECTORY);
     struct mu_storage_writer out;
+    size_t bytes_of_head;
+    char *head = mu_safetensors_head ("x.safetensors", items, 2, &bytes_of_head, NULL);
+    assert_non_null (head);
     assert_int_equal (mu_storage_create (&out, dir, "x.safetensors", NULL), 0);
-    assert_int_equal (mu_safetensors_write (&out, items, 2, NULL), 0);
+    assert_int_equal (mu_storage_write (&out, head, bytes_of_head, NULL), 0);
+    assert_int_equal (mu_storage_write (&out, values, 40, NULL), 0);
     assert_int_equal (mu_storage_finish (&out, NULL), 0);
+    free (head);
     int fd = openat (dir, "x.safetensors", O_RDONLY);
     ssize_t got = read (fd, bytes, size);
     close (fd);
@@ -301,13 +306,21 @@ static void a_name_twice_is_not_written (void **unused)
 {
     (void)unused;
     const struct mu_safetensors_item twice[] = { items[1], items[1] };
+    struct mu_error error;
+    size_t bytes;
+    assert_null (mu_safetensors_head ("x.safetensors", twice, 2, &bytes, &error));
+    assert_non_null (strstr (error.text, "x.safetensors"));
+}
+
+static void a_file_is_not_written_over (void **unused)
+{
+    (void)unused;
     int dir = open ("/tmp", O_RDONLY | O_DIRECTORY);
     char name[64];
     snprintf (name, sizeof name, "test_safetensors.%d", (int)getpid ());
     struct mu_storage_writer out;
     assert_int_equal (mu_storage_create (&out, dir, name, NULL), 0);
     assert_int_equal (mu_storage_create (&(struct mu_storage_writer){ 0 }, dir, name, NULL), -1);
-    assert_int_equal (mu_safetensors_write (&out, twice, 2, NULL), -1);
     mu_storage_abandon (&out);
     unlinkat (dir, name, 0);
     close (dir);
@@ -326,6 +339,7 @@ int main (void)
         cmocka_unit_test (scalars_and_empty_tensors_are_tensors),
         cmocka_unit_test (halves_become_the_same_numbers),
         cmocka_unit_test (a_name_twice_is_not_written),
+        cmocka_unit_test (a_file_is_not_written_over),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

@@ -6,8 +6,8 @@
  *     model.safetensors      weights, float32, under the trainer's tensor names
  *     config.json            if the trainer offers one: with it other tools load the model
  *     optimizer.safetensors  m.NAME and v.NAME of each tensor
- *     muster.json            all else, and size and BLAKE2b-256 of each other file; its first line
- *                            carries the hash of its own rest
+ *     muster.json            all else, and size and BLAKE2b-256 of each other file, of large ones by
+ *                            slices; its first line carries the hash of its own rest
  *
  * It is written under a name that begins with a dot, each file and the directory is fsynced, and
  * then it is renamed: a directory that has the right name was complete. What storage does to it
@@ -28,9 +28,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define MU_CHECKPOINT_VERSION  1u
-#define MU_CHECKPOINT_NAME_MAX 127u       /* bytes of job id, job name, trainer, compute class */
-#define MU_CHECKPOINT_TEXT_MAX (1u << 20) /* bytes of job spec, data identity, config.json */
+#define MU_CHECKPOINT_VERSION        2u   /* what is written */
+#define MU_CHECKPOINT_VERSION_SLICED 2u   /* from here on files have slices */
+#define MU_CHECKPOINT_VERSION_FIRST  1u   /* the oldest that is read */
+#define MU_CHECKPOINT_NAME_MAX       127u /* bytes of job id, job name, trainer, compute class */
+#define MU_CHECKPOINT_TEXT_MAX       (1u << 20) /* bytes of job spec, data identity, config.json */
 
 /* What is known about a job beside its state. Texts are UTF-8. */
 struct mu_checkpoint_job {
@@ -45,12 +47,14 @@ struct mu_checkpoint_job {
     uint64_t epoch;    /* of the next step */
     uint64_t position; /* in the ledger: micro-batches of that epoch that are in the weights */
     bool replaces;     /* other weights of this job's, found in the way, are of a wrong worker */
+    uint64_t slice;    /* bytes hashed and written at once; 0: as suits the state */
+    uint32_t hands;    /* threads that write; 0: as suits state and machine */
 };
 
 /* --- writing -------------------------------------------------------------------------------------
  *
  * One copy of the state is taken while begin () runs; then training may go on. A child process
- * writes. The caller polls `fd` for reading and calls mu_checkpoint_poll; nothing here blocks on
+ * writes, in slices, with a few threads of low priority. The caller polls `fd` for reading and calls mu_checkpoint_poll; nothing here blocks on
  * storage. The child survives its parent and then finishes what it began. */
 
 struct mu_checkpoint_writer {
@@ -106,6 +110,7 @@ struct mu_checkpoint_info {
     int32_t *scale;
     uint8_t weights_hash[MU_STATE_HASH_SIZE];
     uint8_t digest[MU_STATE_HASH_SIZE];
+    uint64_t slice; /* bytes; 0 in format 1 */
     uint32_t files;
     struct mu_storage_record *file;
     uint64_t bytes; /* of all files but muster.json */

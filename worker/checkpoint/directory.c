@@ -7,6 +7,7 @@
 #include "worker/checkpoint/directory.h"
 
 #include "worker/checkpoint/manifest.h"
+#include "worker/checkpoint/slices.h"
 #include "worker/checkpoint/storage.h"
 
 #include <dirent.h>
@@ -110,12 +111,18 @@ int mu_directory_move_away (int parent, const char *name, uint64_t step, const c
 
 /* --- checking --------------------------------------------------------------------------------- */
 
+static int verify_file (int dir, const struct mu_storage_record *record, struct mu_error *error)
+{
+    return record->pieces ? mu_slices_verify (dir, record, error)
+                          : mu_storage_verify (dir, record, error);
+}
+
 int mu_directory_verify (int dir, struct mu_checkpoint_info *info, struct mu_error *error)
 {
     if (mu_manifest_read (dir, info, error) < 0)
         return -1;
     for (uint32_t i = 0; i < info->files; i++)
-        if (mu_storage_verify (dir, &info->file[i], error) < 0) {
+        if (verify_file (dir, &info->file[i], error) < 0) {
             mu_checkpoint_info_clear (info);
             return -1;
         }

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Checkpoints: safetensors, muster.json, written whole or not at all
 noinst_LTLIBRARIES += %D%/libcheckpoint.la
-%C%_libcheckpoint_la_SOURCES = %D%/checkpoint.h %D%/directory.c %D%/directory.h %D%/folder.c %D%/import.c \
-    %D%/load.c %D%/manifest.c %D%/manifest.h %D%/safetensors.c %D%/safetensors.h %D%/save.c \
-    %D%/storage.c %D%/storage.h %D%/write.c
+%C%_libcheckpoint_la_SOURCES = %D%/checkpoint.h %D%/crew.c %D%/crew.h %D%/digest.c \
+    %D%/digest.h %D%/directory.c %D%/directory.h %D%/folder.c %D%/import.c %D%/load.c \
+    %D%/manifest.c %D%/manifest.h %D%/safetensors.c %D%/safetensors.h %D%/save.c %D%/sheet.c \
+    %D%/sheet.h %D%/slices.c %D%/slices.h %D%/storage.c %D%/storage.h %D%/write.c
 %C%_libcheckpoint_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(SODIUM_CFLAGS)
 %C%_libcheckpoint_la_LIBADD = $(JANSSON_LIBS) $(SODIUM_LIBS) -lm
 
@@ -48,4 +49,5 @@ tests_system_gpt_checkpoint_LDADD = %D%/libcheckpoint.la worker/state/libstate.l
     worker/trainers/libtrainers.la worker/kernels/libkernels.la common/libcommon.la \
     $(JANSSON_LIBS) $(SODIUM_LIBS) -lpthread -lm
 TESTS += tests/system/check_hf.py
-EXTRA_DIST += tests/system/check_hf.py tests/fuzz/corpus/safetensors tests/fuzz/corpus/manifest
+EXTRA_DIST += tests/system/check_hf.py tests/fuzz/corpus/safetensors tests/fuzz/corpus/manifest \
+    tests/golden/checkpoint-1

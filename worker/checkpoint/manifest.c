@@ -113,13 +113,30 @@ static json_t *json_of_double (double value)
     return json_sprintf ("%016" PRIx64, bits);
 }
 
+static json_t *json_of_pieces (const struct mu_storage_record *file)
+{
+    json_t *array = json_array ();
+    for (uint32_t i = 0; i < file->pieces; i++)
+        json_array_append_new (array, json_of_hash (file->piece[i]));
+    return array;
+}
+
+static json_t *json_of_file (const struct mu_storage_record *file)
+{
+    json_t *object = json_object ();
+    json_object_set_new (object, "bytes", json_integer ((json_int_t)file->bytes));
+    if (file->pieces)
+        json_object_set_new (object, "head", json_integer ((json_int_t)file->head));
+    json_object_set_new (object, "blake2b_256",
+                         file->pieces ? json_of_pieces (file) : json_of_hash (file->hash));
+    return object;
+}
+
 static json_t *json_of_files (const struct mu_storage_record *files, uint32_t count)
 {
     json_t *object = json_object ();
     for (uint32_t i = 0; i < count; i++)
-        json_object_set_new (object, files[i].name,
-                             json_pack ("{s:I, s:o}", "bytes", (json_int_t)files[i].bytes,
-                                        "blake2b_256", json_of_hash (files[i].hash)));
+        json_object_set_new (object, files[i].name, json_of_file (&files[i]));
     return object;
 }
 
@@ -135,8 +152,7 @@ static json_t *json_of_scales (const struct mu_state *state)
 static json_t *json_of_number (uint64_t number) { return json_integer ((json_int_t)number); }
 
 static json_t *describe (const struct mu_state *state, const struct mu_checkpoint_job *job,
-                         const uint8_t *weights_hash, const uint8_t *digest,
-                         const struct mu_storage_record *files, uint32_t count)
+                         const struct mu_manifest_content *content)
 {
     json_t *root = json_object ();
     json_object_set_new (root, "format", json_of_number (MU_CHECKPOINT_VERSION));
@@ -148,12 +164,13 @@ static json_t *describe (const struct mu_state *state, const struct mu_checkpoin
     for (size_t i = 0; i < TEXTS; i++)
         json_object_set_new (root, texts[i].key, json_string (job_text (job, i)));
     json_object_set_new (root, "parameters", json_of_number (state->parameters));
-    json_object_set_new (root, "weights_hash", json_of_hash (weights_hash));
-    json_object_set_new (root, "state_digest", json_of_hash (digest));
+    json_object_set_new (root, "weights_hash", json_of_hash (content->weights_hash));
+    json_object_set_new (root, "state_digest", json_of_hash (content->digest));
     json_object_set_new (root, "beta1_power", json_of_double (state->beta1_power));
     json_object_set_new (root, "beta2_power", json_of_double (state->beta2_power));
     json_object_set_new (root, "scales", json_of_scales (state));
-    json_object_set_new (root, "files", json_of_files (files, count));
+    json_object_set_new (root, "slice", json_of_number (content->slice));
+    json_object_set_new (root, "files", json_of_files (content->files, content->count));
     return root;
 }
 
@@ -165,12 +182,10 @@ static void seal (const char *rest, size_t size, char text[MU_STATE_HASH_TEXT])
 }
 
 int mu_manifest_write (int dir, const struct mu_state *state, const struct mu_checkpoint_job *job,
-                       const uint8_t weights_hash[MU_STATE_HASH_SIZE],
-                       const uint8_t digest[MU_STATE_HASH_SIZE],
-                       const struct mu_storage_record *files, uint32_t count, uint64_t *bytes,
+                       const struct mu_manifest_content *content, uint64_t *bytes,
                        struct mu_error *error)
 {
-    json_t *root = describe (state, job, weights_hash, digest, files, count);
+    json_t *root = describe (state, job, content);
     char *text = json_dumps (root, JSON_INDENT (1));
     json_decref (root);
     if (!text)
@@ -221,15 +236,20 @@ static int get_text (const json_t *object, const char *key, size_t limit, char *
     return *text ? 0 : mu_fail (error, MU_SYSTEM, "no memory to read " MU_MANIFEST_NAME);
 }
 
-static int get_hex (const json_t *object, const char *key, uint8_t *bytes, size_t size,
-                    struct mu_error *error)
+static int hex_of (const json_t *value, uint8_t *bytes, size_t size)
 {
-    const char *text = json_string_value (json_object_get (object, key));
+    const char *text = json_string_value (value);
     size_t length;
     if (!text || strlen (text) != 2 * size ||
         sodium_hex2bin (bytes, size, text, 2 * size, NULL, &length, NULL) != 0 || length != size)
-        return fail_field (key, error);
+        return -1;
     return 0;
+}
+
+static int get_hex (const json_t *object, const char *key, uint8_t *bytes, size_t size,
+                    struct mu_error *error)
+{
+    return hex_of (json_object_get (object, key), bytes, size) < 0 ? fail_field (key, error) : 0;
 }
 
 static int get_power (const json_t *object, const char *key, double *value, struct mu_error *error)
@@ -270,6 +290,35 @@ static bool good_file_name (const char *name)
     return length > 0 && length < MU_STORAGE_NAME_MAX && name[0] != '.' && !strchr (name, '/');
 }
 
+/* The hashes of a file's head and slices; they must be as many as its bytes ask for. */
+static int get_pieces (const json_t *entry, const struct mu_checkpoint_info *info,
+                       struct mu_storage_record *record, struct mu_error *error)
+{
+    const json_t *array = json_object_get (entry, "blake2b_256");
+    const size_t count = json_array_size (array);
+    if (info->slice == 0 || get_number (entry, "head", &record->head, error) < 0 ||
+        record->head > record->bytes || count > MU_STORAGE_SLICES_MAX + 1 ||
+        count != 1 + mu_storage_slices (record->bytes - record->head, info->slice))
+        return fail_field ("a file's list of hashes", error);
+    record->slice = info->slice;
+    record->piece = calloc (count, sizeof *record->piece);
+    if (!record->piece)
+        return mu_fail (error, MU_SYSTEM, "no memory to read " MU_MANIFEST_NAME);
+    record->pieces = (uint32_t)count;
+    for (size_t i = 0; i < count; i++)
+        if (hex_of (json_array_get (array, i), record->piece[i], MU_STORAGE_HASH_SIZE) < 0)
+            return fail_field ("a file's list of hashes", error);
+    return 0;
+}
+
+static int get_hashes (const json_t *entry, const struct mu_checkpoint_info *info,
+                       struct mu_storage_record *record, struct mu_error *error)
+{
+    if (json_is_array (json_object_get (entry, "blake2b_256")))
+        return get_pieces (entry, info, record, error);
+    return get_hex (entry, "blake2b_256", record->hash, sizeof record->hash, error);
+}
+
 static int get_files (const json_t *root, struct mu_checkpoint_info *info, struct mu_error *error)
 {
     json_t *object = json_object_get (root, "files");
@@ -283,17 +332,16 @@ static int get_files (const json_t *root, struct mu_checkpoint_info *info, struc
     json_t *entry;
     json_object_foreach (object, name, entry)
     {
-        struct mu_storage_record *record = &info->file[info->files];
+        struct mu_storage_record *record = &info->file[info->files++];
         if (!good_file_name (name))
             return fail_field ("files", error);
         strcpy (record->name, name);
         if (get_number (entry, "bytes", &record->bytes, error) < 0 ||
-            get_hex (entry, "blake2b_256", record->hash, sizeof record->hash, error) < 0)
+            get_hashes (entry, info, record, error) < 0)
             return -1;
         if (record->bytes > INT64_MAX - info->bytes) /* no storage holds the sum */
             return fail_field ("files", error);
         info->bytes += record->bytes;
-        info->files++;
     }
     return 0;
 }
@@ -303,10 +351,14 @@ static int get_all (const json_t *root, struct mu_checkpoint_info *info, struct 
     uint64_t version = 0;
     if (get_number (root, "format", &version, error) < 0)
         return -1;
-    if (version != MU_CHECKPOINT_VERSION)
+    if (version < MU_CHECKPOINT_VERSION_FIRST || version > MU_CHECKPOINT_VERSION)
         return mu_fail (error, MU_PROTOCOL,
-                        "the checkpoint has format %llu; this Muster knows format %u",
-                        (unsigned long long)version, MU_CHECKPOINT_VERSION);
+                        "the checkpoint has format %llu; this Muster knows formats %u to %u",
+                        (unsigned long long)version, MU_CHECKPOINT_VERSION_FIRST,
+                        MU_CHECKPOINT_VERSION);
+    if (version >= MU_CHECKPOINT_VERSION_SLICED &&
+        (get_number (root, "slice", &info->slice, error) < 0 || info->slice == 0))
+        return fail_field ("slice", error);
     info->version = (uint32_t)version;
     for (size_t i = 0; i < TEXTS; i++)
         if (get_text (root, texts[i].key, texts[i].limit, info_text (info, i), error) < 0)
@@ -392,6 +444,8 @@ void mu_checkpoint_info_clear (struct mu_checkpoint_info *info)
         free (*info_text (info, i));
     free (info->muster);
     free (info->scale);
+    for (uint32_t i = 0; i < info->files; i++)
+        free (info->file[i].piece);
     free (info->file);
     *info = (struct mu_checkpoint_info){ 0 };
 }

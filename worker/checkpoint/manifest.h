@@ -17,11 +17,17 @@
 #define MU_OPTIMIZER_NAME     "optimizer.safetensors"
 #define MU_CONFIG_NAME        "config.json"
 
-/* Write muster.json into the directory open as `dir`. `files` are the records of the others. */
+/* What is known when the other files are written. */
+struct mu_manifest_content {
+    const uint8_t *weights_hash, *digest; /* MU_STATE_HASH_SIZE bytes each */
+    uint64_t slice;
+    const struct mu_storage_record *files;
+    uint32_t count;
+};
+
+/* Write muster.json into the directory open as `dir`; *bytes is its size. */
 int mu_manifest_write (int dir, const struct mu_state *state, const struct mu_checkpoint_job *job,
-                       const uint8_t weights_hash[MU_STATE_HASH_SIZE],
-                       const uint8_t digest[MU_STATE_HASH_SIZE],
-                       const struct mu_storage_record *files, uint32_t count, uint64_t *bytes,
+                       const struct mu_manifest_content *content, uint64_t *bytes,
                        struct mu_error *error);
 
 /* Check the seal and every field of what muster.json holds. On failure *info is empty. */

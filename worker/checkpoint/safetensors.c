@@ -384,8 +384,8 @@ static json_t *describe_item (const struct mu_safetensors_item *item, uint64_t b
                       (json_int_t)begin, (json_int_t)end);
 }
 
-/* The header as text, malloc'ed, padded so that the data begins at a multiple of 8. */
-static char *describe (const struct mu_safetensors_item *items, uint32_t count, size_t *length)
+/* The header as text, behind its length and padded so that the data begins at a multiple of 8. */
+static char *describe (const struct mu_safetensors_item *items, uint32_t count, size_t *bytes)
 {
     json_t *root = json_pack ("{s:{s:s}}", "__metadata__", "format", "pt");
     uint64_t at = 0;
@@ -400,38 +400,32 @@ static char *describe (const struct mu_safetensors_item *items, uint32_t count, 
     if (!text)
         return NULL;
     size_t used = strlen (text);
-    *length = (used + 7) / 8 * 8;
-    char *padded = realloc (text, *length + 1);
-    if (!padded) {
-        free (text);
-        return NULL;
+    uint64_t length = (used + 7) / 8 * 8;
+    *bytes = LENGTH_BYTES + length;
+    char *head = malloc (*bytes);
+    if (head) {
+        memcpy (head, &length, LENGTH_BYTES);
+        memcpy (head + LENGTH_BYTES, text, used);
+        memset (head + LENGTH_BYTES + used, ' ', length - used);
     }
-    memset (padded + used, ' ', *length - used);
-    return padded;
+    free (text);
+    return head;
 }
 
-int mu_safetensors_write (struct mu_storage_writer *out, const struct mu_safetensors_item *items,
-                          uint32_t count, struct mu_error *error)
+char *mu_safetensors_head (const char *name, const struct mu_safetensors_item *items,
+                           uint32_t count, size_t *bytes, struct mu_error *error)
 {
-    size_t length = 0;
-    char *header = describe (items, count, &length);
-    if (!header)
-        return mu_fail (error, MU_SYSTEM,
-                        "cannot make the header of %s: out of memory, or a tensor's name is twice "
-                        "there or no UTF-8",
-                        out->record.name);
-    uint64_t length_bytes = length;
-    int status = 0;
-    if (length > MU_SAFETENSORS_HEADER_MAX)
-        status = mu_fail (error, MU_BAD_INPUT, "the header of %s would exceed %u bytes",
-                          out->record.name, MU_SAFETENSORS_HEADER_MAX);
-    if (status == 0)
-        status = mu_storage_write (out, &length_bytes, sizeof length_bytes, error);
-    if (status == 0)
-        status = mu_storage_write (out, header, length, error);
-    for (uint32_t i = 0; i < count && status == 0; i++)
-        status = mu_storage_write (out, items[i].values, item_elements (&items[i]) * sizeof (float),
-                                   error);
-    free (header);
-    return status;
+    char *head = describe (items, count, bytes);
+    if (!head) {
+        mu_fail (error, MU_SYSTEM,
+                 "cannot make the header of %s: out of memory, or a tensor's name is twice there "
+                 "or no UTF-8",
+                 name);
+    } else if (*bytes - LENGTH_BYTES > MU_SAFETENSORS_HEADER_MAX) {
+        mu_fail (error, MU_BAD_INPUT, "the header of %s would exceed %u bytes", name,
+                 MU_SAFETENSORS_HEADER_MAX);
+        free (head);
+        head = NULL;
+    }
+    return head;
 }

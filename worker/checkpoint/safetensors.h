@@ -77,13 +77,14 @@ struct mu_safetensors_item {
     const char *name;
     uint32_t dimensions;
     const uint64_t *dimension;
-    const float *values; /* dense */
 };
 
-/* Write a whole file with metadata {"format": "pt"}, which `transformers` asks for. The caller
- * opens and closes `out`. The same items give the same bytes. */
-int mu_safetensors_write (struct mu_storage_writer *out, const struct mu_safetensors_item *items,
-                          uint32_t count, struct mu_error *error);
+/* All that stands in front of the tensors' bytes, with metadata {"format": "pt"}, which
+ * `transformers` asks for; malloc'ed, a multiple of 8 bytes. The values of the items follow it, in
+ * their order and without gap. The same items give the same bytes. NULL on failure; `name` is the
+ * file's, for the sentence. */
+char *mu_safetensors_head (const char *name, const struct mu_safetensors_item *items,
+                           uint32_t count, size_t *bytes, struct mu_error *error);
 
 const char *mu_dtype_name (enum mu_dtype dtype);
 

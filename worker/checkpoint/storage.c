@@ -10,19 +10,25 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-/* A failed write, with what is free when that is the reason. */
-static int fail_write (const struct mu_storage_writer *writer, int number, const char *doing,
-                       struct mu_error *error)
+int mu_storage_fail (int fd, const char *name, uint64_t at, int number, const char *doing,
+                     struct mu_error *error)
 {
     struct statvfs space;
     bool full = number == ENOSPC || number == EDQUOT || number == EFBIG;
-    if (full && fstatvfs (writer->fd, &space) == 0)
+    if (full && fstatvfs (fd, &space) == 0)
         return mu_fail_errno (error, MU_IO, number,
-                              "%s %s after %llu bytes, with %llu MiB free: make room, raise the "
-                              "quota or file size limit, or set checkpoint.dir elsewhere",
-                              doing, writer->record.name, (unsigned long long)writer->record.bytes,
+                              "%s %s at byte %llu, with %llu MiB free: make room, raise the quota "
+                              "or file size limit, or set checkpoint.dir elsewhere",
+                              doing, name, (unsigned long long)at,
                               (unsigned long long)(space.f_bavail * space.f_frsize >> 20));
-    return mu_fail_errno (error, MU_IO, number, "%s %s", doing, writer->record.name);
+    return mu_fail_errno (error, MU_IO, number, "%s %s", doing, name);
+}
+
+static int fail_write (const struct mu_storage_writer *writer, int number, const char *doing,
+                       struct mu_error *error)
+{
+    return mu_storage_fail (writer->fd, writer->record.name, writer->record.bytes, number, doing,
+                            error);
 }
 
 int mu_storage_create (struct mu_storage_writer *writer, int dir, const char *name,
@@ -170,20 +176,25 @@ int mu_storage_read (int dir, const char *name, size_t limit, char **text, size_
     return 0;
 }
 
-static int hash_file (int fd, const struct mu_storage_record *record,
-                      uint8_t hash[MU_STORAGE_HASH_SIZE], struct mu_error *error)
+uint64_t mu_storage_slices (uint64_t bytes, uint64_t slice)
+{
+    return bytes / slice + (bytes % slice > 0);
+}
+
+int mu_storage_hash (int fd, const char *name, uint64_t from, uint64_t to,
+                     uint8_t hash[MU_STORAGE_HASH_SIZE], struct mu_error *error)
 {
     unsigned char *buffer = malloc (MU_STORAGE_BUFFER);
     if (!buffer)
-        return mu_fail (error, MU_SYSTEM, "no memory to check %s", record->name);
+        return mu_fail (error, MU_SYSTEM, "no memory to check %s", name);
     crypto_generichash_state running;
     crypto_generichash_init (&running, NULL, 0, MU_STORAGE_HASH_SIZE);
     int status = 0;
-    for (uint64_t at = 0; at < record->bytes && status == 0;) {
+    for (uint64_t at = from; at < to && status == 0;) {
         size_t part = MU_STORAGE_BUFFER;
-        if (record->bytes - at < part)
-            part = (size_t)(record->bytes - at);
-        status = mu_storage_read_at (fd, record->name, at, buffer, part, error);
+        if (to - at < part)
+            part = (size_t)(to - at);
+        status = mu_storage_read_at (fd, name, at, buffer, part, error);
         if (status == 0)
             crypto_generichash_update (&running, buffer, part);
         at += part;
@@ -193,20 +204,24 @@ static int hash_file (int fd, const struct mu_storage_record *record,
     return status;
 }
 
-int mu_storage_verify (int dir, const struct mu_storage_record *record, struct mu_error *error)
+int mu_storage_open_sized (int dir, const struct mu_storage_record *record, struct mu_error *error)
 {
     uint64_t bytes;
     int fd = mu_storage_open (dir, record->name, &bytes, error);
+    if (fd < 0 || bytes == record->bytes)
+        return fd;
+    close (fd);
+    return mu_fail (error, MU_BAD_INPUT, "%s has %llu bytes where %llu were written", record->name,
+                    (unsigned long long)bytes, (unsigned long long)record->bytes);
+}
+
+int mu_storage_verify (int dir, const struct mu_storage_record *record, struct mu_error *error)
+{
+    uint8_t hash[MU_STORAGE_HASH_SIZE];
+    int fd = mu_storage_open_sized (dir, record, error);
     if (fd < 0)
         return -1;
-    uint8_t hash[MU_STORAGE_HASH_SIZE];
-    int status = 0;
-    if (bytes != record->bytes)
-        status =
-            mu_fail (error, MU_BAD_INPUT, "%s has %llu bytes where %llu were written", record->name,
-                     (unsigned long long)bytes, (unsigned long long)record->bytes);
-    if (status == 0)
-        status = hash_file (fd, record, hash, error);
+    int status = mu_storage_hash (fd, record->name, 0, record->bytes, hash, error);
     if (status == 0 && memcmp (hash, record->hash, sizeof hash) != 0)
         status = mu_fail (error, MU_BAD_INPUT,
                           "%s is damaged: its %llu bytes are not those that were written",

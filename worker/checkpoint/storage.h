@@ -13,13 +13,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MU_STORAGE_HASH_SIZE 32u
-#define MU_STORAGE_NAME_MAX  64u
+#define MU_STORAGE_HASH_SIZE  32u
+#define MU_STORAGE_NAME_MAX   64u
+#define MU_STORAGE_SLICES_MAX 4096u /* of one file */
 
-struct mu_storage_record { /* what a checkpoint says of one of its files */
+/* What a checkpoint says of one of its files. Either one hash of all of it, or a hash of each piece
+ * (slices.h): piece 0 is the first `head` bytes, then come slices, the last of which may be short. */
+struct mu_storage_record {
     char name[MU_STORAGE_NAME_MAX];
     uint64_t bytes;
-    uint8_t hash[MU_STORAGE_HASH_SIZE];
+    uint32_t pieces;                    /* 0: one hash */
+    uint8_t hash[MU_STORAGE_HASH_SIZE]; /* then */
+    uint64_t head, slice;               /* else */
+    uint8_t (*piece)[MU_STORAGE_HASH_SIZE];
 };
 
 struct mu_storage_writer {
@@ -52,7 +58,21 @@ int mu_storage_read_at (int fd, const char *name, uint64_t offset, void *bytes, 
 int mu_storage_read (int dir, const char *name, size_t limit, char **text, size_t *size,
                      struct mu_error *error);
 
-/* Whether the file has the size and hash of its record; the sentence says which is wrong. */
+/* A failed write: the sentence, with what is free when that is the reason. Returns -1. */
+int mu_storage_fail (int fd, const char *name, uint64_t at, int number, const char *doing,
+                     struct mu_error *error);
+
+/* How many slices of that size hold so many bytes. */
+uint64_t mu_storage_slices (uint64_t bytes, uint64_t slice);
+
+/* Hash the bytes `from` to `to` of a file. */
+int mu_storage_hash (int fd, const char *name, uint64_t from, uint64_t to,
+                     uint8_t hash[MU_STORAGE_HASH_SIZE], struct mu_error *error);
+
+/* Open the record's file, which must have the record's size; a descriptor, or -1. */
+int mu_storage_open_sized (int dir, const struct mu_storage_record *record, struct mu_error *error);
+
+/* Whether the file has the size and the one hash of its record; the sentence says which is wrong. */
 int mu_storage_verify (int dir, const struct mu_storage_record *record, struct mu_error *error);
 
 /* Open a directory for the *at () calls; -1 on failure. */

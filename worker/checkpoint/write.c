@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* write.c - writes one checkpoint, whole or not at all
  *
+ * The two large files are hashed and written in slices by a few hands, beside the hash of all
+ * weights; what fails with one slice fails the whole. muster.json is written when all have ended.
+ *
  * All files go into a directory with a name of its own that begins with a dot; a lock on it (flock)
  * tells others that its writer lives. When every file and the directory are on storage it is
  * renamed to its final name, and the rename itself is made durable. Whatever fails before, the
@@ -10,9 +13,13 @@
  * after a takeover two workers may have been told to write the same step. */
 #include "worker/checkpoint/checkpoint.h"
 
+#include "worker/checkpoint/crew.h"
+#include "worker/checkpoint/digest.h"
 #include "worker/checkpoint/directory.h"
 #include "worker/checkpoint/manifest.h"
 #include "worker/checkpoint/safetensors.h"
+#include "worker/checkpoint/sheet.h"
+#include "worker/checkpoint/slices.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +30,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FILES 3
+#define FILES    3
+#define PREFIXED 132 /* "m." and a name of 127 bytes */
+
+struct large { /* a file in slices */
+    char *head;
+    struct mu_sheet sheet;
+    struct mu_sliced_file file;
+};
 
 struct task {
     const struct mu_state *state;
@@ -34,69 +48,92 @@ struct task {
     int dir;    /* the one being written; -1: none */
     char temporary[MU_DIRECTORY_NAME_MAX];
     char final[MU_DIRECTORY_NAME_MAX];
-    struct mu_storage_record files[FILES];
-    uint32_t file_count;
+    uint64_t slice;
+    struct large model, optimizer;
+    struct mu_storage_record config; /* no bytes: there is none */
 };
 
 /* --- the files -------------------------------------------------------------------------------- */
 
-/* A region's tensors as items to write, their names with `prefix` in front; *names is the memory
- * behind the names. NULL without memory. */
-static struct mu_safetensors_item *list_items (const struct task *task, const float *region,
-                                               const char *prefix, char (*names)[132])
+/* The head of a file that holds all tensors once for each prefix; malloc'ed, or NULL. */
+static char *make_head (const struct task *task, const char *name, const char *const *prefixes,
+                        uint32_t count, size_t *bytes, struct mu_error *error)
 {
-    uint32_t count = task->state->tensors;
-    const struct mu_state_tensor *table = mu_state_table_const (task->state);
-    struct mu_safetensors_item *items = calloc (count, sizeof *items);
-    for (uint32_t i = 0; items && i < count; i++) {
-        snprintf (names[i], sizeof names[i], "%s%s", prefix, task->tensors[i].name);
-        items[i] = (struct mu_safetensors_item){ .name = names[i],
-                                                 .dimensions = task->tensors[i].dimensions,
-                                                 .dimension = task->tensors[i].dimension,
-                                                 .values = region + table[i].first };
-    }
-    return items;
-}
-
-static int write_items (struct task *task, const char *name,
-                        const struct mu_safetensors_item *items, uint32_t count,
-                        struct mu_error *error)
-{
-    struct mu_storage_writer out;
-    if (mu_storage_create (&out, task->dir, name, error) < 0)
-        return -1;
-    int status = mu_safetensors_write (&out, items, count, error);
-    if (status == 0)
-        status = mu_storage_finish (&out, error);
-    mu_storage_abandon (&out);
-    task->files[task->file_count++] = out.record;
-    return status;
-}
-
-/* Regions 0 to count-1, each with its prefix, as one file. */
-static int write_regions (struct task *task, const char *name, const float *const *regions,
-                          const char *const *prefixes, uint32_t count, struct mu_error *error)
-{
-    uint32_t tensors = task->state->tensors;
+    const uint32_t tensors = task->state->tensors;
     struct mu_safetensors_item *items = calloc ((size_t)count * tensors, sizeof *items);
-    char (*names)[132] = calloc ((size_t)count * tensors, sizeof *names);
-    int status = items && names ? 0 : -1;
-    for (uint32_t r = 0; r < count && status == 0; r++) {
-        struct mu_safetensors_item *part =
-            list_items (task, regions[r], prefixes[r], names + (size_t)r * tensors);
-        if (part)
-            memcpy (items + (size_t)r * tensors, part, tensors * sizeof *items);
-        else
-            status = -1;
-        free (part);
+    char (*names)[PREFIXED] = calloc ((size_t)count * tensors, sizeof *names);
+    char *head = NULL;
+    for (uint32_t i = 0; items && names && i < count * tensors; i++) {
+        const struct muster_tensor *tensor = &task->tensors[i % tensors];
+        snprintf (names[i], sizeof names[i], "%s%s", prefixes[i / tensors], tensor->name);
+        items[i] = (struct mu_safetensors_item){ .name = names[i],
+                                                 .dimensions = tensor->dimensions,
+                                                 .dimension = tensor->dimension };
     }
-    if (status < 0)
-        mu_fail (error, MU_SYSTEM, "no memory to list the tensors of %s", name);
+    if (items && names)
+        head = mu_safetensors_head (name, items, count * tensors, bytes, error);
     else
-        status = write_items (task, name, items, count * tensors, error);
+        mu_fail (error, MU_SYSTEM, "no memory to list the tensors of %s", name);
     free (names);
     free (items);
-    return status;
+    return head;
+}
+
+static int create_model (struct task *task, struct mu_error *error)
+{
+    static const char *const prefixes[] = { "" };
+    struct large *model = &task->model;
+    size_t bytes;
+    model->head = make_head (task, MU_MODEL_NAME, prefixes, 1, &bytes, error);
+    if (!model->head || mu_sheet_of_weights (&model->sheet, task->state, error) < 0)
+        return -1;
+    return mu_slices_create (&model->file, task->dir, MU_MODEL_NAME, model->head, bytes,
+                             &model->sheet, task->slice, error);
+}
+
+static int create_optimizer (struct task *task, struct mu_error *error)
+{
+    static const char *const prefixes[] = { "m.", "v." };
+    struct large *optimizer = &task->optimizer;
+    size_t bytes;
+    optimizer->head = make_head (task, MU_OPTIMIZER_NAME, prefixes, 2, &bytes, error);
+    if (!optimizer->head || mu_sheet_of_moments (&optimizer->sheet, task->state, error) < 0)
+        return -1;
+    return mu_slices_create (&optimizer->file, task->dir, MU_OPTIMIZER_NAME, optimizer->head, bytes,
+                             &optimizer->sheet, task->slice, error);
+}
+
+static void close_large (struct large *large)
+{
+    mu_slices_close (&large->file);
+    mu_sheet_clear (&large->sheet);
+    free (large->head);
+}
+
+/* Piece 0 is the hash of the weights, which takes longest; then come the pieces of both files. */
+static int write_piece (void *about, uint32_t number, struct mu_error *error)
+{
+    struct task *task = about;
+    const uint32_t moments = task->optimizer.file.record.pieces;
+    if (number == 0) {
+        mu_state_hash (task->state, task->saved->weights_hash);
+        return 0;
+    }
+    if (number <= moments)
+        return mu_slices_write (&task->optimizer.file, number - 1, error);
+    return mu_slices_write (&task->model.file, number - 1 - moments, error);
+}
+
+static int write_large (struct task *task, struct mu_error *error)
+{
+    if (create_model (task, error) < 0 || create_optimizer (task, error) < 0)
+        return -1;
+    const struct mu_storage_record *model = &task->model.file.record;
+    const struct mu_storage_record *optimizer = &task->optimizer.file.record;
+    const uint32_t hands = task->job->hands ? task->job->hands : mu_crew_hands (task->state->bytes);
+    if (mu_crew_run (hands, 1 + model->pieces + optimizer->pieces, write_piece, task, error) < 0)
+        return -1;
+    return mu_digest_of_records (task->state, model, optimizer, task->saved->digest, error);
 }
 
 static int write_config (struct task *task, struct mu_error *error)
@@ -110,32 +147,40 @@ static int write_config (struct task *task, struct mu_error *error)
     if (status == 0)
         status = mu_storage_finish (&out, error);
     mu_storage_abandon (&out);
-    task->files[task->file_count++] = out.record;
+    task->config = out.record;
     return status;
+}
+
+static int write_manifest (struct task *task, struct mu_error *error)
+{
+    struct mu_storage_record files[FILES] = { task->model.file.record, task->optimizer.file.record,
+                                              task->config };
+    const struct mu_manifest_content content = { .weights_hash = task->saved->weights_hash,
+                                                 .digest = task->saved->digest,
+                                                 .slice = task->slice,
+                                                 .files = files,
+                                                 .count = task->job->config ? FILES : FILES - 1 };
+    if (mu_manifest_write (task->dir, task->state, task->job, &content, &task->saved->bytes,
+                           error) < 0)
+        return -1;
+    for (uint32_t i = 0; i < content.count; i++)
+        task->saved->bytes += files[i].bytes;
+    return 0;
 }
 
 static int write_files (struct task *task, struct mu_error *error)
 {
-    const float *weights = mu_state_weights_const (task->state);
-    const float *const moments[] = { mu_state_m_const (task->state),
-                                     mu_state_v_const (task->state) };
-    const char *const no_prefix[] = { "" };
-    const char *const prefixes[] = { "m.", "v." };
-    if (write_regions (task, MU_MODEL_NAME, &weights, no_prefix, 1, error) < 0 ||
-        write_config (task, error) < 0 ||
-        write_regions (task, MU_OPTIMIZER_NAME, moments, prefixes, 2, error) < 0)
-        return -1;
-    mu_state_hash (task->state, task->saved->weights_hash);
-    mu_state_digest (task->state, task->saved->digest);
-    if (mu_manifest_write (task->dir, task->state, task->job, task->saved->weights_hash,
-                           task->saved->digest, task->files, task->file_count, &task->saved->bytes,
-                           error) < 0)
-        return -1;
-    for (uint32_t i = 0; i < task->file_count; i++)
-        task->saved->bytes += task->files[i].bytes;
-    if (fsync (task->dir) < 0)
-        return mu_fail_errno (error, MU_IO, errno, "storing the directory %s", task->temporary);
-    return 0;
+    task->slice = task->job->slice ? task->job->slice : mu_slices_size (task->state->parameters);
+    int status = write_large (task, error);
+    if (status == 0)
+        status = write_config (task, error);
+    if (status == 0)
+        status = write_manifest (task, error);
+    if (status == 0 && fsync (task->dir) < 0)
+        status = mu_fail_errno (error, MU_IO, errno, "storing the directory %s", task->temporary);
+    close_large (&task->model);
+    close_large (&task->optimizer);
+    return status;
 }
 
 /* --- the directory ---------------------------------------------------------------------------- */
@@ -157,6 +202,17 @@ static int make_temporary (struct task *task, struct mu_error *error)
     return 0;
 }
 
+/* Whether a checkpoint holds the state that is being written. */
+static int is_same (const struct task *task, const struct mu_checkpoint_info *info, bool *same,
+                    struct mu_error *error)
+{
+    uint8_t hash[MU_STATE_HASH_SIZE], digest[MU_STATE_HASH_SIZE];
+    if (mu_digest_of_state (task->state, info->version, info->slice, hash, digest, error) < 0)
+        return -1;
+    *same = memcmp (info->digest, digest, sizeof digest) == 0;
+    return 0;
+}
+
 /* Something has the final name. 1: it is this very checkpoint. 0: it was damaged, or is known to be
  * wrong, and moved away. */
 static int settle_existing (const struct task *task, struct mu_error *error)
@@ -172,12 +228,14 @@ static int settle_existing (const struct task *task, struct mu_error *error)
     if (status < 0)
         return mu_directory_move_away (task->parent, task->final, task->state->step, "broken",
                                        error);
-    bool same = memcmp (info.digest, task->saved->digest, sizeof info.digest) == 0;
-    status = 1;
-    if (!same && task->job->replaces && !strcmp (info.job_id, task->job->id))
+    bool same = false;
+    status = is_same (task, &info, &same, error);
+    if (status == 0 && same)
+        status = 1;
+    else if (status == 0 && task->job->replaces && !strcmp (info.job_id, task->job->id))
         status =
             mu_directory_move_away (task->parent, task->final, task->state->step, "wrong", error);
-    else if (!same)
+    else if (status == 0)
         status = mu_fail (error, MU_CONFLICT,
                           "%s is there already and holds other weights, of job %s (%s): remove it "
                           "or set checkpoint.dir elsewhere",
@@ -221,9 +279,13 @@ int mu_checkpoint_write (const char *directory, const struct mu_state *state,
                          const struct muster_tensor *tensors, const struct mu_checkpoint_job *job,
                          struct mu_checkpoint_saved *saved, struct mu_error *error)
 {
-    struct task task = {
-        .state = state, .tensors = tensors, .job = job, .saved = saved, .dir = -1
-    };
+    struct task task = { .state = state,
+                         .tensors = tensors,
+                         .job = job,
+                         .saved = saved,
+                         .dir = -1,
+                         .model.file.fd = -1,
+                         .optimizer.file.fd = -1 };
     *saved = (struct mu_checkpoint_saved){ .step = state->step };
     mu_directory_step_name (task.final, state->step);
     int length = snprintf (saved->path, sizeof saved->path, "%s/%s", directory, task.final);

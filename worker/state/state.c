@@ -289,23 +289,39 @@ void mu_state_hash (const struct mu_state *state, uint8_t hash[MU_STATE_HASH_SIZ
     crypto_generichash_final (&running, hash, MU_STATE_HASH_SIZE);
 }
 
+/* All of the digest but weights, m and v. */
+static void hash_facts (crypto_generichash_state *running, const struct mu_state *state)
+{
+    const uint64_t counters[] = { state->magic, state->tensors, state->parameters,
+                                  state->step,  state->attempt, state->skipped };
+    const double powers[] = { state->beta1_power, state->beta2_power };
+    hash_bytes (running, counters, sizeof counters);
+    hash_bytes (running, powers, sizeof powers);
+    const struct mu_state_tensor *table = mu_state_table_const (state);
+    for (uint32_t i = 0; i < state->tensors; i++) {
+        hash_bytes (running, &table[i].elements, sizeof table[i].elements);
+        hash_bytes (running, &table[i].scale, sizeof table[i].scale);
+    }
+}
+
 void mu_state_digest (const struct mu_state *state, uint8_t digest[MU_STATE_HASH_SIZE])
 {
     crypto_generichash_state running;
     hash_begin (&running);
-    const uint64_t counters[] = { state->magic, state->tensors, state->parameters,
-                                  state->step,  state->attempt, state->skipped };
-    const double powers[] = { state->beta1_power, state->beta2_power };
-    hash_bytes (&running, counters, sizeof counters);
-    hash_bytes (&running, powers, sizeof powers);
-    const struct mu_state_tensor *table = mu_state_table_const (state);
-    for (uint32_t i = 0; i < state->tensors; i++) {
-        hash_bytes (&running, &table[i].elements, sizeof table[i].elements);
-        hash_bytes (&running, &table[i].scale, sizeof table[i].scale);
-    }
+    hash_facts (&running, state);
     hash_region (&running, state, mu_state_weights_const (state));
     hash_region (&running, state, mu_state_m_const (state));
     hash_region (&running, state, mu_state_v_const (state));
+    crypto_generichash_final (&running, digest, MU_STATE_HASH_SIZE);
+}
+
+void mu_state_digest_of_parts (const struct mu_state *state, const void *parts, size_t size,
+                               uint8_t digest[MU_STATE_HASH_SIZE])
+{
+    crypto_generichash_state running;
+    hash_begin (&running);
+    hash_facts (&running, state);
+    hash_bytes (&running, parts, size);
     crypto_generichash_final (&running, digest, MU_STATE_HASH_SIZE);
 }
 

@@ -102,6 +102,11 @@ void mu_state_hash (const struct mu_state *state, uint8_t hash[MU_STATE_HASH_SIZ
  * Equal digests on all ranks: nobody has drifted. */
 void mu_state_digest (const struct mu_state *state, uint8_t digest[MU_STATE_HASH_SIZE]);
 
+/* The same over `size` bytes of hashes in place of weights, m and v: for who hashes those in parts.
+ */
+void mu_state_digest_of_parts (const struct mu_state *state, const void *parts, size_t size,
+                               uint8_t digest[MU_STATE_HASH_SIZE]);
+
 void mu_state_hash_text (const uint8_t hash[MU_STATE_HASH_SIZE], char text[MU_STATE_HASH_TEXT]);
 
 #endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* slices.h - a file that is written, hashed and checked in slices, several at once (internal to
+ * checkpoint/)
+ *
+ * A file is a head and a sheet. Piece 0 is the head; piece i the i-th slice of the sheet, all of
+ * one size but the last. Each piece has a hash of its own, since one hash of a whole file can only
+ * be computed from its beginning to its end, by one thread. */
+#ifndef MU_CHECKPOINT_SLICES_H
+#define MU_CHECKPOINT_SLICES_H
+
+#include "common/error.h"
+#include "worker/checkpoint/sheet.h"
+#include "worker/checkpoint/storage.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+struct mu_sliced_file {
+    int fd;
+    const void *head; /* record.head bytes */
+    const struct mu_sheet *sheet;
+    struct mu_storage_record record; /* owns its hashes until they are taken */
+    _Atomic uint32_t left;           /* pieces that are not yet on storage */
+};
+
+/* The size of slice that suits a state of so many parameters: the same for equal states. */
+uint64_t mu_slices_size (uint64_t parameters);
+
+/* Hash slice `number`, from 0, of the sheet. -1: no memory. */
+int mu_slices_hash (const struct mu_sheet *sheet, uint64_t slice, uint32_t number,
+                    uint8_t hash[MU_STORAGE_HASH_SIZE], struct mu_error *error);
+
+/* Create `name` in the directory open as `dir`; it must not exist. The head and the sheet are
+ * borrowed. 0, or -1 with nothing open. */
+int mu_slices_create (struct mu_sliced_file *file, int dir, const char *name, const void *head,
+                      uint64_t head_size, const struct mu_sheet *sheet, uint64_t slice,
+                      struct mu_error *error);
+/* Hash and write piece `number` of file->record.pieces. For any thread, in any order; whoever is
+ * the last syncs the file. When all have returned 0, the record is complete and stored. */
+int mu_slices_write (struct mu_sliced_file *file, uint32_t number, struct mu_error *error);
+/* Close, and forget the hashes. Harmless when nothing is open. */
+void mu_slices_close (struct mu_sliced_file *file);
+
+/* Whether the file has the size and the hashes of its record, which has pieces; the sentence says
+ * from which byte to which it is wrong. */
+int mu_slices_verify (int dir, const struct mu_storage_record *record, struct mu_error *error);
+
+#endif
