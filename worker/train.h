@@ -126,6 +126,10 @@ static inline void train_worked (const struct train_job *job)
 /* --- threads (train_pool.c) ------------------------------------------------------------------- */
 
 /* What one thread computes with. */
+/* Zeroed, aligned as a state is, and not in the child that writes a checkpoint. NULL: none left. */
+void *train_memory_take (size_t bytes);
+void train_memory_free (void *memory);
+
 struct train_thread {
     struct train_job *job;
     void *workspace;

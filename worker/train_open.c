@@ -254,7 +254,7 @@ static int make_region (struct train_job *job, struct mu_error *error)
     job->state = mu_state_lay_out (job->region->state, state_bytes, job->tensors, tensors, error);
     if (!job->state)
         return -1;
-    job->gradient = aligned_alloc (MU_STATE_ALIGNMENT, job->state->padded * sizeof (float));
+    job->gradient = train_memory_take (job->state->padded * sizeof (float));
     return job->gradient ? 0 : mu_fail (error, MU_SYSTEM, "no memory for a gradient");
 }
 
@@ -389,15 +389,15 @@ int train_open (struct train_job *job, const struct train_options *options,
     job->distrusts = prepare->distrusted != 0;
     if (prepare->anew && train_clear_folder (job, prepare->resume_step, error) < 0)
         return -1;
-    if ((prepare->resume_path.size ? load_ordered (job, prepare, error)
-                                   : load_named (job, error)) < 0)
+    if ((prepare->resume_path.size ? load_ordered (job, prepare, error) : load_named (job, error)) <
+        0)
         return -1;
     return train_check_folder (job, error);
 }
 
 void train_close (struct train_job *job)
 {
-    free (job->gradient);
+    train_memory_free (job->gradient);
     mu_comm_destroy (&job->comm);
     mu_region_detach (&job->region);
     if (job->region_fd >= 0)

@@ -54,8 +54,8 @@ static int equip (struct train_thread *thread, struct train_job *job, struct mu_
     size_t micro = job->spec.batch.micro, tensors = state->tensors;
     size_t workspace = job->trainer->workspace (job->model);
     thread->job = job;
-    thread->workspace = zeroed (workspace);
-    thread->gradient = zeroed (state->padded * sizeof (float));
+    thread->workspace = train_memory_take (workspace);
+    thread->gradient = train_memory_take (state->padded * sizeof (float));
     thread->gradients = calloc (tensors, sizeof *thread->gradients);
     thread->weights = calloc (tensors, sizeof *thread->weights);
     thread->summed = calloc (tensors, sizeof *thread->summed);
@@ -77,8 +77,8 @@ static int equip (struct train_thread *thread, struct train_job *job, struct mu_
 
 static void strip (struct train_thread *thread)
 {
-    free (thread->workspace);
-    free (thread->gradient);
+    train_memory_free (thread->workspace);
+    train_memory_free (thread->gradient);
     free (thread->gradients);
     free (thread->weights);
     free (thread->summed);

@@ -177,11 +177,11 @@ static void print (const char *name, enum what what, enum what reference, const 
 int main (int argc, char **argv)
 {
     directory = argc > 1 ? argv[1] : directory;
-    long millions = argc > 2 ? strtol (argv[2], NULL, 10) : 16;
+    double millions = argc > 2 ? strtod (argv[2], NULL) : 16;
     long rounds = argc > 3 ? strtol (argv[3], NULL, 10) : 9;
-    if (millions < 1 || rounds < 1 || rounds > ROUNDS_MAX)
+    if (!(millions > 0.001 && millions < 1e5) || rounds < 1 || rounds > ROUNDS_MAX)
         stop ("usage: bench_checkpoint [DIRECTORY [MILLION_PARAMETERS [ROUNDS]]]");
-    struct mu_state *state = make_state ((uint64_t)millions * 1000000);
+    struct mu_state *state = make_state ((uint64_t)(millions * 1e6));
     for (long i = 0; i < rounds; i++) {
         double unused;
         figures[COPY][i] = copy (state);

@@ -11,7 +11,7 @@ usage: bench_recovery.py [--kills N] [SCENE ...]        default: 24 kills a scen
     goodput    a worker dies every 5.6 and every 1.4 steps and is started again at once: steps done in the time,
                against calm steps of the same job (torchft's published ratios of step time to failure interval)
     join       a worker joins a running job: the longest gap between two steps of the others
-    checkpoint a checkpoint every 100 steps against none
+    checkpoint the steps after each checkpoint against those before it and before the next, of one job
 
 A step counts as finished when the state in a trainer's shared memory says so; it is read there twice a millisecond,
 which costs the job nothing. What a kill costs is the time from it to the first step of the next generation, less the
@@ -257,24 +257,36 @@ def scene_join(kills):
           f"{1e3 * median(gaps):.0f}, worst {1e3 * max(gaps):.0f} | {spread(gaps)} | | 150 and the transfer |", flush=True)
 
 
+def checkpoint_cost(title, windows, every=20, **model):
+    """The steps after a checkpoint against the as many before it and before the next, of the same job.
+
+    What the first take longer is its cost: the copy, and what its writer takes from the trainers. Saving each 20 steps
+    and not each 100 gives five times as many pairs in the same time; all of the writing must fall into the first half."""
+    half = every // 2
+    with Cluster(2) as cluster:
+        scene = Scene(cluster, every=every, **model)
+        first = (scene.steps.newest // every + 1) * every
+        last = first + windows * every
+        wait_for("steps", lambda: scene.steps.newest >= last, 900)
+        scene.steps.going = False
+        saved = json.loads(cluster.muster("-o", "json", "checkpoints", scene.job))
+    done = iter(list(scene.steps.done))
+    ends = {mark: next(at for at, step in done if step >= mark) for mark in range(first - half, last + 1, half)}
+    took = [ends[mark + half] - ends[mark] for mark in sorted(ends)[:-1]]  # before, after, before, after, ..., before
+    calm = median(took[::2]) / half
+    costs = sorted(took[i] - (took[i - 1] + took[i + 1]) / 2 for i in range(1, len(took) - 1, 2))
+    shares = [100 * cost / (100 * calm) for cost in costs]
+    late = sum(row["committed_ms"] / 1e3 > ends[row["step"] + half] for row in saved if first <= row["step"] < last)
+    quarter = len(costs) // 4
+    print(f"| checkpoint, {title}: {len(costs)} of them, each beside {every} steps of {1e3 * calm:.1f} ms; {late} were written longer than "
+          f"{half} steps | {1e3 * median(costs):.1f} ms each (half of them: {1e3 * costs[quarter]:.1f} to {1e3 * costs[-quarter - 1]:.1f}, "
+          f"mean {1e3 * sum(costs) / len(costs):.1f}) | 100 steps: {100 * calm:.2f} s | {median(shares):.2f}% of the time of 100 steps "
+          f"({shares[quarter]:.2f} to {shares[-quarter - 1]:.2f}, mean {sum(shares) / len(shares):.2f}) | <= 1% |", flush=True)
+
+
 def scene_checkpoint(kills):
-    rates = {}
-    for _ in range(3):
-        for every in (100, 10**8):
-            with Cluster(2) as cluster:
-                job = cluster.submit(job_file(cluster, "save", 4, 64, every=every))
-                steps = Steps(cluster)
-                steps.start()
-                wait_for("it is warm", lambda: steps.newest >= 50)  # pylint: disable=cell-var-from-loop
-                first, start = steps.newest, time.time()
-                wait_for("steps", lambda: steps.newest >= first + 40 * kills, 600)  # pylint: disable=cell-var-from-loop
-                rates.setdefault(every, []).append((steps.newest - first) / (time.time() - start))
-                steps.going = False
-                cluster.muster("cancel", job)
-    ratios = [a / b for a, b in zip(rates[100], rates[10**8])]
-    print(f"| a checkpoint every 100 steps of {1e3 / median(rates[10**8]):.1f} ms, 2 workers, model of 0.8 MB | "
-          f"{median(rates[100]):.1f} steps/s | none: {median(rates[10**8]):.1f} | {median(ratios):.3f} "
-          f"({min(ratios):.3f} to {max(ratios):.3f}) | >= 0.99 |", flush=True)
+    checkpoint_cost("2 workers, model of 0.8 MB", 5 * kills, layers=4, channels=64)
+    checkpoint_cost("2 workers, model of 64 MB", max(kills // 4, 5), layers=5, channels=512, context=16)
 
 
 SCENES = {"kill": scene_kill, "kill-64": scene_kill_64, "silent": scene_silent, "goodput": scene_goodput, "join": scene_join,

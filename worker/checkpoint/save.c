@@ -25,7 +25,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -122,7 +121,8 @@ static _Noreturn void run_child (int pipe_end, const char *directory, const stru
     struct mu_checkpoint_saved saved;
     reset_signals ();
     prctl (PR_SET_NAME, "muster-save");
-    setpriority (PRIO_PROCESS, 0, NICE);
+    int priority = nice (NICE); /* its threads inherit it; without it the work is done as well */
+    (void)priority;
     int fd = keep_only (pipe_end);
     report.status = mu_checkpoint_write (directory, state, tensors, job, &saved, &report.error);
     report.existed = saved.existed;
