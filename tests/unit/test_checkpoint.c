@@ -20,8 +20,10 @@
 #include <fcntl.h>
 #include <math.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -199,6 +201,45 @@ static void training_goes_on_while_the_child_writes (void **unused)
     assert_int_equal (count_names ("step-"), 10);
     assert_int_equal (count_names (".step"), 0);
     munmap (memory, size);
+}
+
+static atomic_bool busy;
+
+static void *do_nothing (void *argument) { return argument; }
+
+/* Holds libc's locks about threads and memory as often as can be. */
+static void *start_threads (void *argument)
+{
+    pthread_t thread;
+    while (atomic_load (&busy)) {
+        if (pthread_create (&thread, NULL, do_nothing, NULL) == 0)
+            pthread_join (thread, NULL);
+        free (malloc (50000));
+    }
+    return argument;
+}
+
+static void the_child_of_a_process_with_threads_starts_its_own (void **unused)
+{
+    (void)unused;
+    pthread_t threads[3];
+    struct mu_state *state = bed_state (1);
+    atomic_store (&busy, true);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal (pthread_create (&threads[i], NULL, start_threads, NULL), 0);
+    for (uint64_t step = 1; step <= 60; step++) {
+        struct mu_checkpoint_writer writer;
+        struct mu_checkpoint_saved saved;
+        struct mu_error error = { .text = "" };
+        state->step = step % 2; /* after the second it is there already */
+        assert_int_equal (mu_checkpoint_begin (&writer, top, state, bed_tensors, &job, &error), 0);
+        if (wait_for (&writer, &saved, &error) < 0)
+            fail_msg ("%s", error.text);
+    }
+    atomic_store (&busy, false);
+    for (int i = 0; i < 3; i++)
+        pthread_join (threads[i], NULL);
+    free (state);
 }
 
 static long count_pages (void)
@@ -955,6 +996,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         TEST (a_state_comes_back_bit_for_bit),
         TEST (training_goes_on_while_the_child_writes),
+        TEST (the_child_of_a_process_with_threads_starts_its_own),
         TEST (nothing_is_held_after_a_save),
         TEST (the_same_again_is_no_failure),
         TEST (another_model_is_refused),
