@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Jobs as people use them: submit, wait, pause, cancel, several at once; what dies in between."""
+import contextlib
 import os
 import signal
 import subprocess
@@ -146,6 +147,30 @@ def children_die():
         assert status["weights_hash"] == calm["weights_hash"], (calm, status)
 
 
+def writers_die():
+    """kill -9 of processes that write a checkpoint: nothing of it counts, the job says so and goes on; the same answer"""
+    with Cluster(1) as cluster:
+        larger = ("model.channels=64",)  # so that it takes a while to be written
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=400), *larger))
+        job = cluster.submit(cluster.gpt("killed", steps=400, every=10), *larger)
+        cluster.wait_step(job, 1)
+        trainer = children(cluster.workers["w0"].pid, "muster-trainer")[0]
+        for _ in range(3):
+            # The writer is a child of the trainer; it may have finished when the signal comes.
+            def killed_and_told():
+                for _ in range(5):
+                    for pid in children(trainer, "muster-trainer"):
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(pid, signal.SIGKILL)
+                return "killed by signal 9" in cluster.status(job)["reason"]
+            wait_for("it says that a writer was killed", killed_and_told)
+            there = cluster.status(job)["weights_step"]
+            wait_for("the next one is committed", lambda: cluster.status(job)["weights_step"] > there)  # pylint: disable=cell-var-from-loop
+        assert children(cluster.workers["w0"].pid, "muster-trainer") == [trainer]
+        status = cluster.wait_done(job)
+        assert status["weights_hash"] == calm["weights_hash"], (calm, status)
+
+
 def all_trainers_die():
     """kill -9 of all trainers at once is one blow: training goes back to the last checkpoint, with the same answer"""
     with Cluster(3) as cluster:
@@ -232,4 +257,4 @@ def logs_and_events():
 
 if __name__ == "__main__":
     sys.exit(Tap().run(submit_and_wait, idempotent, exit_codes, pending_says_why, two_jobs, pause_and_resume,
-                       coordinator_dies, worker_dies, children_die, all_trainers_die, all_workers_die, quarantine, drain, logs_and_events))
+                       coordinator_dies, worker_dies, children_die, writers_die, all_trainers_die, all_workers_die, quarantine, drain, logs_and_events))
