@@ -54,8 +54,9 @@ struct mu_checkpoint_job {
 /* --- writing -------------------------------------------------------------------------------------
  *
  * One copy of the state is taken while begin () runs; then training may go on. A child process
- * writes, in slices, with a few threads of low priority. The caller polls `fd` for reading and calls mu_checkpoint_poll; nothing here blocks on
- * storage. The child survives its parent and then finishes what it began. */
+ * writes, in slices, with a few threads of low priority. The caller polls `fd` for reading and calls
+ * mu_checkpoint_poll; nothing here blocks on storage. The child survives its parent and then
+ * finishes what it began. */
 
 struct mu_checkpoint_writer {
     pid_t pid; /* 0: none */

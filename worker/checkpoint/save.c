@@ -57,6 +57,7 @@ struct copying {
     size_t bytes;
 };
 
+/* Cannot fail. */
 static int copy_piece (void *about, uint32_t number, struct mu_error *error)
 {
     const struct copying *copying = about;
