@@ -13,9 +13,33 @@
 #include "checkpoint_bed.h"
 #include "worker/checkpoint/crew.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <unistd.h>
+
+/* --- storage that fails when it is told to ---------------------------------------------------- */
+
+static _Atomic long good_calls = LONG_MAX; /* of pwrite and fsync, before one that fails */
+
+ssize_t __real_pwrite (int fd, const void *bytes, size_t size, off_t at);
+ssize_t __wrap_pwrite (int fd, const void *bytes, size_t size, off_t at);
+int __real_fsync (int fd);
+int __wrap_fsync (int fd);
+
+static bool fails (void)
+{
+    errno = ENOSPC;
+    return atomic_fetch_sub (&good_calls, 1) == 0;
+}
+
+ssize_t __wrap_pwrite (int fd, const void *bytes, size_t size, off_t at)
+{
+    return fails () ? -1 : __real_pwrite (fd, bytes, size, at);
+}
+
+int __wrap_fsync (int fd) { return fails () ? -1 : __real_fsync (fd); }
 
 struct doing {
     _Atomic uint32_t done[100], all;
@@ -145,6 +169,40 @@ static void a_large_state_comes_back (void **unused)
     assert_int_equal (mu_checkpoint_load (saved.path, loaded, large, NULL, &error), -1);
     assert_non_null (strstr (error.text, "optimizer.safetensors is damaged"));
     free (loaded);
+    free (state);
+}
+
+/* Each single slice, and each sync, by one hand and by three. The last sync is that of the name:
+ * then the checkpoint is there, and whole. */
+static void whatever_fails_fails_the_whole (void **unused)
+{
+    (void)unused;
+    struct mu_state *state = bed_state (1);
+    bed_age (state, 200);
+    for (uint32_t hands = 1; hands <= 3; hands += 2) {
+        struct mu_checkpoint_job few = bed_job;
+        struct mu_checkpoint_saved saved;
+        struct mu_error error = { .text = "" };
+        few.hands = hands;
+        long failed = 0;
+        for (;;) {
+            atomic_store (&good_calls, failed);
+            int status = mu_checkpoint_write (bed_top, state, bed_tensors, &few, &saved, &error);
+            atomic_store (&good_calls, LONG_MAX);
+            if (status == 0)
+                break;
+            failed++;
+            assert_int_equal (error.code, MU_IO);
+            assert_int_equal (bed_count_names (".step"), 0);
+            if (bed_count_names ("step-") > 0)
+                assert_non_null (strstr (error.text, "storing the name"));
+        }
+        assert_int_equal (failed, 8 + 15 + 2 + 6); /* slices, heads, syncs */
+        assert_int_equal (mu_checkpoint_verify (saved.path, NULL), 0);
+        char command[100];
+        snprintf (command, sizeof command, "rm -r '%s/step-00000200'", bed_top);
+        assert_int_equal (system (command), 0);
+    }
     free (state);
 }
 
@@ -306,6 +364,7 @@ int main (void)
         TEST (a_piece_that_fails_ends_the_work),
         TEST (any_number_of_hands_writes_the_same_bits),
         TEST (a_large_state_comes_back),
+        TEST (whatever_fails_fails_the_whole),
         TEST (a_torn_slice_is_named),
         TEST (format_1_is_read),
         TEST (sealed_nonsense_is_refused),

@@ -23,6 +23,7 @@ tests_unit_test_checkpoint_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(SODIUM_CFLAG
 tests_unit_test_checkpoint_LDADD = $(mu_checkpoint_test_libs)
 tests_unit_test_slices_SOURCES = tests/unit/test_slices.c $(mu_checkpoint_bed)
 tests_unit_test_slices_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(SODIUM_CFLAGS)
+tests_unit_test_slices_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pwrite,--wrap=fsync
 tests_unit_test_slices_LDADD = $(mu_checkpoint_test_libs)
 TESTS += tests/unit/test_safetensors tests/unit/test_checkpoint tests/unit/test_slices
 endif
