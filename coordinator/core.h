@@ -214,6 +214,7 @@ struct worker {
     uint32_t doubts;        /* BEATs in a row that do not know the job */
     uint64_t reopened_step; /* was asked to load this committed step before */
     uint64_t refused_job, refused_until_ms; /* does not get this job for a while */
+    uint32_t left_out; /* so often, of generations that did not get ready, since one did */
     struct position position;               /* of its trainer, once prepared */
     uint8_t kept[KEPT_BYTES];               /* micro-batches of the next step that its sums hold */
     struct pace pace;
@@ -485,6 +486,12 @@ void ahead_without (struct job *job, const struct worker *worker);
 void ahead_fence (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 void ahead_connected (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 void ahead_down (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
+
+/* --- late.c ----------------------------------------------------------------------------------- */
+
+/* A generation was not ready in time: why it breaks. Who kept it may be left out for a while. */
+const char *late_blame (struct coord *coord, struct job *job);
+void late_forget (const struct job *job); /* it got ready: its members are trusted again */
 
 /* --- hang.c ----------------------------------------------------------------------------------- */
 

@@ -85,6 +85,16 @@ uint64_t fences_bytes (const struct fences *fences, uint32_t number)
     return fences->list[number].bytes;
 }
 
+bool fences_waits (const struct fences *fences, uint32_t rank)
+{
+    bool waits = false;
+    for (uint32_t number = 0; fences && number < FENCES_MAX; number++) {
+        const struct fence *fence = &fences->list[number];
+        waits = waits || (fence->values && !fence->all.data && fence->values[rank].data);
+    }
+    return waits;
+}
+
 void fences_free (struct fences **fences_p)
 {
     struct fences *fences = *fences_p;

@@ -8,6 +8,8 @@
 
 #include "wire.h"
 
+#include <stdbool.h>
+
 #define FENCES_MAX      16u
 #define FENCE_BYTES_MAX 16777216u /* of FENCED */
 
@@ -27,6 +29,8 @@ enum fence_outcome fences_come (struct fences **fences, uint32_t size, uint32_t 
 struct mu_blob fences_all (const struct fences *fences, uint32_t number);
 /* How many bytes all ranks brought. */
 uint64_t fences_bytes (const struct fences *fences, uint32_t number);
+/* Does this rank wait in a fence for others? */
+bool fences_waits (const struct fences *fences, uint32_t rank);
 void fences_free (struct fences **fences);
 
 #endif

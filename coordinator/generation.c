@@ -301,6 +301,7 @@ void generation_ready (struct coord *coord, struct worker *worker, const struct 
                                             .generation = job->durable.generation.number,
                                             .time_ms = coord->unix_ms } };
     core_store (coord, &record);
+    late_forget (job);
     job->soft.running_since_ms = coord->now_ms;
     for (uint32_t rank = 0; rank < job->durable.generation.size; rank++)
         say_go (coord, job->soft.ranks[rank]);
@@ -357,29 +358,6 @@ void generation_down (struct coord *coord, struct worker *worker, const struct m
                                      wire->down.text));
 }
 
-/* Those that never got ready; after a second time they are not taken again for a while. */
-static const char *blame (struct coord *coord, struct job *job)
-{
-    const struct generation *generation = &job->durable.generation;
-    uint32_t late = job->soft.orders[ORDER_FORM];
-    bool exclude = job->soft.failures && generation->size - late >= job->durable.workers_min;
-    const char *names = "";
-    for (uint32_t rank = 0; rank < generation->size; rank++) {
-        struct worker *worker = job->soft.ranks[rank];
-        if (worker->order != ORDER_FORM)
-            continue;
-        if (strlen (names) < 128)
-            names = core_text (coord, "%s%s%s", names, *names ? ", " : "", worker->name);
-        trust_blame (coord, worker, "it was not ready for a generation in time");
-        if (exclude) {
-            worker_refuse (coord, worker, job->durable.number, COORD_COOL_OFF_MS);
-            worker->yields = true;
-        }
-    }
-    return core_text (coord, "%u of %u workers were not ready in time: %s", late, generation->size,
-                      names);
-}
-
 /* A large state takes its time, and gets it while pieces of it arrive. */
 static bool state_flows (const struct coord *coord, const struct job *job)
 {
@@ -401,7 +379,7 @@ void generation_limit (struct coord *coord, struct job *job)
     if (coord->now_ms < job->soft.form_limit_ms)
         core_wake (coord, job->soft.form_limit_ms);
     else
-        generation_break (coord, job, false, blame (coord, job));
+        generation_break (coord, job, false, late_blame (coord, job));
 }
 
 /* The generation that a member's state came out of. Who was behind, or further than a generation

@@ -97,7 +97,6 @@ void worker_refuse (struct coord *coord, struct worker *worker, uint64_t job, ui
 {
     worker->refused_job = job;
     worker->refused_until_ms = coord->now_ms + ms;
-    core_wake (coord, worker->refused_until_ms);
 }
 
 void worker_reprepare (struct coord *coord, struct worker *worker)

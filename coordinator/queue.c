@@ -85,7 +85,13 @@ static void count_class (struct line *line, const struct worker *worker, bool is
     line->classes[i].free += is_free;
 }
 
-/* Those in quarantine come last. */
+static void look_again (struct coord *coord, uint64_t when_ms)
+{
+    if (when_ms < coord->place_again_ms)
+        coord->place_again_ms = when_ms;
+}
+
+/* Those in quarantine come last; who is refused may be taken when that is over. */
 static void look_around (struct coord *coord, struct line *line)
 {
     line->free = core_scratch (coord, coord->worker_count * sizeof (struct worker *));
@@ -95,6 +101,8 @@ static void look_around (struct coord *coord, struct line *line)
         bool leaves = worker_leaves (coord, worker) && !worker->yields;
         if (worker->lost || leaves)
             continue;
+        if (is_free && coord->now_ms < worker->refused_until_ms)
+            look_again (coord, worker->refused_until_ms);
         line->here++;
         count_class (line, worker, is_free);
         if (is_free && !trust_lacks (coord, worker))
@@ -264,12 +272,6 @@ static void take (struct coord *coord, struct line *line, struct job *job, const
     }
 }
 
-static void look_again (struct coord *coord, uint64_t when_ms)
-{
-    if (when_ms < coord->place_again_ms)
-        coord->place_again_ms = when_ms;
-}
-
 /* Could more workers appear soon, so that starting now would only mean starting twice? */
 static bool settles (struct coord *coord, struct job *job, const struct wish *wish)
 {
@@ -389,13 +391,15 @@ static void give_minimum (struct coord *coord, struct line *line, struct job *jo
     reclaim (coord, line, job, &wish);
 }
 
+/* A job that tries in vain to form a generation takes whoever may be what it lacks. */
 static void give_surplus (struct coord *coord, struct line *line, struct job *job)
 {
     enum mu_job_state state = job->durable.state;
     bool starts = state == MU_JOB_PREPARING && job->soft.orders[ORDER_ASSIGN];
     bool grows = state == MU_JOB_RUNNING && !job->soft.finished;
+    bool tries = job->soft.failures && (state == MU_JOB_FORMING || state == MU_JOB_BREAKING);
     uint32_t has = job->soft.worker_count, most = queue_useful_max (job);
-    if ((!starts && !grows) || job->durable.target != MU_JOB_PENDING || has >= most)
+    if ((!starts && !grows && !tries) || job->durable.target != MU_JOB_PENDING || has >= most)
         return;
     if (starts && have (coord, job) < job->durable.workers_min)
         return;

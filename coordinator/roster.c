@@ -315,6 +315,7 @@ static void replace (struct coord *coord, struct worker *worker, const struct mu
     worker->duty = MU_DUTY_NOBODY;
     worker->leaving = false;
     worker->refused_job = 0;
+    worker->left_out = 0;
     worker->reopened_step = 0;
     worker->buried = 0;
     worker->lost = false;

@@ -100,8 +100,9 @@
 #define COORD_AHEAD_MS 5000u
 
 /* A worker that did not get ready for a job, or could not connect to the others twice, is not given
- * that job again for so long. */
+ * that job again for so long; twice as long each further time, so often. */
 #define COORD_COOL_OFF_MS 60000u
+#define COORD_COOL_OFF_DOUBLINGS 6u
 
 /* A job that is done waits so long for the comparison of its last states; a word may be lost. */
 #define COORD_COMPARE_MS 1000u

@@ -60,9 +60,15 @@ TESTS += %D%/unit/test_fault
 
 check_PROGRAMS += %D%/unit/test_hang
 TESTS += %D%/unit/test_hang
-%C%_unit_test_hang_SOURCES = %D%/unit/test_hang.c
+%C%_unit_test_hang_SOURCES = %D%/unit/test_hang.c %D%/unit/job_bed.c %D%/unit/job_bed.h
 %C%_unit_test_hang_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
 %C%_unit_test_hang_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
+
+check_PROGRAMS += %D%/unit/test_late
+TESTS += %D%/unit/test_late
+%C%_unit_test_late_SOURCES = %D%/unit/test_late.c %D%/unit/job_bed.c %D%/unit/job_bed.h
+%C%_unit_test_late_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
+%C%_unit_test_late_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
 endif
 
 # Whole systems: real processes on this machine, python3's standard library.

@@ -140,6 +140,20 @@ static void choose_wrong (void)
                               .in_order = true };
 }
 
+/* In some runs a line between two workers is cut from the beginning to the end. A job may need one
+ * worker then: it must be done all the same. */
+static void choose_parted (void)
+{
+    uint64_t luck = mix (options.seed, 2006);
+    if (options.story || options.calm || faults.gentle || faults.wrong || options.workers < 3 ||
+        options.workers > 64 || luck % 10)
+        return;
+    faults.parted = true;
+    faults.part[0] = (uint32_t)(luck >> 16) % options.workers;
+    faults.part[1] =
+        (faults.part[0] + 1 + (uint32_t)(luck >> 32) % (options.workers - 1)) % options.workers;
+}
+
 static void every_second (uint32_t number, uint64_t tag, void *data)
 {
     (void)tag, (void)data;
@@ -207,6 +221,11 @@ static struct sim_job choose_job (void)
         job.workers_min = 3;
         job.workers_max = options.workers;
     }
+    if (faults.parted) {
+        job.odd_data = false;
+        job.portable = true;
+        job.workers_min = 1;
+    }
     return job;
 }
 
@@ -269,6 +288,8 @@ static void stop_faults (void)
                               .wrong_worker = old.wrong_worker,
                               .wrong_since_ms = old.wrong_since_ms,
                               .seen = old.seen,
+                              .parted = old.parted,
+                              .part = { old.part[0], old.part[1] },
                               .lease_ahead_ms = lease_ahead_ms,
                               .quarantine_failures = quarantine_failures,
                               .latency_max_ms = latency_max_ms < 50 ? latency_max_ms : 50,
@@ -365,6 +386,7 @@ static void run_seed (void)
     sim_reset (options.seed);
     choose_faults ();
     choose_wrong ();
+    choose_parted ();
     begin ();
     uint64_t end_ms = clock_now () + options.minutes * UINT64_C (60000);
     clock_run_until (clock_now () + 1500);
@@ -373,10 +395,10 @@ static void run_seed (void)
     clock_run_until (end_ms);
     stop_faults ();
     clock_run_until (clock_now () + 20000);
-    if (!faults.wrong)
+    if (!faults.wrong && !faults.parted)
         crash_in_peace ();
     client_settle (); /* a DRAIN of half a minute ago may have come once more */
-    if (!options.calm && !faults.wrong)
+    if (!options.calm && !faults.wrong && !faults.parted)
         hang_in_peace ();
     if (!options.calm && !faults.seen && draw (0, 3) == 0)
         worlds_cut_silently ();

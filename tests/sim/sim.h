@@ -69,6 +69,8 @@ struct faults {
     uint32_t wrong_worker;
     uint64_t wrong_since_ms;
     bool seen; /* nothing else happens, and every job has three workers: it must be found out */
+    bool parted; /* two workers cannot reach each other, for good, and nobody is told */
+    uint32_t part[2];
 };
 
 struct statistics {

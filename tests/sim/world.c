@@ -224,6 +224,15 @@ static void tell_connected (uint32_t number, uint64_t life, void *data)
                                                  .generation = collective->generation });
 }
 
+static bool is_parted (const struct world *world)
+{
+    uint32_t ends = 0;
+    for (uint32_t rank = 0; rank < world->size && faults.parted; rank++)
+        ends += world->places[rank].worker == faults.part[0] ||
+                world->places[rank].worker == faults.part[1];
+    return ends == 2;
+}
+
 static void connect_world (uint32_t number, uint64_t life, void *data)
 {
     struct collective *collective = with_life (number, life);
@@ -245,7 +254,7 @@ static void connect_world (uint32_t number, uint64_t life, void *data)
         tear (world);
         return;
     }
-    if (world->connected < world->size || world->torn)
+    if (world->connected < world->size || world->torn || is_parted (world))
         return;
     bool ready = world->formed == world->size;
     for (uint32_t rank = 0; rank < world->size; rank++)

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* late.c - a generation that did not get ready: who kept it, and what becomes of that worker
+ *
+ * The surest sign that there is decides:
+ *
+ *     a fence that lacks some     they keep the others, who wait in it
+ *     some are ready, some not    those that are not
+ *     nobody is ready             some two cannot reach each other, and nobody sees which
+ *
+ * Once may be chance: all try again. From the second time on, who kept the others is left out for a
+ * while, if the job can do without. Where nobody can be seen to be at fault one is left out on trial,
+ * each time another: sooner or later it is one of the two. It is not blamed. Who was left out before
+ * and comes back to a generation that then does not get ready is left out at once, and for longer: a
+ * line that is cut for good costs a job ever less. */
+#include "core.h"
+
+static bool is_late (const struct worker *worker, const struct fences *fences)
+{
+    return worker->order == ORDER_FORM && !fences_waits (fences, worker->rank);
+}
+
+static void leave_out (struct coord *coord, struct worker *worker)
+{
+    uint32_t doublings =
+        worker->left_out < COORD_COOL_OFF_DOUBLINGS ? worker->left_out : COORD_COOL_OFF_DOUBLINGS;
+    worker_refuse (coord, worker, worker->job->durable.number,
+                   (uint64_t)COORD_COOL_OFF_MS << doublings);
+    worker->left_out++;
+    worker->yields = true;
+}
+
+/* --- nobody is ready -------------------------------------------------------------------------- */
+
+/* Whose turn it is: the first time, of who was left out before, if anybody; then of who was left out
+ * the least often, the newest first. NULL: nobody's. */
+static struct worker *on_trial (const struct job *job)
+{
+    bool first = !job->soft.failures;
+    struct worker *found = job->soft.ranks[0];
+    for (uint32_t rank = 1; rank < job->durable.generation.size; rank++) {
+        struct worker *worker = job->soft.ranks[rank];
+        if (first ? worker->left_out > found->left_out : worker->left_out <= found->left_out)
+            found = worker;
+    }
+    return first && !found->left_out ? NULL : found;
+}
+
+static const char *try_without_one (struct coord *coord, const struct job *job)
+{
+    uint32_t size = job->durable.generation.size;
+    struct worker *worker = size > job->durable.workers_min ? on_trial (job) : NULL;
+    if (!worker)
+        return core_text (coord, "none of %u workers was ready in time", size);
+    leave_out (coord, worker);
+    return core_text (coord, "none of %u workers was ready in time; it is tried without worker %s",
+                      size, worker->name);
+}
+
+/* --- some are late ---------------------------------------------------------------------------- */
+
+/* Why the generation breaks. */
+const char *late_blame (struct coord *coord, struct job *job)
+{
+    const struct fences *fences = job->soft.fences;
+    uint32_t size = job->durable.generation.size, late = 0;
+    for (uint32_t rank = 0; rank < size; rank++)
+        late += is_late (job->soft.ranks[rank], fences);
+    if (late == size && size > 1)
+        return try_without_one (coord, job);
+    bool spared = size - late >= job->durable.workers_min;
+    const char *names = "";
+    for (uint32_t rank = 0; rank < size; rank++) {
+        struct worker *worker = job->soft.ranks[rank];
+        if (!is_late (worker, fences))
+            continue;
+        if (strlen (names) < 128)
+            names = core_text (coord, "%s%s%s", names, *names ? ", " : "", worker->name);
+        trust_blame (coord, worker, "it was not ready for a generation in time");
+        if (spared && (job->soft.failures || worker->left_out))
+            leave_out (coord, worker);
+    }
+    return core_text (coord, "%u of %u workers were not ready in time: %s", late, size, names);
+}
+
+void late_forget (const struct job *job)
+{
+    for (uint32_t rank = 0; rank < job->durable.generation.size; rank++)
+        job->soft.ranks[rank]->left_out = 0;
+}

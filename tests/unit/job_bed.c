@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* job_bed.c - see job_bed.h */
+#include "tests/unit/job_bed.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void note_record (struct bed *bed, const struct mu_journal *record)
+{
+    if (record->type == MU_JOURNAL_HUNG) {
+        bed->hung = record->hung;
+        bed->hangs++;
+        size_t used = strlen (bed->names);
+        snprintf (bed->names + used, sizeof bed->names - used, "%s ", record->hung.worker);
+    }
+    if (record->type == MU_JOURNAL_BROKEN) {
+        bed->broken++;
+        snprintf (bed->reason, sizeof bed->reason, "%s", record->broken.reason);
+    }
+    if (record->type == MU_JOURNAL_STATE && record->state.reason.size)
+        snprintf (bed->state, sizeof bed->state, "%.*s", (int)record->state.reason.size,
+                  (const char *)record->state.reason.data);
+    bed->forms += record->type == MU_JOURNAL_FORM;
+}
+
+static void note_word (struct bed *bed, uint32_t peer, const struct mu_wire *wire)
+{
+    if (peer >= WORKERS || wire->type == MU_WIRE_WELCOME)
+        return;
+    if (wire->type == MU_WIRE_CONNECT)
+        snprintf (bed->ahead, sizeof bed->ahead, "%s", wire->connect.world);
+    size_t used = strlen (bed->told[peer]);
+    snprintf (bed->told[peer] + used, sizeof bed->told[peer] - used, "%s ",
+              mu_record_name (&mu_wire_family, wire->type));
+}
+
+void step (struct bed *bed, struct coord_event event)
+{
+    event.now_ms = bed->now_ms;
+    event.unix_ms = 1700000000000 + bed->now_ms;
+    bed->actions.count = 0;
+    coord_step (bed->coord, &event, &bed->actions);
+    for (uint32_t i = 0; i < bed->actions.count; i++) {
+        const struct coord_action *action = &bed->actions.list[i];
+        if (action->type == COORD_STORE)
+            note_record (bed, &action->store);
+        else
+            note_word (bed, action->send.peer, &action->send.wire);
+    }
+}
+
+void hear (struct bed *bed, uint32_t worker, struct mu_wire wire)
+{
+    step (bed, (struct coord_event){ .type = COORD_RECEIVE, .peer = worker, .wire = &wire });
+}
+
+void say_beat (struct bed *bed, uint32_t worker)
+{
+    struct mu_wire wire = { .type = MU_WIRE_BEAT, .beat = bed->beat[worker] };
+    hear (bed, worker, wire);
+}
+
+void pass (struct bed *bed, uint64_t ms)
+{
+    for (uint64_t end_ms = bed->now_ms + ms; bed->now_ms < end_ms;) {
+        bed->now_ms += BEAT_MS;
+        for (uint32_t w = 0; w < WORKERS; w++) {
+            struct mu_wire_beat *beat = &bed->beat[w];
+            beat->still_ms += beat->still_ms ? BEAT_MS : 0;
+            beat->stalled_ms += beat->stalled_ms ? BEAT_MS : 0;
+            if (!bed->quiet[w])
+                say_beat (bed, w);
+        }
+        step (bed, (struct coord_event){ .type = COORD_TIMER });
+    }
+}
+
+void connected (struct bed *bed, uint32_t worker)
+{
+    struct mu_wire wire = { .type = MU_WIRE_CONNECTED, .connected = { .job = 1 } };
+    mu_text_set (wire.connected.world, sizeof wire.connected.world, bed->ahead);
+    hear (bed, worker, wire);
+}
+
+bool was_told (struct bed *bed, uint32_t worker, const char *order)
+{
+    return strstr (bed->told[worker], order) != NULL;
+}
+
+void hello (struct bed *bed, uint32_t worker)
+{
+    struct mu_wire wire = { .type = MU_WIRE_HELLO, .hello = { .incarnation = 1, .threads = 1 } };
+    snprintf (wire.hello.name, sizeof wire.hello.name, "w%u", worker);
+    mu_text_set (wire.hello.compute_class, sizeof wire.hello.compute_class, "portable");
+    hear (bed, worker, wire);
+}
+
+void prepared (struct bed *bed, uint32_t worker)
+{
+    struct mu_wire wire = { .type = MU_WIRE_PREPARED,
+                            .prepared = {
+                                .job = 1, .records = 1000, .parameters = 10, .targets = 1 } };
+    mu_text_set (wire.prepared.digest, sizeof wire.prepared.digest, "d");
+    bed->beat[worker] = (struct mu_wire_beat){ .job = 1, .phase = MU_PHASE_WAITING };
+    hear (bed, worker, wire);
+}
+
+void reach (struct bed *bed, uint32_t worker, uint64_t generation, uint64_t at,
+            enum mu_phase_state phase, enum mu_duty_state duty)
+{
+    bed->beat[worker] = (struct mu_wire_beat){
+        .job = 1, .generation = generation, .phase = phase, .step = at, .duty = duty
+    };
+}
+
+static void submit (struct bed *bed, uint32_t workers_min)
+{
+    struct mu_journal_submit job = { .spec = { "{}", 2 },
+                                     .workers_min = workers_min,
+                                     .workers_max = WORKERS,
+                                     .micro_batches = 6,
+                                     .global_batch = 6,
+                                     .window_steps = 16,
+                                     .steps = 100000,
+                                     .portable = true };
+    struct mu_wire wire = { .type = MU_WIRE_SUBMIT, .submit = { .request = 1, .spec = job.spec } };
+    step (bed, (struct coord_event){
+                   .type = COORD_RECEIVE, .peer = 100, .wire = &wire, .submit = &job });
+}
+
+void opening (struct bed *bed, uint32_t workers_min)
+{
+    const struct coord_options options = { .version = "0", .workers_max = 10 };
+    memset (bed, 0, sizeof *bed);
+    bed->now_ms = 100000;
+    bed->coord = coord_create (&options);
+    step (bed, (struct coord_event){ .type = COORD_START });
+    for (uint32_t w = 0; w < WORKERS; w++)
+        hello (bed, w);
+    submit (bed, workers_min);
+    pass (bed, 500);
+    for (uint32_t w = 0; w < WORKERS; w++) {
+        assert_true (was_told (bed, w, "ASSIGN"));
+        reach (bed, w, 0, 0, MU_PHASE_OPENING, MU_DUTY_TRAINER);
+    }
+}
+
+void form (struct bed *bed)
+{
+    for (uint32_t w = 0; w < WORKERS; w++)
+        prepared (bed, w);
+    assert_int_equal (bed->forms, 1);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        reach (bed, w, 1, 0, MU_PHASE_CONNECTING, MU_DUTY_COLLECTIVE);
+}
+
+void forming (struct bed *bed)
+{
+    opening (bed, 1);
+    form (bed);
+}
+
+void train (struct bed *bed, uint64_t at)
+{
+    for (uint32_t w = 0; w < WORKERS; w++)
+        hear (bed, w, (struct mu_wire){ .type = MU_WIRE_READY, .ready = { 1, 1 } });
+    for (uint64_t done = 0; done <= at; done++) {
+        for (uint32_t w = 0; w < WORKERS; w++)
+            reach (bed, w, 1, done, MU_PHASE_COMPUTING, MU_DUTY_TRAINER);
+        pass (bed, 250);
+    }
+    for (uint32_t w = 0; w < WORKERS; w++)
+        bed->told[w][0] = '\0';
+}
+
+void running (struct bed *bed, uint64_t at)
+{
+    forming (bed);
+    train (bed, at);
+}
+
+void still (struct bed *bed, uint32_t worker, const char *process)
+{
+    bed->beat[worker].still_ms = bed->beat[worker].stalled_ms = 1;
+    mu_text_set (bed->beat[worker].process, sizeof bed->beat[worker].process, process);
+}
+
+void reducing (struct bed *bed, uint32_t worker, uint64_t at)
+{
+    reach (bed, worker, 1, at, MU_PHASE_REDUCING, MU_DUTY_COLLECTIVE);
+    bed->beat[worker].stalled_ms = 1;
+}
+
+void aborted (struct bed *bed, uint32_t worker, uint64_t at)
+{
+    hear (bed, worker,
+          (struct mu_wire){ .type = MU_WIRE_ABORTED,
+                            .aborted = { 1, bed->forms, at, 0, { "\0", 1 } } });
+}
+
+void finish (struct bed *bed)
+{
+    coord_destroy (&bed->coord);
+    free (bed->actions.list);
+}

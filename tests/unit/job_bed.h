@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* job_bed.h - the coordinator's core, a job on three workers, and time that passes
+ *
+ * The workers are words: a test says what each would say, lets time pass with their beats, and looks
+ * at the records and orders that come of it. The only job has number 1, its workers are w0 to w2, and
+ * `forms` is the number of its newest generation. */
+#ifndef JOB_BED_H
+#define JOB_BED_H
+
+#include "coord.h"
+#include "timing.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define WORKERS 3u
+#define BEAT_MS 250u
+
+struct bed {
+    struct coord *coord;
+    struct coord_actions actions;
+    uint64_t now_ms;
+    struct mu_wire_beat beat[WORKERS]; /* what each says next */
+    bool quiet[WORKERS];               /* says nothing */
+    char told[WORKERS][256];           /* orders, in words, since last looked at */
+    char ahead[64];                    /* the world that CONNECT named */
+    unsigned hangs, broken, forms;
+    struct mu_journal_hung hung; /* the newest */
+    char names[256];             /* of all that hung */
+    char reason[256], state[1024];
+};
+
+/* The job is submitted and its workers open it; they are prepared and generation 1 forms; it trains,
+ * and all compute the step after `at`. Each begins with those before it. */
+void opening (struct bed *bed, uint32_t workers_min);
+void form (struct bed *bed);
+void forming (struct bed *bed); /* a job with a minimum of one */
+void train (struct bed *bed, uint64_t at);
+void running (struct bed *bed, uint64_t at);
+void finish (struct bed *bed);
+
+/* Beats of all, and the ageing of what they say: still and stalled grow by themselves where the test
+ * has begun them. */
+void pass (struct bed *bed, uint64_t ms);
+void step (struct bed *bed, struct coord_event event);
+bool was_told (struct bed *bed, uint32_t worker, const char *order);
+
+/* What a worker says, at once ... */
+void hear (struct bed *bed, uint32_t worker, struct mu_wire wire);
+void say_beat (struct bed *bed, uint32_t worker);
+void hello (struct bed *bed, uint32_t worker);
+void prepared (struct bed *bed, uint32_t worker);
+void connected (struct bed *bed, uint32_t worker); /* the world that comes next */
+void aborted (struct bed *bed, uint32_t worker, uint64_t at); /* of the newest generation */
+/* ... and in its beats from now on. */
+void reach (struct bed *bed, uint32_t worker, uint64_t generation, uint64_t at,
+            enum mu_phase_state phase, enum mu_duty_state duty);
+void still (struct bed *bed, uint32_t worker, const char *process);
+void reducing (struct bed *bed, uint32_t worker, uint64_t at);
+
+#endif

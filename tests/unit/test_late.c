@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_late.c - a generation that does not get ready: who is left out, and for how long */
+#include "tests/unit/job_bed.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { W0 = 1, W1 = 2, W2 = 4, ALL = 7 }; /* sets of workers */
+
+static bool is_in (unsigned set, uint32_t worker) { return set >> worker & 1; }
+
+static void fence (struct bed *bed, uint32_t worker, uint32_t number)
+{
+    struct mu_wire_fence fence = {
+        .job = 1, .generation = bed->forms, .number = number, .values = { "v", 1 }
+    };
+    hear (bed, worker, (struct mu_wire){ .type = MU_WIRE_FENCE, .fence = fence });
+}
+
+static void ready (struct bed *bed, uint32_t worker)
+{
+    hear (bed, worker, (struct mu_wire){ .type = MU_WIRE_READY, .ready = { 1, bed->forms } });
+}
+
+/* All that have a part in it end it. */
+static void end (struct bed *bed, unsigned members, uint64_t at)
+{
+    for (uint32_t w = 0; w < WORKERS; w++)
+        if (is_in (members, w)) {
+            bed->told[w][0] = '\0';
+            aborted (bed, w, at);
+        }
+    pass (bed, BEAT_MS);
+}
+
+/* Who is let go says so, and holds nothing any more. */
+static void let_go (struct bed *bed)
+{
+    for (uint32_t w = 0; w < WORKERS; w++) {
+        if (!was_told (bed, w, "RELEASE"))
+            continue;
+        bed->told[w][0] = '\0';
+        bed->beat[w] = (struct mu_wire_beat){ .phase = MU_PHASE_NONE };
+        hear (bed, w, (struct mu_wire){ .type = MU_WIRE_RELEASED, .released = { 1 } });
+    }
+}
+
+/* `members` form the newest generation, `fenced` reach its fence, and the time is over: it breaks,
+ * and the next one forms. */
+static void too_late (struct bed *bed, unsigned members, unsigned fenced)
+{
+    unsigned broken = bed->broken, forms = bed->forms;
+    for (uint32_t w = 0; w < WORKERS; w++)
+        if (is_in (members, w))
+            reach (bed, w, bed->forms, 0, MU_PHASE_CONNECTING, MU_DUTY_COLLECTIVE);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        if (is_in (fenced, w))
+            fence (bed, w, 0);
+    pass (bed, COORD_FORM_LIMIT_MS - 2000); /* the time since it formed is not known to the ms */
+    assert_int_equal (bed->broken, broken);
+    pass (bed, 2500);
+    assert_int_equal (bed->broken, broken + 1);
+    end (bed, members, 0);
+    let_go (bed);
+    pass (bed, 1000);
+    assert_int_equal (bed->forms, forms + 1);
+}
+
+static void forms_with (const struct bed *bed, unsigned members)
+{
+    uint32_t rank = 0;
+    for (uint32_t w = 0; w < WORKERS; w++) {
+        char name[8];
+        snprintf (name, sizeof name, "w%u", w);
+        if (is_in (members, w))
+            assert_string_equal (coord_member (bed->coord, 1, rank++), name);
+    }
+    assert_null (coord_member (bed->coord, 1, rank));
+}
+
+static void who_does_not_reach_a_fence_is_left_out (void **state)
+{
+    (void)state;
+    struct bed bed;
+    forming (&bed);
+    too_late (&bed, ALL, W0 | W2);
+    assert_string_equal (bed.reason, "1 of 3 workers were not ready in time: w1");
+    forms_with (&bed, ALL); /* once may be chance */
+    too_late (&bed, ALL, W0 | W2);
+    assert_string_equal (bed.reason, "1 of 3 workers were not ready in time: w1");
+    forms_with (&bed, W0 | W2);
+    finish (&bed);
+}
+
+static void the_last_fence_tells (void **state)
+{
+    (void)state;
+    struct bed bed;
+    forming (&bed);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        fence (&bed, w, 0);
+    fence (&bed, 2, 1);
+    too_late (&bed, ALL, 0);
+    assert_string_equal (bed.reason, "2 of 3 workers were not ready in time: w0, w1");
+    finish (&bed);
+}
+
+static void who_is_not_ready_is_named (void **state)
+{
+    (void)state;
+    struct bed bed;
+    forming (&bed);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        fence (&bed, w, 0);
+    ready (&bed, 0);
+    ready (&bed, 1);
+    too_late (&bed, ALL, 0);
+    assert_string_equal (bed.reason, "1 of 3 workers were not ready in time: w2");
+    finish (&bed);
+}
+
+static void a_minimum_is_kept (void **state)
+{
+    (void)state;
+    struct bed bed;
+    opening (&bed, 3);
+    form (&bed);
+    for (unsigned times = 0; times < 3; times++) {
+        too_late (&bed, ALL, W0 | W1);
+        forms_with (&bed, ALL);
+    }
+    for (unsigned times = 0; times < 3; times++) {
+        too_late (&bed, ALL, ALL);
+        assert_string_equal (bed.reason, "none of 3 workers was ready in time");
+        forms_with (&bed, ALL);
+    }
+    finish (&bed);
+}
+
+/* Two that cannot reach each other: nobody sees which, so each is left out in turn. */
+static void nobody_ready_is_tried_without_one (void **state)
+{
+    (void)state;
+    struct bed bed;
+    forming (&bed);
+    too_late (&bed, ALL, ALL);
+    assert_string_equal (bed.reason, "none of 3 workers was ready in time");
+    forms_with (&bed, ALL);
+    too_late (&bed, ALL, ALL);
+    assert_string_equal (bed.reason,
+                         "none of 3 workers was ready in time; it is tried without worker w2");
+    forms_with (&bed, W0 | W1);
+    too_late (&bed, W0 | W1, W0 | W1);
+    assert_non_null (strstr (bed.reason, "without worker w1"));
+    forms_with (&bed, W0);
+    finish (&bed);
+}
+
+/* With a minimum of two the first guess may be wrong: then it is another's turn. */
+static void a_wrong_guess_is_taken_back (void **state)
+{
+    (void)state;
+    struct bed bed;
+    opening (&bed, 2);
+    form (&bed);
+    too_late (&bed, ALL, ALL);
+    too_late (&bed, ALL, ALL);
+    forms_with (&bed, W0 | W1);
+    too_late (&bed, W0 | W1, W0 | W1);
+    too_late (&bed, W0 | W1, W0 | W1); /* while w2's time goes by */
+    assert_true (was_told (&bed, 2, "ASSIGN"));
+    prepared (&bed, 2);
+    too_late (&bed, W0 | W1, W0 | W1);
+    forms_with (&bed, ALL);
+    too_late (&bed, ALL, ALL);
+    assert_non_null (strstr (bed.reason, "without worker w1"));
+    forms_with (&bed, W0 | W2);
+    finish (&bed);
+}
+
+/* Trains alone until `worker` is given the job again, which it must not be before its time. */
+static void come_back (struct bed *bed, uint32_t worker, uint64_t after_ms)
+{
+    ready (bed, 0);
+    reach (bed, 0, bed->forms, 1, MU_PHASE_COMPUTING, MU_DUTY_TRAINER);
+    pass (bed, after_ms - 5000);
+    assert_false (was_told (bed, worker, "ASSIGN"));
+    pass (bed, 6000);
+    assert_true (was_told (bed, worker, "ASSIGN"));
+}
+
+static void who_comes_back_and_fails_again_is_left_out_longer (void **state)
+{
+    (void)state;
+    struct bed bed;
+    forming (&bed);
+    bed.quiet[1] = true; /* it is lost, which is a failure, too; w0 and w2 are left */
+    pass (&bed, 3000);
+    aborted (&bed, 0, 0);
+    aborted (&bed, 2, 0);
+    pass (&bed, 500);
+    too_late (&bed, W0 | W2, W0 | W2);
+    forms_with (&bed, W0);
+    for (unsigned times = 0; times < 3; times++) {
+        come_back (&bed, 2, (uint64_t)COORD_COOL_OFF_MS << times);
+        prepared (&bed, 2);
+        pass (&bed, COORD_JOIN_MS + 500);
+        assert_true (was_told (&bed, 0, "ABORT")); /* as planned, for the join */
+        aborted (&bed, 0, 1);
+        pass (&bed, 500);
+        forms_with (&bed, W0 | W2);
+        unsigned broken = bed.broken;
+        pass (&bed, COORD_FORM_LIMIT_MS + 500);
+        assert_int_equal (bed.broken, broken + 1);
+        assert_non_null (strstr (bed.reason, "without worker w2")); /* the first time */
+        end (&bed, W0 | W2, 1);
+        let_go (&bed);
+        pass (&bed, 500);
+        forms_with (&bed, W0);
+    }
+    finish (&bed);
+}
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test (who_does_not_reach_a_fence_is_left_out),
+        cmocka_unit_test (the_last_fence_tells),
+        cmocka_unit_test (who_is_not_ready_is_named),
+        cmocka_unit_test (a_minimum_is_kept),
+        cmocka_unit_test (nobody_ready_is_tried_without_one),
+        cmocka_unit_test (a_wrong_guess_is_taken_back),
+        cmocka_unit_test (who_comes_back_and_fails_again_is_left_out_longer),
+    };
+    return cmocka_run_group_tests (tests, NULL, NULL);
+}
