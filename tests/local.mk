@@ -74,8 +74,8 @@ endif
 # Whole systems: real processes on this machine, python3's standard library.
 check_PROGRAMS += %D%/system/host_switch
 %C%_system_host_switch_SOURCES = %D%/system/host_switch.c
-TESTS += %D%/system/test_hosts.py
-EXTRA_DIST += %D%/system/hosts.py %D%/system/test_hosts.py
+TESTS += %D%/system/test_hosts.py %D%/system/test_traps.py
+EXTRA_DIST += %D%/system/hosts.py %D%/system/test_hosts.py %D%/system/test_traps.py
 TESTS += %D%/system/test_fault.py
 EXTRA_DIST += %D%/system/test_fault.py
 TESTS += %D%/system/test_jobs.py %D%/system/test_client.py %D%/system/test_library.py %D%/system/test_same_bits.py %D%/system/test_features.py %D%/system/torture.py %D%/system/test_bad_input.py %D%/system/test_bad_surroundings.py %D%/system/test_ledger.py %D%/system/test_hangs.py %D%/system/test_poison.py %D%/system/test_audits.py

@@ -210,6 +210,44 @@ static void does_not_mix (void)
     refuses ("a rank whose region has another layout cannot join");
 }
 
+/* Its agent is gone or asleep, so nobody has ended it: a collective of the generation before wakes up
+ * while the next one reduces in the same memory. `reducing`: it was stopped while it waited for the
+ * others inside MPI, not for its trainer. */
+static void wakes_in_the_next (bool reducing)
+{
+    struct mu_error error;
+    bool right = start_world (3, "muster-collective", &small) && bed_step (&bed, 0) == 3;
+    struct mu_collective *old = bed.ranks[1].collective;
+    bed_begin (&bed, 1);
+    for (uint32_t b = 0; b < 2 && reducing; b++)
+        mu_comm_bucket_ready (bed.ranks[1].comm, b, &error);
+    for (int i = 0; i < 20; i++)
+        bed_pump (&bed, 5);
+    kill (mu_collective_pid (old), SIGSTOP);
+    bed.ranks[1].collective = NULL;
+    bed.ranks[1].ended = true;
+    bed_end (&bed);
+    bed.step = 1;
+    right = right && bed_world (&bed, bed_program ("muster-collective"), READY_MS);
+    unsigned done = bed_step (&bed, 1) + bed_step (&bed, 2);
+    bed_begin (&bed, 3);
+    kill (mu_collective_pid (old), SIGCONT);
+    struct mu_collective_event event = { .kind = MU_COLLECTIVE_EVENT_READY };
+    for (int64_t until = bed_now_ms () + END_MS;
+         event.kind != MU_COLLECTIVE_EVENT_ENDED && bed_now_ms () < until; bed_pump (&bed, 5))
+        while (mu_collective_next (old, &event) && event.kind != MU_COLLECTIVE_EVENT_ENDED)
+            continue;
+    bool ended = event.kind == MU_COLLECTIVE_EVENT_ENDED;
+    bed_mark (&bed);
+    done += bed_collect (&bed, 3, END_MS) + bed_step (&bed, 4);
+    ok (right && ended && done == 12 && bed.wrong == 0,
+        "one of the generation before wakes up in the next, from waiting for its %s: it ends, and "
+        "all results are right: %s",
+        reducing ? "peers" : "trainer", event.text);
+    mu_collective_destroy (&old);
+    stop_world ();
+}
+
 static void refuses_other_step (void)
 {
     struct mu_error error;
@@ -349,6 +387,8 @@ int main (void)
     survives_death ();
     dies_in_start ();
     does_not_mix ();
+    wakes_in_the_next (false);
+    wakes_in_the_next (true);
     refuses_other_step ();
     ends (3, false);
     ends (3, true);
