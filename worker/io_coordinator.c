@@ -3,6 +3,9 @@
  *
  *  - bounded high-water marks and DONTWAIT: a coordinator that hangs cannot stop the agent;
  *  - reconnection after 100 to 200 ms, each worker its own, up to 2 s: no storm after a restart;
+ *  - a connection whose bytes nobody acknowledges for 3 s is given up, and one is not waited for
+ *    longer than 2 s: TCP says its bytes again ever more rarely, so that after a cut of minutes it
+ *    would take as long again to notice that the line is back;
  *  - no ZMTP heartbeats: the protocol's own beats are enough, and silence is judged in one place;
  *  - a context each, as a name that does not resolve blocks libzmq's thread for a minute;
  *  - LINGER 0 while it runs; at the end BYE gets a moment. */
@@ -21,6 +24,8 @@
 #define RECONNECT_MS       100
 #define RECONNECT_LIMIT_MS 2000
 #define HANDSHAKE_MS       5000
+#define UNHEARD_MS         3000
+#define CONNECT_MS         2000
 #define ZONE_BYTES         8192
 
 struct peer {
@@ -62,6 +67,8 @@ static int connect_peer (struct io_coordinator *coordinator, const char *endpoin
     set (peer->socket, ZMQ_SNDHWM, HIGH_WATER);
     set (peer->socket, ZMQ_RCVHWM, HIGH_WATER);
     set (peer->socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
+    set (peer->socket, ZMQ_TCP_MAXRT, UNHEARD_MS);
+    set (peer->socket, ZMQ_CONNECT_TIMEOUT, CONNECT_MS);
     set (peer->socket, ZMQ_RECONNECT_IVL, RECONNECT_MS + (int)(seed % RECONNECT_MS));
     set (peer->socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_LIMIT_MS);
     int64_t size_max = MESSAGE_BYTES_MAX;
