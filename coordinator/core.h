@@ -215,6 +215,7 @@ struct worker {
     uint64_t reopened_step; /* was asked to load this committed step before */
     uint64_t refused_job, refused_until_ms; /* does not get this job for a while */
     uint32_t left_out; /* so often, of generations that did not get ready, since one did */
+    bool on_trial;     /* ... the last time because somebody had to be */
     struct position position;               /* of its trainer, once prepared */
     uint8_t kept[KEPT_BYTES];               /* micro-batches of the next step that its sums hold */
     struct pace pace;
@@ -263,6 +264,7 @@ struct job_soft {
     uint64_t form_after_ms;     /* not before this */
     uint64_t form_limit_ms;     /* READY of all by then */
     uint32_t failures;          /* generations in a row that finished no step */
+    uint64_t vain_ms; /* since when collectives end while the same members form; 0: they do not */
     bool save_done, end_unsaved;
     bool stopped_here; /* in this reign: all its workers are known */
     uint32_t save_tries;
@@ -489,9 +491,13 @@ void ahead_down (struct coord *coord, struct worker *worker, const struct mu_wir
 
 /* --- late.c ----------------------------------------------------------------------------------- */
 
-/* A generation was not ready in time: why it breaks. Who kept it may be left out for a while. */
+/* A generation was not ready in time, or a collective ended: why it breaks. Who kept it may be left
+ * out for a while. */
 const char *late_blame (struct coord *coord, struct job *job);
-void late_forget (const struct job *job); /* it got ready: its members are trusted again */
+const char *late_ended (struct coord *coord, struct job *job, struct worker *worker,
+                        const char *why);
+void late_begin (struct job *job, struct worker *const *members, uint32_t count); /* the next one */
+void late_forget (struct job *job); /* it got ready: its members are trusted again */
 
 /* --- hang.c ----------------------------------------------------------------------------------- */
 

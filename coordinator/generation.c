@@ -162,6 +162,7 @@ static void form (struct coord *coord, struct job *job, struct worker **members,
 {
     struct job_soft *soft = &job->soft;
     uint64_t step = source->position.step;
+    late_begin (job, members, count);
     generation_clear (job);
     if (step < shards_trained_step (&job->durable))
         store_rewind (coord, job, step);
@@ -353,9 +354,7 @@ void generation_down (struct coord *coord, struct worker *worker, const struct m
     if (*wire->down.world)
         ahead_down (coord, worker, wire);
     else if (job)
-        generation_break (coord, job, false,
-                          core_text (coord, "the collective of worker %s ended: %s", worker->name,
-                                     wire->down.text));
+        generation_break (coord, job, false, late_ended (coord, job, worker, wire->down.text));
 }
 
 /* A large state takes its time, and gets it while pieces of it arrive. */

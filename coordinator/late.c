@@ -9,9 +9,13 @@
  *
  * Once may be chance: all try again. From the second time on, who kept the others is left out for a
  * while, if the job can do without. Where nobody can be seen to be at fault one is left out on trial,
- * each time another: sooner or later it is one of the two. It is not blamed. Who was left out before
+ * and if that did not help it may come back and it is another's turn: sooner or later it is one of the
+ * two. It is not blamed. Who was left out before
  * and comes back to a generation that then does not get ready is left out at once, and for longer: a
- * line that is cut for good costs a job ever less. */
+ * line that is cut for good costs a job ever less.
+ *
+ * A network that refuses, where a cut one is silent, ends a collective at once. Whose ends when that
+ * has gone on for some seconds, while the same members formed, is left out in the same way. */
 #include "core.h"
 
 static bool is_late (const struct worker *worker, const struct fences *fences)
@@ -29,11 +33,30 @@ static void leave_out (struct coord *coord, struct worker *worker)
     worker->yields = true;
 }
 
+/* Without them it did not go either: they may come back. */
+static void pardon (struct coord *coord, const struct job *job)
+{
+    for (uint32_t i = 0; i < coord->worker_count; i++) {
+        struct worker *worker = coord->workers[i];
+        if (!worker->on_trial || worker->refused_job != job->durable.number)
+            continue;
+        worker->on_trial = false;
+        worker->refused_until_ms = coord->now_ms;
+        queue_want (coord);
+    }
+}
+
+static void try_without (struct coord *coord, struct worker *worker)
+{
+    leave_out (coord, worker);
+    worker->on_trial = true;
+}
+
 /* --- nobody is ready -------------------------------------------------------------------------- */
 
 /* Whose turn it is: the first time, of who was left out before, if anybody; then of who was left out
  * the least often, the newest first. NULL: nobody's. */
-static struct worker *on_trial (const struct job *job)
+static struct worker *whose_turn (const struct job *job)
 {
     bool first = !job->soft.failures;
     struct worker *found = job->soft.ranks[0];
@@ -48,10 +71,11 @@ static struct worker *on_trial (const struct job *job)
 static const char *try_without_one (struct coord *coord, const struct job *job)
 {
     uint32_t size = job->durable.generation.size;
-    struct worker *worker = size > job->durable.workers_min ? on_trial (job) : NULL;
+    struct worker *worker = size > job->durable.workers_min ? whose_turn (job) : NULL;
+    pardon (coord, job);
     if (!worker)
         return core_text (coord, "none of %u workers was ready in time", size);
-    leave_out (coord, worker);
+    try_without (coord, worker);
     return core_text (coord, "none of %u workers was ready in time; it is tried without worker %s",
                       size, worker->name);
 }
@@ -82,8 +106,37 @@ const char *late_blame (struct coord *coord, struct job *job)
     return core_text (coord, "%u of %u workers were not ready in time: %s", late, size, names);
 }
 
-void late_forget (const struct job *job)
+/* --- one ended instead ------------------------------------------------------------------------ */
+
+const char *late_ended (struct coord *coord, struct job *job, struct worker *worker,
+                        const char *why)
 {
+    bool forming = job->durable.state == MU_JOB_FORMING;
+    if (forming && !job->soft.vain_ms)
+        job->soft.vain_ms = coord->now_ms;
+    if (!forming || job->durable.generation.size <= job->durable.workers_min ||
+        (coord->now_ms < job->soft.vain_ms + COORD_VAIN_MS && !worker->left_out))
+        return core_text (coord, "the collective of worker %s ended: %s", worker->name, why);
+    pardon (coord, job);
+    try_without (coord, worker);
+    return core_text (coord, "it is tried without worker %s, whose collective ended: %s",
+                      worker->name, why);
+}
+
+void late_begin (struct job *job, struct worker *const *members, uint32_t count)
+{
+    const struct generation *before = &job->durable.generation;
+    bool same = before->number && count == before->size;
+    for (uint32_t rank = 0; same && rank < count; rank++)
+        same = members[rank]->incarnation == before->members[rank].incarnation &&
+               !strcmp (members[rank]->name, before->members[rank].name);
+    if (!same)
+        job->soft.vain_ms = 0;
+}
+
+void late_forget (struct job *job)
+{
+    job->soft.vain_ms = 0;
     for (uint32_t rank = 0; rank < job->durable.generation.size; rank++)
         job->soft.ranks[rank]->left_out = 0;
 }

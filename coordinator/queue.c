@@ -397,11 +397,12 @@ static void give_surplus (struct coord *coord, struct line *line, struct job *jo
     enum mu_job_state state = job->durable.state;
     bool starts = state == MU_JOB_PREPARING && job->soft.orders[ORDER_ASSIGN];
     bool grows = state == MU_JOB_RUNNING && !job->soft.finished;
-    bool tries = job->soft.failures && (state == MU_JOB_FORMING || state == MU_JOB_BREAKING);
+    bool tries = job->soft.failures > 1 &&
+                 (state == MU_JOB_FORMING || state == MU_JOB_BREAKING || state == MU_JOB_PREPARING);
     uint32_t has = job->soft.worker_count, most = queue_useful_max (job);
     if ((!starts && !grows && !tries) || job->durable.target != MU_JOB_PENDING || has >= most)
         return;
-    if (starts && have (coord, job) < job->durable.workers_min)
+    if (!grows && have (coord, job) < job->durable.workers_min)
         return;
     take (coord, line, job, class_of (job), line->trusted, most - has, true);
 }

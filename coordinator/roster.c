@@ -316,6 +316,7 @@ static void replace (struct coord *coord, struct worker *worker, const struct mu
     worker->leaving = false;
     worker->refused_job = 0;
     worker->left_out = 0;
+    worker->on_trial = false;
     worker->reopened_step = 0;
     worker->buried = 0;
     worker->lost = false;

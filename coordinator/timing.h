@@ -122,6 +122,10 @@
 #define COORD_FORM_RETRY_MS 100u
 #define COORD_FORM_RETRY_MAX_MS 5000u
 
+/* The same members whose collectives end again and again while they form, for so long, are tried
+ * without the one whose ended last. */
+#define COORD_VAIN_MS 5000u
+
 /* The last checkpoint is the job's result. It is tried again after SAVE_RETRY_MS, twice that, … at
  * most 16 times that, so that somebody may make room; when it was tried for SAVE_TRY_MS the job
  * fails with what was wrong. Its workers wait with it. */

@@ -149,6 +149,7 @@ static void choose_parted (void)
         options.workers > 64 || luck % 10)
         return;
     faults.parted = true;
+    faults.refusing = luck >> 9 & 1;
     faults.part[0] = (uint32_t)(luck >> 16) % options.workers;
     faults.part[1] =
         (faults.part[0] + 1 + (uint32_t)(luck >> 32) % (options.workers - 1)) % options.workers;
@@ -289,6 +290,7 @@ static void stop_faults (void)
                               .wrong_since_ms = old.wrong_since_ms,
                               .seen = old.seen,
                               .parted = old.parted,
+                              .refusing = old.refusing,
                               .part = { old.part[0], old.part[1] },
                               .lease_ahead_ms = lease_ahead_ms,
                               .quarantine_failures = quarantine_failures,

@@ -69,7 +69,7 @@ struct faults {
     uint32_t wrong_worker;
     uint64_t wrong_since_ms;
     bool seen; /* nothing else happens, and every job has three workers: it must be found out */
-    bool parted; /* two workers cannot reach each other, for good, and nobody is told */
+    bool parted, refusing; /* two workers cannot reach each other, for good; who tries is told */
     uint32_t part[2];
 };
 

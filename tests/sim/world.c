@@ -254,8 +254,13 @@ static void connect_world (uint32_t number, uint64_t life, void *data)
         tear (world);
         return;
     }
-    if (world->connected < world->size || world->torn || is_parted (world))
+    if (world->connected < world->size || world->torn)
         return;
+    if (is_parted (world)) {
+        if (faults.refusing)
+            tear (world);
+        return;
+    }
     bool ready = world->formed == world->size;
     for (uint32_t rank = 0; rank < world->size; rank++)
         clock_after (draw (1, 30), ready ? get_ready : tell_connected, world->places[rank].worker,

@@ -109,6 +109,11 @@ class Hosts:
         self.cut(one, other)
         self.cut(other, one)
 
+    def refuse(self, source, to, begin=True):
+        """There is no route from here to there, and whoever tries is told so at once; or there is one again."""
+        route = ["ip", "route", "add" if begin else "del", "unreachable", f"{self.address(to)}/32"]
+        subprocess.run(self.on(source, route), check=True, timeout=60)
+
     def heal(self):
         self.order("cut", ALL, ALL, 0)
 

@@ -6,9 +6,11 @@ One gpt job trains on three workers, each on an emulated host, the coordinator o
 network in its own way, sees what Muster makes of it, mends it, and sees that all three train again. The last one
 compares: a checkpoint later than all of that must be that of one worker that nobody disturbed, and the ledger proven.
 """
+import os
+import signal
 import sys
 
-from cluster import Tap, wait_for
+from cluster import Tap, children, wait_for
 from hosts import ALL, COORDINATOR, HostCluster, need_hosts
 
 WORKERS = ("w0", "w1", "w2")
@@ -80,6 +82,20 @@ def is_lost_and_comes_back(break_it):
     scene.all_train()
 
 
+def goes_on_without_one(mend_it):
+    """One worker is left out until it is started again, which gives it a clean slate. Nobody is lost."""
+    cluster = scene.cluster
+    wait_for("it is tried without one", lambda: scene.status()["workers"] == 2 and scene.status()["state"] == "running")
+    scene.goes_on()
+    assert all(state != "lost" for state in scene.states().values()), scene.states()
+    left_out = [name for name, state in scene.states().items() if state == "free"]
+    assert len(left_out) == 1, scene.states()
+    cluster.kill_worker(left_out[0])
+    mend_it()
+    cluster.start_worker(left_out[0])
+    scene.all_train()
+
+
 def partition():
     """a worker that everybody is cut off from is lost, the others go on, and it comes back"""
     is_lost_and_comes_back(lambda hosts: hosts.cut_both("w1", ALL))
@@ -102,20 +118,22 @@ def is_not_heard():
 
 def one_line():
     """one direction between two workers is cut and nobody is told: what stands still is ended, and one is left out"""
-    cluster, hosts = scene.open()
+    _, hosts = scene.open()
     scene.all_train()
     stuck = scene.broken("nothing moves")
     hosts.cut("w1", "w2")
     wait_for("the generation that stands still is ended", lambda: scene.broken("nothing moves") > stuck)
-    wait_for("it is tried without one", lambda: scene.status()["workers"] == 2)
-    scene.goes_on()
-    assert all(state != "lost" for state in scene.states().values()), scene.states()
-    left_out = [name for name, state in scene.states().items() if state == "free"]
-    assert left_out, scene.states()
-    cluster.kill_worker(left_out[0])  # started again, it has a clean slate
-    hosts.heal()
-    cluster.start_worker(left_out[0])
+    goes_on_without_one(hosts.heal)
+
+
+def refused_line():
+    """a worker has no route to another, which ends its collective at once: one is left out after some seconds"""
+    cluster, hosts = scene.open()
     scene.all_train()
+    hosts.refuse("w1", "w2")
+    for pid in children(cluster.workers["w0"].pid, "muster-collective"):  # they must connect anew
+        os.kill(pid, signal.SIGKILL)
+    goes_on_without_one(lambda: hosts.refuse("w1", "w2", False))
 
 
 def delay():
@@ -167,7 +185,10 @@ def same_weights():
 
 
 if __name__ == "__main__":
-    failures = Tap().run(partition, partition_from_coordinator, hears_nobody, is_not_heard, one_line, delay, loss, power_cut,
-                         coordinator_cut_off, same_weights)
-    scene.close(failures)
+    failures = 1  # until they have all been seen
+    try:
+        failures = Tap().run(partition, partition_from_coordinator, hears_nobody, is_not_heard, one_line, refused_line, delay, loss,
+                             power_cut, coordinator_cut_off, same_weights)
+    finally:
+        scene.close(failures)
     sys.exit(failures)

@@ -158,6 +158,8 @@ static void nobody_ready_is_tried_without_one (void **state)
     too_late (&bed, W0 | W1, W0 | W1);
     assert_non_null (strstr (bed.reason, "without worker w1"));
     forms_with (&bed, W0);
+    assert_true (was_told (&bed, 2, "ASSIGN")); /* it was not w2, or not alone */
+    assert_false (was_told (&bed, 1, "ASSIGN"));
     finish (&bed);
 }
 
@@ -172,7 +174,6 @@ static void a_wrong_guess_is_taken_back (void **state)
     too_late (&bed, ALL, ALL);
     forms_with (&bed, W0 | W1);
     too_late (&bed, W0 | W1, W0 | W1);
-    too_late (&bed, W0 | W1, W0 | W1); /* while w2's time goes by */
     assert_true (was_told (&bed, 2, "ASSIGN"));
     prepared (&bed, 2);
     too_late (&bed, W0 | W1, W0 | W1);
@@ -209,7 +210,8 @@ static void who_comes_back_and_fails_again_is_left_out_longer (void **state)
     for (unsigned times = 0; times < 3; times++) {
         come_back (&bed, 2, (uint64_t)COORD_COOL_OFF_MS << times);
         prepared (&bed, 2);
-        pass (&bed, COORD_JOIN_MS + 500);
+        bed.told[0][0] = '\0';
+        pass (&bed, COORD_JOIN_MS + COORD_AHEAD_MS + 500);
         assert_true (was_told (&bed, 0, "ABORT")); /* as planned, for the join */
         aborted (&bed, 0, 1);
         pass (&bed, 500);
@@ -226,6 +228,64 @@ static void who_comes_back_and_fails_again_is_left_out_longer (void **state)
     finish (&bed);
 }
 
+/* The collective of a member ends while all form; `after_ms` later the next generation has formed. */
+static void ends (struct bed *bed, unsigned members, uint32_t worker, uint64_t after_ms)
+{
+    unsigned forms = bed->forms;
+    struct mu_wire_down down = { .job = 1, .generation = bed->forms };
+    mu_text_set (down.text, sizeof down.text, "no route");
+    for (uint32_t w = 0; w < WORKERS; w++)
+        if (is_in (members, w))
+            reach (bed, w, bed->forms, 0, MU_PHASE_CONNECTING, MU_DUTY_COLLECTIVE);
+    hear (bed, worker, (struct mu_wire){ .type = MU_WIRE_DOWN, .down = down });
+    end (bed, members, 0);
+    let_go (bed);
+    pass (bed, after_ms);
+    assert_int_equal (bed->forms, forms + 1);
+}
+
+static void who_ends_again_and_again_is_left_out (void **state)
+{
+    (void)state;
+    struct bed bed;
+    opening (&bed, 2);
+    form (&bed);
+    for (unsigned times = 0; times < 4; times++) {
+        ends (&bed, ALL, times % 3, 750);
+        assert_null (strstr (bed.reason, "without"));
+        forms_with (&bed, ALL);
+    }
+    pass (&bed, 2000);
+    ends (&bed, ALL, 1, 5500);
+    assert_string_equal (bed.reason,
+                         "it is tried without worker w1, whose collective ended: no route");
+    forms_with (&bed, W0 | W2);
+    for (unsigned times = 0; times < 4; times++) /* the minimum is kept */
+        ends (&bed, W0 | W2, 0, 5500);
+    finish (&bed);
+}
+
+/* A generation that trained in between: then it is counted anew. */
+static void chance_leaves_nobody_out (void **state)
+{
+    (void)state;
+    struct bed bed;
+    opening (&bed, 1);
+    form (&bed);
+    ends (&bed, ALL, 1, 3000);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        ready (&bed, w);
+    pass (&bed, 3000);
+    ends (&bed, ALL, 1, 3000); /* it trained */
+    for (unsigned times = 0; times < 2; times++) {
+        ends (&bed, ALL, 1, 3000);
+        forms_with (&bed, ALL);
+    }
+    ends (&bed, ALL, 1, 3000);
+    forms_with (&bed, W0 | W2);
+    finish (&bed);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +296,8 @@ int main (void)
         cmocka_unit_test (nobody_ready_is_tried_without_one),
         cmocka_unit_test (a_wrong_guess_is_taken_back),
         cmocka_unit_test (who_comes_back_and_fails_again_is_left_out_longer),
+        cmocka_unit_test (who_ends_again_and_again_is_left_out),
+        cmocka_unit_test (chance_leaves_nobody_out),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
