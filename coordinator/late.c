@@ -9,10 +9,9 @@
  *
  * Once may be chance: all try again. From the second time on, who kept the others is left out for a
  * while, if the job can do without. Where nobody can be seen to be at fault one is left out on trial,
- * and if that did not help it may come back and it is another's turn: sooner or later it is one of the
- * two. It is not blamed. Who was left out before
- * and comes back to a generation that then does not get ready is left out at once, and for longer: a
- * line that is cut for good costs a job ever less.
+ * and if that did not help it may come back and it is another's turn: sooner or later it is one of
+ * the two. It is not blamed. Who was left out before and comes back to a generation that then does
+ * not get ready is left out at once, and for longer: a line that is cut for good costs ever less.
  *
  * A network that refuses, where a cut one is silent, ends a collective at once. Whose ends when that
  * has gone on for some seconds, while the same members formed, is left out in the same way. */

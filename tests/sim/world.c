@@ -257,8 +257,8 @@ static void connect_world (uint32_t number, uint64_t life, void *data)
     if (world->connected < world->size || world->torn)
         return;
     if (is_parted (world)) {
-        if (faults.refusing)
-            tear (world);
+        if (faults.refusing) /* who tries is told at once, each time */
+            end (number);
         return;
     }
     bool ready = world->formed == world->size;
