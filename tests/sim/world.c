@@ -332,14 +332,15 @@ static void form_world (struct collective *collective, const struct agent_form *
 {
     struct world *world = collective->world;
     struct place *place = &world->places[collective->rank];
-    CHECK (!place->formed, "rank %u forms world %s twice", collective->rank, world->name);
     CHECK (world->source_rank == NOBODY || world->source_rank == form->source_rank,
            "two sources of world %s", world->name);
     world->source_rank = form->source_rank;
-    place->formed = true;
     collective->receives = form->receives;
     collective->step = form->step;
     collective->attempt = form->attempt;
+    if (place->formed) /* a worker that began anew heard FORM late */
+        return;
+    place->formed = true;
     if (++world->formed < world->size || world->connected < world->size || world->torn)
         return;
     for (uint32_t rank = 0; rank < world->size; rank++)
