@@ -315,6 +315,7 @@ static void replace (struct coord *coord, struct worker *worker, const struct mu
     worker->duty = MU_DUTY_NOBODY;
     worker->leaving = false;
     worker->refused_job = 0;
+    worker->refused_for_good = false;
     worker->reopened_step = 0;
     worker->buried = 0;
     worker->lost = false;
