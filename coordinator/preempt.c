@@ -19,13 +19,17 @@
 #include "queue.h"
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
-#define NAMED_MAX 3u
+#define NAMED_MAX        3u
 
 /* --- who has something to give ---------------------------------------------------------------- */
 
+/* Whose connection has ended is nothing to count on: it may be dead, and is nothing to give. */
 static uint32_t beyond_minimum (const struct coord *coord, const struct job *job)
 {
     uint32_t has = queue_have (coord, job);
+    for (uint32_t i = 0; i < job->soft.worker_count && has; i++)
+        has -= job->soft.workers[i]->gone && !worker_leaves (coord, job->soft.workers[i]) &&
+               job->soft.workers[i]->order != ORDER_RELEASE;
     return has > job->durable.workers_min ? has - job->durable.workers_min : 0;
 }
 
@@ -130,7 +134,7 @@ uint32_t preempt_claim (const struct coord *coord, struct line *line, const stru
 
 static bool can_leave (const struct coord *coord, const struct worker *worker)
 {
-    return !worker_leaves (coord, worker) && worker->order != ORDER_RELEASE;
+    return !worker_leaves (coord, worker) && worker->order != ORDER_RELEASE && !worker->gone;
 }
 
 static uint32_t count_suitable (const struct coord *coord, const struct job *job,
@@ -225,7 +229,8 @@ void preempt_keep (struct coord *coord, struct job *job)
         struct worker *worker = job->soft.workers[i];
         if (!worker->yields_to || worker->order == ORDER_RELEASE)
             continue;
-        if (staying >= job->durable.workers_min && still_wants (core_job (coord, worker->yields_to)))
+        if (staying >= job->durable.workers_min &&
+            still_wants (core_job (coord, worker->yields_to)))
             continue;
         worker->yields = false;
         worker->yields_to = 0;
@@ -246,8 +251,9 @@ const char *preempt_why (struct coord *coord, const struct job *job, uint64_t ta
     if (taker->durable.priority > job->durable.priority)
         why = core_text (coord, "whose priority is higher: %lld over %lld",
                          (long long)taker->durable.priority, (long long)job->durable.priority);
-    return core_text (coord, "%u worker%s to job %llu (%s), %s", count, count == 1 ? " goes" : "s go",
-                      (unsigned long long)taker_number, taker->durable.name, why);
+    return core_text (coord, "%u worker%s to job %llu (%s), %s", count,
+                      count == 1 ? " goes" : "s go", (unsigned long long)taker_number,
+                      taker->durable.name, why);
 }
 
 static const char *name_holders (struct coord *coord, const struct line *line,
@@ -283,7 +289,8 @@ void preempt_explain (struct coord *coord, const struct line *line)
             holders = name_holders (coord, line, job);
         if (*holders)
             SET (job->soft.shrunk,
-                 core_text (coord, "trains on %u of up to %u workers; higher priorities go first: %s",
-                            has, most, holders));
+                 core_text (coord,
+                            "trains on %u of up to %u workers; higher priorities go first: %s", has,
+                            most, holders));
     }
 }

@@ -9,8 +9,8 @@ EXTRA_DIST += %D%/unit/schema_lock.sh scripts/lock_schemas.py schemas/golden/wir
     schemas/golden/journal-1.lock schemas/golden/wire-1.hex schemas/golden/journal-1.hex
 
 if HAVE_CMOCKA
-check_PROGRAMS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log %D%/unit/test_socket %D%/unit/test_turn %D%/unit/test_pace %D%/unit/test_trust
-TESTS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log %D%/unit/test_socket %D%/unit/test_turn %D%/unit/test_pace %D%/unit/test_trust
+check_PROGRAMS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log %D%/unit/test_socket %D%/unit/test_turn %D%/unit/test_pace %D%/unit/test_preempt %D%/unit/test_trust
+TESTS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log %D%/unit/test_socket %D%/unit/test_turn %D%/unit/test_pace %D%/unit/test_preempt %D%/unit/test_trust
 check_PROGRAMS += %D%/unit/test_poison %D%/unit/test_audit
 TESTS += %D%/unit/test_poison %D%/unit/test_audit
 
@@ -54,6 +54,9 @@ TESTS += %D%/unit/test_fault
 %C%_unit_test_fault_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
 %C%_unit_test_fault_LDADD = worker/libagent.la coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
 
+%C%_unit_test_preempt_SOURCES = %D%/unit/test_preempt.c
+%C%_unit_test_preempt_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
+%C%_unit_test_preempt_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
 %C%_unit_test_trust_SOURCES = %D%/unit/test_trust.c
 %C%_unit_test_trust_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
 %C%_unit_test_trust_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
