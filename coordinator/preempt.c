@@ -85,6 +85,7 @@ static bool is_coming (const struct coord *coord, const struct worker *worker)
 
 void preempt_look (struct coord *coord, struct line *line)
 {
+    line->promised = core_scratch (coord, line->job_count * sizeof (uint32_t));
     line->stuck = true;
     line->spare = line->coming_count = 0;
     for (uint32_t i = 0; i < line->job_count; i++) {
@@ -147,11 +148,14 @@ static uint32_t count_suitable (const struct coord *coord, const struct job *job
     return count;
 }
 
-static uint32_t available (struct coord *coord, const struct line *line, const struct job *job,
+/* Of the job at that place in line. */
+static uint32_t available (struct coord *coord, const struct line *line, uint32_t at,
                            const struct job *taker, const char *class, bool grows)
 {
-    uint32_t spare = spare_for (coord, line, job, taker, grows);
-    uint32_t suitable = spare ? count_suitable (coord, job, taker, class, grows) : 0;
+    uint32_t spare = spare_for (coord, line, line->jobs[at], taker, grows);
+    if (!grows)
+        spare -= line->promised[at] < spare ? line->promised[at] : spare;
+    uint32_t suitable = spare ? count_suitable (coord, line->jobs[at], taker, class, grows) : 0;
     return spare < suitable ? spare : suitable;
 }
 
@@ -184,7 +188,7 @@ static uint32_t take_from_last (struct coord *coord, struct line *line, const st
     uint32_t got = 0;
     for (uint32_t i = line->job_count; i > 0 && got < lack && line->spare; i--) {
         struct job *job = line->jobs[i - 1];
-        uint32_t count = available (coord, line, job, taker, class, grows);
+        uint32_t count = available (coord, line, i - 1, taker, class, grows);
         if (count > lack - got)
             count = lack - got;
         if (!count)
@@ -196,14 +200,21 @@ static uint32_t take_from_last (struct coord *coord, struct line *line, const st
     return got;
 }
 
+/* What will not do yet is not taken, nor may a later job begin on it: it would come back to who waits
+ * first, and be lent again. */
 uint32_t preempt_for_minimum (struct coord *coord, struct line *line, const struct job *taker,
                               const char *class, uint32_t lack)
 {
     uint32_t could = 0;
-    for (uint32_t i = 0; i < line->job_count && line->spare; i++)
-        could += available (coord, line, line->jobs[i], taker, class, false);
+    uint32_t *counts = core_scratch (coord, line->job_count * sizeof (uint32_t));
+    for (uint32_t i = 0; i < line->job_count && line->spare; i++) {
+        counts[i] = available (coord, line, i, taker, class, false);
+        could += counts[i];
+    }
     if (could >= lack)
         take_from_last (coord, line, taker, class, lack, false);
+    for (uint32_t i = 0; i < line->job_count && could < lack; i++)
+        line->promised[i] += counts[i];
     return could;
 }
 

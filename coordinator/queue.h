@@ -17,7 +17,8 @@ struct class
 };
 
 struct line {
-    struct job **jobs; /* in order */
+    struct job **jobs;  /* in order */
+    uint32_t *promised; /* by the same index: what it has to spare and a waiting job counts on */
     uint32_t job_count;
     struct worker **free; /* NULL once taken; those in quarantine from `trusted` on */
     bool *kept;           /* by the same index: no other job may begin on it */

@@ -12,7 +12,7 @@
 
 #define JOBS_MAX   512u
 #define PATIENCE_S 150u
-#define SHRUNK_MAX 40u /* times a job may be shrunk in peace */
+#define SHRUNK_MAX 10u /* times a job may be shrunk in peace */
 
 static uint32_t waits_s[JOBS_MAX], small_s[JOBS_MAX], shrunk[JOBS_MAX];
 static bool peace;
@@ -57,6 +57,8 @@ void priority_break (const struct coord *coord, const struct mu_journal_broken *
            "job %" PRIu64 " is shrunk so that an equal one may grow", broken->job);
     statistics.shrunk++;
     shrunk[broken->job] += peace;
+    if (shrunk[broken->job] > statistics.most_shrunk)
+        statistics.most_shrunk = shrunk[broken->job];
     CHECK (shrunk[broken->job] < SHRUNK_MAX, "workers of job %" PRIu64 " go back and forth",
            broken->job);
 }

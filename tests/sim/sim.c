@@ -243,7 +243,7 @@ static void contend (struct sim_job *job)
     job->global_batch = 4 * job->micro_batches;
     job->records += job->global_batch;
     job->small_data = false;
-    job->workers_min = 1 + job->workers_min % 2;
+    job->workers_min = 1 + job->workers_min % (1 + options.workers / 2);
     job->workers_max = 2 * options.workers;
     job->save_every += 20;
     job->epochs = 0;
@@ -445,12 +445,13 @@ static void report (uint64_t seeds, double seconds)
             "%" PRIu64 " replays, %" PRIu64 " ledgers proven, %" PRIu64
             " steps finished by a second generation; %" PRIu64 " workers expelled, %" PRIu64
             " disputes, %" PRIu64 " wrong steps; %" PRIu64 " ranks connected ahead; %" PRIu64
-            " times shrunk for others, %" PRIu64 " seconds watched\n",
+            " times shrunk for others, %" PRIu64 " at most in peace, %" PRIu64 " seconds watched\n",
             seeds, seconds, s->happenings, s->messages, s->steps, s->generations, s->rewinds,
             s->host_crashes, s->worker_crashes, s->trainer_crashes, s->collective_crashes,
             s->save_failures, s->cuts, s->stops, s->hangs, s->kept, s->mismatches, s->done,
             s->failed, s->cancelled, s->poisons, s->skips, s->replays, s->proofs, s->joint_steps,
-            s->expelled, s->disputes, s->wrong_steps, s->connected_ahead, s->shrunk, s->watched);
+            s->expelled, s->disputes, s->wrong_steps, s->connected_ahead, s->shrunk,
+            s->most_shrunk, s->watched);
 }
 
 int main (int argc, char **argv)

@@ -76,7 +76,7 @@ struct statistics {
     uint64_t happenings, messages, steps, generations, rewinds, replays;
     uint64_t host_crashes, worker_crashes, trainer_crashes, collective_crashes, save_failures;
     uint64_t kept, mismatches, cuts, stops, hangs, proofs, joint_steps;
-    uint64_t expelled, disputes, wrong_steps, connected_ahead, shrunk, watched;
+    uint64_t expelled, disputes, wrong_steps, connected_ahead, shrunk, most_shrunk, watched;
     uint32_t done, failed, cancelled, poisons, skips;
 };
 
