@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define JOBS_MAX   512u
-#define PATIENCE_S 150u
+#define PATIENCE_S 90u
 #define SHRUNK_MAX 10u /* times a job may be shrunk in peace */
 
 static uint32_t waits_s[JOBS_MAX], small_s[JOBS_MAX], shrunk[JOBS_MAX];

@@ -233,10 +233,15 @@ static void choose_poison (struct sim_job *job, uint32_t number)
 
 /* In some runs every job could use all workers, for long, so that what counts is who goes first. By the
  * seed, as before. */
+static bool contended (void)
+{
+    return options.workers >= 3 && options.workers <= 64 && !faults.seen &&
+           mix (options.seed, 2265) % 4 == 0;
+}
+
 static void contend (struct sim_job *job)
 {
-    uint64_t luck = mix (options.seed, 2203);
-    if (options.workers < 3 || options.workers > 64 || faults.seen || luck % 4)
+    if (!contended ())
         return;
     job->portable = true;
     job->micro_batches = job->micro_batches < options.workers ? options.workers : job->micro_batches;
@@ -256,6 +261,31 @@ static void submit_one (uint32_t who, uint64_t tag, void *data)
     struct sim_job job;
     memcpy (&job, data, sizeof job);
     client_submit (&job);
+}
+
+/* Once nothing else happens, a long job that all others go before, and then one that goes before all. */
+static void contend_in_peace (void)
+{
+    struct sim_job job = { .micro_batches = 64,
+                           .global_batch = 256,
+                           .window_steps = 16,
+                           .workers_min = 1,
+                           .workers_max = options.workers,
+                           .save_every = 100,
+                           .steps = 1000,
+                           .records = 4000,
+                           .priority = -1,
+                           .portable = true };
+    if (!contended () || faults.wrong)
+        return;
+    for (int64_t priority = -1; priority <= 9; priority += 10, job.workers_max--) {
+        struct sim_job *copy = malloc (sizeof *copy);
+        if (!copy)
+            abort ();
+        job.priority = priority;
+        *copy = job;
+        clock_after (priority < 0 ? 0 : 10000, submit_one, 0, 0, copy);
+    }
 }
 
 /* --- the phases ------------------------------------------------------------------------------- */
@@ -312,6 +342,7 @@ static void stop_faults (void)
     }
     client_settle ();
     priority_watch ();
+    contend_in_peace ();
 }
 
 static bool all_over (void)
