@@ -325,6 +325,8 @@ void *core_scratch (struct coord *coord, size_t size);
 const char *core_text (struct coord *coord, const char *format, ...)
     __attribute__ ((format (printf, 2, 3)));
 struct mu_blob core_blob (const char *text);
+/* A number that people gave: digits and nothing else; 0: it is none. */
+uint64_t core_number (const char *text);
 /* `old` grown so that it holds more than `count` items. */
 void *core_grow (void *old, uint32_t count, uint32_t *capacity, size_t item);
 

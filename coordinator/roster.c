@@ -489,9 +489,7 @@ void roster_receive (struct coord *coord, const struct coord_event *event)
 struct worker *roster_find (const struct coord *coord, const char *name_or_number)
 {
     struct worker *worker = roster_by_name (coord, name_or_number);
-    uint64_t number = 0;
-    for (const char *at = name_or_number; *at >= '0' && *at <= '9' && number < NONE; at++)
-        number = number * 10 + (uint64_t)(*at - '0');
+    uint64_t number = core_number (name_or_number);
     if (!worker && number > 0 && number <= coord->worker_count)
         worker = coord->workers[number - 1];
     return worker;
