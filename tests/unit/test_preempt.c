@@ -78,6 +78,11 @@ static void obey (uint32_t peer, const struct mu_wire *wire)
         struct mu_wire_ready *said = &say (peer, MU_WIRE_READY)->ready;
         said->job = wire->form.job;
         said->generation = wire->form.generation;
+    } else if (wire->type == MU_WIRE_CONNECT && wire->connect.size) {
+        struct mu_wire_connected *said = &say (peer, MU_WIRE_CONNECTED)->connected;
+        said->job = wire->connect.job;
+        said->generation = wire->connect.generation;
+        mu_text_set (said->world, sizeof said->world, wire->connect.world);
     } else if (wire->type == MU_WIRE_ABORT && worker->generation && !worker->held) {
         say_aborted (peer);
     } else if (wire->type == MU_WIRE_RELEASE) {
