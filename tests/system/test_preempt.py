@@ -46,7 +46,8 @@ def three_priorities():
         have(cluster, low=1, mid=1, high=2)
         reason = cluster.status(low)["reason"]
         assert "trains on 1 of up to 8" in reason and f"job {high} (high, priority 5) has 2" in reason, reason
-        assert any(f"to job {high} (high), whose priority is higher: 5 over 1" in text for text in broken(cluster, mid))
+        why = broken(cluster, low)
+        assert any(f"goes to job {high} (high), whose priority is higher: 5 over 0" in text for text in why), why
         cluster.muster("pause", high)
         have(cluster, low=2, mid=2)
         assert "trains on 2 of up to 8" in cluster.status(low)["reason"]
