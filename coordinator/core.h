@@ -71,6 +71,7 @@ struct generation {
 struct commit {
     uint64_t generation, step, bytes, time_ms;
     char *path, weights_hash[65];
+    bool pruned; /* those who prune were told that it may go */
 };
 
 /* A trainer's death by its own doing, and the micro-batches that were in flight. */
@@ -107,6 +108,7 @@ struct job_durable {
     double epochs;
     bool portable, mixed; /* any class gives its bits; classes mix all the same */
     bool audited; /* gradients are compared (audit.c) */
+    uint32_t keep; /* newest checkpoints that stay; 0: unknown, all do */
     uint64_t submitted_ms, started_ms, ended_ms;
 
     bool sized;
@@ -568,6 +570,8 @@ double pace_factor (const struct worker *worker);
 
 /* --- checkpoint.c ----------------------------------------------------------------------------- */
 
+/* Apply's part: after a commit only the newest ones and the anchor are kept. */
+void checkpoint_prune (struct job_durable *job);
 void checkpoint_saved (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 void checkpoint_save_failed (struct coord *coord, struct worker *worker,
                              const struct mu_wire *wire);
