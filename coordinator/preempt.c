@@ -83,19 +83,26 @@ static bool is_coming (const struct coord *coord, const struct worker *worker)
            (worker->job && worker->job->durable.target == MU_JOB_PAUSED);
 }
 
-void preempt_look (struct coord *coord, struct line *line)
+static void look_for_givers (struct coord *coord, struct line *line)
 {
-    line->promised = core_scratch (coord, line->job_count * sizeof (uint32_t));
     line->stuck = true;
-    line->spare = line->coming_count = 0;
+    line->givers = core_scratch (coord, line->job_count * sizeof (struct giver));
     for (uint32_t i = 0; i < line->job_count; i++) {
-        const struct job *job = line->jobs[i];
+        struct job *job = line->jobs[i];
         line->stuck = line->stuck && !trains (job);
+        if (!job->soft.worker_count)
+            continue;
+        line->givers[line->giver_count++].job = job;
         if (queue_lacks_minimum (coord, job))
             line->spare += queue_have (coord, job);
         else if (job->durable.state == MU_JOB_RUNNING)
             line->spare += beyond_minimum (coord, job);
     }
+}
+
+void preempt_look (struct coord *coord, struct line *line)
+{
+    look_for_givers (coord, line);
     line->coming = core_scratch (coord, coord->worker_count * sizeof (struct worker *));
     for (uint32_t i = 0; i < coord->worker_count; i++)
         if (is_coming (coord, coord->workers[i]))
@@ -148,15 +155,21 @@ static uint32_t count_suitable (const struct coord *coord, const struct job *job
     return count;
 }
 
-/* Of the job at that place in line. */
-static uint32_t available (struct coord *coord, const struct line *line, uint32_t at,
-                           const struct job *taker, const char *class, bool grows)
+/* Fill in what each would give. The sum. */
+static uint32_t ask (struct coord *coord, struct line *line, const struct job *taker,
+                     const char *class, bool grows)
 {
-    uint32_t spare = spare_for (coord, line, line->jobs[at], taker, grows);
-    if (!grows)
-        spare -= line->promised[at] < spare ? line->promised[at] : spare;
-    uint32_t suitable = spare ? count_suitable (coord, line->jobs[at], taker, class, grows) : 0;
-    return spare < suitable ? spare : suitable;
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < line->giver_count; i++) {
+        struct giver *giver = &line->givers[i];
+        uint32_t spare = spare_for (coord, line, giver->job, taker, grows);
+        if (!grows)
+            spare -= giver->promised < spare ? giver->promised : spare;
+        uint32_t suitable = spare ? count_suitable (coord, giver->job, taker, class, grows) : 0;
+        giver->available = spare < suitable ? spare : suitable;
+        sum += giver->available;
+    }
+    return sum;
 }
 
 /* Those that do not train yet cost nobody anything; those in quarantine are the last choice. */
@@ -182,22 +195,18 @@ static void yield_from (struct coord *coord, struct job *job, const struct job *
     job_touch (coord, job);
 }
 
-static uint32_t take_from_last (struct coord *coord, struct line *line, const struct job *taker,
-                                const char *class, uint32_t lack, bool grows)
+static void take_from_last (struct coord *coord, struct line *line, const struct job *taker,
+                            const char *class, uint32_t lack, bool grows)
 {
-    uint32_t got = 0;
-    for (uint32_t i = line->job_count; i > 0 && got < lack && line->spare; i--) {
-        struct job *job = line->jobs[i - 1];
-        uint32_t count = available (coord, line, i - 1, taker, class, grows);
-        if (count > lack - got)
-            count = lack - got;
+    for (uint32_t i = line->giver_count; i > 0 && lack; i--) {
+        struct giver *giver = &line->givers[i - 1];
+        uint32_t count = giver->available < lack ? giver->available : lack;
         if (!count)
             continue;
-        yield_from (coord, job, taker, class, count, grows);
+        yield_from (coord, giver->job, taker, class, count, grows);
         line->spare -= count;
-        got += count;
+        lack -= count;
     }
-    return got;
 }
 
 /* What will not do yet is not taken, nor may a later job begin on it: it would come back to who waits
@@ -205,23 +214,24 @@ static uint32_t take_from_last (struct coord *coord, struct line *line, const st
 uint32_t preempt_for_minimum (struct coord *coord, struct line *line, const struct job *taker,
                               const char *class, uint32_t lack)
 {
-    uint32_t could = 0;
-    uint32_t *counts = core_scratch (coord, line->job_count * sizeof (uint32_t));
-    for (uint32_t i = 0; i < line->job_count && line->spare; i++) {
-        counts[i] = available (coord, line, i, taker, class, false);
-        could += counts[i];
-    }
-    if (could >= lack)
+    if (line->spare <= line->promised)
+        return 0;
+    uint32_t could = ask (coord, line, taker, class, false);
+    if (could >= lack) {
         take_from_last (coord, line, taker, class, lack, false);
-    for (uint32_t i = 0; i < line->job_count && could < lack; i++)
-        line->promised[i] += counts[i];
+        return could;
+    }
+    line->promised += could;
+    for (uint32_t i = 0; i < line->giver_count; i++)
+        line->givers[i].promised += line->givers[i].available;
     return could;
 }
 
 void preempt_for_growth (struct coord *coord, struct line *line, const struct job *taker,
                          const char *class, uint32_t lack)
 {
-    take_from_last (coord, line, taker, class, lack, true);
+    if (line->spare && ask (coord, line, taker, class, true))
+        take_from_last (coord, line, taker, class, lack, true);
 }
 
 /* --- what has changed meanwhile --------------------------------------------------------------- */
@@ -233,8 +243,18 @@ static bool still_wants (const struct job *taker)
            taker->durable.target == MU_JOB_PENDING;
 }
 
+static bool anybody_goes (const struct job *job)
+{
+    for (uint32_t i = 0; i < job->soft.worker_count; i++)
+        if (job->soft.workers[i]->yields_to)
+            return true;
+    return false;
+}
+
 void preempt_keep (struct coord *coord, struct job *job)
 {
+    if (!anybody_goes (job))
+        return;
     uint32_t staying = queue_have (coord, job);
     for (uint32_t i = 0; i < job->soft.worker_count; i++) {
         struct worker *worker = job->soft.workers[i];

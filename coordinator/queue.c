@@ -206,7 +206,8 @@ static struct wish make_wish (const struct coord *coord, const struct line *line
     wish.need = job->durable.workers_min - wish.have;
     wish.usable = count_usable (coord, line, job, wish.class);
     for (uint32_t i = 0; i < line->free_count; i++)
-        wish.refused += line->free[i] && is_refused (coord, job, line->free[i]);
+        wish.refused += line->free[i] && !line->free[i]->refused_for_good &&
+                        is_refused (coord, job, line->free[i]);
     for (uint32_t i = 0; i < line->class_count; i++)
         if (!wish.class || !strcmp (wish.class, line->classes[i].name))
             wish.possible += line->classes[i].total;
@@ -253,9 +254,8 @@ static void say_why (struct coord *coord, const struct line *line, struct job *j
     if (wish->odd)
         text = core_text (coord, "%s; %u %s other data than the job: give all the same file", text,
                           wish->odd, wish->odd == 1 ? "has" : "have");
-    if (wish->refused > wish->odd)
-        text = core_text (coord, "%s; %u not taken, not ready in time before", text,
-                          wish->refused - wish->odd);
+    if (wish->refused)
+        text = core_text (coord, "%s; %u not taken, not ready in time before", text, wish->refused);
     SET (job->soft.why, text);
 }
 

@@ -16,9 +16,14 @@ struct class
     uint32_t total, free;
 };
 
+struct giver {
+    struct job *job;
+    uint32_t promised;  /* of what it has to spare: a waiting job counts on it */
+    uint32_t available; /* to the job that asks */
+};
+
 struct line {
-    struct job **jobs;  /* in order */
-    uint32_t *promised; /* by the same index: what it has to spare and a waiting job counts on */
+    struct job **jobs; /* in order */
     uint32_t job_count;
     struct worker **free; /* NULL once taken; those in quarantine from `trusted` on */
     bool *kept;           /* by the same index: no other job may begin on it */
@@ -29,8 +34,10 @@ struct line {
     uint32_t odd_count;
     struct class classes[CLASSES_MAX];
     uint32_t class_count, here;
-    uint32_t spare; /* no more than so many could be taken from jobs */
-    bool stuck;     /* no job trains, or is about to */
+    struct giver *givers; /* jobs that have workers, in order */
+    uint32_t giver_count;
+    uint32_t spare, promised; /* no more than so many could be taken from them; see preempt.c */
+    bool stuck;               /* no job trains, or is about to */
 };
 
 /* --- queue.c ---------------------------------------------------------------------------------- */
@@ -45,7 +52,7 @@ void queue_look_again (struct coord *coord, uint64_t when_ms);
 
 /* --- preempt.c -------------------------------------------------------------------------------- */
 
-/* Fill `coming`, `spare` and `stuck`. */
+/* Fill `coming`, `givers`, `spare` and `stuck`. */
 void preempt_look (struct coord *coord, struct line *line);
 /* Claim up to `lack` of those that are coming. How many it were. */
 uint32_t preempt_claim (const struct coord *coord, struct line *line, const struct job *job,
