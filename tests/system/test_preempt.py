@@ -6,7 +6,7 @@ import sys
 
 from cluster import Cluster, Tap, wait_for
 
-STEPS = {"low": 4000, "mid": 3000, "high": 1000}
+STEPS = {"low": 4000, "mid": 2500, "high": 1000}
 
 
 def spec(cluster, name, workers, priority):
