@@ -23,13 +23,21 @@
 
 /* --- who has something to give ---------------------------------------------------------------- */
 
-/* Whose connection has ended is nothing to count on: it may be dead, and is nothing to give. */
+/* Workers that it has and keeps, as far as is known: one whose connection has ended may be dead. */
+static uint32_t count_sure (const struct coord *coord, const struct job *job)
+{
+    uint32_t count = queue_have (coord, job);
+    for (uint32_t i = 0; i < job->soft.worker_count; i++) {
+        const struct worker *worker = job->soft.workers[i];
+        count -= worker->gone && !worker_leaves (coord, worker) &&
+                 !(worker->order == ORDER_RELEASE && !worker->again);
+    }
+    return count;
+}
+
 static uint32_t beyond_minimum (const struct coord *coord, const struct job *job)
 {
-    uint32_t has = queue_have (coord, job);
-    for (uint32_t i = 0; i < job->soft.worker_count && has; i++)
-        has -= job->soft.workers[i]->gone && !worker_leaves (coord, job->soft.workers[i]) &&
-               job->soft.workers[i]->order != ORDER_RELEASE;
+    uint32_t has = count_sure (coord, job);
     return has > job->durable.workers_min ? has - job->durable.workers_min : 0;
 }
 
@@ -255,17 +263,17 @@ void preempt_keep (struct coord *coord, struct job *job)
 {
     if (!anybody_goes (job))
         return;
-    uint32_t staying = queue_have (coord, job);
+    uint32_t staying = count_sure (coord, job);
     for (uint32_t i = 0; i < job->soft.worker_count; i++) {
         struct worker *worker = job->soft.workers[i];
         if (!worker->yields_to || worker->order == ORDER_RELEASE)
             continue;
-        if (staying >= job->durable.workers_min &&
+        if (!worker->gone && staying >= job->durable.workers_min &&
             still_wants (core_job (coord, worker->yields_to)))
             continue;
         worker->yields = false;
         worker->yields_to = 0;
-        staying += !worker_leaves (coord, worker);
+        staying += !worker_leaves (coord, worker) && !worker->gone;
         queue_want (coord);
     }
 }
