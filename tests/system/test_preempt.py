@@ -4,7 +4,7 @@
 import json
 import sys
 
-from cluster import Cluster, Tap, wait_for
+from cluster import ENDS, Cluster, Tap, wait_for
 
 STEPS = {"low": 4000, "mid": 2500, "high": 1000}
 
@@ -24,6 +24,8 @@ def have(cluster, **wanted):
     """All of these train, on so many workers each."""
     def there():
         jobs = {job["name"]: job for job in cluster.json("jobs")}
+        ended = [name for name in wanted if name in jobs and jobs[name]["state"] in ENDS]
+        assert not ended, f"{ended} ended before they were looked at"
         return all(name in jobs and jobs[name]["state"] == "running" and jobs[name]["workers"] == count
                    for name, count in wanted.items())
     wait_for(f"{wanted}", there)
