@@ -81,13 +81,7 @@ static void end_progress (struct reading *reading)
 
 static uint64_t job_of (const struct mu_journal *record)
 {
-    const struct mu_shape *shape = mu_shape_find (&mu_journal_family, record->type);
-    const struct mu_field *field = mu_shape_field (shape, "job");
-    uint64_t job = 0;
-    if (field)
-        memcpy (&job, (const uint8_t *)record + mu_journal_family.body_offset + field->offset,
-                sizeof job);
-    return job;
+    return mu_record_number (&mu_journal_family, record, "job");
 }
 
 static void note_stray (struct reading *reading, const struct muster_record_info *info)

@@ -7,6 +7,7 @@
  */
 #include "muster.h"
 
+#include "connect.h"
 #include "resolve.h"
 #include "wire.h"
 
@@ -36,8 +37,9 @@ _Static_assert(sizeof (struct muster_checkpoint_info) == sizeof (struct mu_wire_
 _Static_assert(sizeof (((struct muster_error *)0)->text) == MU_ERROR_TEXT_MAX, "error");
 
 struct muster {
-    char *coordinator;
-    void *context, *socket;
+    char **coordinators;
+    size_t count, chosen;
+    void *context, *socket; /* no socket: which of several is there is not known yet, or any more */
     uint32_t timeout_ms;
     uint64_t request;
 };
@@ -59,39 +61,36 @@ static int fail (struct muster_error *error, const struct mu_error *why)
     return -1;
 }
 
+/* Several are asked first which of them is there; one is simply sent to. */
 static int connect_socket (struct muster *muster, struct mu_error *why)
 {
-    static const struct {
-        int option, value;
-    } options[] = { { ZMQ_LINGER, 0 },
-                    { ZMQ_RECONNECT_IVL, 50 },
-                    { ZMQ_RECONNECT_IVL_MAX, 1000 },
-                    { ZMQ_SNDHWM, 16 } };
-    if (mu_resolve (muster->coordinator, MU_RESOLVE_MS, why))
-        return -1;
-    muster->socket = zmq_socket (muster->context, ZMQ_DEALER);
-    if (!muster->socket)
-        return mu_fail (why, MU_UNAVAILABLE, "ZeroMQ cannot make a socket: %s",
-                        zmq_strerror (zmq_errno ()));
-    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
-        zmq_setsockopt (muster->socket, options[i].option, &options[i].value, sizeof (int));
-    if (!zmq_connect (muster->socket, muster->coordinator))
+    if (muster->socket)
         return 0;
-    return mu_fail (why, MU_USAGE,
-                    "%s is no endpoint: %s (they look like tcp://host:7600 or ipc:///path)",
-                    muster->coordinator, zmq_strerror (zmq_errno ()));
+    if (muster->count == 1)
+        return connect_one (muster->context, muster->coordinators[0], &muster->socket, why);
+    return connect_first (muster->context, muster->coordinators, muster->count, muster->timeout_ms,
+                          &muster->chosen, &muster->socket, why);
 }
 
-int muster_open (struct muster **muster_p, const char *coordinator, struct muster_error *error)
+static int copy_endpoints (struct muster *muster, const char *const *coordinators, size_t count)
+{
+    muster->coordinators = calloc (count, sizeof *muster->coordinators);
+    for (size_t i = 0; muster->coordinators && i < count; i++)
+        if ((muster->coordinators[i] = strdup (coordinators[i])))
+            muster->count++;
+    return muster->coordinators && muster->count == count ? 0 : -1;
+}
+
+int muster_open_any (struct muster **muster_p, const char *const *coordinators, size_t count,
+                     struct muster_error *error)
 {
     struct mu_error why;
-    if (!coordinator || !*coordinator)
-        coordinator = getenv ("MUSTER_COORDINATOR");
-    if (!coordinator || !*coordinator)
-        coordinator = MUSTER_DEFAULT_COORDINATOR;
+    const char *alone = count ? NULL : getenv ("MUSTER_COORDINATOR");
+    if (!count && (!alone || !*alone))
+        alone = MUSTER_DEFAULT_COORDINATOR;
     struct muster *muster = calloc (1, sizeof *muster);
     *muster_p = muster;
-    if (!muster || !(muster->coordinator = strdup (coordinator)) ||
+    if (!muster || copy_endpoints (muster, count ? coordinators : &alone, count ? count : 1) ||
         !(muster->context = zmq_ctx_new ())) {
         mu_fail (&why, MU_UNAVAILABLE, "out of memory");
         goto error;
@@ -101,12 +100,17 @@ int muster_open (struct muster **muster_p, const char *coordinator, struct muste
         mu_fail_errno (&why, MU_SYSTEM, errno, "no random numbers");
         goto error;
     }
-    if (connect_socket (muster, &why))
+    if (muster->count == 1 && connect_socket (muster, &why))
         goto error;
     return 0;
 error:
     muster_close (muster_p);
     return fail (error, &why);
+}
+
+int muster_open (struct muster **muster, const char *coordinator, struct muster_error *error)
+{
+    return muster_open_any (muster, &coordinator, coordinator && *coordinator, error);
 }
 
 void muster_close (struct muster **muster_p)
@@ -118,7 +122,9 @@ void muster_close (struct muster **muster_p)
         zmq_close (muster->socket);
     if (muster->context)
         zmq_ctx_term (muster->context);
-    free (muster->coordinator);
+    for (size_t i = 0; i < muster->count; i++)
+        free (muster->coordinators[i]);
+    free (muster->coordinators);
     free (muster);
     *muster_p = NULL;
 }
@@ -128,7 +134,10 @@ void muster_set_timeout (struct muster *muster, uint32_t milliseconds)
     muster->timeout_ms = milliseconds;
 }
 
-const char *muster_coordinator (const struct muster *muster) { return muster->coordinator; }
+const char *muster_coordinator (const struct muster *muster)
+{
+    return muster->coordinators[muster->chosen];
+}
 
 int muster_exit_status (const struct muster_error *error) { return mu_code_exit (error->code); }
 
@@ -187,15 +196,21 @@ static int take (struct muster *muster, struct muster_answer *answer, struct mu_
     return ours ? 1 : 0;
 }
 
-static int nobody_answers (const struct muster *muster, struct mu_error *why)
+/* Where there are several, the next request looks for another one. */
+static int nobody_answers (struct muster *muster, struct mu_error *why)
 {
-    if (mu_resolve (muster->coordinator, MU_RESOLVE_MS, why)) /* it did when we connected */
+    const char *coordinator = muster_coordinator (muster);
+    if (muster->count > 1) {
+        zmq_close (muster->socket);
+        muster->socket = NULL;
+    }
+    if (mu_resolve (coordinator, MU_RESOLVE_MS, why)) /* it did when we connected */
         return -1;
     return mu_fail (why, MU_UNAVAILABLE,
                     "no coordinator answers at %s within %u ms: is it running? start one "
                     "with `muster up`, or name another with --coordinator or "
                     "MUSTER_COORDINATOR",
-                    muster->coordinator, muster->timeout_ms);
+                    coordinator, muster->timeout_ms);
 }
 
 static int wait_for_answer (struct muster *muster, const msgpack_sbuffer *bytes,
@@ -235,6 +250,8 @@ static int ask (struct muster *muster, struct mu_wire *wire, enum mu_wire_type w
     msgpack_sbuffer bytes;
     msgpack_sbuffer_init (&bytes);
     int rc = mu_record_encode (&mu_wire_family, wire, &bytes, &why);
+    if (!rc)
+        rc = connect_socket (muster, &why);
     if (!rc)
         rc = wait_for_answer (muster, &bytes, answer, &why);
     msgpack_sbuffer_destroy (&bytes);

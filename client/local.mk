@@ -6,7 +6,7 @@ pkgconfig_DATA = %D%/muster.pc
 nodist_pkginclude_HEADERS = %D%/include/muster/muster_info.h
 EXTRA_DIST += %D%/libmuster.map
 
-%C%_libmuster_la_SOURCES = %D%/libmuster.c %D%/muster.h
+%C%_libmuster_la_SOURCES = %D%/libmuster.c %D%/muster.h %D%/connect.c %D%/connect.h
 %C%_libmuster_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_builddir)/%D%/include $(ZMQ_CFLAGS)
 %C%_libmuster_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -Wl,--version-script=$(top_srcdir)/%D%/libmuster.map
 %C%_libmuster_la_DEPENDENCIES = common/libcommon.la $(top_srcdir)/%D%/libmuster.map
@@ -24,6 +24,7 @@ noinst_LTLIBRARIES += %D%/libledger.la
 bin_PROGRAMS += muster
 muster_SOURCES = %D%/main.c %D%/command.h %D%/jobs.c %D%/lists.c %D%/watch.c %D%/up.c %D%/output.c %D%/output.h \
     %D%/sample.c %D%/data.c %D%/fault.c %D%/metrics.c %D%/libmuster.c \
+    %D%/connect.c %D%/connect.h \
     %D%/ledger_command.c %D%/ledger_order.c %D%/ledger_print.c %D%/ledger_print.h
 muster_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/%D% -I$(top_builddir)/%D%/include $(ZMQ_CFLAGS) $(JANSSON_CFLAGS)
 muster_LDADD = %D%/libledger.la worker/libsample.la worker/data/libdata.la common/libcommon.la \

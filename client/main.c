@@ -65,7 +65,8 @@ static int run (const struct mu_client_options *options, const struct mu_operand
     if (!commands[number].offline) {
         struct muster_error error;
         const struct mu_text_list *coordinator = &options->coordinator;
-        if (muster_open (&command.muster, coordinator->count ? coordinator->item[0] : NULL, &error))
+        if (muster_open_any (&command.muster, (const char *const *)coordinator->item,
+                             coordinator->count, &error))
             return command_fail (&error);
         muster_set_timeout (command.muster, (uint32_t)options->timeout * 1000);
     }

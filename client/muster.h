@@ -42,6 +42,10 @@ struct muster_answer;
 /* `coordinator` is an endpoint such as tcp://host:7600; NULL takes the environment's
  * MUSTER_COORDINATOR, else MUSTER_DEFAULT_COORDINATOR. Connects when the first request is sent. */
 int muster_open (struct muster **muster, const char *coordinator, struct muster_error *error);
+/* The same with several, at most 16, of which the first that answers is taken, and looked for anew after
+ * it has failed to answer. A count of 0 is as NULL above. */
+int muster_open_any (struct muster **muster, const char *const *coordinators, size_t count,
+                     struct muster_error *error);
 void muster_close (struct muster **muster);
 
 /* How long a request may take; 10,000 at first. UNAVAILABLE when it ran out. */

@@ -108,6 +108,9 @@ uint64_t mu_record_hash (const struct mu_family *family, const void *record, uin
 /* The field of that name, or NULL. */
 const struct mu_field *mu_shape_field (const struct mu_shape *shape, const char *name);
 
+/* What a record's u64 field of that name says, as `job`; 0: it has none. */
+uint64_t mu_record_number (const struct mu_family *family, const void *record, const char *name);
+
 /* Is it one of which only the newest of each kind is kept? */
 bool mu_shape_is_latest (const struct mu_shape *shape);
 

@@ -106,6 +106,19 @@ const struct mu_field *mu_shape_field (const struct mu_shape *shape, const char 
     return NULL;
 }
 
+uint64_t mu_record_number (const struct mu_family *family, const void *record, const char *name)
+{
+    uint32_t id;
+    uint64_t number = 0;
+    memcpy (&id, record, sizeof id);
+    const struct mu_shape *shape = id < family->shape_count ? family->shapes[id] : NULL;
+    const struct mu_field *field = shape ? mu_shape_field (shape, name) : NULL;
+    if (field && field->kind == MU_FIELD_U64)
+        memcpy (&number, (const uint8_t *)record + family->body_offset + field->offset,
+                sizeof number);
+    return number;
+}
+
 bool mu_shape_is_latest (const struct mu_shape *shape)
 {
     for (uint32_t i = 0; i < shape->field_count; i++)

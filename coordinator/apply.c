@@ -110,6 +110,7 @@ static int apply_submit (struct coord *coord, const struct mu_journal *record,
     mine->mixed = submit->mixed;
     mine->poison_limit = submit->poison_limit;
     mine->audited = submit->audited;
+    mine->keep = submit->keep;
     mine->submitted_ms = submit->time_ms;
     mine->reason = copy_text (core_blob (""));
     durable->jobs = core_grow (durable->jobs, durable->job_count, &durable->job_capacity,
@@ -307,6 +308,7 @@ static int apply_commit (struct coord *coord, const struct mu_journal *record,
                               .path = copy_text (commit->path) };
     SET (added->weights_hash, commit->weights_hash);
     mine->anchor = commit->anchor;
+    checkpoint_prune (mine);
     return 0;
 }
 

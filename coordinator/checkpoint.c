@@ -131,6 +131,15 @@ bool checkpoint_wait (struct coord *coord, struct job *job)
     return true;
 }
 
+/* --- what stays ------------------------------------------------------------------------------- */
+
+void checkpoint_prune (struct job_durable *job)
+{
+    for (uint32_t i = 0; job->keep && i + job->keep < job->commit_count; i++)
+        if (job->commits[i].step != job->anchor)
+            job->commits[i].pruned = true;
+}
+
 /* --- for people ------------------------------------------------------------------------------- */
 
 void checkpoint_answer (struct coord *coord, uint32_t peer, uint64_t request, const struct job *job)
@@ -138,17 +147,20 @@ void checkpoint_answer (struct coord *coord, uint32_t peer, uint64_t request, co
     const struct job_durable *durable = &job->durable;
     struct mu_wire_checkpoint_info *list =
         core_scratch (coord, durable->commit_count * sizeof *list);
+    uint32_t count = 0;
     for (uint32_t i = 0; i < durable->commit_count; i++) {
         const struct commit *commit = &durable->commits[i];
-        list[i].step = commit->step;
-        list[i].path = core_blob (commit->path);
-        SET (list[i].weights_hash, commit->weights_hash);
-        list[i].bytes = commit->bytes;
-        list[i].committed_ms = commit->time_ms;
+        if (commit->pruned)
+            continue;
+        list[count].step = commit->step;
+        list[count].path = core_blob (commit->path);
+        SET (list[count].weights_hash, commit->weights_hash);
+        list[count].bytes = commit->bytes;
+        list[count++].committed_ms = commit->time_ms;
     }
     struct mu_wire_checkpoint_list *said =
         &core_say (coord, peer, MU_WIRE_CHECKPOINT_LIST)->checkpoint_list;
     said->request = request;
     said->checkpoints.items = list;
-    said->checkpoints.count = durable->commit_count;
+    said->checkpoints.count = count;
 }

@@ -320,7 +320,7 @@ const char *coord_member (const struct coord *coord, uint64_t job_number, uint32
     return job->durable.generation.members[rank].name;
 }
 
-static uint64_t number_of (const char *text)
+uint64_t core_number (const char *text)
 {
     uint64_t number = 0;
     if (!*text || strlen (text) > 18)
@@ -338,6 +338,6 @@ uint64_t coord_job_find (const struct coord *coord, const char *number_or_name)
     for (uint32_t i = coord->durable.job_count; i > 0; i--)
         if (!strcmp (coord->durable.jobs[i - 1]->durable.name, number_or_name))
             return i;
-    uint64_t number = number_of (number_or_name);
+    uint64_t number = core_number (number_or_name);
     return core_job (coord, number) ? number : 0;
 }

@@ -6,6 +6,7 @@
  *     roster.c      workers: HELLO, BEAT, BYE, silence, drain
  *     orders.c      what a worker is told and must do: said again, and given up at a limit
  *     queue.c       which job gets which workers, and why one waits
+ *     preempt.c     who gives workers to whom
  *     job.c         a job's life: submit, control, stop, each state's next move
  *     prepare.c     a worker and its job: ASSIGN, PREPARED, FAILED, CRASHED, RELEASED
  *     poison.c      which micro-batch kills trainers, and what becomes of it
@@ -70,6 +71,7 @@ struct generation {
 struct commit {
     uint64_t generation, step, bytes, time_ms;
     char *path, weights_hash[65];
+    bool pruned; /* those who prune were told that it may go */
 };
 
 /* A trainer's death by its own doing, and the micro-batches that were in flight. */
@@ -106,6 +108,7 @@ struct job_durable {
     double epochs;
     bool portable, mixed; /* any class gives its bits; classes mix all the same */
     bool audited; /* gradients are compared (audit.c) */
+    uint32_t keep; /* newest checkpoints that stay; 0: unknown, all do */
     uint64_t submitted_ms, started_ms, ended_ms;
 
     bool sized;
@@ -207,7 +210,8 @@ struct worker {
     uint64_t order_since_ms, order_said_ms;
     uint64_t letting_go;    /* ORDER_RELEASE: of this job */
     bool again;             /* ... and then ASSIGN once more */
-    bool yields;            /* its place is needed by a job that has not its minimum */
+    bool yields;            /* it leaves its job, though it stays here */
+    uint64_t yields_to;     /* ... which is shrunk for this one; 0: for another reason */
     bool opened;            /* the trainer that was ASSIGNed was heard of */
     bool finished;          /* has done the last step in this generation */
     bool reducing, idle;    /* as counted in its job */
@@ -216,6 +220,7 @@ struct worker {
     uint64_t refused_job, refused_until_ms; /* does not get this job for a while */
     uint32_t left_out; /* so often, of generations that did not get ready, since one did */
     bool on_trial;     /* ... the last time because somebody had to be */
+    bool refused_for_good;                  /* ... or ever: it has other data */
     struct position position;               /* of its trainer, once prepared */
     uint8_t kept[KEPT_BYTES];               /* micro-batches of the next step that its sums hold */
     struct pace pace;
@@ -260,6 +265,7 @@ struct job_soft {
 
     uint64_t could_since_ms;    /* since when the minimum could be met; 0: it cannot */
     uint64_t hopeless_since_ms; /* since when the roster is too small for it; 0: it is not */
+    uint64_t lacking_since_ms;  /* since when it lacks its minimum; 0: it does not */
     uint64_t join_since_ms;     /* since when a joiner is prepared; 0: none */
     uint64_t form_after_ms;     /* not before this */
     uint64_t form_limit_ms;     /* READY of all by then */
@@ -286,7 +292,8 @@ struct job_soft {
     struct comparison comparisons[COMPARISONS];
     uint32_t comparison_next;
     char sized_by[64];
-    char why[1024]; /* it waits */
+    char why[1024];    /* it waits */
+    char shrunk[1024]; /* it trains on fewer workers than it could use */
 };
 
 struct job {
@@ -323,6 +330,8 @@ void *core_scratch (struct coord *coord, size_t size);
 const char *core_text (struct coord *coord, const char *format, ...)
     __attribute__ ((format (printf, 2, 3)));
 struct mu_blob core_blob (const char *text);
+/* A number that people gave: digits and nothing else; 0: it is none. */
+uint64_t core_number (const char *text);
 /* `old` grown so that it holds more than `count` items. */
 void *core_grow (void *old, uint32_t count, uint32_t *capacity, size_t item);
 
@@ -370,6 +379,14 @@ void queue_want (struct coord *coord);
 bool queue_accepts (const struct coord *coord, const struct job *job, const struct worker *worker);
 uint32_t queue_useful_max (const struct job *job);
 
+/* --- preempt.c -------------------------------------------------------------------------------- */
+
+/* Those that were to leave for another job stay if the job would lack its minimum without them, the
+ * other one no longer wants them, or their connection has ended: they may be dead. */
+void preempt_keep (struct coord *coord, struct job *job);
+/* Why workers go to that job, in words. */
+const char *preempt_why (struct coord *coord, const struct job *job, uint64_t taker);
+
 /* --- job.c ------------------------------------------------------------------------------------ */
 
 void job_submit (struct coord *coord, const struct coord_event *event);
@@ -399,8 +416,9 @@ bool worker_is_prepared (const struct worker *worker);
 void worker_reprepare (struct coord *coord, struct worker *worker);
 /* It holds a trainer of a job that it does not have: take it back, or let it go. */
 void worker_claim (struct coord *coord, struct worker *worker);
-/* Not this job for a while. */
+/* Not this job for a while, or ever. */
 void worker_refuse (struct coord *coord, struct worker *worker, uint64_t job, uint64_t ms);
+void worker_refuse_for_good (struct coord *coord, struct worker *worker, uint64_t job);
 void prepare_prepared (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 void prepare_failed (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 void prepare_crashed (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
@@ -565,6 +583,8 @@ double pace_factor (const struct worker *worker);
 
 /* --- checkpoint.c ----------------------------------------------------------------------------- */
 
+/* Apply's part: after a commit only the newest ones and the anchor are kept. */
+void checkpoint_prune (struct job_durable *job);
 void checkpoint_saved (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 void checkpoint_save_failed (struct coord *coord, struct worker *worker,
                              const struct mu_wire *wire);

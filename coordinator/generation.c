@@ -304,6 +304,7 @@ void generation_ready (struct coord *coord, struct worker *worker, const struct 
     core_store (coord, &record);
     late_forget (job);
     job->soft.running_since_ms = coord->now_ms;
+    queue_want (coord); /* it may grow now, or be shrunk */
     for (uint32_t rank = 0; rank < job->durable.generation.size; rank++)
         say_go (coord, job->soft.ranks[rank]);
     job_touch (coord, job);

@@ -112,19 +112,6 @@ void announce_text (const struct mu_journal *record, char *text, size_t size)
         text[--length] = '\0';
 }
 
-static uint64_t about_job (const struct mu_journal *record)
-{
-    const struct mu_shape *shape = mu_shape_find (&mu_journal_family, record->type);
-    uint64_t job = 0;
-    for (uint32_t i = 0; i < shape->field_count; i++)
-        if (!strcmp (shape->fields[i].name, "job"))
-            memcpy (&job,
-                    (const uint8_t *)record + mu_journal_family.body_offset +
-                        shape->fields[i].offset,
-                    sizeof job);
-    return job;
-}
-
 struct announcement announcement_of (const struct mu_journal *record)
 {
     bool bad = record->type == MU_JOURNAL_CRASH ||
@@ -132,7 +119,9 @@ struct announcement announcement_of (const struct mu_journal *record)
                record->type == MU_JOURNAL_REWIND || record->type == MU_JOURNAL_POISON ||
                record->type == MU_JOURNAL_EXPEL ||
                (record->type == MU_JOURNAL_BROKEN && !record->broken.planned);
-    struct announcement about = { .job = about_job (record), .type = record->type, .bad = bad };
+    struct announcement about = { .job = mu_record_number (&mu_journal_family, record, "job"),
+                                  .type = record->type,
+                                  .bad = bad };
     about.rank = -1;
     if (record->type != MU_JOURNAL_HUNG)
         return about;

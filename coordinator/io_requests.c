@@ -260,6 +260,7 @@ int requests_read_submit (const struct mu_wire *wire, struct mu_journal_submit *
             .global_batch = (uint32_t)spec.batch.global,
             .window_steps = (uint32_t)spec.window,
             .audited = spec.audit_every && spec.exact,
+            .keep = (uint32_t)spec.checkpoint.keep,
             .steps = spec.steps,
             .epochs = (double)spec.epochs,
             .portable = spec.bits == MU_JOBSPEC_BITS_PORTABLE,

@@ -416,16 +416,6 @@ static void read_key (struct batch_entry *entry, const struct mu_shape *shape, c
     entry->is_progress = parts > 0;
 }
 
-/* The job a record is about: its field of that name. */
-static uint64_t record_job (const struct mu_shape *shape, const uint8_t *body)
-{
-    uint64_t job = 0;
-    for (uint32_t i = 0; i < shape->field_count; i++)
-        if (shape->fields[i].kind == MU_FIELD_U64 && !strcmp (shape->fields[i].name, "job"))
-            memcpy (&job, body + shape->fields[i].offset, sizeof job);
-    return job;
-}
-
 int store_batch_add (struct store_batch *batch, const struct mu_journal *record,
                      struct mu_error *error)
 {
@@ -445,7 +435,7 @@ int store_batch_add (struct store_batch *batch, const struct mu_journal *record,
     const uint8_t *body = (const uint8_t *)record + mu_journal_family.body_offset;
     entry->size = batch->bytes.size - entry->offset;
     entry->type = record->type;
-    entry->job = record_job (shape, body);
+    entry->job = mu_record_number (&mu_journal_family, record, "job");
     read_key (entry, shape, body);
     batch->count++;
     return 0;

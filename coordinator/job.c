@@ -177,6 +177,8 @@ static const char *why_break (struct coord *coord, struct job *job)
     const struct worker *leaver = find_leaver (coord, job, true);
     if (job->durable.target == MU_JOB_PAUSED)
         return "paused on request";
+    if (leaver && leaver->yields_to)
+        return preempt_why (coord, job, leaver->yields_to);
     if (leaver)
         return core_text (coord, "worker %s leaves", leaver->name);
     return NULL;
@@ -294,6 +296,7 @@ static void (*const advances[MU_JOB_STATES]) (struct coord *coord, struct job *j
 
 void job_advance (struct coord *coord, struct job *job)
 {
+    preempt_keep (coord, job);
     if (advances[job->durable.state])
         advances[job->durable.state](coord, job);
 }

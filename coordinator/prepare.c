@@ -56,6 +56,7 @@ void worker_detach (struct coord *coord, struct worker *worker)
     last->slot = worker->slot;
     worker->job = NULL;
     worker->yields = worker->again = false;
+    worker->yields_to = 0;
     job_touch (coord, job);
     queue_want (coord);
 }
@@ -97,6 +98,14 @@ void worker_refuse (struct coord *coord, struct worker *worker, uint64_t job, ui
 {
     worker->refused_job = job;
     worker->refused_until_ms = coord->now_ms + ms;
+    worker->refused_for_good = false;
+}
+
+void worker_refuse_for_good (struct coord *coord, struct worker *worker, uint64_t job)
+{
+    worker_refuse (coord, worker, job, UINT32_MAX);
+    worker->refused_for_good = true;
+    queue_want (coord);
 }
 
 void worker_reprepare (struct coord *coord, struct worker *worker)
@@ -201,7 +210,7 @@ static void refuse_different (struct coord *coord, struct job *job, struct worke
         job_stop (coord, job, MU_JOB_FAILED, MU_CONFLICT, text);
         return;
     }
-    worker_refuse (coord, worker, durable->number, UINT32_MAX);
+    worker_refuse_for_good (coord, worker, durable->number);
     worker_release (coord, worker, false);
 }
 

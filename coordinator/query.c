@@ -41,7 +41,9 @@ static const char *reason_of (const struct job *job)
         return job->durable.reason;
     if (job->durable.state == MU_JOB_PENDING)
         return "waits to be placed";
-    return job_ended (job) ? "" : job->soft.why;
+    if (job_ended (job))
+        return "";
+    return *job->soft.why ? job->soft.why : job->soft.shrunk;
 }
 
 static void fill_progress (const struct coord *coord, const struct job *job,

@@ -4,31 +4,17 @@
  * Jobs stand in line by priority, then by number. In that order each that lacks its minimum gets it
  * whole or not at all; what is free after that goes, in the same order, to those below their
  * maximum. A job whose minimum the roster could meet, if all were free, keeps later jobs from
- * taking what is free meanwhile, and gets back what running jobs have beyond their minimum; one
- * that needs more than the roster has is passed over and says so.
+ * beginning on what is free meanwhile (those that train already may borrow it: it is taken back as
+ * soon as that helps), and gets what jobs of its own or a lower priority have beyond their minimum
+ * (preempt.c); one that needs more than the roster has is passed over and says so. A worker with
+ * other data than the job counts as one that is not there.
  *
  * Two jobs that each hold some of the workers that the other lacks would wait for ever: when nobody
  * runs any more, the later one yields (its state is saved first). So does one that has held some
- * for COORD_COOL_OFF_MS while the roster was too small for it. */
-#include "core.h"
+ * for COORD_COOL_OFF_MS, to those before it, or to all while the roster is too small for it. */
+#include "queue.h"
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
-#define CLASSES_MAX      64u
-
-struct class
-{
-    const char *name;
-    uint32_t total, free;
-};
-
-struct line {
-    struct job **jobs; /* in order */
-    uint32_t job_count;
-    struct worker **free; /* NULL once taken; those in quarantine from `trusted` on */
-    uint32_t free_count, trusted, left;
-    struct class classes[CLASSES_MAX];
-    uint32_t class_count, here;
-};
 
 void queue_want (struct coord *coord)
 {
@@ -85,16 +71,12 @@ static void count_class (struct line *line, const struct worker *worker, bool is
     line->classes[i].free += is_free;
 }
 
-static void look_again (struct coord *coord, uint64_t when_ms)
-{
-    if (when_ms < coord->place_again_ms)
-        coord->place_again_ms = when_ms;
-}
-
 /* Those in quarantine come last; who is refused may be taken when that is over. */
 static void look_around (struct coord *coord, struct line *line)
 {
     line->free = core_scratch (coord, coord->worker_count * sizeof (struct worker *));
+    line->odd = core_scratch (coord, coord->worker_count * sizeof (struct worker *));
+    line->kept = core_scratch (coord, coord->worker_count * sizeof (bool));
     for (uint32_t i = 0; i < coord->worker_count; i++) {
         struct worker *worker = coord->workers[i];
         bool is_free = worker_is_free (coord, worker);
@@ -102,9 +84,11 @@ static void look_around (struct coord *coord, struct line *line)
         if (worker->lost || leaves)
             continue;
         if (is_free && coord->now_ms < worker->refused_until_ms)
-            look_again (coord, worker->refused_until_ms);
+            queue_look_again (coord, worker->refused_until_ms);
         line->here++;
         count_class (line, worker, is_free);
+        if (worker->refused_for_good)
+            line->odd[line->odd_count++] = worker;
         if (is_free && !trust_lacks (coord, worker))
             line->free[line->free_count++] = worker;
     }
@@ -115,7 +99,7 @@ static void look_around (struct coord *coord, struct line *line)
     line->left = line->free_count;
 }
 
-static bool goes_before (const struct job *a, const struct job *b)
+bool queue_goes_before (const struct job *a, const struct job *b)
 {
     if (a->durable.priority != b->durable.priority)
         return a->durable.priority > b->durable.priority;
@@ -128,13 +112,13 @@ static void stand_in_line (struct coord *coord, struct line *line)
     for (uint32_t i = 0; i < coord->durable.live_count; i++) {
         struct job *job = coord->durable.live[i];
         uint32_t at = line->job_count++;
-        for (; at > 0 && goes_before (job, line->jobs[at - 1]); at--)
+        for (; at > 0 && queue_goes_before (job, line->jobs[at - 1]); at--)
             line->jobs[at] = line->jobs[at - 1];
         line->jobs[at] = job;
     }
 }
 
-static uint32_t have (const struct coord *coord, const struct job *job)
+uint32_t queue_have (const struct coord *coord, const struct job *job)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < job->soft.worker_count; i++) {
@@ -145,22 +129,24 @@ static uint32_t have (const struct coord *coord, const struct job *job)
     return count;
 }
 
-static bool lacks_minimum (const struct coord *coord, const struct job *job)
+bool queue_lacks_minimum (const struct coord *coord, const struct job *job)
 {
     enum mu_job_state state = job->durable.state;
     return (state == MU_JOB_PENDING || state == MU_JOB_PREPARING) &&
-           job->durable.target == MU_JOB_PENDING && have (coord, job) < job->durable.workers_min;
+           job->durable.target == MU_JOB_PENDING &&
+           queue_have (coord, job) < job->durable.workers_min;
 }
 
 /* --- one job ---------------------------------------------------------------------------------- */
 
 struct wish {
     const char *class; /* NULL: any */
-    uint32_t have, need, usable, possible, refused;
+    uint32_t have, need, usable, possible, refused, odd;
+    uint32_t coming, could; /* leave other jobs; could be made to */
 };
 
-static bool fits (const struct coord *coord, const struct job *job, const char *class,
-                  const struct worker *worker)
+bool queue_fits (const struct coord *coord, const struct job *job, const char *class,
+                 const struct worker *worker)
 {
     return worker && queue_accepts (coord, job, worker) &&
            (!class || !strcmp (class, worker->compute_class));
@@ -171,7 +157,7 @@ static uint32_t count_usable (const struct coord *coord, const struct line *line
 {
     uint32_t usable = 0;
     for (uint32_t i = 0; i < line->free_count && line->left; i++)
-        usable += fits (coord, job, class, line->free[i]);
+        usable += !line->kept[i] && queue_fits (coord, job, class, line->free[i]);
     return usable;
 }
 
@@ -203,21 +189,33 @@ static uint32_t count_outcasts (const struct coord *coord, const struct job *job
     return count;
 }
 
+/* Workers that are here and have other data than the job. */
+static uint32_t count_odd (const struct line *line, const struct job *job, const char *class)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < line->odd_count; i++)
+        count += line->odd[i]->refused_job == job->durable.number &&
+                 (!class || !strcmp (class, line->odd[i]->compute_class));
+    return count;
+}
+
 static struct wish make_wish (const struct coord *coord, const struct line *line,
                               const struct job *job)
 {
-    struct wish wish = { .class = class_of (job), .have = have (coord, job) };
+    struct wish wish = { .class = class_of (job), .have = queue_have (coord, job) };
     if (!job->durable.portable && !job->durable.mixed && !wish.class)
         wish.class = choose_class (line, job->durable.workers_min);
     wish.need = job->durable.workers_min - wish.have;
     wish.usable = count_usable (coord, line, job, wish.class);
     for (uint32_t i = 0; i < line->free_count; i++)
-        wish.refused += line->free[i] && is_refused (coord, job, line->free[i]);
+        wish.refused += line->free[i] && !line->free[i]->refused_for_good &&
+                        is_refused (coord, job, line->free[i]);
     for (uint32_t i = 0; i < line->class_count; i++)
         if (!wish.class || !strcmp (wish.class, line->classes[i].name))
             wish.possible += line->classes[i].total;
-    uint32_t outcasts = count_outcasts (coord, job, wish.class);
-    wish.possible -= outcasts < wish.possible ? outcasts : wish.possible;
+    wish.odd = count_odd (line, job, wish.class);
+    uint32_t never = wish.odd + count_outcasts (coord, job, wish.class);
+    wish.possible -= never < wish.possible ? never : wish.possible;
     return wish;
 }
 
@@ -250,26 +248,56 @@ static void say_why (struct coord *coord, const struct line *line, struct job *j
                        min == 1 ? "" : "s", line->here, line->here == 1 ? "is" : "are", line->left);
     if (wish->have)
         text = core_text (coord, "%s, %u already its own", text, wish->have);
+    if (wish->coming)
+        text = core_text (coord, "%s, %u on the way from other jobs", text, wish->coming);
+    else if (wish->could && wish->usable + wish->could < wish->need)
+        text = core_text (coord, "%s; %u more if others shrank to their minimum, which would not do",
+                          text, wish->could);
+    if (wish->odd)
+        text = core_text (coord, "%s; %u %s other data than the job: give all the same file", text,
+                          wish->odd, wish->odd == 1 ? "has" : "have");
     if (wish->refused)
-        text = core_text (coord, "%s; %u not taken, with other data or not ready in time before",
-                          text, wish->refused);
+        text = core_text (coord, "%s; %u not taken, not ready in time before", text, wish->refused);
     SET (job->soft.why, text);
 }
 
-/* Give it `count` free workers that fit, of the first `among`, or only keep them for it. */
-static void take (struct coord *coord, struct line *line, struct job *job, const char *class,
-                  uint32_t among, uint32_t count, bool assign)
+/* Give it `count` free workers that fit, of the first `among`; those kept for another job only to
+ * borrow. How many there were. */
+static uint32_t take (struct coord *coord, struct line *line, struct job *job, const char *class,
+                      uint32_t among, uint32_t count, bool borrows)
 {
-    for (uint32_t i = 0; i < among && count; i++) {
+    uint32_t taken = 0;
+    for (uint32_t i = 0; i < among && taken < count; i++) {
         struct worker *worker = line->free[i];
-        if (!fits (coord, job, class, worker))
+        if ((line->kept[i] && !borrows) || !queue_fits (coord, job, class, worker))
             continue;
         line->free[i] = NULL;
+        line->left -= !line->kept[i];
+        taken++;
+        worker_assign (coord, worker, job);
+    }
+    return taken;
+}
+
+/* No later job begins on these. Those that train may borrow them, unless the job is about to begin. */
+static void keep (struct coord *coord, struct line *line, const struct job *job, const char *class,
+                  uint32_t count, bool lend)
+{
+    for (uint32_t i = 0; i < line->free_count && count; i++) {
+        if (line->kept[i] || !queue_fits (coord, job, class, line->free[i]))
+            continue;
+        line->kept[i] = true;
+        if (!lend)
+            line->free[i] = NULL;
         line->left--;
         count--;
-        if (assign)
-            worker_assign (coord, worker, job);
     }
+}
+
+void queue_look_again (struct coord *coord, uint64_t when_ms)
+{
+    if (when_ms < coord->place_again_ms)
+        coord->place_again_ms = when_ms;
 }
 
 /* Could more workers appear soon, so that starting now would only mean starting twice? */
@@ -282,113 +310,71 @@ static bool settles (struct coord *coord, struct job *job, const struct wish *wi
     uint64_t until_ms = job->soft.could_since_ms + COORD_SETTLE_MS;
     if (coord->now_ms >= until_ms)
         return false;
-    look_again (coord, until_ms);
+    queue_look_again (coord, until_ms);
     return true;
-}
-
-/* --- getting workers back --------------------------------------------------------------------- */
-
-static uint32_t count_yielding (const struct coord *coord, const struct job *job, const char *class)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < coord->worker_count; i++) {
-        const struct worker *worker = coord->workers[i];
-        bool letting_go = worker->yields || (worker->order == ORDER_RELEASE && !worker->again);
-        count +=
-            letting_go && !worker->lost && worker->job != job && fits (coord, job, class, worker);
-    }
-    return count;
-}
-
-static uint32_t yield_from (struct coord *coord, struct job *job, const struct job *taker,
-                            const char *class, uint32_t most)
-{
-    uint32_t count = 0;
-    for (uint32_t i = job->soft.worker_count; i > 0 && count < most; i--) {
-        struct worker *worker = job->soft.workers[i - 1];
-        if (worker_leaves (coord, worker) || worker->order == ORDER_RELEASE ||
-            !fits (coord, taker, class, worker))
-            continue;
-        worker->yields = true;
-        count++;
-    }
-    if (count)
-        job_touch (coord, job);
-    return count;
-}
-
-static bool anybody_runs (const struct line *line)
-{
-    for (uint32_t i = 0; i < line->job_count; i++) {
-        enum mu_job_state state = line->jobs[i]->durable.state;
-        if (state == MU_JOB_FORMING || state == MU_JOB_RUNNING || state == MU_JOB_BREAKING ||
-            state == MU_JOB_STOPPING)
-            return true;
-    }
-    return false;
-}
-
-/* It has waited for workers that do not come while it holds some that another job lacks. */
-static bool is_hopeless (struct coord *coord, const struct job *job)
-{
-    uint64_t until_ms = job->soft.hopeless_since_ms + COORD_COOL_OFF_MS;
-    if (!job->soft.hopeless_since_ms)
-        return false;
-    if (coord->now_ms < until_ms)
-        look_again (coord, until_ms);
-    return coord->now_ms >= until_ms;
-}
-
-static void reclaim (struct coord *coord, const struct line *line, struct job *taker,
-                     const struct wish *wish)
-{
-    uint32_t coming = wish->usable + count_yielding (coord, taker, wish->class);
-    bool stuck = !anybody_runs (line);
-    for (uint32_t i = line->job_count; i > 0 && coming < wish->need; i--) {
-        struct job *job = line->jobs[i - 1];
-        uint32_t has = have (coord, job), spare = 0;
-        if (job == taker)
-            continue;
-        if (job->durable.state == MU_JOB_RUNNING && has > job->durable.workers_min)
-            spare = has - job->durable.workers_min;
-        else if (lacks_minimum (coord, job) &&
-                 ((stuck && goes_before (taker, job)) || is_hopeless (coord, job)))
-            spare = has;
-        uint32_t lack = wish->need - coming;
-        coming += yield_from (coord, job, taker, wish->class, spare < lack ? spare : lack);
-    }
 }
 
 /* --- the two rounds --------------------------------------------------------------------------- */
 
-static void give_minimum (struct coord *coord, struct line *line, struct job *job)
+/* Since when it lacks its minimum, and since when the roster is too small for it. */
+static void note_lack (const struct coord *coord, struct job *job, const struct wish *wish)
 {
-    struct wish wish = make_wish (coord, line, job);
-    if (wish.possible >= job->durable.workers_min)
-        job->soft.hopeless_since_ms = 0;
-    else if (!job->soft.hopeless_since_ms)
-        job->soft.hopeless_since_ms = coord->now_ms;
-    if (wish.usable >= wish.need) {
-        bool wait = settles (coord, job, &wish);
-        uint32_t most = queue_useful_max (job) - wish.have;
-        if (wait) {
-            take (coord, line, job, wish.class, line->trusted, most, false);
-            SET (job->soft.why, "waits a moment for more workers");
-            return;
-        }
-        job->soft.could_since_ms = 0;
+    struct job_soft *soft = &job->soft;
+    bool possible = wish->possible >= job->durable.workers_min;
+    if (!soft->lacking_since_ms)
+        soft->lacking_since_ms = coord->now_ms;
+    if (possible)
+        soft->hopeless_since_ms = 0;
+    else if (!soft->hopeless_since_ms)
+        soft->hopeless_since_ms = coord->now_ms;
+}
+
+/* It may have got what it waited for without us: workers that came back. */
+static void forget_lack (struct job *job)
+{
+    if (job->soft.lacking_since_ms)
         *job->soft.why = '\0';
-        if (job->durable.state == MU_JOB_PENDING)
-            job_move (coord, job, MU_JOB_PREPARING, MU_JOB_PENDING, MU_OK, "");
-        take (coord, line, job, wish.class, line->free_count, wish.need, true);
+    job->soft.lacking_since_ms = job->soft.hopeless_since_ms = 0;
+}
+
+static void begin (struct coord *coord, struct line *line, struct job *job, const struct wish *wish)
+{
+    if (settles (coord, job, wish)) {
+        keep (coord, line, job, wish->class, queue_useful_max (job) - wish->have, false);
+        SET (job->soft.why, "waits a moment for more workers");
         return;
     }
     job->soft.could_since_ms = 0;
-    say_why (coord, line, job, &wish);
-    if (wish.possible < job->durable.workers_min)
-        return;
-    take (coord, line, job, wish.class, line->free_count, wish.usable, false);
-    reclaim (coord, line, job, &wish);
+    forget_lack (job);
+    if (job->durable.state == MU_JOB_PENDING)
+        job_move (coord, job, MU_JOB_PREPARING, MU_JOB_PENDING, MU_OK, "");
+    take (coord, line, job, wish->class, line->free_count, wish->need, false);
+}
+
+static void wait (struct coord *coord, struct line *line, struct job *job, struct wish *wish)
+{
+    uint32_t lack = wish->need - wish->usable;
+    bool possible = wish->possible >= job->durable.workers_min;
+    job->soft.could_since_ms = 0;
+    if (possible)
+        wish->coming = preempt_claim (coord, line, job, wish->class, lack, false);
+    if (possible && wish->coming < lack)
+        wish->could = preempt_for_minimum (coord, line, job, wish->class, lack - wish->coming);
+    if (wish->coming + wish->could >= lack)
+        wish->coming = lack;
+    say_why (coord, line, job, wish);
+    if (possible)
+        keep (coord, line, job, wish->class, wish->usable, wish->coming < lack);
+}
+
+static void give_minimum (struct coord *coord, struct line *line, struct job *job)
+{
+    struct wish wish = make_wish (coord, line, job);
+    note_lack (coord, job, &wish);
+    if (wish.usable >= wish.need)
+        begin (coord, line, job, &wish);
+    else
+        wait (coord, line, job, &wish);
 }
 
 /* A job that tries in vain to form a generation takes whoever may be what it lacks. */
@@ -399,12 +385,17 @@ static void give_surplus (struct coord *coord, struct line *line, struct job *jo
     bool grows = state == MU_JOB_RUNNING && !job->soft.finished;
     bool tries = job->soft.failures > 1 &&
                  (state == MU_JOB_FORMING || state == MU_JOB_BREAKING || state == MU_JOB_PREPARING);
-    uint32_t has = job->soft.worker_count, most = queue_useful_max (job);
+    uint32_t has = queue_have (coord, job), most = queue_useful_max (job);
     if ((!starts && !grows && !tries) || job->durable.target != MU_JOB_PENDING || has >= most)
         return;
-    if (!grows && have (coord, job) < job->durable.workers_min)
+    if (!grows && has < job->durable.workers_min)
         return;
-    take (coord, line, job, class_of (job), line->trusted, most - has, true);
+    const char *class = class_of (job);
+    uint32_t lack = most - has;
+    lack -= take (coord, line, job, class, line->trusted, lack, true);
+    lack -= preempt_claim (coord, line, job, class, lack, true);
+    if (lack && (starts || grows))
+        preempt_for_growth (coord, line, job, class, lack);
 }
 
 void queue_place (struct coord *coord)
@@ -424,10 +415,14 @@ void queue_place (struct coord *coord)
     stand_in_line (coord, line);
     for (uint32_t i = 0; i < line->job_count; i++)
         scale_mind (coord, line->jobs[i]);
+    preempt_look (coord, line);
     for (uint32_t i = 0; i < line->job_count; i++)
-        if (lacks_minimum (coord, line->jobs[i]))
+        if (queue_lacks_minimum (coord, line->jobs[i]))
             give_minimum (coord, line, line->jobs[i]);
-    for (uint32_t i = 0; i < line->job_count && line->left; i++)
+        else
+            forget_lack (line->jobs[i]);
+    for (uint32_t i = 0; i < line->job_count; i++)
         give_surplus (coord, line, line->jobs[i]);
+    preempt_explain (coord, line);
     core_wake (coord, coord->place_again_ms);
 }

@@ -317,6 +317,7 @@ static void replace (struct coord *coord, struct worker *worker, const struct mu
     worker->refused_job = 0;
     worker->left_out = 0;
     worker->on_trial = false;
+    worker->refused_for_good = false;
     worker->reopened_step = 0;
     worker->buried = 0;
     worker->lost = false;
@@ -490,9 +491,7 @@ void roster_receive (struct coord *coord, const struct coord_event *event)
 struct worker *roster_find (const struct coord *coord, const char *name_or_number)
 {
     struct worker *worker = roster_by_name (coord, name_or_number);
-    uint64_t number = 0;
-    for (const char *at = name_or_number; *at >= '0' && *at <= '9' && number < NONE; at++)
-        number = number * 10 + (uint64_t)(*at - '0');
+    uint64_t number = core_number (name_or_number);
     if (!worker && number > 0 && number <= coord->worker_count)
         worker = coord->workers[number - 1];
     return worker;

@@ -6,20 +6,13 @@
  * record that was altered, lost or put in shows at the next seal. Nothing is decided by it here. */
 #include "core.h"
 
-static uint64_t read_u64 (const void *body, const struct mu_field *field)
-{
-    uint64_t value;
-    memcpy (&value, (const uint8_t *)body + field->offset, sizeof value);
-    return value;
-}
-
+/* Of a record that is kept for good. */
 static struct job *job_of (const struct coord *coord, const struct mu_shape *shape,
-                           const void *body)
+                           const struct mu_journal *record)
 {
-    const struct mu_field *job = shape ? mu_shape_field (shape, "job") : NULL;
-    if (!job || mu_shape_is_latest (shape))
+    if (!shape || mu_shape_is_latest (shape))
         return NULL;
-    return core_job (coord, read_u64 (body, job));
+    return core_job (coord, mu_record_number (&mu_journal_family, record, "job"));
 }
 
 void seal_put (const struct coord *coord, struct mu_journal *record)
@@ -27,7 +20,7 @@ void seal_put (const struct coord *coord, struct mu_journal *record)
     const struct mu_shape *shape = mu_shape_find (&mu_journal_family, record->type);
     uint8_t *body = (uint8_t *)record + mu_journal_family.body_offset;
     const struct mu_field *seal = shape ? mu_shape_field (shape, "seal") : NULL;
-    const struct job *job = job_of (coord, shape, body);
+    const struct job *job = job_of (coord, shape, record);
     if (!seal || !job)
         return;
     uint64_t value = mu_record_hash (&mu_journal_family, record, job->durable.seal);
@@ -37,8 +30,7 @@ void seal_put (const struct coord *coord, struct mu_journal *record)
 void seal_follow (struct coord *coord, const struct mu_journal *record)
 {
     const struct mu_shape *shape = mu_shape_find (&mu_journal_family, record->type);
-    const uint8_t *body = (const uint8_t *)record + mu_journal_family.body_offset;
-    struct job *job = job_of (coord, shape, body);
+    struct job *job = job_of (coord, shape, record);
     if (job)
         job->durable.seal = mu_record_hash (&mu_journal_family, record, job->durable.seal);
 }

@@ -24,7 +24,9 @@ dist_decisions_DATA = \
     %D%/decisions/0017-a-wrong-worker-is-outvoted.md \
     %D%/decisions/0018-faults-are-orders-that-nobody-keeps.md \
     %D%/decisions/0019-scale-is-a-maximum.md \
+    %D%/decisions/0020-a-world-that-cannot-form-is-tried-without-one.md \
     %D%/decisions/0021-checkpoints-in-slices.md \
+    %D%/decisions/0022-who-gives-workers-to-whom.md \
     %D%/decisions/0024-the-next-world-is-connected-ahead.md
 
 linearexampledir = $(docdir)/examples/linear

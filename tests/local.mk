@@ -9,8 +9,8 @@ EXTRA_DIST += %D%/unit/schema_lock.sh scripts/lock_schemas.py schemas/golden/wir
     schemas/golden/journal-1.lock schemas/golden/wire-1.hex schemas/golden/journal-1.hex
 
 if HAVE_CMOCKA
-check_PROGRAMS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log %D%/unit/test_socket %D%/unit/test_turn %D%/unit/test_pace %D%/unit/test_trust
-TESTS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log %D%/unit/test_socket %D%/unit/test_turn %D%/unit/test_pace %D%/unit/test_trust
+check_PROGRAMS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log %D%/unit/test_socket %D%/unit/test_turn %D%/unit/test_pace %D%/unit/test_preempt %D%/unit/test_trust
+TESTS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log %D%/unit/test_socket %D%/unit/test_turn %D%/unit/test_pace %D%/unit/test_preempt %D%/unit/test_trust
 check_PROGRAMS += %D%/unit/test_poison %D%/unit/test_audit
 TESTS += %D%/unit/test_poison %D%/unit/test_audit
 
@@ -54,6 +54,9 @@ TESTS += %D%/unit/test_fault
 %C%_unit_test_fault_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
 %C%_unit_test_fault_LDADD = worker/libagent.la coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
 
+%C%_unit_test_preempt_SOURCES = %D%/unit/test_preempt.c
+%C%_unit_test_preempt_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
+%C%_unit_test_preempt_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
 %C%_unit_test_trust_SOURCES = %D%/unit/test_trust.c
 %C%_unit_test_trust_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
 %C%_unit_test_trust_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
@@ -78,11 +81,11 @@ TESTS += %D%/system/test_hosts.py %D%/system/test_traps.py
 EXTRA_DIST += %D%/system/hosts.py %D%/system/test_hosts.py %D%/system/test_traps.py
 TESTS += %D%/system/test_fault.py
 EXTRA_DIST += %D%/system/test_fault.py
-TESTS += %D%/system/test_jobs.py %D%/system/test_client.py %D%/system/test_library.py %D%/system/test_same_bits.py %D%/system/test_features.py %D%/system/torture.py %D%/system/test_bad_input.py %D%/system/test_bad_surroundings.py %D%/system/test_ledger.py %D%/system/test_hangs.py %D%/system/test_poison.py %D%/system/test_audits.py
+TESTS += %D%/system/test_jobs.py %D%/system/test_client.py %D%/system/test_library.py %D%/system/test_same_bits.py %D%/system/test_features.py %D%/system/torture.py %D%/system/test_bad_input.py %D%/system/test_bad_surroundings.py %D%/system/test_ledger.py %D%/system/test_hangs.py %D%/system/test_poison.py %D%/system/test_audits.py %D%/system/test_preempt.py
 EXTRA_DIST += examples/client/submit.c %D%/system/test_library.py \
     %D%/system/cluster.py %D%/system/test_jobs.py %D%/system/test_client.py %D%/system/test_same_bits.py %D%/system/test_features.py \
     %D%/system/torture.py scripts/torture \
-    %D%/system/test_bad_input.py %D%/system/test_bad_surroundings.py %D%/system/test_ledger.py %D%/system/test_hangs.py %D%/system/test_poison.py %D%/system/test_audits.py %D%/system/bad_trainer.c
+    %D%/system/test_bad_input.py %D%/system/test_bad_surroundings.py %D%/system/test_ledger.py %D%/system/test_hangs.py %D%/system/test_poison.py %D%/system/test_audits.py %D%/system/test_preempt.py %D%/system/bad_trainer.c
 include tests/sim/local.mk
 include tests/fuzz/local.mk
 include tests/bench/local.mk

@@ -274,6 +274,8 @@ static void step (struct coord_event *event)
         const struct coord_action *action = &out.list[i];
         if (action->type == COORD_STORE && action->store.type == MU_JOURNAL_FORM)
             check_members (&action->store.form);
+        if (action->type == COORD_STORE && action->store.type == MU_JOURNAL_BROKEN)
+            priority_break (coord, &action->store.broken);
         if (action->type == COORD_STORE)
             write_record (&action->store);
         else if (record_count == durable_count)

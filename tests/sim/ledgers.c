@@ -25,17 +25,6 @@ struct latest {
 static struct latest *latest;
 static uint64_t latest_count, latest_capacity;
 
-static uint64_t job_of (const struct mu_journal *record)
-{
-    const struct mu_shape *shape = mu_shape_find (&mu_journal_family, record->type);
-    const struct mu_field *field = mu_shape_field (shape, "job");
-    uint64_t job = 0;
-    if (field)
-        memcpy (&job, (const uint8_t *)record + mu_journal_family.body_offset + field->offset,
-                sizeof job);
-    return job;
-}
-
 static struct latest kind_of (const struct mu_journal *record, uint64_t at)
 {
     bool trained = record->type == MU_JOURNAL_TRAINED;
@@ -197,7 +186,7 @@ void ledgers_check (uint64_t count)
         for (uint64_t at = 0; at < count; at++) {
             struct mu_journal record;
             host_record (at, &record);
-            uint64_t job = job_of (&record);
+            uint64_t job = mu_record_number (&mu_journal_family, &record, "job");
             if (!job || job > jobs || (compacted && superseded[at]))
                 continue;
             if (!ledgers[job])

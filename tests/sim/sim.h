@@ -10,6 +10,7 @@
  *     world.c      a model of the MPI world: fences, reductions that tear
  *     client.c     people: submit, cancel, pause, drain, and again until answered
  *     check.c      what must never happen
+ *     priority.c   who gives workers to whom, and what nobody waits for
  *     ledgers.c    every job's ledger is proven from the journal, as `muster ledger verify` does
  *     story.c      a few short scripted runs, whose traces are compared with golden ones
  *
@@ -77,7 +78,7 @@ struct statistics {
     uint64_t happenings, messages, steps, generations, rewinds, replays;
     uint64_t host_crashes, worker_crashes, trainer_crashes, collective_crashes, save_failures;
     uint64_t kept, mismatches, cuts, stops, hangs, proofs, joint_steps;
-    uint64_t expelled, disputes, wrong_steps, connected_ahead;
+    uint64_t expelled, disputes, wrong_steps, connected_ahead, shrunk, most_shrunk, watched;
     uint32_t done, failed, cancelled, poisons, skips;
 };
 
@@ -300,6 +301,14 @@ check_lines (uint64_t job);      /* generations that broke because nothing moved
 uint64_t check_unplanned (void); /* how many generations broke unplanned */
 uint64_t check_generation (uint64_t job);
 bool check_is_running (uint64_t job);
+
+/* --- priority.c ------------------------------------------------------------------------------- */
+
+void priority_reset (void);
+/* A generation breaks, and this is about to be stored: nobody is brought below its minimum for others. */
+void priority_break (const struct coord *coord, const struct mu_journal_broken *broken);
+/* From now on, each second: what lower priorities have beyond their minimum goes to whom it would help. */
+void priority_watch (void);
 
 /* --- ledgers.c -------------------------------------------------------------------------------- */
 

@@ -224,13 +224,13 @@ workers: {{min: {workers[0]}, max: {workers[1]}}}
 checkpoint: {{every: {every}, keep: 2, dir: {self.dir}/checkpoints-{name}}}
 {extra}""")
 
-    def bad_trainer(self):
+    def bad_trainer(self, name="bad", *flags):
         """A plug-in that misbehaves as its settings say: tests/system/bad_trainer.c."""
         compiler = shutil.which(os.environ.get("CC", "cc").split()[0]) or shutil.which("gcc")
         if not compiler:
             raise Tap.Skip("there is no C compiler")
-        path = os.path.join(self.dir, "bad.so")
-        subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-ffp-contract=off", "-I", os.path.join(SOURCE, "worker"),
+        path = os.path.join(self.dir, f"{name}.so")
+        subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-ffp-contract=off", "-I", os.path.join(SOURCE, "worker"), *flags,
                         os.path.join(SOURCE, "tests", "system", "bad_trainer.c"), "-o", path], check=True)
         return path
 

@@ -3,12 +3,11 @@
 """Bad input: every mistake ends with one sentence that tells what to do, the right exit code, and nothing lost."""
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
 
-from cluster import BUILD, ENDS, SOURCE, Cluster, Tap, wait_for
+from cluster import BUILD, ENDS, Cluster, Tap, wait_for
 
 
 def says(text, *words):
@@ -220,16 +219,6 @@ def too_few_workers():
 # --- trainers ---------------------------------------------------------------------------------------
 
 
-def plug_in(cluster, name="bad", *flags):
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if not compiler:
-        raise Tap.Skip("there is no C compiler")
-    path = os.path.join(cluster.dir, f"{name}.so")
-    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-ffp-contract=off", "-I", os.path.join(SOURCE, "worker"), *flags,
-                    os.path.join(SOURCE, "tests", "system", "bad_trainer.c"), "-o", path], check=True)
-    return path
-
-
 def job_with(cluster, path, fault="", **more):
     spec = cluster.mlp(os.path.basename(path).split(".")[0], **more)
     return spec, [f"trainer={path}", f"model={{fault: '{fault}'}}"]
@@ -238,18 +227,18 @@ def job_with(cluster, path, fault="", **more):
 def plug_ins():
     """a trainer that is not there, not a library, of another ABI, without its symbol, or unwilling"""
     with Cluster(1) as cluster:
-        good, sets = job_with(cluster, plug_in(cluster, "good"), steps=20)
+        good, sets = job_with(cluster, cluster.bad_trainer("good"), steps=20)
         cluster.wait_done(cluster.submit(good, *sets))
         for path, words in (
                 ("/nonexistent/mine.so", ("/nonexistent/mine.so", "no such file")),
                 (cluster.write("text.so", "this is no library\n"), ("text.so", "ELF|header")),
-                (plug_in(cluster, "abi", "-DABI=99"), ("abi.so", "99", r"\b1\b", "build|compile")),
-                (plug_in(cluster, "symbol", "-DNO_SYMBOL"), ("symbol.so", "muster_trainer"))):
+                (cluster.bad_trainer("abi", "-DABI=99"), ("abi.so", "99", r"\b1\b", "build|compile")),
+                (cluster.bad_trainer("symbol", "-DNO_SYMBOL"), ("symbol.so", "muster_trainer"))):
             spec, sets = job_with(cluster, path)
             fails(cluster, spec, *words, sets=sets)
-        spec, sets = job_with(cluster, plug_in(cluster), "open@0.0")
+        spec, sets = job_with(cluster, cluster.bad_trainer(), "open@0.0")
         fails(cluster, spec, "does not want to open", sets=sets)
-        spec, sets = job_with(cluster, plug_in(cluster), "problem@3.2")
+        spec, sets = job_with(cluster, cluster.bad_trainer(), "problem@3.2")
         fails(cluster, spec, "taste", "step 3|step 4", sets=sets)
         cluster.wait_done(bystander(cluster))
 
@@ -258,7 +247,7 @@ def trainers_that_crash():
     """a trainer that crashes three times fails its job with its last words; others go on"""
     with Cluster(3) as cluster:
         other = bystander(cluster)
-        path = plug_in(cluster)
+        path = cluster.bad_trainer()
         for fault, words in (("segv@5.1", ("segmentation|SIGSEGV|signal 11",)),
                              ("abort@5.1", ("abort|SIGABRT|signal 6", "the moon is in the wrong house")),
                              ("exit@5.1", ("ended with status 0",))):
@@ -273,7 +262,7 @@ def trainers_that_crash():
 def not_a_number():
     """NaN at one micro-batch: fail names it; skip skips it, alike on 1 and 3 workers"""
     with Cluster(3) as cluster:
-        path = plug_in(cluster)
+        path = cluster.bad_trainer()
         spec, sets = job_with(cluster, path, "nan@7.5", workers=(2, 2))
         fails(cluster, spec, "step 7|step 8", "micro-batch 5", "record", "non_finite", sets=sets)
         hashes = {}

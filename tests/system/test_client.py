@@ -167,6 +167,23 @@ def nobody_there():
     assert run.returncode == 68 and "no.such.name.invalid" in run.stderr, run
 
 
+def several():
+    """of several coordinators the one that is there is found and alone asked; a wrong one is named"""
+    dead = [word for _ in range(2) for word in ("-c", f"tcp://127.0.0.1:{free_port()}")]
+    with Cluster() as cluster:
+        def ask(*endpoints, command=("jobs",)):
+            return subprocess.run([MUSTER, *endpoints, "--timeout", "20", *command], stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+        run = ask(*dead, "-c", cluster.endpoint, "-c", "tcp://no.such.name.invalid:7600")
+        assert run.returncode == 0, run
+        run = ask(*dead, "-c", cluster.endpoint, command=("submit", cluster.gpt()))
+        assert run.returncode == 0 and len(cluster.json("jobs")) == 1, run
+        run = ask("-c", cluster.endpoint, "-c", "nonsense")
+        assert run.returncode == 64 and "nonsense" in run.stderr, run
+    run = subprocess.run([MUSTER, *dead, "--timeout", "1", "jobs"], stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert run.returncode == 69 and "none of 2" in run.stderr, run
+
+
 def interrupts():
     """Ctrl-C detaches from a job, twice cancels it, also on a terminal"""
     with Cluster() as cluster:
@@ -241,5 +258,5 @@ def broken_pipe():
 
 if __name__ == "__main__":
     sys.exit(Tap().run(up_and_down, up_killed, up_port_in_use, up_taken, up_half_installed, up_beyond_loopback,
-                       one_json_document, mistakes_at_once, nobody_there, interrupts, detach_from_the_dead,
+                       one_json_document, mistakes_at_once, nobody_there, several, interrupts, detach_from_the_dead,
                        followers_wait, broken_pipe))

@@ -59,8 +59,10 @@ def keep():
         cluster.wait_done(job)
         folder = os.path.join(cluster.dir, "checkpoints-keep")
         wait_for("two checkpoints stay", lambda: len([n for n in os.listdir(folder) if n.startswith("step-")]) == 2)
-        newest = cluster.json("checkpoints", job)[-1]
-        assert newest["step"] == 1000 and os.path.isdir(newest["path"]), newest
+        listed = cluster.json("checkpoints", job)
+        assert listed[-1]["step"] == 1000, listed
+        there = sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.startswith("step-"))
+        assert sorted(os.path.realpath(entry["path"]) for entry in listed) == list(map(os.path.realpath, there)), (listed, there)
 
 
 def sample():

@@ -229,6 +229,7 @@ def drain():
         calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=300)))
         job = cluster.submit(cluster.gpt("drained", steps=300))
         cluster.wait_step(job, 40)
+        assert cluster.try_muster("drain", "1abc").returncode == 102, "a number and more is no number"
         cluster.muster("drain", "w0")
         wait_for("w0 is drained", lambda: {w["name"]: w["state"] for w in cluster.json("workers")}["w0"] == "drained")
         status = cluster.wait_done(job)

@@ -7,7 +7,7 @@ import signal
 import sys
 
 from cluster import Cluster, Tap, children, wait_for
-from test_bad_input import bystander, fails, job_with, plug_in
+from test_bad_input import bystander, fails, job_with
 
 BAD_ROW = 300
 
@@ -59,7 +59,7 @@ def fail_names_it():
         with Cluster(workers, threads=threads) as cluster:
             all_there(cluster)
             other = bystander(cluster) if workers == 4 else None
-            path = plug_in(cluster)
+            path = cluster.bad_trainer()
             for fault in ("segv@row", "abort@row") if other else ("segv@row",):
                 spec, sets = job(cluster, path, f"{fault[:4]}", fault, workers=(1, 3))
                 number = fails(cluster, spec, r"micro-batch \d", r"poisoned\.csv, rows", rf"\b{BAD_ROW}\b", "3 deaths",
@@ -80,7 +80,7 @@ def skip_is_one_answer():
     for workers, threads in ((1, 1), (1, 4), (2, 1), (3, 2)):
         with Cluster(workers, threads=threads) as cluster:
             all_there(cluster)
-            path = plug_in(cluster)
+            path = cluster.bad_trainer()
             if calm is None:
                 spec, sets = job(cluster, path, "calm", "")
                 calm = cluster.wait_done(cluster.submit(spec, *sets))
@@ -104,7 +104,7 @@ def skip_is_one_answer():
 def skip_under_kills():
     """while poison is looked for, trainers, a worker and the coordinator are killed: the same answer"""
     with Cluster(3, threads=2) as cluster:
-        path = plug_in(cluster)
+        path = cluster.bad_trainer()
         spec, sets = job(cluster, path, "quiet", poison="skip", steps=120)
         quiet = cluster.wait_done(cluster.submit(spec, *sets))
         spec, sets = job(cluster, path, "loud", poison="skip", steps=120)
@@ -126,7 +126,7 @@ def skip_under_kills():
 def limit():
     """poison_limit: a trainer that dies of everything does not skip everything"""
     with Cluster(2, threads=2) as cluster:
-        path = plug_in(cluster)
+        path = cluster.bad_trainer()
         spec, sets = job(cluster, path, "limit", poison="skip", poison_limit=1)
         number = fails(cluster, spec, "left out 1 before", "poison_limit", sets=sets)
         assert cluster.status(number)["skipped"] == 1
@@ -138,7 +138,7 @@ def whole_step():
     answers = set()
     for workers in (1, 2):
         with Cluster(workers) as cluster:
-            spec, sets = job(cluster, plug_in(cluster), "whole", poison="skip")
+            spec, sets = job(cluster, cluster.bad_trainer(), "whole", poison="skip")
             status = cluster.wait_done(cluster.submit(spec, *sets, "batch.global=4"), 240)
             assert status["step"] == 60 and status["skipped"] >= 1, status
             answers.add((status["weights_hash"], status["skipped"]))
@@ -148,7 +148,7 @@ def whole_step():
 def kills_condemn_nothing():
     """kill -9 of trainers by hand, again and again at one micro-batch, accuses none and changes nothing"""
     with Cluster(2) as cluster:
-        path = plug_in(cluster)
+        path = cluster.bad_trainer()
         spec, sets = job(cluster, path, "calm", "", steps=8)
         calm = cluster.wait_done(cluster.submit(spec, *sets, "batch.global=4", f"data.path={cluster.csv()}"))
         spec, sets = job(cluster, path, "killed", "slow@99999.0", steps=8, poison="skip")

@@ -4,7 +4,7 @@
 # work and for death; for nothing else. The linker's own list says so.
 build=${top_builddir:-.}
 allowed='calloc|malloc|realloc|free|abort|__assert_fail|mem(cpy|move|set|cmp)|str(len|nlen|cmp|ncmp|chr)|v?snprintf|qsort|_GLOBAL_OFFSET_TABLE_'
-common='mu_fail|mu_text_set|mu_record_(name|hash)|mu_shape_(find|field|is_latest)|mu_(wire|journal)_family|mu_(corruption|duty|job|phase|process|worker)_(state_name|may_move)'
+common='mu_fail|mu_text_set|mu_record_(name|hash|number)|mu_shape_(find|field|is_latest)|mu_(wire|journal)_family|mu_(corruption|duty|job|phase|process|worker)_(state_name|may_move)'
 number=0 failed=0
 
 ask () { # name, archive

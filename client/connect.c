@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* connect.c - where several coordinators are named, each has a socket of its own until one answers:
+ * one socket for all would hand its requests out in turn, also to those that are not there */
+#include "connect.h"
+
+#include "record.h"
+#include "resolve.h"
+#include "wire.h"
+
+#include <msgpack.h>
+#include <stdlib.h>
+#include <time.h>
+#include <zmq.h>
+
+#define REPEAT_MS 1000u
+
+static uint64_t now_ms (void)
+{
+    struct timespec now;
+    clock_gettime (CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+int connect_one (void *context, const char *endpoint, void **socket, struct mu_error *why)
+{
+    static const struct {
+        int option, value;
+    } options[] = { { ZMQ_LINGER, 0 },
+                    { ZMQ_RECONNECT_IVL, 50 },
+                    { ZMQ_RECONNECT_IVL_MAX, 1000 },
+                    { ZMQ_SNDHWM, 16 } };
+    if (mu_resolve (endpoint, MU_RESOLVE_MS, why))
+        return -1;
+    *socket = zmq_socket (context, ZMQ_DEALER);
+    if (!*socket)
+        return mu_fail (why, MU_UNAVAILABLE, "ZeroMQ cannot make a socket: %s",
+                        zmq_strerror (zmq_errno ()));
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        zmq_setsockopt (*socket, options[i].option, &options[i].value, sizeof (int));
+    if (!zmq_connect (*socket, endpoint))
+        return 0;
+    mu_fail (why, MU_USAGE, "%s is no endpoint: %s (they look like tcp://host:7600 or ipc:///path)",
+             endpoint, zmq_strerror (zmq_errno ()));
+    zmq_close (*socket);
+    *socket = NULL;
+    return -1;
+}
+
+static void say_ping (void *socket)
+{
+    struct mu_error why;
+    struct mu_wire wire = { .type = MU_WIRE_PING };
+    msgpack_sbuffer bytes;
+    msgpack_sbuffer_init (&bytes);
+    if (!mu_record_encode (&mu_wire_family, &wire, &bytes, &why))
+        zmq_send (socket, bytes.data, bytes.size, ZMQ_DONTWAIT);
+    msgpack_sbuffer_destroy (&bytes);
+}
+
+/* Whoever does not speak as a coordinator does is none. */
+static bool is_answered (void *socket)
+{
+    struct mu_error why;
+    struct mu_wire wire;
+    msgpack_zone zone;
+    zmq_msg_t frame;
+    zmq_msg_init (&frame);
+    bool good = msgpack_zone_init (&zone, 1024);
+    if (good) {
+        good = zmq_msg_recv (&frame, socket, ZMQ_DONTWAIT) >= 0 &&
+               !mu_record_decode (&mu_wire_family, &wire, zmq_msg_data (&frame),
+                                  zmq_msg_size (&frame), 1u << MU_ROLE_COORDINATOR, &zone, &why) &&
+               wire.type == MU_WIRE_PONG;
+        msgpack_zone_destroy (&zone);
+    }
+    zmq_msg_close (&frame);
+    return good;
+}
+
+/* The place of one that answered, or `count`. */
+static size_t wait_for_one (zmq_pollitem_t *items, size_t count, uint64_t until_ms)
+{
+    for (uint64_t now = now_ms (); now < until_ms; now = now_ms ()) {
+        if (zmq_poll (items, (int)count, (long)(until_ms - now)) < 0)
+            return count;
+        for (size_t i = 0; i < count; i++)
+            if (items[i].revents && is_answered (items[i].socket))
+                return i;
+    }
+    return count;
+}
+
+/* Those that can be connected to: how many, or -1. A name that does not resolve may be that of a host
+ * that is gone: the others are tried. */
+static int connect_all (void *context, char *const *endpoints, size_t count, zmq_pollitem_t *items,
+                        size_t *place, struct mu_error *why)
+{
+    int connected = 0;
+    for (size_t i = 0; i < count; i++) {
+        void *socket = NULL;
+        if (!connect_one (context, endpoints[i], &socket, why)) {
+            items[connected] = (zmq_pollitem_t){ socket, 0, ZMQ_POLLIN, 0 };
+            place[connected++] = i;
+            say_ping (socket);
+        } else if (why->code == MU_USAGE) {
+            while (connected)
+                zmq_close (items[--connected].socket);
+            return -1;
+        }
+    }
+    return connected ? connected : -1;
+}
+
+int connect_first (void *context, char *const *endpoints, size_t count, uint32_t limit_ms,
+                   size_t *chosen, void **socket, struct mu_error *why)
+{
+    zmq_pollitem_t items[CONNECT_MAX];
+    size_t place[CONNECT_MAX];
+    uint64_t end_ms = now_ms () + limit_ms;
+    int connected = connect_all (context, endpoints, count < CONNECT_MAX ? count : CONNECT_MAX,
+                                 items, place, why);
+    if (connected < 0)
+        return -1;
+    size_t all = (size_t)connected, first = all;
+    while (first == all && now_ms () < end_ms) {
+        uint64_t again_ms = now_ms () + REPEAT_MS;
+        first = wait_for_one (items, all, again_ms < end_ms ? again_ms : end_ms);
+        for (size_t i = 0; i < all && first == all; i++)
+            say_ping (items[i].socket);
+    }
+    for (size_t i = 0; i < all; i++)
+        if (i != first)
+            zmq_close (items[i].socket);
+    if (first == all)
+        return mu_fail (why, MU_UNAVAILABLE,
+                        "none of %zu coordinators answers within %u ms, the first of them %s: is "
+                        "one running?",
+                        count, limit_ms, endpoints[0]);
+    *chosen = place[first];
+    *socket = items[first].socket;
+    return 0;
+}

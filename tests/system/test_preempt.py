@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Priorities: who goes first takes workers from the others, who give what they have beyond their minimum and get it back."""
+import json
+import sys
+
+from cluster import ENDS, Cluster, Tap, wait_for
+
+STEPS = {"low": 4000, "mid": 2500, "high": 1000}
+
+
+def spec(cluster, name, workers, priority):
+    return cluster.gpt(name, steps=STEPS[name], workers=workers, priority=priority, seed=len(name))
+
+
+def calm():
+    """The weights that each job ends with when nothing disturbs it."""
+    with Cluster(2) as cluster:
+        jobs = {name: cluster.submit(spec(cluster, name, (1, 1), 0)) for name in STEPS}
+        return {name: cluster.wait_done(job)["weights_hash"] for name, job in jobs.items()}
+
+
+def have(cluster, **wanted):
+    """All of these train, on so many workers each."""
+    def there():
+        jobs = {job["name"]: job for job in cluster.json("jobs")}
+        ended = [name for name in wanted if name in jobs and jobs[name]["state"] in ENDS]
+        assert not ended, f"{ended} ended before they were looked at"
+        return all(name in jobs and jobs[name]["state"] == "running" and jobs[name]["workers"] == count
+                   for name, count in wanted.items())
+    wait_for(f"{wanted}", there)
+
+
+def says(cluster, job, *words):
+    """While it forms a generation it tells why; then, who has the workers that it could use."""
+    wait_for(f"job {job} says {words}", lambda: all(word in cluster.status(job)["reason"] for word in words))
+
+
+def broken(cluster, job):
+    events = map(json.loads, cluster.muster("-o", "json", "events", "--job", job).splitlines())
+    return [event["reason"] for event in events if event["event"] == "BROKEN"]
+
+
+def three_priorities():
+    """three jobs of different priorities shrink, grow back and end with the weights of undisturbed runs"""
+    weights = calm()
+    with Cluster(4) as cluster:
+        low = cluster.submit(spec(cluster, "low", (1, 8), 0))
+        have(cluster, low=4)
+        mid = cluster.submit(spec(cluster, "mid", (1, 2), 1))
+        have(cluster, low=2, mid=2)
+        high = cluster.submit(spec(cluster, "high", (2, 2), 5))
+        have(cluster, low=1, mid=1, high=2)
+        says(cluster, low, "trains on 1 of up to 8", f"job {high} (high, priority 5) has 2")
+        why = broken(cluster, low)
+        assert any(f"goes to job {high} (high), whose priority is higher: 5 over 0" in text for text in why), why
+        cluster.muster("pause", high)
+        have(cluster, low=2, mid=2)
+        says(cluster, low, "trains on 2 of up to 8", f"job {mid} (mid, priority 1) has 2")
+        cluster.muster("resume", high)
+        have(cluster, low=1, mid=1, high=2)
+        jobs = {"low": low, "mid": mid, "high": high}
+        for name in ("high", "mid", "low"):
+            status = cluster.wait_done(jobs[name])
+            assert status["weights_hash"] == weights[name], (name, status)
+            assert status["restarts"] == 0, status
+            cluster.muster("ledger", "verify", jobs[name])
+
+
+def not_for_nothing():
+    """a job that asks for more than can be freed waits, says so, and nobody is shrunk for it; cancelled, it is forgotten"""
+    with Cluster(3) as cluster:
+        low = cluster.submit(cluster.gpt("low", steps=1000000, workers=(2, 8)))
+        have(cluster, low=3)
+        generation = cluster.status(low)["generation"]
+        high = cluster.submit(cluster.gpt("high", steps=10, workers=(2, 2), priority=5))
+        wait_for("it says what it waits for", lambda: "which would not do" in cluster.status(high)["reason"])
+        cluster.wait_step(low, cluster.status(low)["step"] + 50)
+        assert cluster.status(low)["generation"] == generation
+        cluster.muster("scale", low, "1")
+        cluster.wait_done(high)
+        cluster.muster("cancel", low)
+
+
+if __name__ == "__main__":
+    sys.exit(Tap().run(three_priorities, not_for_nothing))
