@@ -4,3 +4,7 @@ noinst_LTLIBRARIES += %D%/libcoord.la
     %D%/checkpoint.c %D%/coord.c %D%/fault.c %D%/fences.c %D%/generation.c %D%/hang.c %D%/index.c %D%/job.c %D%/names.c \
     %D%/orders.c %D%/pace.c %D%/poison.c %D%/prepare.c %D%/query.c %D%/queue.c %D%/roster.c %D%/scale.c \
     %D%/seal.c %D%/shards.c %D%/trust.c
+
+# A recording of what a core was fed: its bytes, and a core that is fed them again.
+noinst_LTLIBRARIES += %D%/librecording.la
+%C%_librecording_la_SOURCES = %D%/frames.c %D%/frames.h %D%/player.c %D%/player.h
