@@ -10,6 +10,7 @@
 
 #include <inttypes.h>
 #include <msgpack.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define HEAD       "muster-recording 1\n"
@@ -62,11 +63,13 @@ int frames_head (struct msgpack_sbuffer *out, struct mu_error *error)
 }
 
 int frames_open (struct msgpack_sbuffer *out, const struct coord_options *options, uint64_t unix_ms,
-                 struct mu_error *error)
+                 uint64_t files, uint64_t events, struct mu_error *error)
 {
     struct mu_recording record = {
         .type = MU_RECORDING_OPEN,
         .open = { .time_ms = unix_ms,
+                  .files = files,
+                  .events = events,
                   .beat_ms = options->beat_ms,
                   .lost_ms = options->lost_ms,
                   .form_limit_ms = options->form_limit_ms,
@@ -103,6 +106,18 @@ int frames_apply (struct msgpack_sbuffer *out, const struct mu_journal *record,
                                   .apply.body = { bytes.data, (uint32_t)bytes.size } };
     int rc = add (out, &frame, error);
     msgpack_sbuffer_destroy (&bytes);
+    return rc;
+}
+
+int frames_image (struct msgpack_sbuffer *out, const struct coord *coord, struct mu_error *error)
+{
+    struct coord_image image = { 0 };
+    coord_save (coord, &image);
+    struct mu_recording frame = { .type = MU_RECORDING_IMAGE,
+                                  .image.body = { image.bytes, (uint32_t)image.size } };
+    int rc = image.size > UINT32_MAX ? mu_fail (error, MU_IO, "the core's state is too large")
+                                     : add (out, &frame, error);
+    free (image.bytes);
     return rc;
 }
 

@@ -16,8 +16,11 @@ struct msgpack_zone;
 /* --- writing: 0, or -1 with the buffer as before ----------------------------------------------- */
 
 int frames_head (struct msgpack_sbuffer *out, struct mu_error *error);
+/* Behind so many files and events of the same reign. */
 int frames_open (struct msgpack_sbuffer *out, const struct coord_options *options, uint64_t unix_ms,
-                 struct mu_error *error);
+                 uint64_t files, uint64_t events, struct mu_error *error);
+/* Where there are files before. */
+int frames_image (struct msgpack_sbuffer *out, const struct coord *coord, struct mu_error *error);
 int frames_apply (struct msgpack_sbuffer *out, const struct mu_journal *record,
                   struct mu_error *error);
 /* `wire` are the bytes of the event's message, if it has one; `actions` what the core decided. */

@@ -88,7 +88,7 @@ static int open_journal (struct daemon *daemon, struct mu_error *error)
     if (!daemon->coord)
         return mu_fail (error, MU_UNAVAILABLE, "out of memory");
     if (options->record)
-        daemon->recorder = recorder_start (options->record, options->record_max, &core);
+        daemon->recorder = recorder_start (options->record, options->record_max, &core, daemon->coord);
     if (store_replay (daemon->store, apply, daemon, &records, &bad, error))
         return -1;
     if (records || bad)
@@ -157,7 +157,7 @@ static int run (struct daemon *daemon, struct mu_error *error)
 static void clean_up (struct daemon *daemon, const char *why)
 {
     sockets_close (&daemon->sockets);
-    recorder_stop (&daemon->recorder, daemon->coord, why);
+    recorder_stop (&daemon->recorder, why);
     coord_destroy (&daemon->coord);
     mu_log_also (NULL, NULL);
     job_logs_close (&daemon->logs);

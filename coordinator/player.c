@@ -20,7 +20,7 @@ struct player {
     struct mu_wire wire;
     struct mu_journal record;
     uint64_t events, applied, difference, now_ms, first_unix_ms, unix_ms;
-    bool ended, equal;
+    bool started, ended, equal;
 };
 
 struct player *player_create (void)
@@ -82,16 +82,34 @@ static int open_core (struct player *player, const struct mu_recording_open *ope
         .version = player->open.version,
     };
     player->coord = coord_create (&options);
+    player->events = open->events;
     return 0;
+}
+
+static int load (struct player *player, const struct mu_blob *body, struct mu_error *error)
+{
+    if (player->started || player->applied)
+        return nonsense ("an IMAGE behind an event or an APPLY", error);
+    player->started = true;
+    if (!coord_load (player->coord, body->data, body->size, error))
+        return 0;
+    coord_destroy (&player->coord);
+    return -1;
+}
+
+static int decode (struct player *player, const struct mu_family *family, void *record,
+                   struct mu_blob bytes, uint32_t senders, struct mu_error *error)
+{
+    return mu_record_decode (family, record, bytes.size ? bytes.data : "", bytes.size, senders,
+                             &player->zone, error);
 }
 
 static int apply (struct player *player, const struct mu_blob *body, struct mu_error *error)
 {
-    if (player->events)
+    if (player->started)
         return nonsense ("an APPLY behind an event", error);
     msgpack_zone_clear (&player->zone);
-    if (mu_record_decode (&mu_journal_family, &player->record, body->data, body->size, 0,
-                          &player->zone, error) ||
+    if (decode (player, &mu_journal_family, &player->record, *body, 0, error) ||
         coord_apply (player->coord, &player->record, error)) {
         mu_error_prefix (error, "record %" PRIu64 " that was replayed: ", player->applied + 1);
         return -1;
@@ -108,7 +126,7 @@ static int read_event (struct player *player, const struct mu_recording_event *r
                                    .now_ms = recorded->now_ms,
                                    .unix_ms = recorded->unix_ms,
                                    .peer = recorded->peer };
-    if (recorded->kind > COORD_GONE || (recorded->kind == COORD_START) != !player->events)
+    if (recorded->kind > COORD_GONE || (recorded->kind == COORD_START) == player->started)
         return nonsense ("an event out of its order", error);
     if (recorded->now_ms < player->now_ms)
         return nonsense ("time that runs backwards", error);
@@ -116,15 +134,13 @@ static int read_event (struct player *player, const struct mu_recording_event *r
         return 0;
     event->wire = &player->wire;
     msgpack_zone_clear (&player->zone);
-    if (mu_record_decode (&mu_wire_family, &player->wire, recorded->wire.data, recorded->wire.size,
-                          SENDERS, &player->zone, error))
+    if (decode (player, &mu_wire_family, &player->wire, recorded->wire, SENDERS, error))
         return -1;
     if ((player->wire.type == MU_WIRE_SUBMIT) != !!recorded->submit.size)
         return nonsense ("a SUBMIT that was not read, or something else that was", error);
     if (!recorded->submit.size)
         return 0;
-    if (mu_record_decode (&mu_journal_family, &player->record, recorded->submit.data,
-                          recorded->submit.size, 0, &player->zone, error))
+    if (decode (player, &mu_journal_family, &player->record, recorded->submit, 0, error))
         return -1;
     event->submit = &player->record.submit;
     return player->record.type == MU_JOURNAL_SUBMIT ? 0 : nonsense ("a SUBMIT that is none", error);
@@ -138,8 +154,9 @@ static int step (struct player *player, const struct mu_recording_event *recorde
         mu_error_prefix (error, "event %" PRIu64 ": ", player->events + 1);
         return -1;
     }
-    if (!player->events)
+    if (!player->first_unix_ms)
         player->first_unix_ms = event.unix_ms;
+    player->started = true;
     player->events++;
     player->now_ms = event.now_ms;
     player->unix_ms = event.unix_ms;
@@ -165,9 +182,10 @@ int player_feed (struct player *player, const struct mu_recording *record, struc
     case MU_RECORDING_OPEN: return open_core (player, &record->open, error);
     case MU_RECORDING_APPLY: return apply (player, &record->apply.body, error);
     case MU_RECORDING_EVENT: return step (player, &record->event, played, error);
+    case MU_RECORDING_IMAGE: return load (player, &record->image.body, error);
     case MU_RECORDING_END:
         player->ended = true;
-        player->equal = record->end.digest == coord_digest (player->coord);
+        player->equal = !record->end.digest || record->end.digest == coord_digest (player->coord);
         return 0;
     }
     return nonsense ("a record without a name", error);
@@ -182,7 +200,7 @@ const struct mu_wire_worker_list *player_workers (struct player *player)
                                  .unix_ms = player->unix_ms,
                                  .peer = UINT32_MAX,
                                  .wire = &ask };
-    if (!player->events || coord_deposed (player->coord))
+    if (!player->started || coord_deposed (player->coord))
         return &none;
     player->actions.count = 0;
     coord_step (player->coord, &event, &player->actions);

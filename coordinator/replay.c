@@ -68,7 +68,9 @@ static int feed (struct replay *replay, const struct mu_recording *record, struc
     const struct mu_recording_event *event = &record->event;
     bool is_event = record->type == MU_RECORDING_EVENT;
     uint64_t number = player_events (replay->player) + 1;
-    uint64_t first_ms = number == 1 && is_event ? event->unix_ms : player_first_ms (replay->player);
+    uint64_t first_ms = player_first_ms (replay->player);
+    if (is_event && !first_ms)
+        first_ms = event->unix_ms;
     if (is_event && range_is_behind (&replay->until, first_ms, number, event->unix_ms))
         return 0;
     int rc = player_feed (replay->player, record, &played, error);

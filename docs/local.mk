@@ -24,6 +24,7 @@ dist_decisions_DATA = \
     %D%/decisions/0017-a-wrong-worker-is-outvoted.md \
     %D%/decisions/0018-faults-are-orders-that-nobody-keeps.md \
     %D%/decisions/0019-scale-is-a-maximum.md \
+    %D%/decisions/0023-a-recording-begins-anywhere.md \
     %D%/decisions/0024-the-next-world-is-connected-ahead.md
 
 linearexampledir = $(docdir)/examples/linear
