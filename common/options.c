@@ -252,9 +252,16 @@ static int take_operand (struct scan *scan, const char *word, struct mu_error *e
 {
     char shown[MU_ENTRY_SHOWN_MAX];
     struct mu_operands *operands = scan->operands;
-    if (scan->program->command_count == 0)
-        return mu_fail (error, MU_USAGE, "%s takes options alone, but there is %s",
-                        scan->program->name, mu_entry_show (word, shown));
+    const struct mu_program *program = scan->program;
+    if (program->command_count == 0 && operands->count == program->operands_max)
+        return mu_fail (error, MU_USAGE, "%s takes %s%s, but there is %s%s", program->name,
+                        program->operands_max ? "one " : "options alone",
+                        program->operands_max ? program->usage : "",
+                        program->operands_max ? "also " : "", mu_entry_show (word, shown));
+    if (program->command_count == 0) {
+        operands->item[operands->count++] = word;
+        return 0;
+    }
     if (!operands->command)
         return choose_command (scan, word, error);
     unsigned most = operands->command->operands_max;
@@ -313,6 +320,8 @@ static int scan_arguments (struct scan *scan, int argc, char **argv, struct mu_e
 static int check_operands (const struct scan *scan, struct mu_error *error)
 {
     const struct mu_command *command = scan->operands->command;
+    if (scan->program->command_count == 0 && scan->operands->count < scan->program->operands_min)
+        return mu_fail (error, MU_USAGE, "%s needs %s", scan->program->name, scan->program->usage);
     if (scan->program->command_count == 0)
         return 0;
     if (!command && scan->first[0])

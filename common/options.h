@@ -58,10 +58,11 @@ struct mu_program {
     const char *section; /* in config files */
     const char *usage;   /* what follows the options */
     const char *meaning;
+    unsigned operands_min, operands_max; /* where there are no commands */
     const struct mu_option *options;
     size_t option_count;
     const struct mu_command *commands;
-    size_t command_count; /* 0: it takes neither a command nor operands */
+    size_t command_count;
     const struct mu_example *examples;
     size_t example_count;
 };

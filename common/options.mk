@@ -2,8 +2,9 @@
 %C%_options_sources = %D%/options.c %D%/options.h %D%/options_parts.h %D%/options_config.c \
     %D%/options_help.c
 %C%_options_generated = %D%/options_table.c %D%/options_table.h
-%C%_options_manuals = %D%/muster.1 %D%/muster-coordinator.8 %D%/muster-worker.8
-%C%_options_completions = %D%/muster.bash %D%/muster-coordinator.bash %D%/muster-worker.bash
+%C%_options_manuals = %D%/muster.1 %D%/muster-coordinator.8 %D%/muster-worker.8 %D%/muster-replay.1
+%C%_options_completions = %D%/muster.bash %D%/muster-coordinator.bash %D%/muster-worker.bash \
+    %D%/muster-replay.bash
 %C%_options_pages = %D%/options.md $(%C%_options_completions)
 
 %C%_libcommon_la_SOURCES += $(%C%_options_sources)
@@ -11,11 +12,11 @@ nodist_%C%_libcommon_la_SOURCES += $(%C%_options_generated)
 BUILT_SOURCES += $(%C%_options_generated)
 CLEANFILES += $(%C%_options_generated) $(%C%_options_manuals) $(%C%_options_pages)
 EXTRA_DIST += schemas/config.schema scripts/gen_options.py docs/man/muster.1.in \
-    docs/man/muster-coordinator.8.in docs/man/muster-worker.8.in
+    docs/man/muster-coordinator.8.in docs/man/muster-worker.8.in docs/man/muster-replay.1.in
 
 %D%/options_table.c: schemas/config.schema schemas/errors.schema scripts/gen_options.py \
     scripts/entries.py scripts/gen_errors.py docs/man/muster.1.in \
-    docs/man/muster-coordinator.8.in docs/man/muster-worker.8.in
+    docs/man/muster-coordinator.8.in docs/man/muster-worker.8.in docs/man/muster-replay.1.in
 	$(AM_V_GEN)$(MKDIR_P) %D% && $(PYTHON) $(srcdir)/scripts/gen_options.py \
 	    $(srcdir)/schemas/config.schema $(srcdir)/schemas/errors.schema $(srcdir)/docs/man \
 	    $(VERSION) %D%

@@ -22,11 +22,6 @@
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 #define VOICES_MIN       3u
 
-struct opinion {
-    uint64_t digest;
-    bool said;
-};
-
 /* --- what is known to be right ---------------------------------------------------------------- */
 
 static uint64_t known_step (const struct job_durable *job, const struct member *member)

@@ -89,6 +89,24 @@ uint64_t coord_deadline (const struct coord *coord);
 /* Digest of the durable state alone: equal before a crash and after the replay. */
 uint64_t coord_digest (const struct coord *coord);
 
+/* --- the whole core as bytes ------------------------------------------------------------------- */
+
+/* The caller owns `bytes`, which grow with realloc. */
+struct coord_image {
+    uint8_t *bytes;
+    size_t size, capacity;
+};
+
+/* All there is between two steps, what a restart may forget included. */
+void coord_save (const struct coord *coord, struct coord_image *image);
+
+/* Into a core that was just created with the same options; it then decides as the other would. -1: it
+ * can only be destroyed. */
+int coord_load (struct coord *coord, const void *data, size_t size, struct mu_error *error);
+
+/* A struct with bytes that no image holds, and where; NULL: there is none. For a test. */
+const char *coord_image_uncovered (size_t *offset);
+
 /* --- read-only views, for the shell, checkers and tests --------------------------------------- */
 
 uint64_t coord_term (const struct coord *coord);

@@ -23,6 +23,7 @@
  *     seal.c        a running hash over a job's records, so that the journal can be checked
  *     query.c       answers for people
  *     fault.c       orders to break a worker on purpose, passed on
+ *     image.c       all of that as bytes, and back: knows every field of the structs below
  *     index.c       a hash table
  *     names.c       a set of names
  *
@@ -245,6 +246,11 @@ struct sample {
     uint64_t time_ms, step;
 };
 
+struct opinion {
+    uint64_t digest;
+    bool said;
+};
+
 /* What several ranks of the newest generation were to find equal; audit.c. */
 struct comparison {
     uint32_t what, micro_batch; /* enum audit_what */
@@ -349,6 +355,7 @@ bool core_in_grace (const struct coord *coord);
 /* --- roster.c --------------------------------------------------------------------------------- */
 
 void roster_start (struct coord *coord);
+void roster_file (struct coord *coord, const struct worker *worker); /* under its name and peer */
 void roster_receive (struct coord *coord, const struct coord_event *event);
 bool roster_hears (const struct mu_wire *wire); /* is it a member's word about its job? */
 void roster_gone (struct coord *coord, uint32_t peer);

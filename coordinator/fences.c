@@ -6,18 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct fence {
-    struct mu_blob *values; /* by rank, owned; data NULL: not here yet */
-    uint32_t count;
-    uint64_t bytes;
-    struct mu_blob all; /* owned, once complete */
-};
-
-struct fences {
-    uint32_t size;
-    struct fence list[FENCES_MAX];
-};
-
 static void free_blob (struct mu_blob *blob)
 {
     free ((void *)(uintptr_t)blob->data);

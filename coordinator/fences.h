@@ -13,7 +13,18 @@
 #define FENCES_MAX      16u
 #define FENCE_BYTES_MAX 16777216u /* of FENCED */
 
-struct fences; /* of one world; NULL is none yet */
+/* Open for image.c alone. */
+struct fence {
+    struct mu_blob *values; /* by rank, owned; data NULL: not here yet */
+    uint32_t count;
+    uint64_t bytes;
+    struct mu_blob all; /* owned, once complete */
+};
+
+struct fences { /* of one world; a NULL pointer is none yet */
+    uint32_t size;
+    struct fence list[FENCES_MAX];
+};
 
 enum fence_outcome {
     FENCE_WAITS,    /* for other ranks, or the value was not wanted */

@@ -31,6 +31,8 @@
 
 #define SENDERS (1u << MU_ROLE_WORKER | 1u << MU_ROLE_CLIENT)
 
+static const struct mu_blob no_wire; /* an event without a message */
+
 struct loop {
     const struct loop_options *options;
     struct requests requests;
@@ -53,12 +55,15 @@ static uint64_t clock_ms (clockid_t clock)
 
 /* --- events into the core --------------------------------------------------------------------- */
 
-static int step (struct loop *loop, struct coord_event *event, struct mu_error *error)
+/* `wire` are the bytes of the event's message, if there is one. */
+static int step (struct loop *loop, struct coord_event *event, struct mu_blob wire,
+                 struct mu_error *error)
 {
     event->now_ms = clock_ms (CLOCK_MONOTONIC);
     event->unix_ms = clock_ms (CLOCK_REALTIME);
     loop->actions.count = 0;
     coord_step (loop->options->coord, event, &loop->actions);
+    recorder_event (loop->options->recorder, event, wire, &loop->actions);
     return turn_add (loop->filling, loop->actions.list, loop->actions.count, error);
 }
 
@@ -124,7 +129,7 @@ static int on_message (struct loop *loop, uint32_t peer, const void *data, size_
         }
         event.submit = &submit;
     }
-    return step (loop, &event, error);
+    return step (loop, &event, (struct mu_blob){ data, (uint32_t)size }, error);
 }
 
 static int receive (struct loop *loop, struct mu_error *error)
@@ -152,7 +157,7 @@ static int notice_gone (struct loop *loop, struct mu_error *error)
     uint32_t peer;
     while (loop->drained && sockets_gone (loop->options->sockets, &peer)) {
         struct coord_event event = { .type = COORD_GONE, .peer = peer };
-        if (step (loop, &event, error))
+        if (step (loop, &event, no_wire, error))
             return -1;
     }
     return 0;
@@ -229,7 +234,7 @@ static int on_time (struct loop *loop, struct mu_error *error)
     if (turn_is_full (loop->filling) ||
         clock_ms (CLOCK_MONOTONIC) < coord_deadline (loop->options->coord))
         return 0;
-    return step (loop, &timer, error);
+    return step (loop, &timer, no_wire, error);
 }
 
 static int check_reign (const struct loop *loop, struct mu_error *error)
@@ -246,7 +251,7 @@ static int check_reign (const struct loop *loop, struct mu_error *error)
 static int serve (struct loop *loop, struct mu_error *error)
 {
     struct coord_event start = { .type = COORD_START };
-    if (step (loop, &start, error))
+    if (step (loop, &start, no_wire, error))
         return -1;
     for (bool stop = false; !stop;) {
         hand_over (loop);

@@ -9,6 +9,7 @@
 
 #include "coord.h"
 #include "io_logs.h"
+#include "io_recorder.h"
 #include "io_socket.h"
 #include "io_store.h"
 
@@ -17,6 +18,7 @@ struct loop_options {
     struct mu_sockets *sockets;
     struct store *store;
     struct job_logs *logs;
+    struct recorder *recorder; /* or NULL */
     const char *version;
     bool faults;   /* it may be broken on purpose */
     int signal_fd; /* a signalfd: SIGHUP opens the log anew, any other ends the loop */

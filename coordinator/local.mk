@@ -3,11 +3,12 @@ include coordinator/core.mk
 
 sbin_PROGRAMS += muster-coordinator
 muster_coordinator_SOURCES = %D%/main.c %D%/io_announce.c %D%/io_announce.h %D%/io_faults.c %D%/io_faults.h %D%/io_logs.c %D%/io_logs.h \
-    %D%/io_metrics.c %D%/io_metrics.h %D%/io_loop.c %D%/io_loop.h %D%/io_requests.c %D%/io_requests.h %D%/io_socket.c %D%/io_socket.h \
+    %D%/io_metrics.c %D%/io_metrics.h %D%/io_loop.c %D%/io_loop.h %D%/io_recorder.c %D%/io_recorder.h \
+    %D%/io_requests.c %D%/io_requests.h %D%/io_socket.c %D%/io_socket.h \
     %D%/io_store.c %D%/io_store.h %D%/io_views.c %D%/io_views.h %D%/io_turn.c %D%/io_turn.h
 nodist_muster_coordinator_SOURCES = %D%/store_steps.h
 muster_coordinator_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_builddir)/%D% $(ZMQ_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS)
-muster_coordinator_LDADD = %D%/libcoord.la common/libcommon.la \
+muster_coordinator_LDADD = %D%/librecording.la %D%/libcoord.la common/libcommon.la \
     $(ZMQ_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) $(MSGPACK_LIBS) -lpthread
 
 BUILT_SOURCES += %D%/store_steps.h
@@ -15,3 +16,10 @@ CLEANFILES += %D%/store_steps.h
 EXTRA_DIST += schemas/store.sql scripts/gen_store.py
 %D%/store_steps.h: schemas/store.sql scripts/gen_store.py
 	$(AM_V_GEN)$(MKDIR_P) %D% && $(PYTHON) $(srcdir)/scripts/gen_store.py $(srcdir)/schemas/store.sql %D%
+
+# muster-replay: a recording, fed to the same core.
+bin_PROGRAMS += muster-replay
+muster_replay_SOURCES = %D%/replay.c %D%/replay.h %D%/replay_list.c %D%/replay_range.c %D%/replay_state.c \
+    %D%/io_announce.c %D%/io_announce.h client/output.c client/output.h
+muster_replay_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/client $(JANSSON_CFLAGS)
+muster_replay_LDADD = %D%/librecording.la %D%/libcoord.la common/libcommon.la $(JANSSON_LIBS) $(MSGPACK_LIBS)

@@ -13,6 +13,7 @@
 #include "fault.h"
 #include "io_logs.h"
 #include "io_loop.h"
+#include "io_recorder.h"
 #include "io_socket.h"
 #include "io_store.h"
 #include "log.h"
@@ -37,6 +38,7 @@ struct daemon {
     struct store *store;
     struct job_logs *logs;
     struct coord *coord;
+    struct recorder *recorder; /* NULL: nothing is recorded */
     struct mu_sockets *sockets;
     int signal_fd;
 };
@@ -51,7 +53,11 @@ static void log_to_job (void *arg, enum mu_log_level level, const struct mu_log_
 
 static int apply (void *arg, const struct mu_journal *record, struct mu_error *error)
 {
-    return coord_apply (arg, record, error);
+    struct daemon *daemon = arg;
+    if (coord_apply (daemon->coord, record, error))
+        return -1;
+    recorder_apply (daemon->recorder, record);
+    return 0;
 }
 
 static int open_journal (struct daemon *daemon, struct mu_error *error)
@@ -81,7 +87,9 @@ static int open_journal (struct daemon *daemon, struct mu_error *error)
     daemon->coord = coord_create (&core);
     if (!daemon->coord)
         return mu_fail (error, MU_UNAVAILABLE, "out of memory");
-    if (store_replay (daemon->store, apply, daemon->coord, &records, &bad, error))
+    if (options->record)
+        daemon->recorder = recorder_start (options->record, options->record_max, &core, daemon->coord);
+    if (store_replay (daemon->store, apply, daemon, &records, &bad, error))
         return -1;
     if (records || bad)
         mu_log (bad ? MU_LOG_ERROR : MU_LOG_INFO, "replayed", NULL,
@@ -134,6 +142,7 @@ static int run (struct daemon *daemon, struct mu_error *error)
         .sockets = daemon->sockets,
         .store = daemon->store,
         .logs = daemon->logs,
+        .recorder = daemon->recorder,
         .version = PACKAGE_VERSION,
         .faults = daemon->options.enable_faults,
         .signal_fd = daemon->signal_fd,
@@ -145,9 +154,10 @@ static int run (struct daemon *daemon, struct mu_error *error)
     return rc;
 }
 
-static void clean_up (struct daemon *daemon)
+static void clean_up (struct daemon *daemon, const char *why)
 {
     sockets_close (&daemon->sockets);
+    recorder_stop (&daemon->recorder, why);
     coord_destroy (&daemon->coord);
     mu_log_also (NULL, NULL);
     job_logs_close (&daemon->logs);
@@ -175,6 +185,6 @@ int main (int argc, char **argv)
             fprintf (stderr, "muster-coordinator: %s\n", error.text);
         status = mu_code_exit ((int)error.code);
     }
-    clean_up (&daemon);
+    clean_up (&daemon, status ? error.text : "the coordinator was told to stop");
     return status;
 }

@@ -83,6 +83,14 @@ static void connect_peer (struct coord *coord, struct worker *worker, uint32_t p
     index_add (&coord->peers, peer_hash (peer), worker->number);
 }
 
+void roster_file (struct coord *coord, const struct worker *worker)
+{
+    if (*worker->name)
+        index_add (&coord->names, index_hash_text (worker->name), worker->number);
+    if (worker->connected)
+        index_add (&coord->peers, peer_hash (worker->peer), worker->number);
+}
+
 static void rename_entry (struct coord *coord, struct worker *worker, const char *name)
 {
     if (*worker->name)

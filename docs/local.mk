@@ -6,7 +6,7 @@ pagesdir = $(docdir)/docs
 dist_pages_DATA = %D%/checkpoints.md %D%/data.md %D%/faults.md %D%/operations.md %D%/performance.md %D%/portability.md \
     %D%/trainer.md %D%/tutorial.md
 nodist_pages_DATA = common/errors.md common/journal.md common/jobspec.md common/metrics.md \
-    common/options.md common/states.md common/wire.md
+    common/options.md common/recording.md common/states.md common/wire.md
 
 decisionsdir = $(pagesdir)/decisions
 dist_decisions_DATA = \
@@ -27,6 +27,7 @@ dist_decisions_DATA = \
     %D%/decisions/0020-a-world-that-cannot-form-is-tried-without-one.md \
     %D%/decisions/0021-checkpoints-in-slices.md \
     %D%/decisions/0022-who-gives-workers-to-whom.md \
+    %D%/decisions/0023-a-recording-begins-anywhere.md \
     %D%/decisions/0024-the-next-world-is-connected-ahead.md
 
 linearexampledir = $(docdir)/examples/linear
@@ -38,5 +39,6 @@ dist_clientexample_DATA = examples/client/submit.c
 common/errors.md: common/errors.c
 common/journal.md: common/journal_shapes.c
 common/metrics.md: common/metrics.c
+common/recording.md: common/recording_shapes.c
 common/states.md: common/states.c
 common/wire.md: common/wire_shapes.c

@@ -49,6 +49,7 @@ class Program:
     def __init__(self, name, section, config, meaning):
         self.name, self.section, self.config, self.meaning = name, section, config, meaning
         self.usage, self.examples, self.options, self.commands = "", [], [], []
+        self.least = self.most = 0
 
 
 class Command:
@@ -67,6 +68,8 @@ def parse(path):
                 programs.append(owner)
             elif words[0] == "usage":
                 programs[-1].usage = words[1]
+                if len(words) > 2:
+                    programs[-1].least, programs[-1].most = map(int, words[2].split(".."))
             elif words[0] == "example":
                 programs[-1].examples.append((words[1], words[2]))
             elif words[0] == "command":
@@ -168,6 +171,7 @@ def program_rows(program, arrays):
     yield (f"const struct mu_program mu_{program.config}_program = {{\n"
            f"    .name = {c_text(program.name)}, .section = {c_text(program.config)},\n"
            f"    .usage = {c_text(program.usage)}, .meaning = {c_text(program.meaning)},\n"
+           f"    .operands_min = {program.least}, .operands_max = {program.most},\n"
            f"    .options = {base}, .option_count = {len(program.options)},\n"
            f"    .commands = {commands}, .command_count = {len(program.commands)},\n"
            f"    .examples = {program.config}_examples, .example_count = {len(program.examples)},\n}};\n")

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""gen_records.py - turn wire.schema or journal.schema into C, and into a reference page
+"""gen_records.py - turn wire.schema, journal.schema or recording.schema into C, and into a reference page
 
 usage: gen_records.py SCHEMA PREFIX OUT_DIR
 writes OUT_DIR/PREFIX.h (structs and shapes), PREFIX_shapes.c (field tables), PREFIX.md; for the wire
@@ -173,7 +173,7 @@ def source(prefix, version, shapes):
 
 
 def page(prefix, version, shapes):
-    title = "Wire protocol" if prefix == "wire" else "Journal"
+    title = {"wire": "Wire protocol"}.get(prefix, prefix.capitalize())
     yield f"# {title}, version {version[0]}.{version[1]}\n\nGenerated from `schemas/{prefix}.schema`."
     for shape in shapes:
         way = f", {shape['sender']} to {shape['receiver']}" if shape["sender"] else ""

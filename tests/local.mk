@@ -6,7 +6,7 @@ AM_TESTS_ENVIRONMENT = CMOCKA_MESSAGE_OUTPUT=TAP; export CMOCKA_MESSAGE_OUTPUT; 
 
 TESTS += %D%/unit/schema_lock.sh
 EXTRA_DIST += %D%/unit/schema_lock.sh scripts/lock_schemas.py schemas/golden/wire-1.lock \
-    schemas/golden/journal-1.lock schemas/golden/wire-1.hex schemas/golden/journal-1.hex
+    schemas/golden/journal-1.lock schemas/golden/recording-1.lock schemas/golden/wire-1.hex schemas/golden/journal-1.hex schemas/golden/recording-1.hex
 
 if HAVE_CMOCKA
 check_PROGRAMS += %D%/unit/test_record %D%/unit/test_store %D%/unit/test_log %D%/unit/test_socket %D%/unit/test_turn %D%/unit/test_pace %D%/unit/test_preempt %D%/unit/test_trust
@@ -61,6 +61,13 @@ TESTS += %D%/unit/test_fault
 %C%_unit_test_trust_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
 %C%_unit_test_trust_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
 
+check_PROGRAMS += %D%/unit/test_recording
+TESTS += %D%/unit/test_recording
+%C%_unit_test_recording_SOURCES = %D%/unit/test_recording.c coordinator/io_recorder.c coordinator/io_recorder.h
+%C%_unit_test_recording_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
+%C%_unit_test_recording_LDADD = coordinator/librecording.la coordinator/libcoord.la common/libcommon.la \
+    $(CMOCKA_LIBS) $(MSGPACK_LIBS) -lpthread
+
 check_PROGRAMS += %D%/unit/test_hang
 TESTS += %D%/unit/test_hang
 %C%_unit_test_hang_SOURCES = %D%/unit/test_hang.c %D%/unit/job_bed.c %D%/unit/job_bed.h
@@ -79,6 +86,8 @@ check_PROGRAMS += %D%/system/host_switch
 %C%_system_host_switch_SOURCES = %D%/system/host_switch.c
 TESTS += %D%/system/test_hosts.py %D%/system/test_traps.py
 EXTRA_DIST += %D%/system/hosts.py %D%/system/test_hosts.py %D%/system/test_traps.py
+TESTS += %D%/system/test_replay.py
+EXTRA_DIST += %D%/system/test_replay.py
 TESTS += %D%/system/test_fault.py
 EXTRA_DIST += %D%/system/test_fault.py
 TESTS += %D%/system/test_jobs.py %D%/system/test_client.py %D%/system/test_library.py %D%/system/test_same_bits.py %D%/system/test_features.py %D%/system/torture.py %D%/system/test_bad_input.py %D%/system/test_bad_surroundings.py %D%/system/test_ledger.py %D%/system/test_hangs.py %D%/system/test_poison.py %D%/system/test_audits.py %D%/system/test_preempt.py

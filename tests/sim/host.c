@@ -249,6 +249,7 @@ void host_crash (uint64_t back_after_ms)
         check_record (&record);
     }
     drop_queue ();
+    recordings_check (coord);
     coord_destroy (&coord);
     statistics.host_crashes++;
     life++;
@@ -266,6 +267,7 @@ static void step (struct coord_event *event)
     out.count = 0;
     uint64_t before = record_count;
     coord_step (coord, event, &out);
+    recordings_event (coord, event, &out);
     for (uint32_t i = 0; i < out.count; i++) {
         if (chance (faults.host_crash)) {
             host_crash (draw (100, 8000));
@@ -314,12 +316,17 @@ static void set_timer (void)
                  NULL);
 }
 
+static struct coord_options settings_of_seed (void)
+{
+    return (struct coord_options){ .version = "0.1.0",
+                                   .lease_ahead_ms = faults.lease_ahead_ms,
+                                   .quarantine_failures = faults.quarantine_failures };
+}
+
 static struct coord *replay (bool compacted)
 {
     struct mu_error error;
-    struct coord_options settings = { .version = "0.1.0",
-                                      .lease_ahead_ms = faults.lease_ahead_ms,
-                                      .quarantine_failures = faults.quarantine_failures };
+    struct coord_options settings = settings_of_seed ();
     struct coord *copy = coord_create (&settings);
     for (uint64_t i = 0; i < record_count; i++) {
         struct mu_journal record, later;
@@ -354,10 +361,24 @@ void host_check_replay (void)
     ledgers_check (record_count);
 }
 
+static void record_start (void)
+{
+    struct coord_options settings = settings_of_seed ();
+    recordings_begin (&settings);
+    for (uint64_t i = 0; i < record_count; i++) {
+        struct mu_journal record;
+        read_record (i, &record);
+        recordings_apply (&record);
+    }
+}
+
+void host_check_recording (void) { recordings_check (coord); }
+
 void host_start (void)
 {
     memset (drained, 0, options.workers * sizeof *drained);
     coord = replay (false);
+    record_start ();
     memset (newest, 0, options.workers * sizeof *newest);
     check_restart (coord);
     if (sim_traces ())

@@ -2,7 +2,8 @@
 /* sim.c - options, the swarm of faults, the three phases, main
  *
  *     sim [--seed N] [--seeds COUNT] [--workers W] [--jobs J] [--minutes M] [--calm] [--verbose]
- *     sim --story NAME
+ *         [--record FILE]
+ *     sim --story NAME [--record FILE]
  *
  * Safety: faults happen, nothing that must not may. Liveness: they stop, some workers never come
  * back, and every job that can end must. Availability, in between: the coordinator dies once more,
@@ -57,6 +58,7 @@ void sim_reset (uint64_t seed)
     chain_reset ();
     network_reset ();
     host_reset ();
+    recordings_reset ();
     workers_reset ();
     client_reset ();
     check_reset ();
@@ -463,6 +465,7 @@ static void run_seed (void)
     clock_run_until (clock_now () + 1000); /* what was decided becomes durable */
     check_end ();
     host_check_replay ();
+    host_check_recording ();
 }
 
 /* --- main ------------------------------------------------------------------------------------- */
@@ -500,13 +503,14 @@ static void report (uint64_t seeds, double seconds)
             "%" PRIu64 " replays, %" PRIu64 " ledgers proven, %" PRIu64
             " steps finished by a second generation; %" PRIu64 " workers expelled, %" PRIu64
             " disputes, %" PRIu64 " wrong steps; %" PRIu64 " ranks connected ahead; %" PRIu64
-            " times shrunk for others, %" PRIu64 " at most in peace, %" PRIu64 " seconds watched\n",
+            " times shrunk for others, %" PRIu64 " at most in peace, %" PRIu64
+            " seconds watched; %" PRIu64 " events played again, from %" PRIu64 " images\n",
             seeds, seconds, s->happenings, s->messages, s->steps, s->generations, s->rewinds,
             s->host_crashes, s->worker_crashes, s->trainer_crashes, s->collective_crashes,
             s->save_failures, s->cuts, s->stops, s->hangs, s->kept, s->mismatches, s->done,
             s->failed, s->cancelled, s->poisons, s->skips, s->replays, s->proofs, s->joint_steps,
             s->expelled, s->disputes, s->wrong_steps, s->connected_ahead, s->shrunk,
-            s->most_shrunk, s->watched);
+            s->most_shrunk, s->watched, s->played, s->images);
 }
 
 int main (int argc, char **argv)
@@ -530,9 +534,12 @@ int main (int argc, char **argv)
             options.verbose = true;
         else if (!strcmp (argv[i], "--story") && i + 1 < argc)
             options.story = argv[++i];
+        else if (!strcmp (argv[i], "--record") && i + 1 < argc)
+            options.record = argv[++i];
         else {
             fprintf (stderr, "usage: sim [--seed N] [--seeds COUNT] [--workers W] [--jobs J] "
-                             "[--minutes M] [--calm] [--verbose] | --story NAME\n");
+                             "[--minutes M] [--calm] [--verbose] [--record FILE] | "
+                             "--story NAME [--record FILE]\n");
             return 64;
         }
     }

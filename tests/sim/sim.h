@@ -12,6 +12,7 @@
  *     check.c      what must never happen
  *     priority.c   who gives workers to whom, and what nobody waits for
  *     ledgers.c    every job's ledger is proven from the journal, as `muster ledger verify` does
+ *     recordings.c what the coordinator was fed is played, and must lead to the same
  *     story.c      a few short scripted runs, whose traces are compared with golden ones
  *
  * The cores of coordinator and agent are the real ones, and so are the bytes of every message and
@@ -46,7 +47,7 @@ struct sim_options {
     uint64_t seed;
     uint32_t workers, jobs, minutes;
     bool calm, verbose;
-    const char *story;
+    const char *story, *record; /* record: a file to leave behind */
 };
 
 /* Chances are per billion. */
@@ -79,6 +80,7 @@ struct statistics {
     uint64_t host_crashes, worker_crashes, trainer_crashes, collective_crashes, save_failures;
     uint64_t kept, mismatches, cuts, stops, hangs, proofs, joint_steps;
     uint64_t expelled, disputes, wrong_steps, connected_ahead, shrunk, most_shrunk, watched;
+    uint64_t played, images;
     uint32_t done, failed, cancelled, poisons, skips;
 };
 
@@ -130,6 +132,7 @@ const struct coord *host_coord (void);
 void host_hear (uint64_t peer, const struct mu_wire *wire);
 void host_gone (uint64_t peer);
 void host_check_replay (void);
+void host_check_recording (void);
 uint64_t host_records (void);
 void host_record (uint64_t at, struct mu_journal *record); /* borrowed until the next */
 /* Peers are counted up by whoever connects; what the core sees is another number in each life. */
@@ -305,6 +308,7 @@ bool check_is_running (uint64_t job);
 /* --- priority.c ------------------------------------------------------------------------------- */
 
 void priority_reset (void);
+void priority_form (uint64_t job); /* FORM is stored */
 /* A generation breaks, and this is about to be stored: nobody is brought below its minimum for others. */
 void priority_break (const struct coord *coord, const struct mu_journal_broken *broken);
 /* From now on, each second: what lower priorities have beyond their minimum goes to whom it would help. */
@@ -318,6 +322,16 @@ void ledgers_note (uint64_t job, uint64_t generation, uint32_t number);
 /* Nothing in the first `count` records contradicts that every micro-batch was trained once, and who
  * trained what is what was seen. */
 void ledgers_check (uint64_t count);
+
+/* --- recordings.c ----------------------------------------------------------------------------- */
+
+void recordings_reset (void);
+void recordings_begin (const struct coord_options *settings); /* a core is created */
+void recordings_apply (const struct mu_journal *record);
+void recordings_event (const struct coord *coord, const struct coord_event *event,
+                       const struct coord_actions *actions);
+/* Play this reign so far: what is played leads to `coord`. */
+void recordings_check (const struct coord *coord);
 
 /* --- story.c ---------------------------------------------------------------------------------- */
 

@@ -192,6 +192,7 @@ int story_run (const char *name)
         sim_reset (1);
         stories[i].tell ();
         check_end ();
+        host_check_recording ();
         return 0;
     }
     fprintf (stderr, "sim: there is no story %s; there are:", name);

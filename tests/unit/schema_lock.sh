@@ -5,13 +5,13 @@ srcdir=${top_srcdir:-.}
 python=${PYTHON:-python3}
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-echo 1..4
+echo 1..5
 number=0
 result () {
     number=$((number + 1))
     if [ "$1" -eq 0 ]; then echo "ok $number - $2"; else echo "not ok $number - $2"; fi
 }
-for family in wire journal; do
+for family in wire journal recording; do
     "$python" "$srcdir/scripts/lock_schemas.py" check "$srcdir/schemas/$family.schema" "$srcdir/schemas/golden/$family-1.lock" >"$tmp/out"
     rc=$?
     sed 's/^/# /' "$tmp/out"
