@@ -417,6 +417,8 @@ void worker_assign (struct coord *coord, struct worker *worker, struct job *job)
 void worker_attach (struct worker *worker, struct job *job);
 void worker_detach (struct coord *coord, struct worker *worker);
 void worker_release (struct coord *coord, struct worker *worker, bool again);
+/* Does it say that it has done more steps than the job has? No sound worker does; it is let go. */
+bool worker_is_beyond (struct coord *coord, struct worker *worker, uint64_t step);
 /* Its trainer's state is known and it waits for a generation. */
 bool worker_is_prepared (const struct worker *worker);
 /* Its trainer is gone: start another. */

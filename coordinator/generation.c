@@ -400,6 +400,8 @@ void generation_aborted (struct coord *coord, struct worker *worker, const struc
     if (!job || worker->order != ORDER_ABORT || said->job != job->durable.number ||
         said->generation != job->durable.generation.number)
         return;
+    if (worker_is_beyond (coord, worker, said->step))
+        return;
     order_clear (worker);
     struct position *position = &worker->position;
     if (job->durable.generation.started)

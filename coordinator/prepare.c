@@ -214,6 +214,20 @@ static void refuse_different (struct coord *coord, struct job *job, struct worke
     worker_release (coord, worker, false);
 }
 
+bool worker_is_beyond (struct coord *coord, struct worker *worker, uint64_t step)
+{
+    struct job *job = worker->job;
+    if (step <= job->durable.steps)
+        return false;
+    trust_blame (coord, worker,
+                 core_text (coord, "it says that it has done %llu of %llu steps",
+                            (unsigned long long)step, (unsigned long long)job->durable.steps));
+    worker_refuse (coord, worker, job->durable.number, COORD_COOL_OFF_MS);
+    worker_release (coord, worker, false);
+    job_touch (coord, job);
+    return true;
+}
+
 void prepare_prepared (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
 {
     const struct mu_wire_prepared *prepared = &wire->prepared;
@@ -229,6 +243,8 @@ void prepare_prepared (struct coord *coord, struct worker *worker, const struct 
         job_touch (coord, job);
         return;
     }
+    if (worker_is_beyond (coord, worker, prepared->step))
+        return;
     order_clear (worker);
     worker->holds = prepared->job;
     worker->opened = true;

@@ -286,9 +286,29 @@ static void chance_leaves_nobody_out (void **state)
     finish (&bed);
 }
 
+/* --- words that make no sense ----------------------------------------------------------------- */
+
+static void who_has_done_more_steps_than_there_are (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running (&bed, 0);
+    memset (bed.told, 0, sizeof bed.told);
+    hear (&bed, 1, (struct mu_wire){ .type = MU_WIRE_DOWN, .down = { .job = 1, .generation = 1 } });
+    aborted (&bed, 0, 0);
+    aborted (&bed, 1, UINT64_MAX);
+    aborted (&bed, 2, 0);
+    assert_true (was_told (&bed, 1, "RELEASE"));
+    pass (&bed, BEAT_MS);
+    assert_int_equal (bed.forms, 2); /* without it */
+    assert_false (was_told (&bed, 1, "FORM"));
+    finish (&bed);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test (who_has_done_more_steps_than_there_are),
         cmocka_unit_test (who_does_not_reach_a_fence_is_left_out),
         cmocka_unit_test (the_last_fence_tells),
         cmocka_unit_test (who_is_not_ready_is_named),
