@@ -62,6 +62,11 @@ class Scene:
         wait_for("all workers train", together)
         self.goes_on()
 
+    def speakers(self):
+        """Two workers that talk to each other in every reduction: of three ranks the first only talks to the second."""
+        ranks = {worker["rank"]: worker["name"] for worker in self.cluster.json("workers") if worker["state"] == "working"}
+        return ranks[1], ranks[2]
+
     def broken(self, words):
         """So many generations broke so far for a reason that has these words."""
         return self.cluster.muster("events", "--job", self.job).count(words)
@@ -121,7 +126,7 @@ def one_line():
     _, hosts = scene.open()
     scene.all_train()
     stuck = scene.broken("nothing moves")
-    hosts.cut("w1", "w2")
+    hosts.cut(*scene.speakers())
     wait_for("the generation that stands still is ended", lambda: scene.broken("nothing moves") > stuck)
     goes_on_without_one(hosts.heal)
 
@@ -130,10 +135,12 @@ def refused_line():
     """a worker has no route to another, which ends its collective at once: one is left out after some seconds"""
     cluster, hosts = scene.open()
     scene.all_train()
-    hosts.refuse("w1", "w2")
-    for pid in children(cluster.workers["w0"].pid, "muster-collective"):  # they must connect anew
+    one, other = scene.speakers()
+    hosts.refuse(one, other)
+    third = next(name for name in cluster.workers if name not in (one, other))
+    for pid in children(cluster.workers[third].pid, "muster-collective"):  # they must connect anew
         os.kill(pid, signal.SIGKILL)
-    goes_on_without_one(lambda: hosts.refuse("w1", "w2", False))
+    goes_on_without_one(lambda: hosts.refuse(one, other, False))
 
 
 def delay():
