@@ -158,20 +158,6 @@ static struct job *find_job (const struct worker *worker, uint64_t number, const
     return *rank == NONE ? NULL : job;
 }
 
-static void say_fenced (struct coord *coord, const struct job *job, uint32_t rank, uint32_t number)
-{
-    const struct ahead *ahead = &job->soft.ahead;
-    if (!ahead->members[rank].worker)
-        return;
-    struct mu_wire_fenced *said =
-        &core_tell (coord, ahead->members[rank].worker, MU_WIRE_FENCED)->fenced;
-    said->job = job->durable.number;
-    said->generation = job->durable.generation.number + 1;
-    said->number = number;
-    said->values = fences_all (ahead->fences, number);
-    SET (said->world, ahead->world);
-}
-
 void ahead_fence (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
 {
     const struct mu_wire_fence *said = &wire->fence;
@@ -183,9 +169,10 @@ void ahead_fence (struct coord *coord, struct worker *worker, const struct mu_wi
     switch (fences_come (&ahead->fences, ahead->size, mine, said->number, said->values)) {
     case FENCE_COMPLETE:
         for (uint32_t rank = 0; rank < ahead->size; rank++)
-            say_fenced (coord, job, rank, said->number);
+            if (ahead->members[rank].worker)
+                generation_say_fenced (coord, ahead->members[rank].worker, ahead->fences, said);
         return;
-    case FENCE_AGAIN: say_fenced (coord, job, mine, said->number); return;
+    case FENCE_AGAIN: generation_say_fenced (coord, worker, ahead->fences, said); return;
     case FENCE_WAITS: return;
     case FENCE_TOO_LARGE: return; /* at the limit the break comes, and says it */
     }

@@ -496,6 +496,9 @@ void generation_say_form (struct coord *coord, const struct worker *worker);
 void generation_limit (struct coord *coord, struct job *job);
 void generation_clear (struct job *job); /* its soft part */
 void generation_fence (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
+/* What all ranks brought to this fence, which is complete. */
+void generation_say_fenced (struct coord *coord, const struct worker *worker,
+                            const struct fences *fences, const struct mu_wire_fence *fence);
 void generation_ready (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 void generation_down (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 void generation_aborted (struct coord *coord, struct worker *worker, const struct mu_wire *wire);

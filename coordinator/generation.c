@@ -233,14 +233,15 @@ void generation_say_form (struct coord *coord, const struct worker *worker)
 
 /* --- fences ----------------------------------------------------------------------------------- */
 
-static void say_fenced (struct coord *coord, const struct worker *worker, uint32_t number)
+void generation_say_fenced (struct coord *coord, const struct worker *worker,
+                            const struct fences *fences, const struct mu_wire_fence *fence)
 {
-    const struct job *job = worker->job;
     struct mu_wire_fenced *said = &core_tell (coord, worker, MU_WIRE_FENCED)->fenced;
-    said->job = job->durable.number;
-    said->generation = job->durable.generation.number;
-    said->number = number;
-    said->values = fences_all (job->soft.fences, number);
+    said->job = fence->job;
+    said->generation = fence->generation;
+    said->number = fence->number;
+    said->values = fences_all (fences, fence->number);
+    SET (said->world, fence->world);
 }
 
 static void fail_fence (struct coord *coord, struct job *job, uint32_t number)
@@ -266,9 +267,9 @@ void generation_fence (struct coord *coord, struct worker *worker, const struct 
     switch (fences_come (&job->soft.fences, size, worker->rank, said->number, said->values)) {
     case FENCE_COMPLETE:
         for (uint32_t rank = 0; rank < size; rank++)
-            say_fenced (coord, job->soft.ranks[rank], said->number);
+            generation_say_fenced (coord, job->soft.ranks[rank], job->soft.fences, said);
         return;
-    case FENCE_AGAIN: say_fenced (coord, worker, said->number); return;
+    case FENCE_AGAIN: generation_say_fenced (coord, worker, job->soft.fences, said); return;
     case FENCE_WAITS: return;
     case FENCE_TOO_LARGE: fail_fence (coord, job, said->number); return;
     }
@@ -351,10 +352,12 @@ void generation_break (struct coord *coord, struct job *job, bool planned, const
 
 void generation_down (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
 {
-    struct job *job = live_job (worker, wire->down.job, wire->down.generation);
-    if (*wire->down.world)
+    if (*wire->down.world) {
         ahead_down (coord, worker, wire);
-    else if (job)
+        return;
+    }
+    struct job *job = live_job (worker, wire->down.job, wire->down.generation);
+    if (job)
         generation_break (coord, job, false, late_ended (coord, job, worker, wire->down.text));
 }
 

@@ -153,12 +153,9 @@ static bool names_job (const struct coord *coord, const struct mu_family *family
     const struct mu_shape *shape = mu_shape_find (family, type);
     const struct mu_field *field = shape ? mu_shape_field (shape, "job") : NULL;
     const uint8_t *body = (const uint8_t *)record + family->body_offset;
-    uint64_t number = 0;
-    if (field && field->kind == MU_FIELD_U64)
-        memcpy (&number, body + field->offset, sizeof number);
-    else if (field && field->kind == MU_FIELD_TEXT)
-        number = coord_job_find (coord, (const char *)body + field->offset);
-    return number == job;
+    if (field && field->kind == MU_FIELD_TEXT)
+        return coord_job_find (coord, (const char *)body + field->offset) == job;
+    return mu_record_number (family, record, "job") == job;
 }
 
 static bool concerns (const struct coord *coord, const struct played *played, uint64_t job)

@@ -129,17 +129,23 @@ def fence_never_completes():
         assert len(reasons) >= 2 and all("1 of 3 workers were not ready in time: odd" in reason for reason in reasons), reasons
 
 
+def killer(cluster, delays, victim):
+    """A collective that kills `victim` ($$ itself, $4 its agent) after the next of the delays, while there is one; and
+    the file that lists those to come."""
+    listed = cluster.write("delays", "\n".join(delays) + "\n")
+    return script(cluster, "dies", f"""
+delay=$(head -n 1 {listed})
+sed -i 1d {listed}
+if [ "$delay" ]; then (sleep $delay; kill -9 {victim}) <&- >&- 2>&- & fi
+exec {COLLECTIVE} "$@"
+"""), listed
+
+
 def agent_dies_in_form():
     """an agent that dies in mid-FORM, early and late in it: the others wait for nobody, and the next generation forms"""
     delays = ("0", "0.005", "0.01", "0.02", "0.03", "0.05")
     with Cluster(2, KEEP_ALL) as cluster:
-        listed = cluster.write("delays", "\n".join(delays) + "\n")
-        dies = script(cluster, "dies", f"""
-delay=$(head -n 1 {listed})
-sed -i 1d {listed}
-if [ "$delay" ]; then (sleep $delay; kill -9 $4) <&- >&- 2>&- & fi
-exec {COLLECTIVE} "$@"
-""")
+        dies, _ = killer(cluster, delays, "$4")
         job = cluster.submit(cluster.gpt(steps=STEPS, workers=(3, 3)))
         for delay in delays:
             cluster.start_worker("w2", "--collective", dies, "--spare", "no")
@@ -188,13 +194,7 @@ def shared_memory():
     before = segments()
     delays = ("0.002", "0.005", "0.01", "0.015", "0.02", "0.03")
     with Cluster(1, KEEP_ALL) as cluster:
-        listed = cluster.write("delays", "\n".join(delays) + "\n")
-        dies = script(cluster, "dies", f"""
-delay=$(head -n 1 {listed})
-sed -i 1d {listed}
-if [ "$delay" ]; then (sleep $delay; kill -9 $$) <&- >&- 2>&- & fi
-exec {COLLECTIVE} "$@"
-""")
+        dies, listed = killer(cluster, delays, "$$")
         cluster.start_worker("w1", "--collective", dies, "--spare", "no")
         calm.check(cluster.wait_done(cluster.submit(cluster.gpt(steps=STEPS, workers=(2, 2)))))
         assert os.path.getsize(listed) == 0, "not all of them were killed"
