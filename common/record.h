@@ -50,6 +50,7 @@ enum mu_role {
     MU_ROLE_CLIENT,
     MU_ROLE_AGENT,
     MU_ROLE_TRAINER,
+    MU_ROLE_PEER, /* a coordinator or a witness, to another */
 };
 
 struct mu_shape;

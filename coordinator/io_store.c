@@ -45,6 +45,7 @@ struct store {
     int lock_fd;
     int wal_frames;
     _Atomic uint64_t newest;
+    uint64_t id, cluster;
 };
 
 struct batch_entry {
@@ -251,6 +252,22 @@ static int read_newest (struct store *store, struct mu_error *error)
     return rc == SQLITE_ROW ? 0 : database_error (store->writer, "be read", error);
 }
 
+static int read_about (struct store *store, struct mu_error *error)
+{
+    sqlite3_stmt *statement = NULL;
+    if (prepare (store->writer, &statement, "SELECT id, cluster FROM about", error))
+        return -1;
+    int rc = sqlite3_step (statement);
+    if (rc == SQLITE_ROW) {
+        store->id = (uint64_t)sqlite3_column_int64 (statement, 0);
+        store->cluster = (uint64_t)sqlite3_column_int64 (statement, 1);
+    }
+    sqlite3_finalize (statement);
+    if (rc == SQLITE_DONE || (rc == SQLITE_ROW && !store->id))
+        return mu_fail (error, MU_BAD_INPUT, "its table about has no row that says which it is");
+    return rc == SQLITE_ROW ? 0 : database_error (store->writer, "be read", error);
+}
+
 int store_open (struct store **store_p, const char *dir, struct mu_error *error)
 {
     struct store *store = calloc (1, sizeof *store);
@@ -263,8 +280,8 @@ int store_open (struct store **store_p, const char *dir, struct mu_error *error)
     snprintf (path, sizeof path, "%s/muster.db", dir);
     if (take_lock (store, dir, error))
         goto error;
-    if (open_writer (store, path, error) || read_newest (store, error) ||
-        open_reader (store, path, error)) {
+    if (open_writer (store, path, error) || read_about (store, error) ||
+        read_newest (store, error) || open_reader (store, path, error)) {
         mu_error_prefix (error, "%s: ", path);
         goto error;
     }
@@ -292,6 +309,19 @@ void store_close (struct store **store_p)
         close (store->lock_fd);
     free (store);
     *store_p = NULL;
+}
+
+uint64_t store_id (const struct store *store) { return store->id; }
+uint64_t store_cluster (const struct store *store) { return store->cluster; }
+
+int store_set_cluster (struct store *store, uint64_t cluster, struct mu_error *error)
+{
+    char sql[64];
+    snprintf (sql, sizeof sql, "UPDATE about SET cluster = %lld", (long long)cluster);
+    if (execute (store->writer, sql, "be written", error))
+        return -1;
+    store->cluster = cluster;
+    return 0;
 }
 
 uint64_t store_newest (const struct store *store) { return atomic_load (&store->newest); }

@@ -30,6 +30,11 @@ int store_replay (struct store *store,
                   int (*each) (void *arg, const struct mu_journal *record, struct mu_error *error),
                   void *arg, uint64_t *records, uint64_t *bad, struct mu_error *error);
 
+/* Which database this is, never 0, and the cluster of coordinators it belongs to, 0 for none yet. */
+uint64_t store_id (const struct store *store);
+uint64_t store_cluster (const struct store *store);
+int store_set_cluster (struct store *store, uint64_t cluster, struct mu_error *error);
+
 /* The number of the newest record; 0 if there is none. Any thread. */
 uint64_t store_newest (const struct store *store);
 

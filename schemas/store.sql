@@ -73,3 +73,10 @@ ALTER TABLE journal_kept RENAME TO journal;
 CREATE VIEW record AS                -- all that is kept, for people: ORDER BY number
     SELECT number, type, job, unix_ms, body FROM journal
     UNION ALL SELECT number, type, job, unix_ms, body FROM progress;
+
+-- step 3
+CREATE TABLE about (                 -- one row: which database this is
+    id      INTEGER NOT NULL,        -- drawn when it was made; a copy that shall reign beside it needs another
+    cluster INTEGER NOT NULL         -- of the coordinators that share one journal; 0: it stands alone
+);
+INSERT INTO about VALUES ((random () & 4611686018427387903) | 1, 0);

@@ -460,7 +460,8 @@ static const char *const back_to_step_1 =
     "INSERT INTO journal SELECT number, type, job, NULL, unix_ms, body FROM others;"
     "INSERT INTO journal SELECT number, type, job, CASE type WHEN 7 THEN 'LEASE' || part_1 || '.' "
     "|| part_2 ELSE 'TRAINED' || part_1 || '.' || part_2 || '.' || part_3 END, unix_ms, body "
-    "FROM progress; DROP TABLE others; DROP TABLE progress; PRAGMA user_version=1";
+    "FROM progress; DROP TABLE others; DROP TABLE progress; DROP TABLE about; "
+    "PRAGMA user_version=1";
 
 static void a_database_of_version_1_is_migrated (void **state)
 {
