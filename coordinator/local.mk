@@ -6,7 +6,7 @@ muster_coordinator_SOURCES = %D%/main.c %D%/io_announce.c %D%/io_announce.h %D%/
     %D%/io_metrics.c %D%/io_metrics.h %D%/io_loop.c %D%/io_loop.h %D%/io_recorder.c %D%/io_recorder.h \
     %D%/io_requests.c %D%/io_requests.h %D%/io_socket.c %D%/io_socket.h \
     %D%/io_store.c %D%/io_store.h %D%/io_views.c %D%/io_views.h %D%/io_turn.c %D%/io_turn.h \
-    %D%/io_register.h %D%/reign.h
+    %D%/io_register.h
 nodist_muster_coordinator_SOURCES = %D%/store_steps.h
 muster_coordinator_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_builddir)/%D% $(ZMQ_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS)
 muster_coordinator_LDADD = %D%/librecording.la %D%/libcoord.la common/libcommon.la \

@@ -7,6 +7,12 @@ check_PROGRAMS += %D%/sim
     -I$(top_srcdir)/client
 %C%_sim_LDADD = coordinator/librecording.la coordinator/libcoord.la worker/libagent.la client/libledger.la common/libcommon.la $(MSGPACK_LIBS)
 
+# Who reigns: the part of a coordinator that follows another, alone, with many more faults a second.
+check_PROGRAMS += %D%/reigns
+%C%_reigns_SOURCES = %D%/reigns.c
+%C%_reigns_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
+%C%_reigns_LDADD = coordinator/libcoord.la common/libcommon.la $(MSGPACK_LIBS)
+
 TESTS += %D%/seeds.sh tests/golden/golden.sh tests/unit/core_is_pure.sh
 EXTRA_DIST += %D%/seeds.sh %D%/seeds.txt tests/golden/golden.sh tests/golden/two-workers.trace \
     tests/golden/worker-dies.trace tests/golden/coordinator-restarts.trace tests/golden/join-and-drain.trace tests/golden/poison.trace \

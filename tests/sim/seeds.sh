@@ -23,11 +23,14 @@ try () { # name, arguments
 }
 
 once=$(sed -n 's/^\([0-9][0-9]*\) .*/\1/p' "${top_srcdir:-.}/tests/sim/seeds.txt")
-echo 1..$(($(echo "$once" | wc -l) + 2))
+echo 1..$(($(echo "$once" | wc -l) + 3))
 for seed in $once; do
     try "seed $seed, which once failed" --seed "$seed"
 done
 try "$seeds seeds: what may never happen does not, and every job ends" \
     --seed "${MUSTER_SIM_FIRST:-1}" --seeds "$seeds"
 try "10,000 workers" --seed 1 --workers 10000 --calm --jobs 2 --minutes 1
+sim=${top_builddir:-.}/tests/sim/reigns
+try "$seeds seeds of two and three coordinators: one reigns, nothing acknowledged is lost" \
+    --seed 7036 --seeds "$seeds"
 exit $failed

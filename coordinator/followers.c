@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* followers.c - who follows, who has caught up, and what all that must have confirmed */
+#include "followers.h"
+
+#include <string.h>
+
+bool followers_is_prefix (const struct term_start *starts, uint32_t count, uint64_t own_newest,
+                          uint64_t term, uint64_t newest)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (starts[i].term != term)
+            continue;
+        uint64_t end = i + 1 < count ? starts[i + 1].number - 1 : own_newest;
+        return newest >= starts[i].number && newest <= end;
+    }
+    return false;
+}
+
+static struct follower *find (struct followers *followers, uint64_t id)
+{
+    for (uint32_t i = 0; i < FOLLOWERS_MAX; i++)
+        if (followers->list[i].id == id)
+            return &followers->list[i];
+    return NULL;
+}
+
+struct follower *followers_follow (struct followers *followers, struct claim *claim, uint32_t peer,
+                                   uint64_t id, bool is_prefix, uint64_t newest, uint64_t now_ms)
+{
+    struct follower *follower = find (followers, id);
+    if (follower && follower->live)
+        claim_lost (claim, id);
+    if (!follower)
+        follower = find (followers, 0);
+    if (!follower)
+        return NULL;
+    uint64_t at = is_prefix ? newest : 0;
+    *follower = (struct follower){ .id = id,
+                                   .peer = peer,
+                                   .stream = ++followers->streams,
+                                   .sent = at,
+                                   .have = at,
+                                   .fresh = !is_prefix,
+                                   .heard_ms = now_ms };
+    return follower;
+}
+
+bool followers_have (struct followers *followers, struct claim *claim, uint64_t id, uint64_t stream,
+                     uint64_t newest, uint64_t now_ms)
+{
+    struct follower *follower = id ? find (followers, id) : NULL;
+    if (!follower || follower->stream != stream || newest > follower->sent)
+        return false;
+    follower->heard_ms = now_ms;
+    if (newest > follower->have)
+        follower->have = newest;
+    if (follower->live && follower->have >= follower->whole_at)
+        claim_whole (claim, id);
+    return true;
+}
+
+struct follower *followers_hungry (struct followers *followers, uint64_t newest)
+{
+    for (uint32_t i = 0; i < FOLLOWERS_MAX; i++) {
+        struct follower *follower = &followers->list[i];
+        if (follower->id && !follower->live && follower->have == follower->sent &&
+            (follower->sent < newest || !follower->begun))
+            return follower;
+    }
+    return NULL;
+}
+
+void followers_fed (struct follower *follower, struct claim *claim, uint64_t number,
+                    uint64_t newest)
+{
+    follower->sent = number;
+    follower->begun = true;
+    follower->fresh = false;
+    follower->live = number == newest;
+    follower->whole_at = number;
+    if (follower->live)
+        claim_live (claim, follower->id);
+}
+
+void followers_sent (struct follower *follower, uint64_t number) { follower->sent = number; }
+
+void followers_scan (struct followers *followers, struct claim *claim, uint64_t now_ms)
+{
+    for (uint32_t i = 0; i < FOLLOWERS_MAX; i++) {
+        struct follower *follower = &followers->list[i];
+        if (!follower->id || now_ms < follower->heard_ms + followers->lost_ms)
+            continue;
+        claim_lost (claim, follower->id);
+        memset (follower, 0, sizeof *follower);
+    }
+}
+
+uint64_t followers_confirmed (const struct followers *followers, const struct claim *claim,
+                              uint64_t newest)
+{
+    uint64_t id;
+    for (uint32_t i = 0; (id = claim_required (claim, i)); i++) {
+        uint64_t have = 0;
+        for (uint32_t k = 0; k < FOLLOWERS_MAX; k++)
+            if (followers->list[k].id == id)
+                have = followers->list[k].have;
+        if (have < newest)
+            newest = have;
+    }
+    return newest;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* followers.h - a leader's followers: up to which record each has the journal
+ *
+ *     (FOLLOW) -> CATCHING: rows of the store, a piece at a time, each confirmed before the next
+ *              -> LIVE: every turn as it is given to the commit thread; it confirms each
+ *
+ * Pure, like reign.h: the daemon and the simulator move the rows. A follower is known by the id of
+ * its database; `stream` is drawn anew for each FOLLOW, so that nothing said of an earlier one counts. */
+#ifndef COORD_FOLLOWERS_H
+#define COORD_FOLLOWERS_H
+
+#include "reign.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define FOLLOWERS_MAX (REIGN_MEMBERS_MAX - 1)
+
+struct follower {
+    uint64_t id; /* 0: nobody */
+    uint32_t peer;
+    uint64_t stream;
+    uint64_t sent, have; /* numbers of records: said to it, durable there */
+    uint64_t heard_ms;
+    uint64_t whole_at; /* once it has this, it has all that was before it became live */
+    bool begun;        /* its first rows were sent */
+    bool fresh;        /* what it has is of no use: it begins with nothing */
+    bool live;         /* and claim_live () was told */
+};
+
+struct followers {
+    struct follower list[FOLLOWERS_MAX];
+    uint64_t streams;
+    uint32_t lost_ms;
+};
+
+/* Which terms began at which record. */
+struct term_start {
+    uint64_t term, number;
+};
+
+/* Is what a journal holds that ends with record `newest`, of `term`, the beginning of this one? Each
+ * term has one leader, which numbers its records: number and term say which record it is. */
+bool followers_is_prefix (const struct term_start *starts, uint32_t count, uint64_t own_newest,
+                          uint64_t term, uint64_t newest);
+
+/* FOLLOW: NULL if there are too many already. */
+struct follower *followers_follow (struct followers *followers, struct claim *claim, uint32_t peer,
+                                   uint64_t id, bool is_prefix, uint64_t newest, uint64_t now_ms);
+
+/* HAVE; false if it is of no stream. */
+bool followers_have (struct followers *followers, struct claim *claim, uint64_t id, uint64_t stream,
+                     uint64_t newest, uint64_t now_ms);
+
+/* One that is to be sent the rows above `sent` now, or NULL. */
+struct follower *followers_hungry (struct followers *followers, uint64_t newest);
+
+/* Rows up to `number` were sent. Nothing may be in flight to the store when it is `newest`. */
+void followers_fed (struct follower *follower, struct claim *claim, uint64_t number,
+                    uint64_t newest);
+
+/* A turn that ends with `number` was sent to a live one. */
+void followers_sent (struct follower *follower, uint64_t number);
+
+/* Forget who was silent for too long. */
+void followers_scan (struct followers *followers, struct claim *claim, uint64_t now_ms);
+
+/* The newest record that all who must have confirmed. */
+uint64_t followers_confirmed (const struct followers *followers, const struct claim *claim,
+                              uint64_t newest);
+
+#endif
