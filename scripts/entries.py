@@ -220,7 +220,7 @@ def c_text(text):
 
 def c_name(text):
     name = re.sub(r"[^a-z0-9]", "_", text.lower())
-    return name + "_" if name in ("for", "do", "while", "if") else name  # C's own words
+    return name + "_" if name in ("for", "do", "while", "if", "register") else name  # C's own words
 
 
 def troff(text):

@@ -25,7 +25,7 @@ class Option:
         self.argument = None if self.entry.type == "bool" else extra.get("as", "VALUE")
         self.environment = None
         if isinstance(owner, Program):
-            self.environment = extra.get("env", "MUSTER_" + c_name(self.name).upper())
+            self.environment = extra.get("env", "MUSTER_" + c_name(self.name).rstrip("_").upper())
 
     def forms(self):
         argument = f" {self.argument}" if self.argument else ""
