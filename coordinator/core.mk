@@ -9,3 +9,8 @@ noinst_LTLIBRARIES += %D%/libcoord.la
 # A recording of what a core was fed: its bytes, and a core that is fed them again.
 noinst_LTLIBRARIES += %D%/librecording.la
 %C%_librecording_la_SOURCES = %D%/frames.c %D%/frames.h %D%/player.c %D%/player.h
+
+# Pure as well: a majority's vote on who reigns, and the texts that say it.
+noinst_LTLIBRARIES += %D%/libvote.la
+%C%_libvote_la_SOURCES = %D%/caspaxos.c %D%/caspaxos.h %D%/caspaxos_proposer.c %D%/lines.c %D%/lines.h \
+    %D%/reign_text.c %D%/reign_text.h %D%/reign.h %D%/vote_words.c %D%/vote_words.h

@@ -16,6 +16,7 @@
 #include "io_recorder.h"
 #include "io_socket.h"
 #include "io_store.h"
+#include "io_witness.h"
 #include "log.h"
 #include "options.h"
 
@@ -129,13 +130,25 @@ static int open_sockets (struct daemon *daemon, struct mu_error *error)
     return 0;
 }
 
+static int run_witness (struct daemon *daemon, struct mu_error *error)
+{
+    daemon->dir =
+        daemon->options.dir ? strdup (daemon->options.dir) : mu_options_state_dir (error);
+    if (!daemon->dir)
+        return -1;
+    return witness_run (&daemon->options, daemon->dir, daemon->signal_fd, error);
+}
+
 static int run (struct daemon *daemon, struct mu_error *error)
 {
     if (mu_fault_allowed (daemon->options.enable_faults, error) ||
         mu_log_open ("muster-coordinator", daemon->options.log_file,
                      (enum mu_log_level)daemon->options.log_level, error) ||
-        watch_signals (daemon, error) || open_journal (daemon, error) ||
-        open_sockets (daemon, error))
+        watch_signals (daemon, error))
+        return -1;
+    if (daemon->options.witness)
+        return run_witness (daemon, error);
+    if (open_journal (daemon, error) || open_sockets (daemon, error))
         return -1;
     struct loop_options loop = {
         .coord = daemon->coord,

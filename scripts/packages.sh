@@ -27,4 +27,4 @@ need () {
 }
 
 BUILD_PACKAGES=(gcc make autoconf automake libtool pkg-config python3 libzmq3-dev libczmq-dev libmsgpack-dev
-    libsqlite3-dev libjansson-dev libyaml-dev zlib1g-dev libsodium-dev mpich libmpich-dev libucx-dev)
+    libsqlite3-dev libjansson-dev libyaml-dev zlib1g-dev libsodium-dev libcurl4-openssl-dev mpich libmpich-dev libucx-dev)

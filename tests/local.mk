@@ -61,6 +61,19 @@ TESTS += %D%/unit/test_fault
 %C%_unit_test_trust_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
 %C%_unit_test_trust_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
 
+check_PROGRAMS += %D%/unit/test_caspaxos
+TESTS += %D%/unit/test_caspaxos
+%C%_unit_test_caspaxos_SOURCES = %D%/unit/test_caspaxos.c
+%C%_unit_test_caspaxos_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
+%C%_unit_test_caspaxos_LDADD = coordinator/libvote.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
+
+check_PROGRAMS += %D%/unit/test_register
+TESTS += %D%/unit/test_register
+%C%_unit_test_register_SOURCES = %D%/unit/test_register.c $(register_sources)
+%C%_unit_test_register_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator $(ZMQ_CFLAGS) $(JANSSON_CFLAGS) $(CURL_CFLAGS)
+%C%_unit_test_register_LDADD = coordinator/libvote.la common/libcommon.la $(CMOCKA_LIBS) $(ZMQ_LIBS) $(JANSSON_LIBS) \
+    $(MSGPACK_LIBS) $(CURL_LIBS) -lpthread
+
 check_PROGRAMS += %D%/unit/test_recording
 TESTS += %D%/unit/test_recording
 %C%_unit_test_recording_SOURCES = %D%/unit/test_recording.c coordinator/io_recorder.c coordinator/io_recorder.h

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* io_files.h - small files that are whole or not there */
+#ifndef COORD_IO_FILES_H
+#define COORD_IO_FILES_H
+
+#include "error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Read it: its size (at most `max`; one more if there is more), or -1 with errno. */
+long file_read (const char *path, void *data, size_t max);
+
+/* Create it, write and sync it. -1 with errno; then it is not there. */
+int file_write_new (const char *path, const void *data, size_t size);
+
+/* What was created, renamed or removed in a folder stays so. */
+int folder_sync (const char *folder);
+
+/* A number that nobody else has drawn, never 0. */
+uint64_t draw_id (void);
+
+#endif
