@@ -28,7 +28,8 @@ dist_decisions_DATA = \
     %D%/decisions/0021-checkpoints-in-slices.md \
     %D%/decisions/0022-who-gives-workers-to-whom.md \
     %D%/decisions/0023-a-recording-begins-anywhere.md \
-    %D%/decisions/0024-the-next-world-is-connected-ahead.md
+    %D%/decisions/0024-the-next-world-is-connected-ahead.md \
+    %D%/decisions/0028-who-reigns-is-written-outside.md
 
 linearexampledir = $(docdir)/examples/linear
 dist_linearexample_DATA = examples/linear/linear.c examples/linear/linear.yaml examples/linear/Makefile

@@ -67,6 +67,14 @@ TESTS += %D%/unit/test_caspaxos
 %C%_unit_test_caspaxos_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
 %C%_unit_test_caspaxos_LDADD = coordinator/libvote.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
 
+check_PROGRAMS += %D%/unit/test_acceptor
+TESTS += %D%/unit/test_acceptor
+%C%_unit_test_acceptor_SOURCES = %D%/unit/test_acceptor.c coordinator/io_acceptor.c coordinator/io_acceptor.h \
+    coordinator/io_files.c coordinator/io_files.h
+%C%_unit_test_acceptor_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
+%C%_unit_test_acceptor_LDADD = coordinator/libvote.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS) $(JANSSON_LIBS)
+
+EXTRA_DIST += %D%/system/fake_kubernetes.py
 check_PROGRAMS += %D%/unit/test_register
 TESTS += %D%/unit/test_register
 %C%_unit_test_register_SOURCES = %D%/unit/test_register.c $(register_sources)

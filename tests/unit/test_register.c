@@ -469,6 +469,150 @@ static void majority_never_whole (void **state)
     expect_read (MU_UNAVAILABLE, "all of --peers must run", 700);
 }
 
+/* --- lease: ------------------------------------------------------------------------------------ */
+
+static bool read_port (char *port, size_t size)
+{
+    char path[128];
+    snprintf (path, sizeof path, "%s/port", dir);
+    FILE *file = fopen (path, "r");
+    const bool there = file && fgets (port, (int)size, file);
+    if (file)
+        fclose (file);
+    return there;
+}
+
+static void use_lease (void)
+{
+#ifndef HAVE_CURL
+    print_message ("# no libcurl, no Lease\n");
+    skip ();
+#endif
+    char script[PATH_MAX], port[16] = "";
+    int status = 0;
+    const char *source = getenv ("top_srcdir");
+    snprintf (script, sizeof script, "%s/tests/system/fake_kubernetes.py", source ? source : ".");
+    if (!(server = fork ())) {
+        execlp ("python3", "python3", script, dir, (char *)NULL);
+        _exit (127);
+    }
+    const struct timespec little = { .tv_nsec = 20000000 };
+    for (int tries = 0; !read_port (port, sizeof port); tries++) {
+        if (waitpid (server, &status, WNOHANG) == server) {
+            server = 0;
+            if (WEXITSTATUS (status) != 77)
+                fail_msg ("%s ended", script);
+            print_message ("# openssl is not installed\n");
+            skip ();
+        }
+        assert_true (tries < 3000);
+        nanosleep (&little, NULL);
+    }
+    setenv ("KUBERNETES_SERVICE_HOST", "127.0.0.1", 1);
+    setenv ("KUBERNETES_SERVICE_PORT", port, 1);
+    setenv ("MUSTER_SERVICE_ACCOUNT", dir, 1);
+    strcpy (url, "lease:training/muster");
+}
+
+static void lease_alone (void **state)
+{
+    (void)state;
+    use_lease ();
+    check_alone ();
+}
+
+static void lease_together (void **state)
+{
+    (void)state;
+    use_lease ();
+    write_file ("faults",
+                "{\"conflict\": 5, \"refuse\": 5, \"lose\": 10, \"twice\": 10, \"delay\": 20}");
+    run_writers (nothing);
+}
+
+static void lease_garbage (void **state)
+{
+    (void)state;
+    static const char *const garbage[][2] = {
+        { "\"\"", "no Lease" },
+        { "{}", "no Lease" },
+        { "{\"kind\": \"Lease\", \"metadata\": {\"resourceVersion\": \"1\"}, "
+          "\"spec\": {\"holderIdentity\": \"kube-scheduler\"}}",
+          "somebody else's" },
+        { "{\"kind\": \"Lease\", \"metadata\": {\"resourceVersion\": \"1\", "
+          "\"annotations\": {\"muster/reign\": \"muster-reign 1\\nterm 3\"}}}",
+          "muster-reign" },
+    };
+    use_lease ();
+    for (size_t i = 0; i < sizeof garbage / sizeof *garbage; i++) {
+        char text[1024], *at = text + sprintf (text, "{\"garbage\": \"");
+        for (const char *from = garbage[i][0]; *from; from++) {
+            if (*from == '"' || *from == '\\')
+                *at++ = '\\';
+            *at++ = *from;
+        }
+        strcpy (at, "\"}");
+        write_file ("faults", text);
+        expect_read (MU_BAD_INPUT, garbage[i][1], LIMIT_MS);
+    }
+}
+
+static void lease_without_rights (void **state)
+{
+    (void)state;
+    use_lease ();
+    write_file ("token", "wrong-token\n");
+    expect_read (MU_NO_PERMISSION, "Unauthorized", LIMIT_MS);
+    write_file ("token", "wrong\nInjected: header\n");
+    expect_read (MU_BAD_INPUT, "is no token", LIMIT_MS);
+    char path[128];
+    snprintf (path, sizeof path, "%s/token", dir);
+    unlink (path);
+    expect_read (MU_NO_INPUT, "cannot be read", LIMIT_MS);
+}
+
+static void lease_gone (void **state)
+{
+    (void)state;
+    use_lease ();
+    kill (server, SIGSTOP);
+    expect_read (MU_UNAVAILABLE, "did not answer", 500);
+    kill (server, SIGCONT);
+    check_alone ();
+    write_file ("ca.crt", "");
+    expect_read (MU_UNAVAILABLE, "did not answer", LIMIT_MS);
+}
+
+static void urls (void **state)
+{
+    (void)state;
+    static const char *const wrong_urls[] = {
+        "",
+        "etcd:x",
+        "file:",
+        "file:reign",
+        "file:/tmp/",
+        "majority:x",
+        "lease:",
+        "lease:a",
+        "lease:a/",
+        "lease:/b",
+        "lease:a/b/c",
+        "lease:A/b",
+        "lease:a/../b",
+        "lease:a/b?c",
+    };
+    setenv ("KUBERNETES_SERVICE_HOST", "127.0.0.1", 1);
+    for (size_t i = 0; i < sizeof wrong_urls / sizeof *wrong_urls; i++) {
+        struct mu_error error = { .text = "" };
+        struct io_register *reg;
+        const struct register_options options = { wrong_urls[i], peers, PEERS, 1 };
+        assert_int_equal (register_open (&reg, &options, &error), -1);
+        assert_int_equal (error.code, MU_CONFIG);
+        assert_null (reg);
+    }
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -482,6 +626,12 @@ int main (void)
         cmocka_unit_test_setup_teardown (majority_loses_every_disk, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown (majority_gone, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown (majority_never_whole, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown (lease_alone, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown (lease_together, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown (lease_garbage, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown (lease_without_rights, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown (lease_gone, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown (urls, make_dir, remove_dir),
     };
     signal (SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests (tests, NULL, NULL);
