@@ -12,6 +12,7 @@
 #include <time.h>
 #include <zmq.h>
 
+#define SETTLE_MS 2000 /* how long one that reigns is looked for where others answer */
 #define REPEAT_MS 1000u
 
 static uint64_t now_ms (void)
@@ -57,8 +58,8 @@ static void say_ping (void *socket)
     msgpack_sbuffer_destroy (&bytes);
 }
 
-/* Whoever does not speak as a coordinator does is none. */
-static bool is_answered (void *socket)
+/* Whoever does not speak as a coordinator does is none. *leads: it is the one that reigns. */
+static bool is_answered (void *socket, bool *leads)
 {
     struct mu_error why;
     struct mu_wire wire;
@@ -71,21 +72,26 @@ static bool is_answered (void *socket)
                !mu_record_decode (&mu_wire_family, &wire, zmq_msg_data (&frame),
                                   zmq_msg_size (&frame), 1u << MU_ROLE_COORDINATOR, &zone, &why) &&
                wire.type == MU_WIRE_PONG;
+        *leads = good && !wire.pong.follows;
         msgpack_zone_destroy (&zone);
     }
     zmq_msg_close (&frame);
     return good;
 }
 
-/* The place of one that answered, or `count`. */
-static size_t wait_for_one (zmq_pollitem_t *items, size_t count, uint64_t until_ms)
+/* The place of one that reigns, or `count`; of one that answered at least, in *any. */
+static size_t wait_for_one (zmq_pollitem_t *items, size_t count, size_t *any, uint64_t until_ms)
 {
+    bool leads = false;
     for (uint64_t now = now_ms (); now < until_ms; now = now_ms ()) {
         if (zmq_poll (items, (int)count, (long)(until_ms - now)) < 0)
             return count;
         for (size_t i = 0; i < count; i++)
-            if (items[i].revents && is_answered (items[i].socket))
-                return i;
+            if (items[i].revents && is_answered (items[i].socket, &leads)) {
+                *any = i;
+                if (leads)
+                    return i;
+            }
     }
     return count;
 }
@@ -116,18 +122,19 @@ int connect_first (void *context, char *const *endpoints, size_t count, uint32_t
 {
     zmq_pollitem_t items[CONNECT_MAX];
     size_t place[CONNECT_MAX];
-    uint64_t end_ms = now_ms () + limit_ms;
+    uint64_t end_ms = now_ms () + limit_ms, settle_ms = now_ms () + SETTLE_MS;
     int connected = connect_all (context, endpoints, count < CONNECT_MAX ? count : CONNECT_MAX,
                                  items, place, why);
     if (connected < 0)
         return -1;
-    size_t all = (size_t)connected, first = all;
-    while (first == all && now_ms () < end_ms) {
+    size_t all = (size_t)connected, first = all, any = all;
+    while (first == all && now_ms () < end_ms && (any == all || now_ms () < settle_ms)) {
         uint64_t again_ms = now_ms () + REPEAT_MS;
-        first = wait_for_one (items, all, again_ms < end_ms ? again_ms : end_ms);
+        first = wait_for_one (items, all, &any, again_ms < end_ms ? again_ms : end_ms);
         for (size_t i = 0; i < all && first == all; i++)
             say_ping (items[i].socket);
     }
+    first = first == all ? any : first;
     for (size_t i = 0; i < all; i++)
         if (i != first)
             zmq_close (items[i].socket);

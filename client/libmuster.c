@@ -23,6 +23,8 @@
 
 #define TIMEOUT_MS 10000u
 #define REPEAT_MS  1000
+#define PATIENCE_MS 2000u /* with one of several coordinators that says nothing */
+#define PAUSE_MS   100
 #define LOG_BYTES  (256u << 10)
 #define SPEC_MAX   65536u /* as wire.schema says */
 
@@ -196,14 +198,9 @@ static int take (struct muster *muster, struct muster_answer *answer, struct mu_
     return ours ? 1 : 0;
 }
 
-/* Where there are several, the next request looks for another one. */
 static int nobody_answers (struct muster *muster, struct mu_error *why)
 {
     const char *coordinator = muster_coordinator (muster);
-    if (muster->count > 1) {
-        zmq_close (muster->socket);
-        muster->socket = NULL;
-    }
     if (mu_resolve (coordinator, MU_RESOLVE_MS, why)) /* it did when we connected */
         return -1;
     return mu_fail (why, MU_UNAVAILABLE,
@@ -214,25 +211,59 @@ static int nobody_answers (struct muster *muster, struct mu_error *why)
 }
 
 static int wait_for_answer (struct muster *muster, const msgpack_sbuffer *bytes,
-                            struct muster_answer *answer, struct mu_error *why)
+                            struct muster_answer *answer, uint64_t end_ms, struct mu_error *why)
 {
-    uint64_t began = now_ms (), repeat_at = began;
+    uint64_t repeat_at = now_ms ();
     for (;;) {
         uint64_t now = now_ms ();
-        if (now - began >= muster->timeout_ms)
+        if (now >= end_ms)
             return nobody_answers (muster, why);
         if (now >= repeat_at) {
             zmq_send (muster->socket, bytes->data, bytes->size, ZMQ_DONTWAIT);
             repeat_at = now + REPEAT_MS;
         }
         zmq_pollitem_t item = { muster->socket, 0, ZMQ_POLLIN, 0 };
-        uint64_t until =
-            began + muster->timeout_ms < repeat_at ? began + muster->timeout_ms : repeat_at;
+        uint64_t until = end_ms < repeat_at ? end_ms : repeat_at;
         if (zmq_poll (&item, 1, (long)(until - now)) < 0 && zmq_errno () == EINTR)
             return mu_fail (why, MU_TRY_AGAIN, "interrupted");
         int got = item.revents ? take (muster, answer, why) : 0;
         if (got)
             return got < 0 ? -1 : 0;
+    }
+}
+
+static int read_refusal (const struct mu_wire *wire, struct mu_error *why)
+{
+    const struct mu_wire_refused *refused = &wire->refused;
+    if (wire->type != MU_WIRE_REFUSED)
+        return 0;
+    return mu_fail (why, (enum mu_code)refused->code, "%.*s", (int)refused->text.size,
+                    refused->text.size ? (const char *)refused->text.data : "");
+}
+
+/* Where there are several coordinators, one that is silent may be dead, and one that does not reign
+ * may be about to, or know who does: they are asked again which of them it is, as long as there is
+ * time. Every request can be said twice. */
+static int ask_someone (struct muster *muster, const msgpack_sbuffer *bytes,
+                        struct muster_answer *answer, struct mu_error *why)
+{
+    uint64_t end_ms = now_ms () + muster->timeout_ms;
+    for (;;) {
+        uint64_t limit_ms = muster->count > 1 ? now_ms () + PATIENCE_MS : end_ms;
+        int rc = connect_socket (muster, why);
+        if (!rc)
+            rc = wait_for_answer (muster, bytes, answer, limit_ms < end_ms ? limit_ms : end_ms, why);
+        if (!rc)
+            rc = read_refusal (&answer->wire, why);
+        bool elsewhere = rc && (why->code == MU_UNAVAILABLE || why->code == MU_NOT_LEADER);
+        if (!elsewhere || muster->count == 1)
+            return rc;
+        if (muster->socket)
+            zmq_close (muster->socket);
+        muster->socket = NULL;
+        if (now_ms () + PAUSE_MS >= end_ms)
+            return rc;
+        zmq_poll (NULL, 0, PAUSE_MS);
     }
 }
 
@@ -251,18 +282,11 @@ static int ask (struct muster *muster, struct mu_wire *wire, enum mu_wire_type w
     msgpack_sbuffer_init (&bytes);
     int rc = mu_record_encode (&mu_wire_family, wire, &bytes, &why);
     if (!rc)
-        rc = connect_socket (muster, &why);
-    if (!rc)
-        rc = wait_for_answer (muster, &bytes, answer, &why);
+        rc = ask_someone (muster, &bytes, answer, &why);
     msgpack_sbuffer_destroy (&bytes);
-    if (!rc && answer->wire.type == MU_WIRE_REFUSED) {
-        const struct mu_wire_refused *refused = &answer->wire.refused;
-        rc = mu_fail (&why, (enum mu_code)refused->code, "%.*s", (int)refused->text.size,
-                      refused->text.size ? (const char *)refused->text.data : "");
-    } else if (!rc && answer->wire.type != wanted) {
+    if (!rc && answer->wire.type != wanted)
         rc = mu_fail (&why, MU_PROTOCOL, "the coordinator answers with %s",
                       mu_record_name (&mu_wire_family, answer->wire.type));
-    }
     if (rc) {
         muster_answer_free (&answer);
         return fail (error, &why);

@@ -150,10 +150,10 @@ bool core_in_grace (const struct coord *coord) { return coord->now_ms < coord->g
 
 /* --- events ----------------------------------------------------------------------------------- */
 
-static void start (struct coord *coord)
+static void start (struct coord *coord, uint64_t term)
 {
     struct mu_journal record = { .type = MU_JOURNAL_REIGN,
-                                 .reign = { .term = coord->durable.term + 1 } };
+                                 .reign = { .term = term ? term : coord->durable.term + 1 } };
     mu_text_set (record.reign.version, sizeof record.reign.version, coord->options.version);
     core_store (coord, &record);
     coord->started = true;
@@ -200,6 +200,12 @@ static void advance_touched (struct coord *coord)
     coord->touched_count = 0;
 }
 
+bool coord_may_answer (const struct mu_wire *wire)
+{
+    return wire->type == MU_WIRE_JOBS || wire->type == MU_WIRE_WORKERS ||
+           wire->type == MU_WIRE_SHARDS || wire->type == MU_WIRE_CHECKPOINTS;
+}
+
 void coord_step (struct coord *coord, const struct coord_event *event, struct coord_actions *out)
 {
     if (coord->deposed)
@@ -208,9 +214,10 @@ void coord_step (struct coord *coord, const struct coord_event *event, struct co
     coord->out = out;
     coord->now_ms = event->now_ms;
     coord->unix_ms = event->unix_ms;
-    assert (coord->started || event->type == COORD_START);
+    assert (coord->started || event->type == COORD_START ||
+            (event->type == COORD_RECEIVE && coord_may_answer (event->wire)));
     switch (event->type) {
-    case COORD_START: start (coord); break;
+    case COORD_START: start (coord, event->term); break;
     case COORD_TIMER: timer (coord); break;
     case COORD_RECEIVE:
         if (event->wire->type >= MU_WIRE_SUBMIT && !roster_hears (event->wire))

@@ -37,7 +37,7 @@ struct coord_options {
 enum coord_event_type {
     COORD_START,   /* the journal is replayed; begin to reign */
     COORD_TIMER,   /* coord_deadline () has come, or any time earlier or later */
-    COORD_RECEIVE, /* a message came */
+    COORD_RECEIVE, /* a message came; before the start, only one that coord_may_answer () */
     COORD_GONE,    /* a peer's connection ended; a hint, silence decides */
 };
 
@@ -47,6 +47,7 @@ struct coord_event {
     enum coord_event_type type;
     uint64_t now_ms;  /* monotonic */
     uint64_t unix_ms; /* for people: goes into records, decides nothing */
+    uint64_t term;    /* START: one that was taken in the register (reign.h); 0: the next */
     uint32_t peer;    /* RECEIVE, GONE */
     const struct mu_wire *wire; /* RECEIVE */
     /* RECEIVE of SUBMIT: what the job file says, read and checked by the caller; its job number and
@@ -82,6 +83,10 @@ int coord_apply (struct coord *coord, const struct mu_journal *record, struct mu
 
 /* Decide what one event leads to; appends to `out`. */
 void coord_step (struct coord *coord, const struct coord_event *event, struct coord_actions *out);
+
+/* A question that changes nothing: a core that does not reign, but is fed the records of one that
+ * does, may be asked it as well. */
+bool coord_may_answer (const struct mu_wire *wire);
 
 /* The monotonic time at which COORD_TIMER is next wanted. */
 uint64_t coord_deadline (const struct coord *coord);

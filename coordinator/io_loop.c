@@ -29,6 +29,9 @@
 #define RECEIVE_MS  200
 #define WAIT_MAX_MS 1000
 
+/* How long the end waits for those that follow. */
+#define CONFIRM_MAX_MS 2000
+
 #define SENDERS (1u << MU_ROLE_WORKER | 1u << MU_ROLE_CLIENT)
 
 static const struct mu_blob no_wire; /* an event without a message */
@@ -40,6 +43,7 @@ struct loop {
     struct coord_actions actions;
     struct turn *filling, *spare; /* spare is NULL while a commit is in flight */
     struct turn *aside;           /* words that need not wait for a commit */
+    struct turn *awaiting;        /* durable here, not yet at all that are in sync */
     bool drained;                 /* no message waited when we last looked */
     struct loop_counts counts;
     msgpack_zone zone;
@@ -52,6 +56,9 @@ static uint64_t clock_ms (clockid_t clock)
     clock_gettime (clock, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
+
+uint64_t loop_now_ms (void) { return clock_ms (CLOCK_MONOTONIC); }
+uint64_t loop_unix_ms (void) { return clock_ms (CLOCK_REALTIME); }
 
 /* --- events into the core --------------------------------------------------------------------- */
 
@@ -67,18 +74,6 @@ static int step (struct loop *loop, struct coord_event *event, struct mu_blob wi
     return turn_add (loop->filling, loop->actions.list, loop->actions.count, error);
 }
 
-/* The first field of every client message is its request number. */
-static uint64_t request_number (const struct mu_wire *wire)
-{
-    uint64_t request = 0;
-    const struct mu_shape *shape = mu_shape_find (&mu_wire_family, wire->type);
-    if (shape->sender == MU_ROLE_CLIENT)
-        memcpy (&request,
-                (const uint8_t *)wire + mu_wire_family.body_offset + shape->fields[0].offset,
-                sizeof request);
-    return request;
-}
-
 /* A person is not left waiting for a disk. What they see of jobs could be unsaid by a crash, so it
  * is not shown either. */
 static bool refuse_while_stuck (struct loop *loop, uint32_t peer, uint64_t term)
@@ -90,7 +85,7 @@ static bool refuse_while_stuck (struct loop *loop, uint32_t peer, uint64_t term)
              "the coordinator cannot write its database, so it promises nothing: make room on the "
              "disk of its --dir (its log says more). Training goes on; look with `muster jobs` "
              "afterwards whether this was done, or ask again");
-    requests_refuse (loop->aside, peer, term, request_number (&loop->wire), &why);
+    requests_refuse (loop->aside, peer, term, requests_number (&loop->wire), &why);
     return true;
 }
 
@@ -124,7 +119,7 @@ static int on_message (struct loop *loop, uint32_t peer, const void *data, size_
         return 0;
     if (loop->wire.type == MU_WIRE_SUBMIT) {
         if (requests_read_submit (&loop->wire, &submit, &why)) {
-            requests_refuse (loop->filling, peer, term, request_number (&loop->wire), &why);
+            requests_refuse (loop->filling, peer, term, requests_number (&loop->wire), &why);
             return 0;
         }
         event.submit = &submit;
@@ -174,19 +169,30 @@ static void hand_over (struct loop *loop)
         turn_speak (loop->filling, loop->options->sockets);
         return;
     }
+    if (loop->options->lead)
+        lead_give (loop->options->lead, turn_batch (loop->filling), loop_unix_ms ());
     committer_give (loop->committer, loop->filling);
     loop->filling = loop->spare;
     loop->spare = NULL;
 }
 
+/* A turn is spoken when it is durable here, and at all that are in sync. */
 static int finish_commit (struct loop *loop, struct mu_error *error)
 {
-    struct turn *turn = committer_take (loop->committer);
-    if (!turn)
+    struct lead *lead = loop->options->lead;
+    if (!loop->awaiting)
+        loop->awaiting = committer_take (loop->committer);
+    bool idle = loop->spare || loop->awaiting;
+    if (lead && lead_turn (lead, idle, loop_now_ms (), error))
+        return -1;
+    if (!loop->awaiting)
         return committer_check (loop->committer, error);
-    loop->counts.sent += turn_words (turn);
-    turn_speak (turn, loop->options->sockets);
-    loop->spare = turn;
+    if (lead && !lead_confirmed (lead))
+        return 0;
+    loop->counts.sent += turn_words (loop->awaiting);
+    turn_speak (loop->awaiting, loop->options->sockets);
+    loop->spare = loop->awaiting;
+    loop->awaiting = NULL;
     return 0;
 }
 
@@ -194,16 +200,20 @@ static int finish_commit (struct loop *loop, struct mu_error *error)
 static long wait_ms (const struct loop *loop, bool full)
 {
     uint64_t now = clock_ms (CLOCK_MONOTONIC), deadline = coord_deadline (loop->options->coord);
-    if (full || (deadline > now && deadline - now > WAIT_MAX_MS))
+    if (full)
+        deadline = UINT64_MAX;
+    if (loop->options->lead && lead_deadline (loop->options->lead) < deadline)
+        deadline = lead_deadline (loop->options->lead);
+    if ((deadline > now && deadline - now > WAIT_MAX_MS))
         return WAIT_MAX_MS;
     return deadline <= now ? 0 : (long)(deadline - now);
 }
 
-static bool told_to_stop (const struct loop *loop)
+bool loop_told_to_stop (int signal_fd)
 {
     struct signalfd_siginfo info;
     struct mu_error why;
-    while (read (loop->options->signal_fd, &info, sizeof info) == sizeof info) {
+    while (read (signal_fd, &info, sizeof info) == sizeof info) {
         if (info.ssi_signo != SIGHUP)
             return true;
         if (mu_log_reopen (&why))
@@ -215,16 +225,23 @@ static bool told_to_stop (const struct loop *loop)
 static int wait_for_something (struct loop *loop, bool *stop)
 {
     bool full = turn_is_full (loop->filling);
-    zmq_pollitem_t items[] = {
+    struct lead *lead = loop->options->lead;
+    zmq_pollitem_t items[6] = {
         { NULL, committer_done_fd (loop->committer), ZMQ_POLLIN, 0 },
         { NULL, loop->options->signal_fd, ZMQ_POLLIN, 0 },
         { sockets_monitor (loop->options->sockets), 0, ZMQ_POLLIN, 0 },
-        { sockets_router (loop->options->sockets), 0, ZMQ_POLLIN, 0 },
     };
-    int count = (int)(sizeof items / sizeof *items) - (full ? 1 : 0);
+    int count = 3;
+    if (lead) {
+        items[count++] = (zmq_pollitem_t){ lead_socket (lead), 0, ZMQ_POLLIN, 0 };
+        items[count++] = (zmq_pollitem_t){ NULL, lead_fd (lead), ZMQ_POLLIN, 0 };
+    }
+    if (!full)
+        items[count++] =
+            (zmq_pollitem_t){ sockets_router (loop->options->sockets), 0, ZMQ_POLLIN, 0 };
     if (zmq_poll (items, count, wait_ms (loop, full)) < 0 && zmq_errno () != EINTR)
         return -1;
-    *stop = items[1].revents != 0 && told_to_stop (loop);
+    *stop = items[1].revents != 0 && loop_told_to_stop (loop->options->signal_fd);
     return 0;
 }
 
@@ -248,11 +265,20 @@ static int check_reign (const struct loop *loop, struct mu_error *error)
                     coord_term (loop->options->coord));
 }
 
+/* Workers that looked for a coordinator before this one led. */
+static void greet (struct loop *loop)
+{
+    struct mu_wire who = { .type = MU_WIRE_WHO, .term = coord_term (loop->options->coord) };
+    for (uint32_t i = 0; i < loop->options->worker_count; i++)
+        turn_say (loop->filling, loop->options->workers[i], &who);
+}
+
 static int serve (struct loop *loop, struct mu_error *error)
 {
-    struct coord_event start = { .type = COORD_START };
+    struct coord_event start = { .type = COORD_START, .term = loop->options->term };
     if (step (loop, &start, no_wire, error))
         return -1;
+    greet (loop);
     for (bool stop = false; !stop;) {
         hand_over (loop);
         if (wait_for_something (loop, &stop))
@@ -266,10 +292,16 @@ static int serve (struct loop *loop, struct mu_error *error)
 
 static void await_commit (struct loop *loop)
 {
+    struct mu_error error;
+    uint64_t limit_ms = loop_now_ms () + CONFIRM_MAX_MS;
     while (!loop->spare && !committer_is_stuck (loop->committer)) {
-        zmq_pollitem_t item = { NULL, committer_done_fd (loop->committer), ZMQ_POLLIN, 0 };
-        zmq_poll (&item, 1, WAIT_MAX_MS);
-        finish_commit (loop, NULL);
+        zmq_pollitem_t items[] = {
+            { NULL, committer_done_fd (loop->committer), ZMQ_POLLIN, 0 },
+            { loop->options->lead ? lead_socket (loop->options->lead) : NULL, 0, ZMQ_POLLIN, 0 },
+        };
+        zmq_poll (items, loop->options->lead ? 2 : 1, WAIT_MAX_MS / 10);
+        if (finish_commit (loop, &error) || (loop->awaiting && loop_now_ms () >= limit_ms))
+            return; /* unsaid, whatever it was */
     }
 }
 
@@ -315,6 +347,7 @@ int loop_run (const struct loop_options *options, struct mu_error *error)
     turn_destroy (&loop.filling);
     turn_destroy (&loop.spare);
     turn_destroy (&loop.aside);
+    turn_destroy (&loop.awaiting);
     free (loop.actions.list);
     msgpack_zone_destroy (&loop.zone);
     return rc;

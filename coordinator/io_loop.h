@@ -8,6 +8,7 @@
 #define COORD_IO_LOOP_H
 
 #include "coord.h"
+#include "io_lead.h"
 #include "io_logs.h"
 #include "io_recorder.h"
 #include "io_socket.h"
@@ -19,10 +20,21 @@ struct loop_options {
     struct store *store;
     struct job_logs *logs;
     struct recorder *recorder; /* or NULL */
+    struct lead *lead;         /* NULL: it reigns without a register */
+    uint64_t term;             /* that was taken there */
+    const uint32_t *workers;   /* peers to be told that this one reigns now */
+    uint32_t worker_count;
     const char *version;
     bool faults;   /* it may be broken on purpose */
     int signal_fd; /* a signalfd: SIGHUP opens the log anew, any other ends the loop */
 };
+
+/* What the loops of a leader and of a follower share. */
+uint64_t loop_now_ms (void);
+uint64_t loop_unix_ms (void);
+
+/* True once a signal has come that ends the loop. */
+bool loop_told_to_stop (int signal_fd);
 
 /* Serve until the signal. 0, or -1 when the process has to end for another reason. */
 int loop_run (const struct loop_options *options, struct mu_error *error);

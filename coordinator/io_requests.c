@@ -13,6 +13,17 @@
 #define EVENTS_BYTES_MAX (4u << 20) /* in one answer, and the record that goes beyond it */
 #define EVENT_BYTES_MAX  65536u     /* EVENT_INFO.text */
 
+uint64_t requests_number (const struct mu_wire *wire)
+{
+    uint64_t request = 0;
+    const struct mu_shape *shape = mu_shape_find (&mu_wire_family, wire->type);
+    if (shape->sender == MU_ROLE_CLIENT)
+        memcpy (&request,
+                (const uint8_t *)wire + mu_wire_family.body_offset + shape->fields[0].offset,
+                sizeof request);
+    return request;
+}
+
 void requests_refuse (struct turn *turn, uint32_t peer, uint64_t term, uint64_t request,
                       const struct mu_error *error)
 {
@@ -50,6 +61,7 @@ static void pong (const struct requests *requests, struct turn *turn, uint32_t p
         .workers = coord_worker_count (requests->coord),
         .commits = committer_commits (requests->committer),
         .records = store_newest (requests->store),
+        .follows = requests->follows,
     };
     mu_text_set (answer.pong.version, sizeof answer.pong.version, requests->version);
     turn_say (turn, peer, &answer);

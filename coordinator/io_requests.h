@@ -18,12 +18,16 @@ struct requests {
     const struct loop_counts *counts;
     const char *version;
     bool faults; /* of its own, too */
+    bool follows; /* another reigns */
     uint64_t started_ms;
 };
 
 /* Answer PING, LOGS, EVENTS, RECORDS and METRICS into the turn and put LOG where it belongs; true if it was one. */
 bool requests_answer (const struct requests *requests, struct turn *turn, uint32_t peer,
                       const struct mu_wire *wire, uint64_t now_ms);
+
+/* The first field of every client message is its request number; 0 for others. */
+uint64_t requests_number (const struct mu_wire *wire);
 
 /* Say REFUSED. */
 void requests_refuse (struct turn *turn, uint32_t peer, uint64_t term, uint64_t request,

@@ -40,7 +40,8 @@
 
 struct store {
     sqlite3 *writer, *reader;
-    sqlite3_stmt *append, *replace, *begin, *commit, *rollback, *read, *read_rows, *version;
+    sqlite3_stmt *append, *replace, *begin, *commit, *rollback, *read, *read_rows, *read_lines,
+        *version;
     int data_version; /* SQLite's count of other connections' commits, when this one last looked */
     int lock_fd;
     int wal_frames;
@@ -232,6 +233,10 @@ static int open_reader (struct store *store, const char *path, struct mu_error *
                     "SELECT number, body, NULL FROM record WHERE number > ?1 AND job = ?2 "
                     "UNION ALL SELECT number, body, why FROM bad_record WHERE number > ?1 "
                     "ORDER BY number LIMIT ?3",
+                    error) ||
+           prepare (store->reader, &store->read_lines,
+                    "SELECT number, unix_ms, body FROM record WHERE number > ?1 "
+                    "ORDER BY number LIMIT ?2",
                     error);
 }
 
@@ -297,10 +302,9 @@ void store_close (struct store **store_p)
     struct store *store = *store_p;
     if (!store)
         return;
-    sqlite3_stmt *statements[] = {
-        store->append,   store->replace, store->begin,     store->commit,
-        store->rollback, store->read,    store->read_rows, store->version
-    };
+    sqlite3_stmt *statements[] = { store->append,    store->replace,    store->begin,
+                                   store->commit,    store->rollback,   store->read,
+                                   store->read_rows, store->read_lines, store->version };
     for (size_t i = 0; i < sizeof statements / sizeof *statements; i++)
         sqlite3_finalize (statements[i]);
     sqlite3_close (store->reader);
@@ -446,6 +450,15 @@ static void read_key (struct batch_entry *entry, const struct mu_shape *shape, c
     entry->is_progress = parts > 0;
 }
 
+static void describe (struct batch_entry *entry, const struct mu_journal *record)
+{
+    const struct mu_shape *shape = mu_shape_find (&mu_journal_family, record->type);
+    const uint8_t *body = (const uint8_t *)record + mu_journal_family.body_offset;
+    entry->type = record->type;
+    entry->job = mu_record_number (&mu_journal_family, record, "job");
+    read_key (entry, shape, body);
+}
+
 int store_batch_add (struct store_batch *batch, const struct mu_journal *record,
                      struct mu_error *error)
 {
@@ -458,23 +471,19 @@ int store_batch_add (struct store_batch *batch, const struct mu_journal *record,
         batch->capacity = capacity;
     }
     struct batch_entry *entry = &batch->entry[batch->count];
-    entry->offset = batch->bytes.size;
+    *entry = (struct batch_entry){ .offset = batch->bytes.size };
     if (mu_record_encode (&mu_journal_family, record, &batch->bytes, error))
         return -1;
-    const struct mu_shape *shape = mu_shape_find (&mu_journal_family, record->type);
-    const uint8_t *body = (const uint8_t *)record + mu_journal_family.body_offset;
     entry->size = batch->bytes.size - entry->offset;
-    entry->type = record->type;
-    entry->job = mu_record_number (&mu_journal_family, record, "job");
-    read_key (entry, shape, body);
+    describe (entry, record);
     batch->count++;
     return 0;
 }
 
 /* --- the tables beside the journal ------------------------------------------------------------ */
 
-static int update_view (struct store *store, const struct store_batch *batch,
-                        const struct batch_entry *entry, struct mu_error *error)
+static int update_view (struct store *store, const struct batch_entry *entry, const char *body,
+                        struct mu_error *error)
 {
     if (!views_follow (entry->type))
         return 0;
@@ -482,8 +491,7 @@ static int update_view (struct store *store, const struct store_batch *batch,
     msgpack_zone zone;
     if (!msgpack_zone_init (&zone, 4096))
         return mu_fail (error, MU_UNAVAILABLE, "out of memory");
-    int rc = mu_record_decode (&mu_journal_family, &record, batch->bytes.data + entry->offset,
-                               entry->size, 0, &zone, error);
+    int rc = mu_record_decode (&mu_journal_family, &record, body, entry->size, 0, &zone, error);
     char *sql = rc ? NULL : views_sql (&record);
     if (!rc && !sql)
         rc = mu_fail (error, MU_UNAVAILABLE, "out of memory");
@@ -506,19 +514,18 @@ static int run (struct store *store, sqlite3_stmt *statement, struct mu_error *e
     return failed;
 }
 
-static int insert (struct store *store, const struct store_batch *batch,
-                   const struct batch_entry *entry, uint64_t number, uint64_t unix_ms,
-                   struct mu_error *error)
+static int insert (struct store *store, const struct batch_entry *entry, const char *body,
+                   uint64_t number, uint64_t unix_ms, struct mu_error *error)
 {
     sqlite3_stmt *row = entry->is_progress ? store->replace : store->append;
     sqlite3_bind_int64 (row, 1, (sqlite3_int64)number);
     sqlite3_bind_int (row, 2, (int)entry->type);
     sqlite3_bind_int64 (row, 3, (sqlite3_int64)entry->job);
     sqlite3_bind_int64 (row, 4, (sqlite3_int64)unix_ms);
-    sqlite3_bind_blob (row, 5, batch->bytes.data + entry->offset, (int)entry->size, SQLITE_STATIC);
+    sqlite3_bind_blob (row, 5, body, (int)entry->size, SQLITE_STATIC);
     for (int i = 0; entry->is_progress && i < KEY_PARTS; i++)
         sqlite3_bind_int64 (row, 6 + i, (sqlite3_int64)entry->key[i]);
-    return run (store, row, error) || update_view (store, batch, entry, error) ? -1 : 0;
+    return run (store, row, error) || update_view (store, entry, body, error) ? -1 : 0;
 }
 
 /* Of several records in one batch with one key only the last is worth writing. */
@@ -559,8 +566,9 @@ int store_commit (struct store *store, struct store_batch *batch, uint64_t unix_
         goto error;
     for (uint32_t i = 0; i < batch->count; i++) {
         number++;
+        const struct batch_entry *entry = &batch->entry[i];
         if (!superseded (batch, i) &&
-            insert (store, batch, &batch->entry[i], number, unix_ms, error))
+            insert (store, entry, batch->bytes.data + entry->offset, number, unix_ms, error))
             goto error;
     }
     if (run (store, store->commit, error))
@@ -574,6 +582,104 @@ int store_commit (struct store *store, struct store_batch *batch, uint64_t unix_
 error:
     if (!sqlite3_get_autocommit (store->writer))
         run (store, store->rollback, NULL);
+    return -1;
+}
+
+/* --- lines ------------------------------------------------------------------------------------ */
+
+int store_batch_lines (const struct store_batch *batch, uint64_t first, uint64_t unix_ms,
+                       int (*each) (void *arg, const struct store_line *line), void *arg)
+{
+    int rc = 0;
+    for (uint32_t i = 0; i < batch->count && !rc; i++) {
+        const struct batch_entry *entry = &batch->entry[i];
+        struct store_line line = { .number = first + i,
+                                   .unix_ms = unix_ms,
+                                   .body = batch->bytes.data + entry->offset,
+                                   .size = (uint32_t)entry->size };
+        if (!superseded (batch, i))
+            rc = each (arg, &line);
+    }
+    return rc;
+}
+
+int store_read_lines (struct store *store, uint64_t after, uint32_t limit,
+                      int (*each) (void *arg, const struct store_line *line), void *arg,
+                      struct mu_error *error)
+{
+    sqlite3_stmt *row = store->read_lines;
+    sqlite3_bind_int64 (row, 1, (sqlite3_int64)after);
+    sqlite3_bind_int64 (row, 2, limit);
+    int state = SQLITE_DONE, rc = 0;
+    while (!rc && (state = sqlite3_step (row)) == SQLITE_ROW) {
+        struct store_line line = { .number = (uint64_t)sqlite3_column_int64 (row, 0),
+                                   .unix_ms = (uint64_t)sqlite3_column_int64 (row, 1),
+                                   .body = sqlite3_column_blob (row, 2),
+                                   .size = (uint32_t)sqlite3_column_bytes (row, 2) };
+        rc = each (arg, &line);
+    }
+    if (!rc && state != SQLITE_DONE)
+        rc = database_error (store->reader, "be read", error);
+    sqlite3_reset (row);
+    return rc;
+}
+
+static int take_line (struct store *store, const struct store_line *line, struct mu_error *error)
+{
+    struct mu_journal record;
+    struct batch_entry entry = { .size = line->size };
+    msgpack_zone zone;
+    if (!msgpack_zone_init (&zone, 4096))
+        return mu_fail (error, MU_UNAVAILABLE, "out of memory");
+    int rc =
+        mu_record_decode (&mu_journal_family, &record, line->body, line->size, 0, &zone, error);
+    if (!rc)
+        describe (&entry, &record);
+    msgpack_zone_destroy (&zone);
+    return rc ? mu_fail (error, MU_BAD_INPUT,
+                         "record %" PRIu64 " of the leader cannot be read here: is it of a newer "
+                         "Muster? Upgrade those that follow first",
+                         line->number)
+              : insert (store, &entry, line->body, line->number, line->unix_ms, error);
+}
+
+void store_abandon (struct store *store)
+{
+    if (!sqlite3_get_autocommit (store->writer))
+        run (store, store->rollback, NULL);
+}
+
+bool store_is_settled (const struct store *store)
+{
+    return sqlite3_get_autocommit (store->writer);
+}
+
+int store_take (struct store *store, const struct store_line *lines, uint32_t count,
+                uint64_t newest, enum store_taking how, bool whole, struct mu_error *error)
+{
+    if (how == STORE_FRESH)
+        store_abandon (store);
+    if (sqlite3_get_autocommit (store->writer) && begin (store, error))
+        goto error;
+    if (how == STORE_FRESH &&
+        execute (store->writer,
+                 "DELETE FROM journal; DELETE FROM progress; DELETE FROM bad_record;"
+                 "DELETE FROM job; DELETE FROM checkpoint",
+                 "be replaced", error))
+        goto error;
+    for (uint32_t i = 0; i < count; i++)
+        if (take_line (store, &lines[i], error))
+            goto error;
+    if (!whole)
+        return 0;
+    if (run (store, store->commit, error))
+        goto error;
+    atomic_store (&store->newest, newest);
+    if (store->wal_frames >= WAL_CHECKPOINT_FRAMES)
+        sqlite3_wal_checkpoint_v2 (store->writer, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    return 0;
+error:
+    store_abandon (store);
     return -1;
 }
 

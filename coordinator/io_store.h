@@ -14,6 +14,8 @@
 #include "error.h"
 #include "journal.h"
 
+#include <stdbool.h>
+
 struct store;
 struct store_batch;
 
@@ -52,6 +54,38 @@ int store_batch_add (struct store_batch *batch, const struct mu_journal *record,
 /* Make the batch durable and empty it. */
 int store_commit (struct store *store, struct store_batch *batch, uint64_t unix_ms,
                   struct mu_error *error);
+
+/* --- as rows: what goes from a leader's journal into a follower's -------------------------------- */
+
+struct store_line {
+    uint64_t number, unix_ms;
+    const void *body; /* msgpack, as journal.schema says */
+    uint32_t size;
+};
+
+/* What a commit of the batch stores, if the next number is `first`. Call `each` for every one. */
+int store_batch_lines (const struct store_batch *batch, uint64_t first, uint64_t unix_ms,
+                       int (*each) (void *arg, const struct store_line *line), void *arg);
+
+/* Call `each` for the rows above `after`, at most `limit`, as they are. The loop's thread. */
+int store_read_lines (struct store *store, uint64_t after, uint32_t limit,
+                      int (*each) (void *arg, const struct store_line *line), void *arg,
+                      struct mu_error *error);
+
+enum store_taking {
+    STORE_FOLLOW, /* behind what is there */
+    STORE_FRESH,  /* instead of what is there: in one transaction, until a STORE_FOLLOW that is whole */
+};
+
+/* Store lines of a leader; the journal's newest number is then `newest`. Not `whole`: a fresh journal
+ * goes on, and nothing of it is durable. BAD_INPUT: a line that this version cannot read. After any
+ * error, and by store_abandon (), a fresh journal that is not whole is as if it had never begun. */
+int store_take (struct store *store, const struct store_line *lines, uint32_t count,
+                uint64_t newest, enum store_taking how, bool whole, struct mu_error *error);
+void store_abandon (struct store *store);
+
+/* No fresh journal is being put together. */
+bool store_is_settled (const struct store *store);
 
 /* --- reading, through a connection of its own: at any time, from the loop's thread ------------ */
 

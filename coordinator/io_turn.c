@@ -68,6 +68,7 @@ void turn_destroy (struct turn **turn_p)
 
 uint32_t turn_records (const struct turn *turn) { return store_batch_count (turn->records); }
 uint32_t turn_words (const struct turn *turn) { return turn->word_count; }
+const struct store_batch *turn_batch (const struct turn *turn) { return turn->records; }
 
 bool turn_is_full (const struct turn *turn)
 {
@@ -292,7 +293,7 @@ int committer_check (struct committer *committer, struct mu_error *error)
 
 uint64_t committer_commits (const struct committer *committer)
 {
-    return atomic_load (&committer->commits);
+    return committer ? atomic_load (&committer->commits) : 0;
 }
 
 void committer_give (struct committer *committer, struct turn *turn)

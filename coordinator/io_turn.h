@@ -25,6 +25,7 @@ void turn_say (struct turn *turn, uint32_t peer, const struct mu_wire *wire);
 
 uint32_t turn_records (const struct turn *turn);
 uint32_t turn_words (const struct turn *turn);
+const struct store_batch *turn_batch (const struct turn *turn);
 
 /* Nothing more should be put in before it is spoken, so that memory stays bounded. */
 bool turn_is_full (const struct turn *turn);
@@ -47,7 +48,7 @@ void committer_stop (struct committer **committer_p);
 int committer_done_fd (const struct committer *committer);
 bool committer_is_stuck (const struct committer *committer);
 int committer_check (struct committer *committer, struct mu_error *error); /* -1: it has given up */
-uint64_t committer_commits (const struct committer *committer);
+uint64_t committer_commits (const struct committer *committer); /* 0 of NULL */
 
 /* Hand a turn over; nothing may be in flight. */
 void committer_give (struct committer *committer, struct turn *turn);

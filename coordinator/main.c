@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main.c - muster-coordinator: options, journal, replay, then the loop
+/* main.c - muster-coordinator: options, journal, replay, then the loops
  *
  * The order matters: the journal is locked and replayed before the port is opened, so two
  * coordinators on one state directory cannot both answer, and nobody hears from one that does not
- * yet know what it promised.
+ * yet know what it promised. With a register it first follows, be it for a moment, then it leads; when
+ * its reign is over it begins anew.
  */
 #ifdef HAVE_CONFIG_H
 #include "config.h"
@@ -11,8 +12,13 @@
 
 #include "coord.h"
 #include "fault.h"
+#include "io_follow.h"
+#include "io_lead.h"
 #include "io_logs.h"
 #include "io_loop.h"
+#include "io_register.h"
+#include "io_peers.h"
+#include "io_reign.h"
 #include "io_recorder.h"
 #include "io_socket.h"
 #include "io_store.h"
@@ -26,6 +32,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -41,6 +48,12 @@ struct daemon {
     struct coord *coord;
     struct recorder *recorder; /* NULL: nothing is recorded */
     struct mu_sockets *sockets;
+    /* With a register: */
+    struct peers *peers;
+    struct claim claim;
+    struct io_reign *reign;
+    struct lead *lead;
+    uint32_t *workers, worker_count; /* that looked for a coordinator while this one followed */
     int signal_fd;
 };
 
@@ -61,17 +74,11 @@ static int apply (void *arg, const struct mu_journal *record, struct mu_error *e
     return 0;
 }
 
-static int open_journal (struct daemon *daemon, struct mu_error *error)
+/* The core, fed all that is in the journal. */
+static int open_core (struct daemon *daemon, bool record, struct mu_error *error)
 {
     uint64_t records, bad;
     const struct mu_coordinator_options *options = &daemon->options;
-    daemon->dir = options->dir ? strdup (options->dir) : mu_options_state_dir (error);
-    if (!daemon->dir)
-        return -1;
-    if (store_open (&daemon->store, daemon->dir, error) ||
-        !(daemon->logs = job_logs_open (daemon->dir, error)))
-        return -1;
-    mu_log_also (log_to_job, daemon->logs);
     struct coord_options core = {
         .beat_ms = (uint32_t)options->beat_ms,
         .lost_ms = (uint32_t)options->lost_ms,
@@ -85,10 +92,11 @@ static int open_journal (struct daemon *daemon, struct mu_error *error)
         .faults = options->enable_faults,
         .version = PACKAGE_VERSION,
     };
+    coord_destroy (&daemon->coord);
     daemon->coord = coord_create (&core);
     if (!daemon->coord)
         return mu_fail (error, MU_UNAVAILABLE, "out of memory");
-    if (options->record)
+    if (record)
         daemon->recorder = recorder_start (options->record, options->record_max, &core, daemon->coord);
     if (store_replay (daemon->store, apply, daemon, &records, &bad, error))
         return -1;
@@ -97,6 +105,19 @@ static int open_journal (struct daemon *daemon, struct mu_error *error)
                 "%" PRIu64 " records of %s are read%s", records, daemon->dir,
                 bad ? "; others could not be and lie in the table bad_record" : "");
     return 0;
+}
+
+static int open_journal (struct daemon *daemon, struct mu_error *error)
+{
+    const struct mu_coordinator_options *options = &daemon->options;
+    daemon->dir = options->dir ? strdup (options->dir) : mu_options_state_dir (error);
+    if (!daemon->dir)
+        return -1;
+    if (store_open (&daemon->store, daemon->dir, error) ||
+        !(daemon->logs = job_logs_open (daemon->dir, error)))
+        return -1;
+    mu_log_also (log_to_job, daemon->logs);
+    return open_core (daemon, options->record && !options->register_, error);
 }
 
 /* SIGTERM and SIGINT end the loop, SIGHUP opens a log file anew; SIGPIPE is nobody's. Blocked
@@ -130,6 +151,140 @@ static int open_sockets (struct daemon *daemon, struct mu_error *error)
     return 0;
 }
 
+/* --- with other coordinators --------------------------------------------------------------------- */
+
+static int check_options (const struct mu_coordinator_options *options, struct mu_error *error)
+{
+    if (options->witness)
+        return 0;
+    if (!options->register_ && (options->standby || options->take_over || options->peers.count ||
+                                   options->peer_listen.count))
+        return mu_fail (error, MU_USAGE,
+                        "other coordinators need a --register that says which of them reigns");
+    if (options->register_ && !options->peer_listen.count)
+        return mu_fail (error, MU_USAGE,
+                        "--register needs --peer-listen: where the other coordinators reach this one, "
+                        "as in tcp://10.0.0.5:7601");
+    return 0;
+}
+
+static int open_register (struct daemon *daemon, struct mu_error *error)
+{
+    const struct mu_coordinator_options *options = &daemon->options;
+    struct register_options asked = {
+        .url = options->register_,
+        .peers = (const char *const *)options->peers.item,
+        .peer_count = (uint32_t)options->peers.count,
+        .id = store_id (daemon->store),
+    };
+    struct io_register *reg = NULL;
+    bool votes = !strncmp (options->register_, "majority:", strlen ("majority:"));
+    if (peers_open (&daemon->peers, options->peer_listen.item[0], options->allow_unauthenticated,
+                    votes ? daemon->dir : NULL, error) ||
+        register_open (&reg, &asked, error))
+        return -1;
+    return io_reign_start (&daemon->reign, reg, error);
+}
+
+static int rebuild (void *arg, struct mu_error *error) { return open_core (arg, false, error); }
+
+static int begin_claim (struct daemon *daemon, struct mu_error *error)
+{
+    const struct mu_coordinator_options *options = &daemon->options;
+    struct claim_options claim = {
+        .id = store_id (daemon->store),
+        .cluster = store_cluster (daemon->store),
+        .term = coord_term (daemon->coord),
+        .peer = options->peer_listen.item[0],
+        .client = options->listen.item[0],
+        .lost_ms = (uint32_t)options->peer_lost_ms,
+        .standby = options->standby,
+        .take_over = options->take_over,
+    };
+    if (getrandom (&claim.new_cluster, sizeof claim.new_cluster, 0) != sizeof claim.new_cluster)
+        return mu_fail_errno (error, MU_SYSTEM, errno, "no random numbers");
+    claim.new_cluster = (claim.new_cluster & INT64_MAX) | 1;
+    claim_start (&daemon->claim, &claim, loop_now_ms ());
+    return 0;
+}
+
+/* Until it leads, or is told to stop. */
+static enum follow_end follow (struct daemon *daemon, struct mu_error *error)
+{
+    struct follow_options options = {
+        .claim = &daemon->claim,
+        .reign = daemon->reign,
+        .peers = daemon->peers,
+        .sockets = daemon->sockets,
+        .store = daemon->store,
+        .logs = daemon->logs,
+        .coord = &daemon->coord,
+        .rebuild = rebuild,
+        .arg = daemon,
+        .version = PACKAGE_VERSION,
+        .signal_fd = daemon->signal_fd,
+    };
+    if (begin_claim (daemon, error))
+        return FOLLOW_FAILED;
+    enum follow_end end = follow_run (&options, &daemon->workers, &daemon->worker_count, error);
+    if (end != FOLLOW_LEADS)
+        return end;
+    if (daemon->options.record && open_core (daemon, true, error))
+        return FOLLOW_FAILED;
+    struct lead_options lead = { .claim = &daemon->claim,
+                                 .reign = daemon->reign,
+                                 .peers = daemon->peers,
+                                 .store = daemon->store };
+    return lead_begin (&daemon->lead, &lead, error) ? FOLLOW_FAILED : FOLLOW_LEADS;
+}
+
+static int lead (struct daemon *daemon, struct mu_error *error)
+{
+    struct loop_options loop = {
+        .coord = daemon->coord,
+        .sockets = daemon->sockets,
+        .store = daemon->store,
+        .lead = daemon->lead,
+        .term = daemon->lead ? daemon->claim.term : 0,
+        .workers = daemon->workers,
+        .worker_count = daemon->worker_count,
+        .logs = daemon->logs,
+        .recorder = daemon->recorder,
+        .version = PACKAGE_VERSION,
+        .faults = daemon->options.enable_faults,
+        .signal_fd = daemon->signal_fd,
+    };
+    return loop_run (&loop, error);
+}
+
+static void end_reign (struct daemon *daemon)
+{
+    recorder_stop (&daemon->recorder, "another coordinator reigns");
+    lead_end (&daemon->lead);
+    free (daemon->workers);
+    daemon->workers = NULL;
+    daemon->worker_count = 0;
+}
+
+/* A reign that was lost is no failure: what was not acknowledged is dropped, and the core is made anew
+ * from what is durable. */
+static int reign_in_turn (struct daemon *daemon, struct mu_error *error)
+{
+    for (;;) {
+        enum follow_end end = follow (daemon, error);
+        if (end != FOLLOW_LEADS)
+            return end == FOLLOW_STOPPED ? 0 : -1;
+        if (!lead (daemon, error))
+            return 0;
+        if (error->code != MU_NOT_LEADER)
+            return -1;
+        mu_log (MU_LOG_WARN, "deposed", NULL, "%s; this one follows it from now on", error->text);
+        end_reign (daemon);
+        if (open_core (daemon, false, error))
+            return -1;
+    }
+}
+
 static int run_witness (struct daemon *daemon, struct mu_error *error)
 {
     daemon->dir =
@@ -141,26 +296,18 @@ static int run_witness (struct daemon *daemon, struct mu_error *error)
 
 static int run (struct daemon *daemon, struct mu_error *error)
 {
-    if (mu_fault_allowed (daemon->options.enable_faults, error) ||
-        mu_log_open ("muster-coordinator", daemon->options.log_file,
-                     (enum mu_log_level)daemon->options.log_level, error) ||
+    const struct mu_coordinator_options *options = &daemon->options;
+    if (mu_log_open ("muster-coordinator", options->log_file, (enum mu_log_level)options->log_level,
+                     error) ||
+        mu_fault_allowed (options->enable_faults, error) || check_options (options, error) ||
         watch_signals (daemon, error))
         return -1;
-    if (daemon->options.witness)
+    if (options->witness)
         return run_witness (daemon, error);
-    if (open_journal (daemon, error) || open_sockets (daemon, error))
+    if (open_journal (daemon, error) || (options->register_ && open_register (daemon, error)) ||
+        open_sockets (daemon, error))
         return -1;
-    struct loop_options loop = {
-        .coord = daemon->coord,
-        .sockets = daemon->sockets,
-        .store = daemon->store,
-        .logs = daemon->logs,
-        .recorder = daemon->recorder,
-        .version = PACKAGE_VERSION,
-        .faults = daemon->options.enable_faults,
-        .signal_fd = daemon->signal_fd,
-    };
-    int rc = loop_run (&loop, error);
+    int rc = options->register_ ? reign_in_turn (daemon, error) : lead (daemon, error);
     if (!rc)
         mu_log (MU_LOG_INFO, "stopped", NULL, "jobs go on when a coordinator starts on %s again",
                 daemon->dir);
@@ -171,6 +318,10 @@ static void clean_up (struct daemon *daemon, const char *why)
 {
     sockets_close (&daemon->sockets);
     recorder_stop (&daemon->recorder, why);
+    lead_end (&daemon->lead);
+    free (daemon->workers);
+    io_reign_stop (&daemon->reign);
+    peers_close (&daemon->peers);
     coord_destroy (&daemon->coord);
     mu_log_also (NULL, NULL);
     job_logs_close (&daemon->logs);

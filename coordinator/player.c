@@ -125,6 +125,7 @@ static int read_event (struct player *player, const struct mu_recording_event *r
     *event = (struct coord_event){ .type = (enum coord_event_type)recorded->kind,
                                    .now_ms = recorded->now_ms,
                                    .unix_ms = recorded->unix_ms,
+                                   .term = recorded->term,
                                    .peer = recorded->peer };
     if (recorded->kind > COORD_GONE || (recorded->kind == COORD_START) == player->started)
         return nonsense ("an event out of its order", error);

@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* io_follow.c - take the leader's rows, confirm them, answer questions, wait
+ *
+ *     rows -> SQLite, synced -> the core -> HAVE
+ *
+ * The connection to the leader is a DEALER with a context of its own, made anew for each leader. */
+#include "io_follow.h"
+
+#include "following.h"
+#include "io_loop.h"
+#include "io_requests.h"
+#include "io_turn.h"
+#include "log.h"
+#include "wire.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <msgpack.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+#define SENDERS           (1u << MU_ROLE_WORKER | 1u << MU_ROLE_CLIENT)
+#define MESSAGE_BYTES_MAX (64 << 20)
+#define HIGH_WATER        4096
+#define BEATS             4
+#define WAIT_MAX_MS       1000
+#define TAKE_MAX          64 /* messages of each kind before the others are looked at */
+
+struct follow {
+    const struct follow_options *options;
+    struct following following;
+    void *context, *dealer;
+    uint64_t dealer_term; /* the reign that it leads to */
+    uint64_t beat_ms, last_term;
+    struct store_line *line;
+    uint32_t line_capacity;
+    uint32_t *worker, worker_count, worker_capacity;
+    struct requests requests;
+    struct loop_counts counts;
+    struct turn *turn;
+    struct coord_actions actions;
+    msgpack_zone zone;
+    msgpack_sbuffer bytes;
+};
+
+/* --- to the leader ------------------------------------------------------------------------------- */
+
+static void disconnect (struct follow *follow)
+{
+    if (follow->dealer)
+        zmq_close (follow->dealer);
+    if (follow->context)
+        zmq_ctx_term (follow->context);
+    follow->context = follow->dealer = NULL;
+}
+
+static void set (void *socket, int option, int value)
+{
+    zmq_setsockopt (socket, option, &value, sizeof value);
+}
+
+static void connect_leader (struct follow *follow)
+{
+    const struct claim *claim = follow->options->claim;
+    char identity[32];
+    int64_t size_max = MESSAGE_BYTES_MAX;
+    if (follow->dealer_term == claim->value.term)
+        return;
+    disconnect (follow);
+    follow->dealer_term = claim->value.term;
+    follow->context = zmq_ctx_new ();
+    follow->dealer = follow->context ? zmq_socket (follow->context, ZMQ_DEALER) : NULL;
+    if (!follow->dealer)
+        return;
+    snprintf (identity, sizeof identity, "follower-%016" PRIx64, claim->options.id);
+    zmq_setsockopt (follow->dealer, ZMQ_IDENTITY, identity, strlen (identity));
+    zmq_setsockopt (follow->dealer, ZMQ_MAXMSGSIZE, &size_max, sizeof size_max);
+    set (follow->dealer, ZMQ_LINGER, 0);
+    set (follow->dealer, ZMQ_SNDHWM, HIGH_WATER);
+    set (follow->dealer, ZMQ_RCVHWM, HIGH_WATER);
+    set (follow->dealer, ZMQ_TCP_MAXRT, (int)claim->options.lost_ms);
+    set (follow->dealer, ZMQ_CONNECT_TIMEOUT, (int)claim->options.lost_ms);
+    set (follow->dealer, ZMQ_RECONNECT_IVL, 50);
+    set (follow->dealer, ZMQ_RECONNECT_IVL_MAX, 500);
+    if (zmq_connect (follow->dealer, claim->value.peer))
+        mu_log (MU_LOG_ERROR, "cannot_follow", NULL, "the leader's address %s: %s",
+                claim->value.peer, zmq_strerror (errno));
+    else
+        mu_log (MU_LOG_INFO, "following", NULL,
+                "the coordinator at %s, which reigns in term %" PRIu64 "%s", claim->value.peer,
+                claim->value.term,
+                reign_in_sync (&claim->value, claim->options.id) ? ", in sync with it" : "");
+}
+
+static void say (struct follow *follow, struct mu_wire *wire)
+{
+    wire->term = follow->options->claim->value.term;
+    follow->bytes.size = 0;
+    if (follow->dealer && !mu_record_encode (&mu_wire_family, wire, &follow->bytes, NULL))
+        zmq_send (follow->dealer, follow->bytes.data, follow->bytes.size, ZMQ_DONTWAIT);
+}
+
+static void say_have (struct follow *follow)
+{
+    struct mu_wire wire = { .type = MU_WIRE_HAVE };
+    wire.have.id = follow->options->claim->options.id;
+    wire.have.stream = follow->following.stream;
+    wire.have.newest = follow->following.at;
+    say (follow, &wire);
+}
+
+static void say_follow (struct follow *follow)
+{
+    const struct follow_options *options = follow->options;
+    struct mu_wire wire = { .type = MU_WIRE_FOLLOW };
+    wire.follow.id = options->claim->options.id;
+    wire.follow.cluster = store_cluster (options->store);
+    wire.follow.newest = store_newest (options->store);
+    wire.follow.last_term = coord_term (*options->coord);
+    mu_text_set (wire.follow.version, sizeof wire.follow.version, options->version);
+    say (follow, &wire);
+}
+
+static void speak (struct follow *follow, uint64_t now_ms)
+{
+    const struct claim *claim = follow->options->claim;
+    bool gave_up;
+    if (claim->role != CLAIM_FOLLOWING || claim->value.leader == claim->options.id)
+        return;
+    connect_leader (follow);
+    if (following_asks (&follow->following, claim->value.term,
+                        store_newest (follow->options->store), &gave_up, now_ms)) {
+        if (gave_up)
+            store_abandon (follow->options->store);
+        say_follow (follow);
+    }
+    if (now_ms >= follow->beat_ms && follow->following.stream) {
+        follow->beat_ms = now_ms + claim->options.lost_ms / BEATS;
+        say_have (follow);
+    }
+}
+
+/* --- rows ---------------------------------------------------------------------------------------- */
+
+/* A database that was never in this cluster may be filled only when nothing is in it. */
+static int join (struct follow *follow, struct mu_error *error)
+{
+    struct store *store = follow->options->store;
+    if (store_cluster (store))
+        return 0;
+    if (store_newest (store))
+        return mu_fail (error, MU_CONFLICT,
+                        "this database has jobs of its own and would be replaced by those of the "
+                        "coordinator that reigns: start on an empty --dir, or without --register");
+    return store_set_cluster (store, follow->options->claim->value.cluster, error);
+}
+
+static void point_lines (struct follow *follow, const struct mu_wire_rows *rows)
+{
+    uint32_t count = rows->rows.count;
+    if (count > follow->line_capacity) {
+        follow->line = realloc (follow->line, count * sizeof *follow->line);
+        if (!follow->line)
+            abort ();
+        follow->line_capacity = count;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const struct mu_wire_row *row = &rows->rows.items[i];
+        follow->line[i] = (struct store_line){ .number = row->number,
+                                               .unix_ms = row->unix_ms,
+                                               .body = row->body.data,
+                                               .size = row->body.size };
+    }
+}
+
+/* What the core of the leader took, this one takes. */
+static void feed_core (struct follow *follow, uint32_t count)
+{
+    struct mu_journal record;
+    struct mu_error why;
+    msgpack_zone zone;
+    if (!msgpack_zone_init (&zone, 8192))
+        abort ();
+    for (uint32_t i = 0; i < count; i++) {
+        const struct store_line *line = &follow->line[i];
+        msgpack_zone_clear (&zone);
+        if (mu_record_decode (&mu_journal_family, &record, line->body, line->size, 0, &zone,
+                              &why) ||
+            coord_apply (*follow->options->coord, &record, &why))
+            mu_log (MU_LOG_ERROR, "bad_record", NULL, "record %" PRIu64 " of the leader: %s",
+                    line->number, why.text);
+    }
+    msgpack_zone_destroy (&zone);
+}
+
+static int take (struct follow *follow, const struct mu_wire_rows *rows, bool fresh,
+                 struct mu_error *error)
+{
+    bool filled = fresh || !store_is_settled (follow->options->store);
+    bool whole = !follow->following.filling;
+    point_lines (follow, rows);
+    if (join (follow, error) ||
+        store_take (follow->options->store, follow->line, rows->rows.count, rows->newest,
+                    fresh ? STORE_FRESH : STORE_FOLLOW, whole, error))
+        return -1;
+    if (!filled)
+        feed_core (follow, rows->rows.count);
+    else if (whole)
+        return follow->options->rebuild (follow->options->arg, error);
+    return 0;
+}
+
+/* A full disk, say: the leader goes on without this one, and is asked again. */
+static int on_rows (struct follow *follow, const struct mu_wire *wire, uint64_t now_ms,
+                    struct mu_error *error)
+{
+    const struct mu_wire_rows *said = &wire->rows;
+    struct following_rows rows = { .term = wire->term,
+                                   .stream = said->stream,
+                                   .before = said->before,
+                                   .newest = said->newest,
+                                   .first = said->first,
+                                   .fresh = said->fresh,
+                                   .whole = said->whole };
+    enum following_what what = following_rows (&follow->following, &rows, now_ms);
+    if (what == FOLLOWING_IGNORE)
+        return 0;
+    if (!take (follow, said, what == FOLLOWING_REPLACE, error)) {
+        say_have (follow);
+        return 0;
+    }
+    if (error->code != MU_IO && error->code != MU_TRY_AGAIN)
+        return -1;
+    mu_log (MU_LOG_ERROR, "store_failed", NULL, "%s; this coordinator falls behind", error->text);
+    following_start (&follow->following, store_newest (follow->options->store),
+                     follow->options->claim->options.lost_ms / 2);
+    follow->following.ask_ms = now_ms + follow->options->claim->options.lost_ms;
+    return 0;
+}
+
+static int hear_leader (struct follow *follow, uint64_t now_ms, struct mu_error *error)
+{
+    struct mu_wire wire;
+    struct mu_error why;
+    int rc = 0;
+    for (int i = 0; i < TAKE_MAX && follow->dealer && !rc; i++) {
+        zmq_msg_t message;
+        zmq_msg_init (&message);
+        if (zmq_msg_recv (&message, follow->dealer, ZMQ_DONTWAIT) < 0) {
+            zmq_msg_close (&message);
+            return 0;
+        }
+        msgpack_zone_clear (&follow->zone);
+        if (mu_record_decode (&mu_wire_family, &wire, zmq_msg_data (&message),
+                              zmq_msg_size (&message), 1u << MU_ROLE_PEER, &follow->zone, &why)) {
+            mu_log (MU_LOG_WARN, "bad_message", NULL, "from the leader: %s", why.text);
+        } else if (wire.type == MU_WIRE_ROWS &&
+                   claim_heard (follow->options->claim, wire.rows.leader, wire.term, now_ms)) {
+            rc = on_rows (follow, &wire, now_ms, error);
+        } else if (wire.type == MU_WIRE_LEADING &&
+                   claim_heard (follow->options->claim, wire.leading.leader, wire.term, now_ms)) {
+            following_heard (&follow->following, wire.term, wire.leading.stream, wire.leading.sent,
+                             now_ms);
+        }
+        zmq_msg_close (&message);
+    }
+    return rc;
+}
+
+/* --- workers and clients ------------------------------------------------------------------------- */
+
+static void remember_worker (struct follow *follow, uint32_t peer)
+{
+    for (uint32_t i = 0; i < follow->worker_count; i++)
+        if (follow->worker[i] == peer)
+            return;
+    if (follow->worker_count == follow->worker_capacity) {
+        follow->worker_capacity = follow->worker_capacity ? 2 * follow->worker_capacity : 64;
+        follow->worker = realloc (follow->worker, follow->worker_capacity * sizeof *follow->worker);
+        if (!follow->worker)
+            abort ();
+    }
+    follow->worker[follow->worker_count++] = peer;
+}
+
+static void refuse (struct follow *follow, uint32_t peer, const struct mu_wire *wire)
+{
+    const struct reign *value = &follow->options->claim->value;
+    struct mu_error why;
+    if (value->term)
+        mu_fail (
+            &why, MU_NOT_LEADER,
+            "this coordinator does not reign; the one that last began to is at %s: name all of "
+            "them with --coordinator, which may be repeated",
+            value->client);
+    else
+        mu_fail (&why, MU_NOT_LEADER, "no coordinator reigns yet: this one waits for the others");
+    requests_refuse (follow->turn, peer, coord_term (*follow->options->coord),
+                     requests_number (wire), &why);
+}
+
+static void answer (struct follow *follow, uint32_t peer, const struct mu_wire *wire,
+                    uint64_t now_ms, struct mu_error *error)
+{
+    struct coord_event event = { .type = COORD_RECEIVE,
+                                 .peer = peer,
+                                 .wire = wire,
+                                 .now_ms = now_ms,
+                                 .unix_ms = loop_unix_ms () };
+    if (mu_shape_find (&mu_wire_family, wire->type)->sender == MU_ROLE_WORKER) {
+        remember_worker (follow, peer);
+    } else if (coord_may_answer (wire)) {
+        follow->actions.count = 0;
+        coord_step (*follow->options->coord, &event, &follow->actions);
+        turn_add (follow->turn, follow->actions.list, follow->actions.count, error);
+    } else {
+        follow->requests.coord = *follow->options->coord;
+        if (wire->type == MU_WIRE_FAULT || wire->type == MU_WIRE_HARMED ||
+            !requests_answer (&follow->requests, follow->turn, peer, wire, now_ms))
+            refuse (follow, peer, wire);
+    }
+}
+
+static void hear_others (struct follow *follow, uint64_t now_ms)
+{
+    uint32_t peer;
+    const void *data;
+    size_t size;
+    struct mu_wire wire;
+    struct mu_error why;
+    struct mu_sockets *sockets = follow->options->sockets;
+    for (int i = 0; i < TAKE_MAX && sockets_receive (sockets, &peer, &data, &size); i++) {
+        msgpack_zone_clear (&follow->zone);
+        if (mu_record_decode (&mu_wire_family, &wire, data, size, SENDERS, &follow->zone, &why))
+            requests_refuse (follow->turn, peer, 0, 0, &why);
+        else
+            answer (follow, peer, &wire, now_ms, &why);
+        turn_speak (follow->turn, sockets);
+    }
+    while (sockets_gone (sockets, &peer))
+        for (uint32_t i = 0; i < follow->worker_count; i++)
+            if (follow->worker[i] == peer)
+                follow->worker[i--] = follow->worker[--follow->worker_count];
+}
+
+/* --- the loop ------------------------------------------------------------------------------------ */
+
+static long wait_ms (const struct follow *follow, uint64_t now_ms)
+{
+    uint64_t deadline = claim_deadline (follow->options->claim);
+    if (follow->options->claim->role == CLAIM_FOLLOWING) {
+        if (follow->following.ask_ms < deadline)
+            deadline = follow->following.ask_ms;
+        if (follow->following.stream && follow->beat_ms < deadline)
+            deadline = follow->beat_ms;
+    }
+    if (deadline > now_ms + WAIT_MAX_MS)
+        return WAIT_MAX_MS;
+    return deadline <= now_ms ? 1 : (long)(deadline - now_ms);
+}
+
+static bool wait_for_something (struct follow *follow)
+{
+    const struct follow_options *options = follow->options;
+    zmq_pollitem_t items[] = {
+        { NULL, options->signal_fd, ZMQ_POLLIN, 0 },
+        { NULL, io_reign_fd (options->reign), ZMQ_POLLIN, 0 },
+        { sockets_router (options->sockets), 0, ZMQ_POLLIN, 0 },
+        { sockets_monitor (options->sockets), 0, ZMQ_POLLIN, 0 },
+        { peers_socket (options->peers), 0, ZMQ_POLLIN, 0 },
+        { follow->dealer, 0, ZMQ_POLLIN, 0 },
+    };
+    zmq_poll (items, follow->dealer ? 6 : 5, wait_ms (follow, loop_now_ms ()));
+    return !(items[0].revents && loop_told_to_stop (options->signal_fd));
+}
+
+/* Followers of a reign that this one had: they will find the new leader. */
+static void ignore_peers (struct follow *follow)
+{
+    uint32_t peer;
+    struct mu_wire wire;
+    while (peers_receive (follow->options->peers, &peer, &wire))
+        ;
+}
+
+static enum follow_end run (struct follow *follow, struct mu_error *error)
+{
+    struct claim *claim = follow->options->claim;
+    do {
+        uint64_t now_ms = loop_now_ms ();
+        ignore_peers (follow);
+        if (hear_leader (follow, now_ms, error))
+            return FOLLOW_FAILED;
+        hear_others (follow, now_ms);
+        io_reign_turn (follow->options->reign, claim, now_ms);
+        if (claim->role == CLAIM_OVER) {
+            *error = claim->why;
+            return FOLLOW_FAILED;
+        }
+        if (claim->role == CLAIM_LEADING) {
+            store_abandon (follow->options->store);
+            return store_set_cluster (follow->options->store, claim->value.cluster, error)
+                       ? FOLLOW_FAILED
+                       : FOLLOW_LEADS;
+        }
+        speak (follow, now_ms);
+    } while (wait_for_something (follow));
+    return FOLLOW_STOPPED;
+}
+
+enum follow_end follow_run (const struct follow_options *options, uint32_t **workers,
+                            uint32_t *count, struct mu_error *error)
+{
+    struct follow follow = { .options = options, .turn = turn_create () };
+    enum follow_end end = FOLLOW_FAILED;
+    if (!follow.turn || !msgpack_zone_init (&follow.zone, 16384)) {
+        turn_destroy (&follow.turn);
+        mu_fail (error, MU_UNAVAILABLE, "out of memory");
+        return end;
+    }
+    msgpack_sbuffer_init (&follow.bytes);
+    following_start (&follow.following, store_newest (options->store),
+                     options->claim->options.lost_ms / 2);
+    follow.requests = (struct requests){ .store = options->store,
+                                         .logs = options->logs,
+                                         .sockets = options->sockets,
+                                         .counts = &follow.counts,
+                                         .version = options->version,
+                                         .started_ms = loop_now_ms (), .follows = true };
+    end = run (&follow, error);
+    store_abandon (options->store);
+    disconnect (&follow);
+    *workers = follow.worker;
+    *count = follow.worker_count;
+    turn_destroy (&follow.turn);
+    msgpack_zone_destroy (&follow.zone);
+    msgpack_sbuffer_destroy (&follow.bytes);
+    free (follow.line);
+    free (follow.actions.list);
+    return end;
+}

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""crew.py - a cluster with several coordinators and a register that says which of them reigns"""
+import json
+import os
+import signal
+import subprocess
+
+from cluster import BUILD, Cluster, free_port, wait_for
+
+
+class Crew(Cluster):
+    """Coordinators by name: each has a folder, an endpoint for workers and clients, and one for the others."""
+
+    peer_lost_ms = 500
+
+    def __init__(self, workers=0, names=("a", "b"), register="file", witnesses=(), **keywords):
+        self.names, self.register_kind, self.witnesses = list(names), register, list(witnesses)
+        everyone = [*names, *witnesses]
+        self.endpoints = {name: f"tcp://127.0.0.1:{free_port()}" for name in everyone}
+        self.peer_endpoints = {name: f"tcp://127.0.0.1:{free_port()}" for name in everyone}
+        self.processes = {}
+        super().__init__(workers, **keywords)
+
+    def __exit__(self, kind, value, trace):
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+                process.wait()
+        super().__exit__(kind, value, trace)
+
+    def register_options(self):
+        if self.register_kind == "file":
+            folder = os.path.join(self.dir, "register")
+            os.makedirs(folder, exist_ok=True)
+            return ["--register", f"file:{folder}/reign"]
+        return ["--register", "majority:", *(word for peer in self.peer_endpoints.values() for word in ("--peers", peer))]
+
+    def start(self, name, *options):
+        if name in self.witnesses:
+            own = ["--witness"]
+        else:
+            own = ["--listen", self.endpoints[name], "--peer-lost-ms", str(self.peer_lost_ms), *self.register_options()]
+            own += [] if name == self.names[0] else ["--standby"]
+        self.processes[name] = self.spawn(f"coordinator-{name}", "muster-coordinator", "--dir", os.path.join(self.dir, f"state-{name}"),
+                                          "--peer-listen", self.peer_endpoints[name], *own, *self.coordinator_options, *options)
+
+    def start_coordinator(self, *options):
+        for name in [*self.witnesses, *self.names]:
+            self.start(name, *options)
+        wait_for("a coordinator reigns", self.leader, 30)
+        self.wait_in_sync(len(self.names))
+
+    def kill(self, name):
+        self.processes[name].kill()
+        self.processes[name].wait()
+
+    def ask(self, name, *arguments, limit_s=30):
+        """That coordinator alone."""
+        return subprocess.run([os.path.join(BUILD, "muster"), "--coordinator", self.endpoints[name], "--timeout", "3", *arguments],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=limit_s,
+                              env=dict(os.environ, HOME=self.dir), check=False)
+
+    def alive(self):
+        return [name for name in self.names if self.processes[name].poll() is None]
+
+    def leader(self):
+        """Who answers as the one that reigns: a change of nothing is refused by the others (exit 75)."""
+        leaders = [name for name in self.alive() if self.ask(name, "drain", "nobody-of-this-name").returncode == 102]
+        return leaders[0] if len(leaders) == 1 else None
+
+    def events(self, name):
+        path = os.path.join(self.dir, f"coordinator-{name}.log")
+        with open(path, encoding="utf-8", errors="replace") as log:
+            return [json.loads(line) for line in log if line.startswith("{")]
+
+    def in_sync(self):
+        """How many are, the leader with them, by its last word about it."""
+        leader = self.leader()
+        told = [event for event in self.events(leader) if event["event"] in ("in_sync", "alone")] if leader else []
+        if not told:
+            return 0
+        return 1 if told[-1]["event"] == "alone" else 1 + int(told[-1]["text"].split(": ")[1].split()[0])
+
+    def wait_in_sync(self, count):
+        wait_for(f"{count} coordinators are in sync", lambda: self.in_sync() == count, 60)
+
+    def all_endpoints(self):
+        return [word for name in self.names for word in ("--coordinator", self.endpoints[name])]
+
+    def start_worker(self, name, *options, threads=1, isa="auto", env=None):
+        self.workers[name] = self.spawn(name, "muster-worker", *self.all_endpoints(), "--name", name, "--dir",
+                                        os.path.join(self.dir, name), "--threads", str(threads), "--isa", isa,
+                                        *self.network_options, *options, env=env)
+
+    def try_muster(self, *arguments, limit_s=60, **keywords):
+        command = [os.path.join(BUILD, "muster"), *self.all_endpoints(), *arguments]
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
+                              timeout=limit_s, env=dict(os.environ, HOME=self.dir), check=False, **keywords)

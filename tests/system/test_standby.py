@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""test_standby.py - the coordinator that reigns dies, stands still, loses its disk; another takes its place"""
+import os
+import shutil
+import signal
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from cluster import Tap, wait_for  # noqa: E402
+from crew import Crew  # noqa: E402
+
+STEPS = {"steps": 100_000, "every": 100, "workers": (1, 3), "batch": 8}
+
+
+def undisturbed(cluster, job, generation):
+    status = cluster.status(job)
+    assert status["generation"] == generation and status["restarts"] == 0, status
+
+
+def next_leader(cluster, old):
+    return wait_for(f"another than {old} reigns", lambda: (now := cluster.leader()) and now != old and now, 60)
+
+
+def leaders_die():
+    """the leader is killed three times, in turn with the one that took its place: no step is disturbed, the bits are the same"""
+    with Crew(3) as cluster:
+        job = cluster.submit(cluster.gpt(**STEPS))
+        cluster.wait_step(job, 10)
+        wait_for("all three train", lambda: cluster.status(job)["workers"] == 3)
+        generation = cluster.status(job)["generation"]
+        for _ in range(3):
+            old = cluster.leader()
+            cluster.kill(old)
+            before = cluster.status(job)["step"]  # the client finds the other by itself
+            assert next_leader(cluster, old)
+            cluster.wait_step(job, before + 20)
+            undisturbed(cluster, job, generation)
+            cluster.start(old)
+            cluster.wait_in_sync(2)
+        cluster.same_as_calm(job, **STEPS)
+
+
+def leader_stands_still():
+    """the leader is stopped, another reigns; when it wakes it acknowledges nothing more, and follows"""
+    with Crew(2) as cluster:
+        job = cluster.submit(cluster.gpt(**STEPS))
+        cluster.wait_step(job, 10)
+        old = cluster.leader()
+        os.kill(cluster.processes[old].pid, signal.SIGSTOP)
+        new = next_leader_of_stopped(cluster, old)
+        second = cluster.ask(new, "submit", cluster.gpt("second", **STEPS))
+        assert second.returncode == 0, second.stderr
+        os.kill(cluster.processes[old].pid, signal.SIGCONT)
+        third = cluster.ask(old, "submit", cluster.gpt("third", **STEPS))
+        assert third.returncode in (69, 75), f"a deposed leader acknowledges: {third.stdout} {third.stderr}"
+        wait_for("it knows that it was deposed", lambda: any(e["event"] == "deposed" for e in cluster.events(old)))
+        cluster.wait_in_sync(2)
+        names = [j["name"] for j in cluster.json("jobs")]
+        assert names.count("second") == 1 and names.count("third") <= 1, names
+        assert cluster.leader() == new
+
+
+def next_leader_of_stopped(cluster, old):
+    others = [name for name in cluster.names if name != old]
+    return wait_for("another reigns", lambda: next((name for name in others if cluster.ask(name, "drain", "nobody").returncode == 102), None))
+
+
+def standby_loses_its_disk():
+    """a standby dies, its disk is lost, the leader goes on alone; the new one gets everything and then takes its place"""
+    with Crew(1) as cluster:
+        job = cluster.submit(cluster.gpt(**STEPS))
+        cluster.wait_step(job, 10)
+        leader = cluster.leader()
+        other = next(name for name in cluster.names if name != leader)
+        cluster.kill(other)
+        alone = cluster.ask(leader, "submit", cluster.mlp("alone", steps=100_000))
+        assert alone.returncode == 0, alone.stderr
+        cluster.wait_in_sync(1)
+        shutil.rmtree(os.path.join(cluster.dir, f"state-{other}"))
+        cluster.start(other)
+        cluster.wait_in_sync(2)
+        assert "alone" in cluster.ask(other, "jobs").stdout, "the standby does not know the job"
+        cluster.kill(leader)
+        assert next_leader(cluster, leader) == other
+        assert [j["name"] for j in cluster.json("jobs")].count("alone") == 1
+        shutil.rmtree(os.path.join(cluster.dir, f"state-{leader}"))
+        cluster.start(leader, "--standby")
+        cluster.wait_in_sync(2)
+
+
+def both_die():
+    """both are killed, and come back in either order: who is in sync reigns, the job goes on"""
+    with Crew(2) as cluster:
+        job = cluster.submit(cluster.gpt(**STEPS))
+        cluster.wait_step(job, 10)
+        generation = cluster.status(job)["generation"]
+        for first in ("b", "a"):
+            for name in cluster.names:
+                cluster.kill(name)
+            cluster.start(first)
+            wait_for("it reigns", lambda: cluster.leader() == first, 60)
+            cluster.start(next(name for name in cluster.names if name != first))
+            cluster.wait_in_sync(2)
+        cluster.wait_step(job, cluster.status(job)["step"] + 20)
+        undisturbed(cluster, job, generation)
+        cluster.same_as_calm(job, **STEPS)
+
+
+def majority_with_witness():
+    """two coordinators and a witness: with two of three votes there is a leader, with one nobody takes over"""
+    with Crew(1, register="majority", witnesses=("w",)) as cluster:
+        job = cluster.submit(cluster.gpt(**STEPS))
+        cluster.wait_step(job, 10)
+        old = cluster.leader()
+        cluster.kill(old)
+        new = next_leader(cluster, old)
+        cluster.start(old)
+        cluster.wait_in_sync(2)
+        cluster.kill("w")
+        cluster.kill(new)
+        wait_for("the one that is left cannot reach a majority",
+                 lambda: any(e["event"] == "register_away" for e in cluster.events(old)[-5:]))
+        assert cluster.leader() is None
+        cluster.start("w")
+        wait_for("it reigns", lambda: cluster.leader() == old, 60)
+        cluster.wait_step(job, cluster.status(job)["step"] + 10)
+
+
+def bad_usage():
+    """a standby without a register, a register without a place to meet, jobs of its own: refused with a sentence"""
+    with Crew(0) as cluster:
+        leader = cluster.leader()
+        other = next(name for name in cluster.names if name != leader)
+        for options, word in (((), "--register"), (("--register", "file:/tmp/x"), "--peer-listen")):
+            process = cluster.spawn("wrong", "muster-coordinator", "--dir", cluster.dir + "/wrong", "--standby", *options)
+            assert process.wait(30) == 64
+            with open(cluster.dir + "/wrong.log", encoding="utf-8") as log:
+                assert word in log.read()
+        refused = cluster.ask(other, "drain", "x")
+        assert refused.returncode == 75 and cluster.endpoints[leader] in refused.stderr, refused.stderr
+
+
+sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, both_die, majority_with_witness, bad_usage))
