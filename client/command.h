@@ -43,6 +43,9 @@ int command_metrics (const struct command *command);
 int command_sample (const struct command *command);
 int command_data_inspect (const struct command *command);
 int command_data_tokenize (const struct command *command);
+int command_admin_backup (const struct command *command);
+int command_admin_restore (const struct command *command);
+int command_admin_check (const struct command *command);
 
 /* --- reporting -------------------------------------------------------------------------------- */
 
@@ -68,6 +71,6 @@ enum {
 int follow_job (const struct command *command, const char *job, bool quiet, json_t **last);
 
 /* Has it come to its end? Then *status is what to exit with. */
-bool job_ended (const struct muster_job_info *job, int *status);
+bool job_info_ended (const struct muster_job_info *job, int *status);
 
 #endif

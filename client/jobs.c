@@ -206,7 +206,7 @@ int command_status (const struct command *command)
     } else {
         print_job (job);
     }
-    job_ended (job, &status);
+    job_info_ended (job, &status);
     muster_answer_free (&answer);
     return status == EXIT_JOB_NOT_FINISHED ? 0 : status;
 }

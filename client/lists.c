@@ -255,7 +255,7 @@ static bool has_ended (const struct command *command, const char *job, struct mu
     int status;
     if (muster_jobs (command->muster, job, &answer, &info, &count, error))
         return false;
-    bool ended = job_ended (info, &status);
+    bool ended = job_info_ended (info, &status);
     muster_answer_free (&answer);
     return ended;
 }

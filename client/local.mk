@@ -23,12 +23,12 @@ noinst_LTLIBRARIES += %D%/libledger.la
 
 bin_PROGRAMS += muster
 muster_SOURCES = %D%/main.c %D%/command.h %D%/jobs.c %D%/lists.c %D%/watch.c %D%/up.c %D%/output.c %D%/output.h \
-    %D%/sample.c %D%/data.c %D%/fault.c %D%/metrics.c %D%/libmuster.c \
+    %D%/admin.c %D%/sample.c %D%/data.c %D%/fault.c %D%/metrics.c %D%/libmuster.c \
     %D%/connect.c %D%/connect.h \
     %D%/ledger_command.c %D%/ledger_order.c %D%/ledger_print.c %D%/ledger_print.h
 muster_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/%D% -I$(top_builddir)/%D%/include $(ZMQ_CFLAGS) $(JANSSON_CFLAGS)
-muster_LDADD = %D%/libledger.la worker/libsample.la worker/data/libdata.la common/libcommon.la \
-    $(ZMQ_LIBS) $(JANSSON_LIBS) $(MSGPACK_LIBS)
+muster_LDADD = %D%/libledger.la coordinator/libstore.la coordinator/libcoord.la worker/libsample.la worker/data/libdata.la common/libcommon.la \
+    $(ZMQ_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) $(MSGPACK_LIBS)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_ledger

@@ -38,6 +38,9 @@ static const struct {
     [MU_CLIENT_SAMPLE] = { command_sample, true },
     [MU_CLIENT_DATA_INSPECT] = { command_data_inspect, true },
     [MU_CLIENT_DATA_TOKENIZE] = { command_data_tokenize, true },
+    [MU_CLIENT_ADMIN_BACKUP] = { command_admin_backup, true },
+    [MU_CLIENT_ADMIN_RESTORE] = { command_admin_restore, true },
+    [MU_CLIENT_ADMIN_CHECK] = { command_admin_check, true },
     [MU_CLIENT_METRICS] = { command_metrics, false },
     [MU_CLIENT_EVENTS] = { command_events, false },
 };

@@ -36,7 +36,7 @@ static uint64_t now_ms (void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-bool job_ended (const struct muster_job_info *job, int *status)
+bool job_info_ended (const struct muster_job_info *job, int *status)
 {
     static const struct {
         const char *state;
@@ -201,7 +201,7 @@ static int look (struct follow *follow)
                   false);
         return -1;
     }
-    bool ended = job_ended (info, &status);
+    bool ended = job_info_ended (info, &status);
     remember (follow, info);
     if (!follow->quiet && ended)
         show_end (follow, info);

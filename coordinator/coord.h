@@ -81,6 +81,9 @@ void coord_destroy (struct coord **coord_p);
  * the record were not there. */
 int coord_apply (struct coord *coord, const struct mu_journal *record, struct mu_error *error);
 
+/* Does the record, not yet applied, carry a seal that does not fit its job's records so far? */
+bool coord_seal_is_broken (const struct coord *coord, const struct mu_journal *record);
+
 /* Decide what one event leads to; appends to `out`. */
 void coord_step (struct coord *coord, const struct coord_event *event, struct coord_actions *out);
 

@@ -15,28 +15,19 @@
  */
 #include "io_store.h"
 
+#include "io_database.h"
 #include "io_views.h"
-#include "store_steps.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <msgpack.h>
-#include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#define APPLICATION_ID        0x4d557354 /* "MUsT" */
-#define VERSION_NEWEST        ((int)(sizeof store_steps / sizeof *store_steps))
 #define WAL_SIZE              (64 << 20) /* bytes it is grown to */
 #define WAL_CHECKPOINT_FRAMES 4096       /* 16 MiB of pages */
-#define BUSY_MS               2000
-#define KEY_PARTS             3 /* columns part_1 to part_3 */
 
 struct store {
     sqlite3 *writer, *reader;
@@ -53,7 +44,7 @@ struct batch_entry {
     size_t offset, size;
     uint32_t type;
     uint64_t job;
-    uint64_t key[KEY_PARTS]; /* equal for records of one type of which only the newest matters */
+    uint64_t key[STORE_KEY_PARTS]; /* equal for records of one type of which only the newest matters */
     bool is_progress;        /* it has such a key */
 };
 
@@ -63,108 +54,7 @@ struct store_batch {
     uint32_t count, capacity;
 };
 
-static int database_error (sqlite3 *database, const char *what, struct mu_error *error)
-{
-    int code = sqlite3_errcode (database);
-    enum mu_code kind = code == SQLITE_FULL || code == SQLITE_IOERR       ? MU_IO
-                        : code == SQLITE_BUSY || code == SQLITE_LOCKED    ? MU_TRY_AGAIN
-                        : code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? MU_BAD_INPUT
-                                                                          : MU_SYSTEM;
-    return mu_fail (error, kind, "the database could not %s: %s", what, sqlite3_errmsg (database));
-}
-
-static int execute (sqlite3 *database, const char *sql, const char *what, struct mu_error *error)
-{
-    if (sqlite3_exec (database, sql, NULL, NULL, NULL) == SQLITE_OK)
-        return 0;
-    return database_error (database, what, error);
-}
-
-static int read_int (sqlite3 *database, const char *sql, int *value, struct mu_error *error)
-{
-    sqlite3_stmt *statement = NULL;
-    int rc = sqlite3_prepare_v2 (database, sql, -1, &statement, NULL);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step (statement);
-    if (rc == SQLITE_ROW)
-        *value = sqlite3_column_int (statement, 0);
-    sqlite3_finalize (statement);
-    return rc == SQLITE_ROW ? 0 : database_error (database, "be read", error);
-}
-
 /* --- opening ---------------------------------------------------------------------------------- */
-
-static int make_folders (const char *dir, struct mu_error *error)
-{
-    char path[4096];
-    if (snprintf (path, sizeof path, "%s", dir) >= (int)sizeof path)
-        return mu_fail (error, MU_USAGE, "the state directory's path is too long");
-    for (char *at = path + (*path != '\0');; at++) {
-        if (*at && *at != '/')
-            continue;
-        char kept = *at;
-        *at = '\0';
-        if (mkdir (path, 0750) && errno != EEXIST)
-            return mu_fail_errno (error, MU_CANT_CREATE, errno,
-                                  "the state directory %s cannot be made (name another with --dir)",
-                                  path);
-        *at = kept;
-        if (!kept)
-            return 0;
-    }
-}
-
-static int take_lock (struct store *store, const char *dir, struct mu_error *error)
-{
-    char path[4200];
-    snprintf (path, sizeof path, "%s/muster.lock", dir);
-    store->lock_fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-    if (store->lock_fd < 0)
-        return mu_fail_errno (error, MU_CANT_CREATE, errno,
-                              "%s cannot be written (is the state directory yours? name another "
-                              "with --dir)",
-                              path);
-    if (flock (store->lock_fd, LOCK_EX | LOCK_NB) && errno != EWOULDBLOCK)
-        return mu_fail_errno (error, MU_SYSTEM, errno,
-                              "%s cannot be locked (does its file system know locks? name another "
-                              "folder with --dir)",
-                              path);
-    if (flock (store->lock_fd, LOCK_EX | LOCK_NB))
-        return mu_fail (
-            error, MU_UNAVAILABLE,
-            "another coordinator uses %s: stop it, or name another directory with --dir", dir);
-    char text[32];
-    int size = snprintf (text, sizeof text, "%ld\n", (long)getpid ());
-    if (ftruncate (store->lock_fd, 0) || pwrite (store->lock_fd, text, (size_t)size, 0) != size)
-        return mu_fail_errno (error, MU_IO, errno, "%s cannot be written", path);
-    return 0;
-}
-
-static int migrate (sqlite3 *database, struct mu_error *error)
-{
-    int version = 0, application = 0;
-    if (read_int (database, "PRAGMA user_version", &version, error) ||
-        read_int (database, "PRAGMA application_id", &application, error))
-        return -1;
-    if (version > 0 && application != APPLICATION_ID)
-        return mu_fail (error, MU_BAD_INPUT, "this is a database of another program");
-    if (version > VERSION_NEWEST)
-        return mu_fail (error, MU_BAD_INPUT,
-                        "the database has version %d and this program knows up to %d: use the "
-                        "Muster that wrote it, or a newer one",
-                        version, VERSION_NEWEST);
-    if (version == VERSION_NEWEST)
-        return 0;
-    if (execute (database, "BEGIN IMMEDIATE", "be migrated", error))
-        return -1;
-    for (int step = version; step < VERSION_NEWEST; step++)
-        if (execute (database, store_steps[step], "be migrated", error))
-            return -1;
-    char sql[128];
-    snprintf (sql, sizeof sql, "PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT",
-              APPLICATION_ID, VERSION_NEWEST);
-    return execute (database, sql, "be migrated", error);
-}
 
 static int on_wal (void *arg, sqlite3 *database, const char *name, int frames)
 {
@@ -173,68 +63,49 @@ static int on_wal (void *arg, sqlite3 *database, const char *name, int frames)
     return SQLITE_OK;
 }
 
-static int open_connection (sqlite3 **database, const char *path, int flags, struct mu_error *error)
-{
-    if (sqlite3_open_v2 (path, database, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
-        database_error (*database, "be opened", error);
-        return -1;
-    }
-    sqlite3_busy_timeout (*database, BUSY_MS);
-    return 0;
-}
-
-static int prepare (sqlite3 *database, sqlite3_stmt **statement, const char *sql,
-                    struct mu_error *error)
-{
-    if (sqlite3_prepare_v3 (database, sql, -1, SQLITE_PREPARE_PERSISTENT, statement, NULL) ==
-        SQLITE_OK)
-        return 0;
-    return database_error (database, "be used", error);
-}
-
 /* The WAL keeps the size it has reached (journal_size_limit): writing into a file that has its size
  * already is the cheaper kind of fsync. */
 static int open_writer (struct store *store, const char *path, struct mu_error *error)
 {
-    if (open_connection (&store->writer, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, error) ||
-        execute (store->writer,
+    if (database_open (&store->writer, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, error) ||
+        database_run (store->writer,
                  "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0",
                  "be opened", error) ||
-        migrate (store->writer, error))
+        database_migrate (store->writer, error))
         return -1;
     char sql[64];
     snprintf (sql, sizeof sql, "PRAGMA journal_size_limit=%d", WAL_SIZE);
     sqlite3_wal_hook (store->writer, on_wal, store);
-    return execute (store->writer, sql, "be opened", error) ||
-           prepare (store->writer, &store->begin, "BEGIN IMMEDIATE", error) ||
-           prepare (store->writer, &store->commit, "COMMIT", error) ||
-           prepare (store->writer, &store->rollback, "ROLLBACK", error) ||
-           prepare (store->writer, &store->version, "PRAGMA data_version", error) ||
-           prepare (store->writer, &store->append,
+    return database_run (store->writer, sql, "be opened", error) ||
+           database_prepare (store->writer, &store->begin, "BEGIN IMMEDIATE", error) ||
+           database_prepare (store->writer, &store->commit, "COMMIT", error) ||
+           database_prepare (store->writer, &store->rollback, "ROLLBACK", error) ||
+           database_prepare (store->writer, &store->version, "PRAGMA data_version", error) ||
+           database_prepare (store->writer, &store->append,
                     "INSERT INTO journal (number, type, job, unix_ms, body) "
                     "VALUES (?1, ?2, ?3, ?4, ?5)",
                     error) ||
-           prepare (store->writer, &store->replace,
+           database_prepare (store->writer, &store->replace,
                     "INSERT OR REPLACE INTO progress "
                     "(number, type, job, unix_ms, body, part_1, part_2, part_3) "
                     "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                     error) ||
-           read_int (store->writer, "PRAGMA data_version", &store->data_version, error);
+           database_read_int (store->writer, "PRAGMA data_version", &store->data_version, error);
 }
 
 static int open_reader (struct store *store, const char *path, struct mu_error *error)
 {
-    return open_connection (&store->reader, path, SQLITE_OPEN_READONLY, error) ||
-           prepare (store->reader, &store->read,
+    return database_open (&store->reader, path, SQLITE_OPEN_READONLY, error) ||
+           database_prepare (store->reader, &store->read,
                     "SELECT number, unix_ms, job, body FROM record WHERE number > ?1 AND "
                     "(?2 = 0 OR job = ?2) ORDER BY number LIMIT ?3",
                     error) ||
-           prepare (store->reader, &store->read_rows,
+           database_prepare (store->reader, &store->read_rows,
                     "SELECT number, body, NULL FROM record WHERE number > ?1 AND job = ?2 "
                     "UNION ALL SELECT number, body, why FROM bad_record WHERE number > ?1 "
                     "ORDER BY number LIMIT ?3",
                     error) ||
-           prepare (store->reader, &store->read_lines,
+           database_prepare (store->reader, &store->read_lines,
                     "SELECT number, unix_ms, body FROM record WHERE number > ?1 "
                     "ORDER BY number LIMIT ?2",
                     error);
@@ -243,7 +114,7 @@ static int open_reader (struct store *store, const char *path, struct mu_error *
 static int read_newest (struct store *store, struct mu_error *error)
 {
     sqlite3_stmt *statement = NULL;
-    if (prepare (store->writer, &statement,
+    if (database_prepare (store->writer, &statement,
                  "SELECT coalesce (max (number), 0) FROM "
                  "(SELECT max (number) AS number FROM journal UNION ALL "
                  "SELECT max (number) FROM progress UNION ALL "
@@ -254,13 +125,13 @@ static int read_newest (struct store *store, struct mu_error *error)
     if (rc == SQLITE_ROW)
         atomic_store (&store->newest, (uint64_t)sqlite3_column_int64 (statement, 0));
     sqlite3_finalize (statement);
-    return rc == SQLITE_ROW ? 0 : database_error (store->writer, "be read", error);
+    return rc == SQLITE_ROW ? 0 : database_fail (store->writer, "be read", error);
 }
 
 static int read_about (struct store *store, struct mu_error *error)
 {
     sqlite3_stmt *statement = NULL;
-    if (prepare (store->writer, &statement, "SELECT id, cluster FROM about", error))
+    if (database_prepare (store->writer, &statement, "SELECT id, cluster FROM about", error))
         return -1;
     int rc = sqlite3_step (statement);
     if (rc == SQLITE_ROW) {
@@ -270,7 +141,7 @@ static int read_about (struct store *store, struct mu_error *error)
     sqlite3_finalize (statement);
     if (rc == SQLITE_DONE || (rc == SQLITE_ROW && !store->id))
         return mu_fail (error, MU_BAD_INPUT, "its table about has no row that says which it is");
-    return rc == SQLITE_ROW ? 0 : database_error (store->writer, "be read", error);
+    return rc == SQLITE_ROW ? 0 : database_fail (store->writer, "be read", error);
 }
 
 int store_open (struct store **store_p, const char *dir, struct mu_error *error)
@@ -280,10 +151,8 @@ int store_open (struct store **store_p, const char *dir, struct mu_error *error)
         return mu_fail (error, MU_UNAVAILABLE, "out of memory");
     store->lock_fd = -1;
     char path[4200];
-    if (make_folders (dir, error))
-        goto error;
     snprintf (path, sizeof path, "%s/muster.db", dir);
-    if (take_lock (store, dir, error))
+    if (folder_make (dir, error) || folder_lock (dir, &store->lock_fd, error))
         goto error;
     if (open_writer (store, path, error) || read_about (store, error) ||
         read_newest (store, error) || open_reader (store, path, error)) {
@@ -322,7 +191,7 @@ int store_set_cluster (struct store *store, uint64_t cluster, struct mu_error *e
 {
     char sql[64];
     snprintf (sql, sizeof sql, "UPDATE about SET cluster = %lld", (long long)cluster);
-    if (execute (store->writer, sql, "be written", error))
+    if (database_run (store->writer, sql, "be written", error))
         return -1;
     store->cluster = cluster;
     return 0;
@@ -358,7 +227,7 @@ static int set_aside (struct store *store, uint64_t number, const char *why, str
                                  why, (long long)number, (long long)number, (long long)number);
     if (!sql)
         return mu_fail (error, MU_UNAVAILABLE, "out of memory");
-    int rc = execute (store->writer, sql, "set a bad record aside", error);
+    int rc = database_run (store->writer, sql, "set a bad record aside", error);
     sqlite3_free (sql);
     return rc;
 }
@@ -373,6 +242,18 @@ static int decode_row (sqlite3_stmt *row, int column, struct mu_journal *record,
     return mu_record_decode (&mu_journal_family, record, body, (size_t)size, 0, zone, error);
 }
 
+/* They say what the records said that are now set aside. */
+static int rebuild_views (struct store *store, struct mu_error *error)
+{
+    if (!database_run (store->writer, "BEGIN IMMEDIATE", "be written", error) &&
+        !views_rebuild (store->writer, error) &&
+        !database_run (store->writer, "COMMIT", "be written", error))
+        return 0;
+    if (!sqlite3_get_autocommit (store->writer))
+        database_run (store->writer, "ROLLBACK", "be written", NULL);
+    return -1;
+}
+
 int store_replay (struct store *store,
                   int (*each) (void *arg, const struct mu_journal *record, struct mu_error *error),
                   void *arg, uint64_t *records, uint64_t *bad, struct mu_error *error)
@@ -383,7 +264,7 @@ int store_replay (struct store *store,
     if (!msgpack_zone_init (&zone, 8192))
         return mu_fail (error, MU_UNAVAILABLE, "out of memory");
     int rc =
-        prepare (store->reader, &row, "SELECT number, body FROM record ORDER BY number", error);
+        database_prepare (store->reader, &row, "SELECT number, body FROM record ORDER BY number", error);
     int state = SQLITE_DONE;
     while (!rc && (state = sqlite3_step (row)) == SQLITE_ROW) {
         struct mu_journal record;
@@ -400,9 +281,11 @@ int store_replay (struct store *store,
         }
     }
     if (!rc && state != SQLITE_DONE)
-        rc = database_error (store->reader, "be read", error);
+        rc = database_fail (store->reader, "be read", error);
     sqlite3_finalize (row);
     msgpack_zone_destroy (&zone);
+    if (!rc && *bad)
+        rc = rebuild_views (store, error);
     return rc;
 }
 
@@ -429,34 +312,33 @@ void store_batch_destroy (struct store_batch **batch_p)
 uint32_t store_batch_count (const struct store_batch *batch) { return batch->count; }
 size_t store_batch_bytes (const struct store_batch *batch) { return batch->bytes.size; }
 
-/* The key of a record of which only the newest matters, from the fields marked so. */
-static void read_key (struct batch_entry *entry, const struct mu_shape *shape, const uint8_t *body)
+uint32_t store_key (const struct mu_journal *record, uint64_t key[STORE_KEY_PARTS])
 {
+    const struct mu_shape *shape = mu_shape_find (&mu_journal_family, record->type);
+    const uint8_t *body = (const uint8_t *)record + mu_journal_family.body_offset;
     uint32_t parts = 0;
-    memset (entry->key, 0, sizeof entry->key);
+    memset (key, 0, STORE_KEY_PARTS * sizeof *key);
     for (uint32_t i = 0; i < shape->field_count; i++) {
         const struct mu_field *field = &shape->fields[i];
         if (!field->latest)
             continue;
-        if (parts == KEY_PARTS)
+        if (parts == STORE_KEY_PARTS)
             abort (); /* journal.schema marks more than there are columns */
         uint32_t narrow = 0;
-        uint64_t *part = &entry->key[parts++];
+        uint64_t *part = &key[parts++];
         if (field->kind == MU_FIELD_U32)
             memcpy (&narrow, body + field->offset, sizeof narrow), *part = narrow;
         else
             memcpy (part, body + field->offset, sizeof *part);
     }
-    entry->is_progress = parts > 0;
+    return parts;
 }
 
 static void describe (struct batch_entry *entry, const struct mu_journal *record)
 {
-    const struct mu_shape *shape = mu_shape_find (&mu_journal_family, record->type);
-    const uint8_t *body = (const uint8_t *)record + mu_journal_family.body_offset;
     entry->type = record->type;
     entry->job = mu_record_number (&mu_journal_family, record, "job");
-    read_key (entry, shape, body);
+    entry->is_progress = store_key (record, entry->key) > 0;
 }
 
 int store_batch_add (struct store_batch *batch, const struct mu_journal *record,
@@ -485,21 +367,7 @@ int store_batch_add (struct store_batch *batch, const struct mu_journal *record,
 static int update_view (struct store *store, const struct batch_entry *entry, const char *body,
                         struct mu_error *error)
 {
-    if (!views_follow (entry->type))
-        return 0;
-    struct mu_journal record;
-    msgpack_zone zone;
-    if (!msgpack_zone_init (&zone, 4096))
-        return mu_fail (error, MU_UNAVAILABLE, "out of memory");
-    int rc = mu_record_decode (&mu_journal_family, &record, body, entry->size, 0, &zone, error);
-    char *sql = rc ? NULL : views_sql (&record);
-    if (!rc && !sql)
-        rc = mu_fail (error, MU_UNAVAILABLE, "out of memory");
-    if (!rc)
-        rc = execute (store->writer, sql, "be written", error);
-    sqlite3_free (sql);
-    msgpack_zone_destroy (&zone);
-    return rc;
+    return views_follow (entry->type) ? views_update (store->writer, body, entry->size, error) : 0;
 }
 
 /* --- commit ----------------------------------------------------------------------------------- */
@@ -508,7 +376,7 @@ static int run (struct store *store, sqlite3_stmt *statement, struct mu_error *e
 {
     int rc = sqlite3_step (statement);
     int failed = rc != SQLITE_DONE && rc != SQLITE_ROW
-                     ? database_error (store->writer, "be written", error)
+                     ? database_fail (store->writer, "be written", error)
                      : 0;
     sqlite3_reset (statement);
     return failed;
@@ -523,7 +391,7 @@ static int insert (struct store *store, const struct batch_entry *entry, const c
     sqlite3_bind_int64 (row, 3, (sqlite3_int64)entry->job);
     sqlite3_bind_int64 (row, 4, (sqlite3_int64)unix_ms);
     sqlite3_bind_blob (row, 5, body, (int)entry->size, SQLITE_STATIC);
-    for (int i = 0; entry->is_progress && i < KEY_PARTS; i++)
+    for (int i = 0; entry->is_progress && i < STORE_KEY_PARTS; i++)
         sqlite3_bind_int64 (row, 6 + i, (sqlite3_int64)entry->key[i]);
     return run (store, row, error) || update_view (store, entry, body, error) ? -1 : 0;
 }
@@ -548,7 +416,7 @@ static int begin (struct store *store, struct mu_error *error)
     int version = rc == SQLITE_ROW ? sqlite3_column_int (store->version, 0) : 0;
     sqlite3_reset (store->version);
     if (rc != SQLITE_ROW)
-        return database_error (store->writer, "be read", error);
+        return database_fail (store->writer, "be read", error);
     if (version != store->data_version)
         return mu_fail (error, MU_CONFLICT,
                         "another program has written to this coordinator's database: stop it, then "
@@ -619,7 +487,7 @@ int store_read_lines (struct store *store, uint64_t after, uint32_t limit,
         rc = each (arg, &line);
     }
     if (!rc && state != SQLITE_DONE)
-        rc = database_error (store->reader, "be read", error);
+        rc = database_fail (store->reader, "be read", error);
     sqlite3_reset (row);
     return rc;
 }
@@ -662,7 +530,7 @@ int store_take (struct store *store, const struct store_line *lines, uint32_t co
     if (sqlite3_get_autocommit (store->writer) && begin (store, error))
         goto error;
     if (how == STORE_FRESH &&
-        execute (store->writer,
+        database_run (store->writer,
                  "DELETE FROM journal; DELETE FROM progress; DELETE FROM bad_record;"
                  "DELETE FROM job; DELETE FROM checkpoint",
                  "be replaced", error))
@@ -707,7 +575,7 @@ int store_read (struct store *store, uint64_t after, uint64_t job, uint32_t limi
                        (uint64_t)sqlite3_column_int64 (row, 2), &record);
     }
     if (!rc && state != SQLITE_DONE)
-        rc = database_error (store->reader, "be read", error);
+        rc = database_fail (store->reader, "be read", error);
     sqlite3_reset (row);
     msgpack_zone_destroy (&zone);
     return rc;
@@ -730,7 +598,7 @@ int store_read_rows (struct store *store, uint64_t after, uint64_t job, uint32_t
         rc = each (arg, &row);
     }
     if (!rc && state != SQLITE_DONE)
-        rc = database_error (store->reader, "be read", error);
+        rc = database_fail (store->reader, "be read", error);
     sqlite3_reset (statement);
     return rc;
 }

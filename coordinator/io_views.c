@@ -2,9 +2,10 @@
 /* io_views.c - a line of SQL for each kind of record that people look up */
 #include "io_views.h"
 
+#include "io_database.h"
 #include "states.h"
 
-#include <sqlite3.h>
+#include <msgpack.h>
 
 /* FORM, START and BROKEN move a job without a STATE record of their own. */
 static char *moved (uint64_t job, enum mu_job_state state)
@@ -13,7 +14,7 @@ static char *moved (uint64_t job, enum mu_job_state state)
                             mu_job_state_name ((int)state), (long long)job);
 }
 
-char *views_sql (const struct mu_journal *record)
+static char *sql_of (const struct mu_journal *record)
 {
     switch (record->type) {
     case MU_JOURNAL_SUBMIT: {
@@ -71,4 +72,42 @@ bool views_follow (uint32_t type)
     return type == MU_JOURNAL_SUBMIT || type == MU_JOURNAL_SIZED || type == MU_JOURNAL_FORM ||
            type == MU_JOURNAL_START || type == MU_JOURNAL_BROKEN || type == MU_JOURNAL_STATE ||
            type == MU_JOURNAL_COMMIT || type == MU_JOURNAL_EXPEL;
+}
+
+int views_update (sqlite3 *database, const void *body, size_t size, struct mu_error *error)
+{
+    struct mu_journal record;
+    msgpack_zone zone;
+    if (!msgpack_zone_init (&zone, 4096))
+        return mu_fail (error, MU_UNAVAILABLE, "out of memory");
+    int rc = mu_record_decode (&mu_journal_family, &record, body, size, 0, &zone, error);
+    char *sql = rc ? NULL : sql_of (&record);
+    if (!rc && !sql)
+        rc = mu_fail (error, MU_UNAVAILABLE, "out of memory");
+    if (!rc)
+        rc = database_run (database, sql, "be written", error);
+    sqlite3_free (sql);
+    msgpack_zone_destroy (&zone);
+    return rc;
+}
+
+int views_rebuild (sqlite3 *database, struct mu_error *error)
+{
+    sqlite3_stmt *row = NULL;
+    if (database_run (database, "DELETE FROM job; DELETE FROM checkpoint", "be written", error) ||
+        database_prepare (database, &row, "SELECT type, body FROM journal ORDER BY number", error))
+        return -1;
+    int state = SQLITE_DONE, rc = 0;
+    while (!rc && (state = sqlite3_step (row)) == SQLITE_ROW) {
+        struct mu_error why;
+        if (views_follow ((uint32_t)sqlite3_column_int (row, 0)) &&
+            views_update (database, sqlite3_column_blob (row, 1),
+                          (size_t)sqlite3_column_bytes (row, 1), &why) &&
+            why.code != MU_BAD_INPUT && why.code != MU_PROTOCOL)
+            rc = mu_fail (error, why.code, "%s", why.text);
+    }
+    if (!rc && state != SQLITE_DONE)
+        rc = database_fail (database, "be read", error);
+    sqlite3_finalize (row);
+    return rc;
 }

@@ -7,12 +7,17 @@
 
 #include "journal.h"
 
+#include <sqlite3.h>
 #include <stdbool.h>
 
 /* Do records of this type change a table? */
 bool views_follow (uint32_t type);
 
-/* The statement, to be freed with sqlite3_free (); NULL where there is none, or no memory. */
-char *views_sql (const struct mu_journal *record);
+/* Let the tables follow the record with this body, within the caller's transaction. */
+int views_update (sqlite3 *database, const void *body, size_t size, struct mu_error *error);
+
+/* Make the tables anew from all records, within the caller's transaction; those that cannot be read
+ * are passed over. */
+int views_rebuild (sqlite3 *database, struct mu_error *error);
 
 #endif

@@ -6,17 +6,23 @@ register_sources = coordinator/io_files.c coordinator/io_files.h coordinator/io_
     coordinator/io_register_kinds.h coordinator/io_register_file.c coordinator/io_register_majority.c \
     coordinator/io_register_lease.c coordinator/lease_json.c coordinator/lease_json.h coordinator/reign.h
 
+# The database: the coordinator's own, and what `muster admin` does to it.
+noinst_LTLIBRARIES += %D%/libstore.la
+%C%_libstore_la_SOURCES = %D%/io_backup.c %D%/io_backup.h %D%/io_check.c %D%/io_check.h %D%/io_database.c %D%/io_database.h \
+    %D%/io_store.c %D%/io_store.h %D%/io_views.c %D%/io_views.h
+nodist_%C%_libstore_la_SOURCES = %D%/store_steps.h
+%C%_libstore_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_builddir)/%D% $(SQLITE_CFLAGS)
+
 sbin_PROGRAMS += muster-coordinator
 muster_coordinator_SOURCES = %D%/main.c %D%/io_announce.c %D%/io_announce.h %D%/io_faults.c %D%/io_faults.h %D%/io_logs.c %D%/io_logs.h \
     %D%/io_metrics.c %D%/io_metrics.h %D%/io_loop.c %D%/io_loop.h %D%/io_recorder.c %D%/io_recorder.h \
     %D%/io_requests.c %D%/io_requests.h %D%/io_socket.c %D%/io_socket.h \
-    %D%/io_store.c %D%/io_store.h %D%/io_views.c %D%/io_views.h %D%/io_turn.c %D%/io_turn.h \
+    %D%/io_turn.c %D%/io_turn.h \
     %D%/io_acceptor.c %D%/io_acceptor.h %D%/io_witness.c %D%/io_witness.h \
     $(register_sources) \
     %D%/io_follow.c %D%/io_follow.h %D%/io_lead.c %D%/io_lead.h %D%/io_peers.c %D%/io_peers.h %D%/io_reign.c %D%/io_reign.h
-nodist_muster_coordinator_SOURCES = %D%/store_steps.h
 muster_coordinator_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_builddir)/%D% $(ZMQ_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS) $(CURL_CFLAGS)
-muster_coordinator_LDADD = %D%/librecording.la %D%/libvote.la %D%/libcoord.la common/libcommon.la \
+muster_coordinator_LDADD = %D%/libstore.la %D%/librecording.la %D%/libvote.la %D%/libcoord.la common/libcommon.la \
     $(ZMQ_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) $(MSGPACK_LIBS) $(CURL_LIBS) -lpthread
 
 BUILT_SOURCES += %D%/store_steps.h

@@ -15,16 +15,35 @@ static struct job *job_of (const struct coord *coord, const struct mu_shape *sha
     return core_job (coord, mu_record_number (&mu_journal_family, record, "job"));
 }
 
+/* Where the record holds its seal; NULL: it has none. */
+static void *seal_in (const struct mu_shape *shape, const struct mu_journal *record)
+{
+    const struct mu_field *seal = shape ? mu_shape_field (shape, "seal") : NULL;
+    uint8_t *body = (uint8_t *)(uintptr_t)record + mu_journal_family.body_offset;
+    return seal ? body + seal->offset : NULL;
+}
+
 void seal_put (const struct coord *coord, struct mu_journal *record)
 {
     const struct mu_shape *shape = mu_shape_find (&mu_journal_family, record->type);
-    uint8_t *body = (uint8_t *)record + mu_journal_family.body_offset;
-    const struct mu_field *seal = shape ? mu_shape_field (shape, "seal") : NULL;
+    void *seal = seal_in (shape, record);
     const struct job *job = job_of (coord, shape, record);
     if (!seal || !job)
         return;
     uint64_t value = mu_record_hash (&mu_journal_family, record, job->durable.seal);
-    memcpy (body + seal->offset, &value, sizeof value);
+    memcpy (seal, &value, sizeof value);
+}
+
+bool coord_seal_is_broken (const struct coord *coord, const struct mu_journal *record)
+{
+    const struct mu_shape *shape = mu_shape_find (&mu_journal_family, record->type);
+    const void *seal = seal_in (shape, record);
+    const struct job *job = job_of (coord, shape, record);
+    uint64_t value = 0;
+    if (seal)
+        memcpy (&value, seal, sizeof value);
+    return value && job &&
+           value != mu_record_hash (&mu_journal_family, record, job->durable.seal);
 }
 
 void seal_follow (struct coord *coord, const struct mu_journal *record)

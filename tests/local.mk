@@ -22,10 +22,9 @@ TESTS += %D%/unit/test_poison %D%/unit/test_audit
 %C%_unit_test_record_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 %C%_unit_test_record_LDADD = common/libcommon.la $(CMOCKA_LIBS) $(JANSSON_LIBS) $(MSGPACK_LIBS)
 
-%C%_unit_test_store_SOURCES = %D%/unit/test_store.c coordinator/io_store.c coordinator/io_store.h \
-    coordinator/io_views.c coordinator/io_views.h
-%C%_unit_test_store_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator -I$(top_builddir)/coordinator $(SQLITE_CFLAGS)
-%C%_unit_test_store_LDADD = common/libcommon.la $(CMOCKA_LIBS) $(SQLITE_LIBS) $(MSGPACK_LIBS)
+%C%_unit_test_store_SOURCES = %D%/unit/test_store.c
+%C%_unit_test_store_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator $(SQLITE_CFLAGS)
+%C%_unit_test_store_LDADD = coordinator/libstore.la coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(SQLITE_LIBS) $(MSGPACK_LIBS)
 
 %C%_unit_test_log_SOURCES = %D%/unit/test_log.c
 %C%_unit_test_log_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)

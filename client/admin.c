@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* admin.c - `muster admin`: a coordinator's database, without asking the coordinator
+ *
+ * Scripts can trust the exit status: 0 is good; 65 is damage, found in what was looked at; 100 is
+ * sound but for rows that a coordinator set aside before; anything else is that nothing was done. */
+#include "command.h"
+#include "output.h"
+
+#include "coordinator/io_backup.h"
+#include "coordinator/io_check.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char *folder (const char *said, struct mu_error *error)
+{
+    return said ? strdup (said) : mu_options_state_dir (error);
+}
+
+static int status_of (const struct check *check)
+{
+    if (check->findings)
+        return mu_code_exit (MU_BAD_INPUT);
+    return check->set_aside ? mu_code_exit (MU_FAILED) : 0;
+}
+
+static json_t *check_to_json (const struct check *check, const char *file)
+{
+    json_t *findings = json_array ();
+    for (uint64_t i = 0; i < check->findings && i < CHECK_FINDINGS_MAX; i++)
+        json_array_append_new (findings, json_string (check->finding[i]));
+    return json_pack ("{s:s, s:b, s:i, s:I, s:I, s:I, s:I, s:I, s:o}", "file", file, "sound",
+                      !check->findings, "version", check->version, "records",
+                      (json_int_t)check->records, "newest", (json_int_t)check->newest, "jobs",
+                      (json_int_t)check->jobs, "set_aside", (json_int_t)check->set_aside,
+                      "finding_count", (json_int_t)check->findings, "findings", findings);
+}
+
+static void complain (const struct check *check, const char *file)
+{
+    for (uint64_t i = 0; i < check->findings && i < CHECK_FINDINGS_MAX; i++)
+        fprintf (stderr, "muster: %s: %s\n", file, check->finding[i]);
+    if (check->findings > CHECK_FINDINGS_MAX)
+        fprintf (stderr, "muster: %s: and %" PRIu64 " more\n", file,
+                 check->findings - CHECK_FINDINGS_MAX);
+    if (check->set_aside)
+        fprintf (stderr,
+                 "muster: %s: %" PRIu64 " bad rows were set aside and lie in its table bad_record\n",
+                 file, check->set_aside);
+}
+
+static void report (const struct command *command, const struct check *check, const char *file,
+                    const char *what)
+{
+    complain (check, file);
+    if (command->json) {
+        print_json (check_to_json (check, file));
+        return;
+    }
+    if (check->torn)
+        return;
+    printf ("%s: %s; version %d, %" PRIu64 " records up to number %" PRIu64 ", %" PRIu64 " jobs: %s\n",
+            file, what, check->version, check->records, check->newest, check->jobs,
+            check->findings ? "DAMAGED" : "sound");
+}
+
+int command_admin_backup (const struct command *command)
+{
+    struct mu_error error;
+    struct check check = { 0 };
+    const char *file = command->operands->item[0];
+    char *dir = folder (command->options->admin_backup.dir, &error);
+    int status = 0;
+    if (!dir || backup_make (dir, file, command->options->admin_backup.replace, &check, &error))
+        status = command_fail_mu (&error);
+    else
+        report (command, &check, file, "a backup");
+    if (!status)
+        status = status_of (&check);
+    check_clear (&check);
+    free (dir);
+    return status;
+}
+
+int command_admin_restore (const struct command *command)
+{
+    struct mu_error error;
+    struct check check = { 0 };
+    const char *file = command->operands->item[0];
+    char *aside = NULL, *dir = folder (command->options->admin_restore.dir, &error);
+    int status = 0;
+    if (!dir || backup_restore (file, dir, command->options->admin_restore.replace, &check, &aside,
+                                &error)) {
+        status = command_fail_mu (&error);
+    } else {
+        report (command, &check, file, "restored");
+        if (aside)
+            fprintf (stderr, "muster: what was there before is kept as %s\n", aside);
+        fprintf (stderr,
+                 "muster: %s holds a database of its own now: it belongs to no cluster of "
+                 "coordinators, for it lacks what came after the backup. Start workers anew that "
+                 "served another coordinator since\n",
+                 dir);
+        status = status_of (&check);
+    }
+    check_clear (&check);
+    free (aside);
+    free (dir);
+    return status;
+}
+
+int command_admin_check (const struct command *command)
+{
+    struct mu_error error;
+    struct check check = { 0 };
+    char *dir = folder (command->options->admin_check.dir, &error), *file = NULL;
+    if (command->operands->count)
+        file = strdup (command->operands->item[0]);
+    else if (dir && asprintf (&file, "%s/muster.db", dir) < 0)
+        file = NULL;
+    int status = 0;
+    if (!dir || !file || check_database (file, &check, &error))
+        status = command_fail_mu (&error);
+    else
+        report (command, &check, file, "checked");
+    if (!status)
+        status = status_of (&check);
+    check_clear (&check);
+    free (file);
+    free (dir);
+    return status;
+}
