@@ -1,0 +1,273 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""muster admin: backups of a coordinator that works, what is restored from them, checks, and databases of older versions."""
+import concurrent.futures
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import sys
+import time
+
+from cluster import SOURCE, Cluster, Tap, wait_for
+
+GOLDEN = os.path.join(SOURCE, "tests", "golden")
+
+
+def state(cluster):
+    return os.path.join(cluster.dir, "state")
+
+
+def check(cluster, *where):
+    run = cluster.try_muster("-o", "json", "admin", "check", *where)
+    assert run.stdout, (run.returncode, run.stderr)
+    return run.returncode, json.loads(run.stdout)
+
+
+def query(path, sql):
+    database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    rows = database.execute(sql).fetchall()
+    database.close()
+    return rows
+
+
+def change(path, sql):
+    database = sqlite3.connect(path)
+    with database:
+        database.execute(sql)
+    database.close()
+
+
+def upgraded(version):
+    with open(os.path.join(GOLDEN, f"database-{version}.json"), encoding="utf-8") as file:
+        said = json.load(file)
+    golden = os.path.join(GOLDEN, f"database-{version}.db")
+    with Cluster() as cluster:
+        cluster.kill_coordinator()
+        shutil.rmtree(state(cluster))
+        code, found = check(cluster, golden)
+        assert code == 0 and found["sound"] and found["version"] == said["version"] == version, found
+        assert found["jobs"] == len(said["jobs"]) + 1, (found, said)
+        os.mkdir(state(cluster))
+        path = os.path.join(state(cluster), "muster.db")
+        shutil.copyfile(golden, path)
+        os.chmod(path, 0o640)
+        before = query(golden, "SELECT type, job, unix_ms, body FROM journal" + ("" if version > 1 else " WHERE latest IS NULL")
+                       + " ORDER BY number")
+        cluster.start_coordinator()
+        for job, was in said["jobs"].items():
+            now = cluster.status(job)
+            if was["state"] == "pending":  # why it waits is thought of anew
+                now.pop("reason"), was.pop("reason")
+            assert {key: now[key] for key in was} == was, (was, now)
+        for job in said["verified"]:
+            cluster.muster("ledger", "verify", job)
+        cluster.kill_coordinator()
+        assert query(path, "SELECT type, job, unix_ms, body FROM journal ORDER BY number")[:len(before)] == before
+        code, found = check(cluster, path)
+        assert code == 0 and found["version"] == newest_version(), found
+
+
+def newest_version():
+    with open(os.path.join(SOURCE, "schemas", "store.sql"), encoding="utf-8") as file:
+        return sum(line.startswith("-- step ") for line in file)
+
+
+def golden():
+    """the golden database of every version is upgraded: jobs, ledgers and records are what they were"""
+    versions = sorted(int(name[9:-3]) for name in os.listdir(GOLDEN) if name.startswith("database-") and name.endswith(".db"))
+    assert versions == list(range(1, newest_version() + 1)), f"a version has no golden database: {versions}"
+    for version in versions:
+        upgraded(version)
+
+
+def downgrade():
+    """a database of a newer version is refused with a sentence, by the coordinator and by muster admin, and left as it is"""
+    with Cluster() as cluster:
+        cluster.kill_coordinator()
+        path = os.path.join(state(cluster), "muster.db")
+        newer = newest_version() + 1
+        change(path, f"PRAGMA user_version={newer}")
+        before = query(path, "SELECT * FROM journal")
+        process = cluster.spawn("second", "muster-coordinator", "--dir", state(cluster), "--listen", cluster.endpoint)
+        assert process.wait(30) == 65
+        with open(os.path.join(cluster.dir, "second.log"), encoding="utf-8") as log:
+            said = log.read()
+        assert f"version {newer}" in said and "use the Muster that wrote it, or a newer one" in said, said
+        run = cluster.try_muster("admin", "check", "--dir", state(cluster))
+        assert run.returncode == 65 and f"version {newer}" in run.stderr, run
+        assert query(path, "SELECT * FROM journal") == before and query(path, "PRAGMA user_version") == [(newer,)]
+
+
+def backups():
+    """backups while submits are committed: each is whole, replays to a prefix, and holds every submit answered before it"""
+    with Cluster() as cluster, concurrent.futures.ThreadPoolExecutor(4) as pool:
+        spec = cluster.mlp(workers=(8, 8))
+        stop = []
+
+        def submit_on():
+            answered = 0
+            while not stop:
+                answered = max(answered, int(cluster.submit(spec)))
+            return answered
+
+        streams = [pool.submit(submit_on) for _ in range(3)]
+        file, sizes = os.path.join(cluster.dir, "backup.db"), []
+        try:
+            for _ in range(12):
+                known = int(cluster.submit(spec))
+                cluster.muster("admin", "backup", "--dir", state(cluster), "--replace", file)
+                code, found = check(cluster, file)
+                assert code == 0 and found["jobs"] >= known and found["newest"] >= found["records"], found
+                sizes.append(found["jobs"])
+        finally:
+            stop.append(True)
+        assert sizes == sorted(sizes) and sizes[-1] > sizes[0], sizes
+        answered = max(stream.result() for stream in streams)
+        assert check(cluster, "--dir", state(cluster))[0] == 0  # in use, too
+        assert len(cluster.json("jobs")) >= answered  # and the coordinator took none of that for a second writer
+        held = query(file, "SELECT number, body FROM record ORDER BY number")
+        assert query(os.path.join(state(cluster), "muster.db"), "SELECT number, body FROM record ORDER BY number")[:len(held)] == held
+        refused = cluster.try_muster("admin", "backup", "--dir", state(cluster), file)
+        assert refused.returncode == 73 and "--replace" in refused.stderr, refused
+        itself = os.path.join(state(cluster), "muster.db")
+        refused = cluster.try_muster("admin", "backup", "--dir", state(cluster), "--replace", itself)
+        assert refused.returncode == 64 and "itself" in refused.stderr, refused
+
+
+def restored():
+    """the disk is lost: restored elsewhere, jobs go on from the backup; it is another database, of no cluster"""
+    with Cluster(2) as cluster:
+        job = cluster.submit(cluster.gpt(steps=400, every=50))
+        cluster.wait_step(job, 120)
+        wait_for("a checkpoint", lambda: cluster.status(job)["weights_step"] >= 100)
+        file = os.path.join(cluster.dir, "backup.db")
+        cluster.muster("admin", "backup", "--dir", state(cluster), file)
+        database = os.path.join(state(cluster), "muster.db")
+        change_refused = cluster.try_muster("admin", "restore", file, "--dir", state(cluster), "--replace")
+        assert change_refused.returncode == 69 and "another coordinator uses" in change_refused.stderr, change_refused
+        cluster.wait_step(job, 200)
+        cluster.kill_coordinator()
+        for name in list(cluster.workers):
+            cluster.kill_worker(name)
+        was = query(database, "SELECT id FROM about")[0][0]
+        refused = cluster.try_muster("admin", "restore", file, "--dir", state(cluster))
+        assert refused.returncode == 73 and "--replace" in refused.stderr, refused
+        run = cluster.try_muster("admin", "restore", file, "--dir", state(cluster), "--replace")
+        assert run.returncode == 0 and "belongs to no cluster" in run.stderr and "replaced-1" in run.stderr, run
+        assert query(f"{database}.replaced-1", "SELECT id FROM about") == [(was,)]
+        assert check(cluster, f"{database}.replaced-1")[0] == check(cluster, "--dir", state(cluster))[0] == 0
+        now = query(database, "SELECT id, cluster FROM about")[0]
+        assert now[0] not in (0, was) and now[1] == 0, (was, now)
+        cluster.start_coordinator()
+        cluster.start_worker("w0")
+        done = cluster.wait_done(job)
+        cluster.muster("ledger", "verify", job)
+        with Cluster(1) as calm:
+            other = calm.submit(calm.gpt(steps=400, every=50))
+            assert calm.wait_done(other)["weights_hash"] == done["weights_hash"]
+
+
+def killed():
+    """kill -9 in the middle of backups and restores: what has the name is whole, and what was there before is not lost"""
+    with Cluster() as cluster:
+        spec = cluster.mlp(workers=(8, 8))
+        for _ in range(30):
+            cluster.submit(spec)
+        file, there = os.path.join(cluster.dir, "backup.db"), os.path.join(cluster.dir, "there")
+        cluster.muster("admin", "backup", "--dir", state(cluster), file)
+
+        def dies(after_s, *command):
+            process = cluster.spawn("killed", "muster", *command)
+            time.sleep(after_s)
+            process.send_signal(signal.SIGKILL)
+            return process.wait() == -signal.SIGKILL
+
+        deaths, number = 0, 0
+        while deaths < 24:  # at once, and 2 ms later each time: in every part of it, sooner or later
+            number = (number + 1) % 25
+            deaths += dies(number * 0.002, "admin", "backup", "--dir", state(cluster), "--replace", file)
+            assert check(cluster, file)[0] == 0
+            deaths += dies(number * 0.002, "admin", "restore", "--dir", there, "--replace", file)
+            found = [name for name in (os.listdir(there) if os.path.isdir(there) else ())
+                     if name == "muster.db" or "replaced" in name]
+            for name in found:
+                assert check(cluster, os.path.join(there, name))[0] == 0, found
+        cluster.muster("admin", "backup", "--dir", state(cluster), "--replace", file)
+        cluster.muster("admin", "restore", "--dir", there, "--replace", file)
+        assert not [name for name in os.listdir(there) + os.listdir(cluster.dir) if "partial" in name]
+        assert check(cluster, "--dir", there)[0] == 0
+
+
+def no_room():
+    """a full disk in the middle of backups and restores: a sentence, nothing left over, and what was there before stays"""
+    with Cluster() as cluster:
+        cluster.submit(cluster.mlp(workers=(8, 8)))
+        file = os.path.join(cluster.dir, "backup.db")
+        cluster.muster("admin", "backup", "--dir", state(cluster), file)
+        was = query(file, "SELECT * FROM record")
+        muster = os.path.join(os.environ.get("top_builddir", os.getcwd()), "muster")
+        for blocks in (1, 8, 24, 40):
+            for command in (("backup", "--dir", state(cluster), "--replace", file),
+                            ("restore", "--dir", os.path.join(cluster.dir, "there"), "--replace", file)):
+                process = cluster.spawn("limited", "/bin/sh", "-c", f"trap '' XFSZ; ulimit -f {blocks}; exec {muster} admin \"$@\"",
+                                        "sh", *command)
+                assert process.wait(30) in (71, 73, 74), (blocks, command, process.returncode)
+                assert query(file, "SELECT * FROM record") == was
+        assert not [name for name in os.listdir(cluster.dir) if "partial" in name]
+        assert "muster.db" not in os.listdir(os.path.join(cluster.dir, "there"))
+
+
+def damaged():
+    """check finds a row altered, lost, misplaced or torn, and pages; set aside by a coordinator it is 100, not 65"""
+    with Cluster() as cluster:
+        path = os.path.join(cluster.dir, "d.db")
+
+        def damage(sql, sentence):
+            shutil.copyfile(os.path.join(GOLDEN, "database-3.db"), path)
+            if sql:
+                change(path, sql)
+            code, found = check(cluster, path)
+            assert code == 65 and not found["sound"] and any(sentence in text for text in found["findings"]), (sql, found)
+
+        damage("UPDATE journal SET body = substr (body, 1, length (body) - 1) WHERE number = 3", "record 3 cannot be read")
+        damage("DELETE FROM journal WHERE type = 5 AND job = 1", "its seal does not fit")
+        damage("DELETE FROM journal WHERE type = 2 AND job = 2", "never submitted")
+        damage("UPDATE journal SET job = 77 WHERE number = 2", "its columns type and job")
+        damage("UPDATE progress SET part_1 = 77 WHERE number = (SELECT max (number) FROM progress)", "its column part_1")
+        damage("UPDATE progress SET number = 2 WHERE number = (SELECT max (number) FROM progress)", "its number is not its own")
+        damage("INSERT INTO journal SELECT number + 100000, type, job, unix_ms, body FROM progress LIMIT 1", "wrong table")
+        damage("UPDATE job SET state = 'done' WHERE job = 5", "the table job does not say of job 5")
+        damage("DELETE FROM checkpoint WHERE job = 1", "the table checkpoint does not say of job 1")
+        damage("DELETE FROM about", "about")
+        shutil.copyfile(os.path.join(GOLDEN, "database-3.db"), path)
+        with open(path, "r+b") as file:
+            for page in range(3, 6):
+                file.seek(page * 4096)
+                file.write(b"\xff" * 64)
+        code, found = check(cluster, path)
+        assert code == 65 and found["findings"], found
+        run = cluster.try_muster("admin", "restore", path, "--dir", os.path.join(cluster.dir, "there"))
+        assert run.returncode == 65 and not os.path.exists(os.path.join(cluster.dir, "there")), run
+        assert cluster.try_muster("admin", "check", os.path.join(cluster.dir, "nowhere.db")).returncode == 66
+        assert cluster.try_muster("admin", "check", cluster.write("text.db", "no database " * 1000)).returncode == 65
+        set_aside(cluster)
+
+
+def set_aside(cluster):
+    cluster.submit(cluster.mlp(workers=(8, 8)))
+    cluster.kill_coordinator()
+    path = os.path.join(state(cluster), "muster.db")
+    change(path, "UPDATE journal SET body = x'93' WHERE type = 2")
+    assert check(cluster, path)[0] == 65
+    cluster.start_coordinator()
+    code, found = check(cluster, path)  # the table job no longer tells of it
+    assert code == 100 and found["sound"] and found["set_aside"] == 1, found
+    file = os.path.join(cluster.dir, "aside.db")
+    assert cluster.try_muster("admin", "backup", "--dir", state(cluster), file).returncode == 100
+    assert check(cluster, file)[0] == 100
+
+
+if __name__ == "__main__":
+    sys.exit(Tap().run(golden, downgrade, backups, restored, killed, no_room, damaged))
