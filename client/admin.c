@@ -8,11 +8,16 @@
 
 #include "coordinator/io_backup.h"
 #include "coordinator/io_check.h"
+#include "coordinator/io_compact.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 static char *folder (const char *said, struct mu_error *error)
 {
@@ -129,6 +134,90 @@ int command_admin_check (const struct command *command)
         status = status_of (&check);
     check_clear (&check);
     free (file);
+    free (dir);
+    return status;
+}
+
+/* --- compact ---------------------------------------------------------------------------------- */
+
+/* All that may go, one plan after the other, added up in `sum`. */
+static int fold_all (struct store *store, const char *dir, uint64_t before_ms,
+                     struct compaction_counts *sum, struct mu_error *error)
+{
+    for (bool more = true; more;) {
+        struct compaction *plan = NULL;
+        if (compaction_plan (dir, before_ms, &plan, error))
+            return -1;
+        const struct compaction_counts *counts = compaction_counts (plan);
+        int rc = compaction_apply (plan, store, error);
+        if (!sum->rows)
+            sum->rows = counts->rows;
+        sum->gone += counts->gone;
+        sum->jobs += counts->jobs;
+        more = counts->more;
+        compaction_destroy (&plan);
+        if (rc)
+            return -1;
+    }
+    return 0;
+}
+
+static uint64_t size_of (const char *path)
+{
+    struct stat about;
+    return stat (path, &about) ? 0 : (uint64_t)about.st_size;
+}
+
+static void print_compacted (const struct command *command, const char *path,
+                             const struct compaction_counts *sum, uint64_t before)
+{
+    uint64_t gone = sum->gone - sum->jobs, after = size_of (path);
+    if (command->json)
+        print_json (json_pack ("{s:s, s:I, s:I, s:I, s:I, s:I}", "file", path, "records",
+                               (json_int_t)(sum->rows - gone), "gone", (json_int_t)gone,
+                               "jobs_folded", (json_int_t)sum->jobs, "bytes_before",
+                               (json_int_t)before, "bytes", (json_int_t)after));
+    else
+        printf ("%s: %" PRIu64 " of %" PRIu64 " records went, %" PRIu64
+                " jobs are one record each now; %" PRIu64 " bytes, before %" PRIu64 "\n",
+                path, gone, sum->rows, sum->jobs, after, before);
+}
+
+static int compact (const struct command *command, const char *dir, const char *path,
+                    struct mu_error *error)
+{
+    struct store *store = NULL;
+    struct compaction_counts sum = { 0 };
+    uint64_t before = size_of (path), now_ms = (uint64_t)time (NULL) * 1000 + 999,
+             history_ms = command->options->admin_compact.history_days * 86400000;
+    if (access (path, R_OK | W_OK))
+        return mu_fail_errno (error, MU_NO_INPUT, errno,
+                              "%s cannot be changed (which folder is it? name it with --dir)", path);
+    if (store_open (&store, dir, error)) {
+        if (error->code == MU_UNAVAILABLE)
+            mu_error_prefix (error, "a coordinator folds by itself while it works: ");
+        return -1;
+    }
+    int rc = fold_all (store, dir, now_ms > history_ms ? now_ms - history_ms : 0, &sum, error) ||
+                     store_vacuum (store, error)
+                 ? -1
+                 : 0;
+    store_close (&store);
+    if (!rc)
+        print_compacted (command, path, &sum, before);
+    return rc;
+}
+
+int command_admin_compact (const struct command *command)
+{
+    struct mu_error error;
+    char *dir = folder (command->options->admin_compact.dir, &error), *path = NULL;
+    if (dir && asprintf (&path, "%s/muster.db", dir) < 0)
+        path = NULL;
+    int status = 0;
+    if (!dir || !path || compact (command, dir, path, &error))
+        status = command_fail_mu (&error);
+    free (path);
     free (dir);
     return status;
 }

@@ -45,6 +45,7 @@ int command_data_inspect (const struct command *command);
 int command_data_tokenize (const struct command *command);
 int command_admin_backup (const struct command *command);
 int command_admin_restore (const struct command *command);
+int command_admin_compact (const struct command *command);
 int command_admin_check (const struct command *command);
 
 /* --- reporting -------------------------------------------------------------------------------- */

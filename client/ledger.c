@@ -291,6 +291,12 @@ static void on_state (struct ledger *ledger, const struct mu_journal *record)
         it->over = true;
 }
 
+static void on_folded (struct ledger *ledger, const struct mu_journal *record)
+{
+    ledger->folded = record->folded.records;
+    ledger->seal = record->folded.chain;
+}
+
 /* --- any record ------------------------------------------------------------------------------- */
 
 typedef void reader (struct ledger *ledger, const struct mu_journal *record);
@@ -301,7 +307,7 @@ static reader *const readers[] = {
     [MU_JOURNAL_BROKEN] = on_broken,   [MU_JOURNAL_LEASE] = on_lease,
     [MU_JOURNAL_TRAINED] = on_trained, [MU_JOURNAL_COMMIT] = on_commit,
     [MU_JOURNAL_STATE] = on_state,     [MU_JOURNAL_REWIND] = on_rewind,
-    [MU_JOURNAL_EXPEL] = on_expel,
+    [MU_JOURNAL_EXPEL] = on_expel,     [MU_JOURNAL_FOLDED] = on_folded,
 };
 
 static void follow_seal (struct ledger *ledger, uint64_t number, const struct mu_journal *record)

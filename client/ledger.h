@@ -74,6 +74,7 @@ struct ledger {
     uint64_t *windows; /* of the newest generation, by rank: all below this one are trained */
     uint64_t floor;    /* below this nothing begins without a REWIND */
     uint64_t distrusted; /* no generation goes on from a member's state of this one or before */
+    uint64_t folded; /* so many records of it are one now, long after its end; 0: none */
     uint64_t rewinds, read, newest; /* records read, the newest one's number */
     uint64_t seal, sealed;          /* the hash so far; the newest record that carries it */
 

@@ -238,7 +238,15 @@ static int begin (struct reading *reading, const struct command *command)
     snprintf (reading->job, sizeof reading->job, "%" PRIu64, job->job);
     snprintf (reading->name, sizeof reading->name, "%s", job->name);
     muster_answer_free (&answer);
-    return read_on (reading);
+    int status = read_on (reading);
+    if (status || !reading->ledger->folded)
+        return status;
+    fprintf (stderr,
+             "muster: job %s (%s) ended so long ago that its %" PRIu64 " records were folded into one: "
+             "nothing can be proven of it any more, but from a backup of before (the coordinator's "
+             "--history-days says how long they are kept)\n",
+             reading->job, reading->name, reading->ledger->folded);
+    return mu_code_exit (MU_UNAVAILABLE);
 }
 
 static void end (struct reading *reading)

@@ -40,6 +40,7 @@ static const struct {
     [MU_CLIENT_DATA_TOKENIZE] = { command_data_tokenize, true },
     [MU_CLIENT_ADMIN_BACKUP] = { command_admin_backup, true },
     [MU_CLIENT_ADMIN_RESTORE] = { command_admin_restore, true },
+    [MU_CLIENT_ADMIN_COMPACT] = { command_admin_compact, true },
     [MU_CLIENT_ADMIN_CHECK] = { command_admin_check, true },
     [MU_CLIENT_METRICS] = { command_metrics, false },
     [MU_CLIENT_EVENTS] = { command_events, false },

@@ -27,7 +27,9 @@ static void *copy_bytes (const void *data, size_t size)
     return copy;
 }
 
-#define SET(field, text) mu_text_set (field, sizeof (field), text)
+/* Zero behind the text, so that images do not show what was there before. */
+#define SET(field, text)                                                                           \
+    (memset (field, 0, sizeof (field)), mu_text_set (field, sizeof (field), text))
 
 static int no_job (struct mu_error *error, uint64_t number)
 {
@@ -352,7 +354,7 @@ static int apply_agreed (struct coord *coord, const struct mu_journal *record,
     return 0;
 }
 
-static void leave_live (struct durable *durable, const struct job *job)
+void job_leave_live (struct durable *durable, const struct job *job)
 {
     uint32_t at = 0;
     while (at < durable->live_count && durable->live[at] != job)
@@ -385,7 +387,7 @@ static int apply_state (struct coord *coord, const struct mu_journal *record,
     set_reason (job, state->reason);
     if (ended (job->durable.state)) {
         job->durable.ended_ms = state->time_ms;
-        leave_live (&coord->durable, job);
+        job_leave_live (&coord->durable, job);
     }
     return 0;
 }
@@ -541,6 +543,7 @@ static applier *const appliers[] = {
     [MU_JOURNAL_SCALE] = apply_scale,   [MU_JOURNAL_HUNG] = apply_hung,
     [MU_JOURNAL_POISON] = apply_poison,
     [MU_JOURNAL_EXPEL] = apply_expel,   [MU_JOURNAL_AGREED] = apply_agreed,
+    [MU_JOURNAL_FOLDED] = fold_apply,
 };
 
 int coord_apply (struct coord *coord, const struct mu_journal *record, struct mu_error *error)

@@ -71,7 +71,7 @@ void audit_agree (struct job_durable *job, const struct mu_journal_agreed *agree
         member->echo = member->echo && !states;
     }
     if (agreed_step (job) >= job->disputed_step)
-        *job->disputed = '\0';
+        memset (job->disputed, 0, sizeof job->disputed);
 }
 
 static void drop_commits (struct job_durable *job, uint64_t back_step)
@@ -94,6 +94,7 @@ void audit_expel (struct job_durable *job, const struct mu_journal_expel *expel)
     if (*expel->worker) {
         cast_out (job, expel);
     } else {
+        memset (job->disputed, 0, sizeof job->disputed);
         SET (job->disputed, expel->others);
         job->disputed_step = expel->step;
     }

@@ -81,6 +81,10 @@ void coord_destroy (struct coord **coord_p);
  * the record were not there. */
 int coord_apply (struct coord *coord, const struct mu_journal *record, struct mu_error *error);
 
+/* What all records but SUBMIT and SIZED say of a job that ended before that time, as the one record
+ * that can take their place; false: it has not. Borrowed until the core is destroyed. */
+bool coord_fold (struct coord *coord, uint64_t job, uint64_t before_ms, struct mu_journal *record);
+
 /* Does the record, not yet applied, carry a seal that does not fit its job's records so far? */
 bool coord_seal_is_broken (const struct coord *coord, const struct mu_journal *record);
 

@@ -20,6 +20,7 @@
  *     checkpoint.c  SAVED, COMMIT
  *     audit.c       who is wrong: DIGEST, AUDIT, and what becomes of it
  *     trust.c       quarantine of workers that fail again and again
+ *     fold.c        the records of a job that has ended, as one
  *     seal.c        a running hash over a job's records, so that the journal can be checked
  *     query.c       answers for people
  *     fault.c       orders to break a worker on purpose, passed on
@@ -410,6 +411,14 @@ bool job_has_live_generation (const struct job *job);
 uint64_t job_step (const struct job *job);
 const struct commit *job_newest_commit (const struct job *job); /* or NULL */
 uint64_t job_committed_step (const struct job *job);
+
+/* apply.c's: it has ended. */
+void job_leave_live (struct durable *durable, const struct job *job);
+
+/* --- fold.c ----------------------------------------------------------------------------------- */
+
+/* Apply's part. */
+int fold_apply (struct coord *coord, const struct mu_journal *record, struct mu_error *error);
 
 /* --- prepare.c -------------------------------------------------------------------------------- */
 

@@ -72,6 +72,10 @@ static void tell (const struct mu_journal *record, char *text, size_t size)
         snprintf (text, size, "worker %s is %s", record->drain.worker,
                   record->drain.drained ? "drained" : "taken back into service");
         break;
+    case MU_JOURNAL_FOLDED:
+        snprintf (text, size, "%" PRIu64 " records of it, long ended, were folded into this one",
+                  record->folded.records);
+        break;
     case MU_JOURNAL_SCALE:
         snprintf (text, size, "it may have %u to %u workers from now on",
                   record->scale.workers_min, record->scale.workers_max);

@@ -9,6 +9,7 @@
  * silent who was not listened to. */
 #include "io_loop.h"
 
+#include "io_compactor.h"
 #include "io_faults.h"
 #include "io_requests.h"
 #include "io_turn.h"
@@ -338,7 +339,13 @@ int loop_run (const struct loop_options *options, struct mu_error *error)
             .faults = options->faults,
             .started_ms = clock_ms (CLOCK_MONOTONIC),
         };
-        rc = serve (&loop, error);
+        struct compactor *compactor = NULL;
+        rc = compactor_start (&compactor, options->dir, options->history_ms, options->store,
+                              loop.committer, error) ||
+                     serve (&loop, error)
+                 ? -1
+                 : 0;
+        compactor_stop (&compactor);
         finish (&loop, rc != 0);
         committer_stop (&loop.committer);
     } else if (!loop.filling || !loop.spare || !loop.aside) {

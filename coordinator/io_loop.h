@@ -24,7 +24,8 @@ struct loop_options {
     uint64_t term;             /* that was taken there */
     const uint32_t *workers;   /* peers to be told that this one reigns now */
     uint32_t worker_count;
-    const char *version;
+    const char *version, *dir;
+    uint64_t history_ms; /* the full history of what ended longer ago is folded */
     bool faults;   /* it may be broken on purpose */
     int signal_fd; /* a signalfd: SIGHUP opens the log anew, any other ends the loop */
 };

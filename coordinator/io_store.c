@@ -118,7 +118,8 @@ static int read_newest (struct store *store, struct mu_error *error)
                  "SELECT coalesce (max (number), 0) FROM "
                  "(SELECT max (number) AS number FROM journal UNION ALL "
                  "SELECT max (number) FROM progress UNION ALL "
-                 "SELECT max (number) FROM bad_record)",
+                 "SELECT max (number) FROM bad_record UNION ALL "
+                 "SELECT max (folded_to) FROM about)",
                  error))
         return -1;
     int rc = sqlite3_step (statement);
@@ -243,15 +244,10 @@ static int decode_row (sqlite3_stmt *row, int column, struct mu_journal *record,
 }
 
 /* They say what the records said that are now set aside. */
-static int rebuild_views (struct store *store, struct mu_error *error)
+static int rebuild_views (void *arg, sqlite3 *writer, struct mu_error *error)
 {
-    if (!database_run (store->writer, "BEGIN IMMEDIATE", "be written", error) &&
-        !views_rebuild (store->writer, error) &&
-        !database_run (store->writer, "COMMIT", "be written", error))
-        return 0;
-    if (!sqlite3_get_autocommit (store->writer))
-        database_run (store->writer, "ROLLBACK", "be written", NULL);
-    return -1;
+    (void)arg;
+    return views_rebuild (writer, error);
 }
 
 int store_replay (struct store *store,
@@ -285,7 +281,7 @@ int store_replay (struct store *store,
     sqlite3_finalize (row);
     msgpack_zone_destroy (&zone);
     if (!rc && *bad)
-        rc = rebuild_views (store, error);
+        rc = store_change (store, rebuild_views, NULL, error);
     return rc;
 }
 
@@ -451,6 +447,24 @@ error:
     if (!sqlite3_get_autocommit (store->writer))
         run (store, store->rollback, NULL);
     return -1;
+}
+
+int store_change (struct store *store,
+                  int (*change) (void *arg, sqlite3 *writer, struct mu_error *error), void *arg,
+                  struct mu_error *error)
+{
+    if (!begin (store, error) && !change (arg, store->writer, error) &&
+        !run (store, store->commit, error))
+        return 0;
+    if (!sqlite3_get_autocommit (store->writer))
+        run (store, store->rollback, NULL);
+    return -1;
+}
+
+int store_vacuum (struct store *store, struct mu_error *error)
+{
+    return database_run (store->writer, "VACUUM; PRAGMA wal_checkpoint (TRUNCATE)", "be vacuumed",
+                         error);
 }
 
 /* --- lines ------------------------------------------------------------------------------------ */

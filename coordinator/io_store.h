@@ -14,6 +14,7 @@
 #include "error.h"
 #include "journal.h"
 
+#include <sqlite3.h>
 #include <stdbool.h>
 
 #define STORE_KEY_PARTS 3 /* columns part_1 to part_3 of the table progress */
@@ -41,6 +42,14 @@ int store_set_cluster (struct store *store, uint64_t cluster, struct mu_error *e
 
 /* The number of the newest record; 0 if there is none. Any thread. */
 uint64_t store_newest (const struct store *store);
+
+/* Change the database otherwise, in one transaction of the writing connection. */
+int store_change (struct store *store,
+                  int (*change) (void *arg, sqlite3 *writer, struct mu_error *error), void *arg,
+                  struct mu_error *error);
+
+/* Give unused room back to the file system; nothing may be committed meanwhile. */
+int store_vacuum (struct store *store, struct mu_error *error);
 
 /* --- what becomes durable together ------------------------------------------------------------ */
 

@@ -163,6 +163,11 @@ struct committer {
     pthread_cond_t changed;
     struct turn *given, *done;
     bool stopping, given_up;
+    int (*work) (void *arg, struct store *store, struct mu_error *error); /* NULL: there is none */
+    void *work_arg;
+    struct mu_error *work_error;
+    int work_result;
+    bool working;
     struct mu_error why; /* given_up */
     int done_fd;
     _Atomic bool stuck;
@@ -213,13 +218,54 @@ static int commit_for_certain (struct committer *committer, struct turn *turn)
     return 0;
 }
 
+/* Turns come first. The lock is held before and after. */
+static void do_work (struct committer *committer)
+{
+    int (*work) (void *, struct store *, struct mu_error *) = committer->work;
+    committer->working = true;
+    pthread_mutex_unlock (&committer->lock);
+    int result = work (committer->work_arg, committer->store, committer->work_error);
+    pthread_mutex_lock (&committer->lock);
+    committer->work_result = result;
+    committer->work = NULL;
+    committer->working = false;
+    pthread_cond_broadcast (&committer->changed);
+}
+
+int committer_do (struct committer *committer,
+                  int (*work) (void *arg, struct store *store, struct mu_error *error), void *arg,
+                  const _Atomic bool *cancelled, struct mu_error *error)
+{
+    pthread_mutex_lock (&committer->lock);
+    committer->work = work;
+    committer->work_arg = arg;
+    committer->work_error = error;
+    pthread_cond_broadcast (&committer->changed);
+    while (committer->work && (committer->working || !atomic_load (cancelled))) {
+        struct timespec until;
+        clock_gettime (CLOCK_REALTIME, &until);
+        until.tv_sec++;
+        pthread_cond_timedwait (&committer->changed, &committer->lock, &until);
+    }
+    int rc = committer->work
+                 ? mu_fail (error, MU_TRY_AGAIN, "the coordinator ends before it could be done")
+                 : committer->work_result;
+    committer->work = NULL;
+    pthread_mutex_unlock (&committer->lock);
+    return rc;
+}
+
 static void *commit_thread (void *arg)
 {
     struct committer *committer = arg;
     for (;;) {
         pthread_mutex_lock (&committer->lock);
-        while (!committer->given && !committer->stopping)
-            pthread_cond_wait (&committer->changed, &committer->lock);
+        while (!committer->given && !committer->stopping) {
+            if (committer->work)
+                do_work (committer);
+            else
+                pthread_cond_wait (&committer->changed, &committer->lock);
+        }
         struct turn *turn = committer->given;
         pthread_mutex_unlock (&committer->lock);
         if (!turn || commit_for_certain (committer, turn))
@@ -262,7 +308,7 @@ void committer_stop (struct committer **committer_p)
         return;
     pthread_mutex_lock (&committer->lock);
     committer->stopping = true;
-    pthread_cond_signal (&committer->changed);
+    pthread_cond_broadcast (&committer->changed);
     pthread_mutex_unlock (&committer->lock);
     pthread_join (committer->thread, NULL);
     pthread_mutex_destroy (&committer->lock);
@@ -300,7 +346,7 @@ void committer_give (struct committer *committer, struct turn *turn)
 {
     pthread_mutex_lock (&committer->lock);
     committer->given = turn;
-    pthread_cond_signal (&committer->changed);
+    pthread_cond_broadcast (&committer->changed);
     pthread_mutex_unlock (&committer->lock);
 }
 

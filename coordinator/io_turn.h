@@ -10,6 +10,8 @@
 #include "io_socket.h"
 #include "io_store.h"
 
+#include <stdatomic.h>
+
 struct turn;
 
 struct turn *turn_create (void);
@@ -52,6 +54,12 @@ uint64_t committer_commits (const struct committer *committer); /* 0 of NULL */
 
 /* Hand a turn over; nothing may be in flight. */
 void committer_give (struct committer *committer, struct turn *turn);
+
+/* Have the commit thread do something else to the store between two turns, and wait for it. From any
+ * one other thread. -1 also when it was not begun before *cancelled. */
+int committer_do (struct committer *committer,
+                  int (*work) (void *arg, struct store *store, struct mu_error *error), void *arg,
+                  const _Atomic bool *cancelled, struct mu_error *error);
 
 /* The durable turn, or NULL if it is not yet. */
 struct turn *committer_take (struct committer *committer);

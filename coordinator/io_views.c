@@ -14,6 +14,30 @@ static char *moved (uint64_t job, enum mu_job_state state)
                             mu_job_state_name ((int)state), (long long)job);
 }
 
+static void add_commit (sqlite3_str *sql, uint64_t job, const struct mu_journal_folded_commit *commit)
+{
+    sqlite3_str_appendf (sql,
+                         "; INSERT INTO checkpoint VALUES (%lld, %lld, '%.*q', %Q, %lld, %lld)",
+                         (long long)job, (long long)commit->step, (int)commit->path.size,
+                         (const char *)commit->path.data, commit->weights_hash,
+                         (long long)commit->bytes, (long long)commit->time_ms);
+}
+
+static char *folded_sql (const struct mu_journal_folded *folded)
+{
+    sqlite3_str *sql = sqlite3_str_new (NULL);
+    sqlite3_str_appendf (sql,
+                         "UPDATE job SET state = %Q, reason = '%.*q', generation = %lld WHERE job = "
+                         "%lld; DELETE FROM checkpoint WHERE job = %lld",
+                         mu_job_state_name ((int)folded->state), (int)folded->reason.size,
+                         folded->reason.size ? (const char *)folded->reason.data : "",
+                         (long long)folded->generation, (long long)folded->job,
+                         (long long)folded->job);
+    for (uint32_t i = 0; i < folded->commits.count; i++)
+        add_commit (sql, folded->job, &folded->commits.items[i]);
+    return sqlite3_str_finish (sql);
+}
+
 static char *sql_of (const struct mu_journal *record)
 {
     switch (record->type) {
@@ -52,6 +76,7 @@ static char *sql_of (const struct mu_journal *record)
     case MU_JOURNAL_EXPEL:
         return sqlite3_mprintf ("DELETE FROM checkpoint WHERE job = %lld AND step > %lld",
                                 (long long)record->expel.job, (long long)record->expel.back_step);
+    case MU_JOURNAL_FOLDED: return folded_sql (&record->folded);
     case MU_JOURNAL_AGREED:
     case MU_JOURNAL_REIGN:
     case MU_JOURNAL_LEASE:
@@ -71,7 +96,7 @@ bool views_follow (uint32_t type)
 {
     return type == MU_JOURNAL_SUBMIT || type == MU_JOURNAL_SIZED || type == MU_JOURNAL_FORM ||
            type == MU_JOURNAL_START || type == MU_JOURNAL_BROKEN || type == MU_JOURNAL_STATE ||
-           type == MU_JOURNAL_COMMIT || type == MU_JOURNAL_EXPEL;
+           type == MU_JOURNAL_COMMIT || type == MU_JOURNAL_EXPEL || type == MU_JOURNAL_FOLDED;
 }
 
 int views_update (sqlite3 *database, const void *body, size_t size, struct mu_error *error)

@@ -8,13 +8,14 @@ register_sources = coordinator/io_files.c coordinator/io_files.h coordinator/io_
 
 # The database: the coordinator's own, and what `muster admin` does to it.
 noinst_LTLIBRARIES += %D%/libstore.la
-%C%_libstore_la_SOURCES = %D%/io_backup.c %D%/io_backup.h %D%/io_check.c %D%/io_check.h %D%/io_database.c %D%/io_database.h \
+%C%_libstore_la_SOURCES = %D%/io_backup.c %D%/io_backup.h %D%/io_check.c %D%/io_check.h %D%/io_compact.c %D%/io_compact.h \
+    %D%/io_database.c %D%/io_database.h \
     %D%/io_store.c %D%/io_store.h %D%/io_views.c %D%/io_views.h
 nodist_%C%_libstore_la_SOURCES = %D%/store_steps.h
 %C%_libstore_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_builddir)/%D% $(SQLITE_CFLAGS)
 
 sbin_PROGRAMS += muster-coordinator
-muster_coordinator_SOURCES = %D%/main.c %D%/io_announce.c %D%/io_announce.h %D%/io_faults.c %D%/io_faults.h %D%/io_logs.c %D%/io_logs.h \
+muster_coordinator_SOURCES = %D%/main.c %D%/io_announce.c %D%/io_announce.h %D%/io_compactor.c %D%/io_compactor.h %D%/io_faults.c %D%/io_faults.h %D%/io_logs.c %D%/io_logs.h \
     %D%/io_metrics.c %D%/io_metrics.h %D%/io_loop.c %D%/io_loop.h %D%/io_recorder.c %D%/io_recorder.h \
     %D%/io_requests.c %D%/io_requests.h %D%/io_socket.c %D%/io_socket.h \
     %D%/io_turn.c %D%/io_turn.h \

@@ -251,6 +251,8 @@ static int lead (struct daemon *daemon, struct mu_error *error)
         .logs = daemon->logs,
         .recorder = daemon->recorder,
         .version = PACKAGE_VERSION,
+        .dir = daemon->dir,
+        .history_ms = daemon->options.history_days * 86400000,
         .faults = daemon->options.enable_faults,
         .signal_fd = daemon->signal_fd,
     };

@@ -17,21 +17,22 @@ bool names_has (const struct names *names, const char *name) { return find (name
 static void add (struct names *names, const char *name)
 {
     names->list = core_grow (names->list, names->count, &names->capacity, sizeof *names->list);
+    memset (names->list[names->count], 0, sizeof names->list[names->count]); /* for images */
     mu_text_set (names->list[names->count], sizeof names->list[names->count], name);
     index_add (&names->index, index_hash_text (name), names->count++);
 }
 
-/* The last one moves into the gap. */
+/* Those behind it move up: who was put in and taken out again leaves no trace in the order. */
 static void drop (struct names *names, uint32_t at)
 {
-    uint32_t last = --names->count;
     index_drop (&names->index, index_hash_text (names->list[at]), at);
-    if (at == last)
-        return;
-    uint64_t hash = index_hash_text (names->list[last]);
-    index_drop (&names->index, hash, last);
-    index_add (&names->index, hash, at);
-    memcpy (names->list[at], names->list[last], sizeof *names->list);
+    for (uint32_t i = at + 1; i < names->count; i++) {
+        uint64_t hash = index_hash_text (names->list[i]);
+        index_drop (&names->index, hash, i);
+        index_add (&names->index, hash, i - 1);
+    }
+    names->count--;
+    memmove (&names->list[at], &names->list[at + 1], (names->count - at) * sizeof *names->list);
 }
 
 void names_set (struct names *names, const char *name, bool in)

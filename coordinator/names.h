@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* names.h - a set of workers' names
  *
- * In no order. Zeroed memory is an empty set. Out of memory is fatal, as in all of the core. */
+ * In the order in which they were put in. Zeroed memory is an empty set. Out of memory is fatal, as in all of the core. */
 #ifndef NAMES_H
 #define NAMES_H
 

@@ -10,8 +10,8 @@
 static struct job *job_of (const struct coord *coord, const struct mu_shape *shape,
                            const struct mu_journal *record)
 {
-    if (!shape || mu_shape_is_latest (shape))
-        return NULL;
+    if (!shape || mu_shape_is_latest (shape) || record->type == MU_JOURNAL_FOLDED)
+        return NULL; /* FOLDED carries the hash on in a field of its own */
     return core_job (coord, mu_record_number (&mu_journal_family, record, "job"));
 }
 

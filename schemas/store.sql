@@ -80,3 +80,8 @@ CREATE TABLE about (                 -- one row: which database this is
     cluster INTEGER NOT NULL         -- of the coordinators that share one journal; 0: it stands alone
 );
 INSERT INTO about VALUES ((random () & 4611686018427387903) | 1, 0);
+
+-- step 4
+-- Records numbered up to this one may be missing, or be another's: those of jobs that ended long ago
+-- were folded into one each. Who has less of the journal needs all of it anew.
+ALTER TABLE about ADD COLUMN folded_to INTEGER NOT NULL DEFAULT 0;

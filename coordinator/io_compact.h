@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* io_compact.h - the journal, without what no replay needs any more
+ *
+ * What goes is older than `before_ms` and makes no difference: all but SUBMIT and SIZED of a job that
+ * ended before then, for which one record FOLDED stands; reigns but the last; drains and quarantines
+ * that were taken back. It is proven before anything is deleted: a core that replays what will be
+ * left has the same image, byte for byte, as one that replays all (docs/decisions/0026).
+ *
+ * Planning reads through a connection of its own and holds up nobody; what is appended meanwhile
+ * changes nothing about a plan. Carrying it out is one transaction of the store. */
+#ifndef COORD_IO_COMPACT_H
+#define COORD_IO_COMPACT_H
+
+#include "io_store.h"
+
+struct compaction;
+
+struct compaction_counts {
+    uint64_t rows; /* there were */
+    uint64_t gone; /* of them */
+    uint64_t jobs; /* that are folded into a record each */
+    bool more;     /* there is more to be had: plan again */
+};
+
+/* What could go, some ten thousand rows at a time. BAD_INPUT: a row cannot be read or contradicts
+ * those before it; a coordinator's start sets such rows aside. */
+int compaction_plan (const char *dir, uint64_t before_ms, struct compaction **compaction_p,
+                     struct mu_error *error);
+void compaction_destroy (struct compaction **compaction_p);
+const struct compaction_counts *compaction_counts (const struct compaction *compaction);
+
+/* By the thread that the store belongs to. */
+int compaction_apply (const struct compaction *compaction, struct store *store,
+                      struct mu_error *error);
+
+#endif
