@@ -359,6 +359,7 @@ void host_check_replay (void)
         statistics.replays++;
     }
     ledgers_check (record_count);
+    folds_check (record_count);
 }
 
 static void record_start (void)

@@ -323,6 +323,11 @@ void ledgers_note (uint64_t job, uint64_t generation, uint32_t number);
  * trained what is what was seen. */
 void ledgers_check (uint64_t count);
 
+/* --- folds.c ---------------------------------------------------------------------------------- */
+
+/* Folding the jobs that have ended changes nothing about what the first `count` records come to. */
+void folds_check (uint64_t count);
+
 /* --- recordings.c ----------------------------------------------------------------------------- */
 
 void recordings_reset (void);
