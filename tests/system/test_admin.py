@@ -44,15 +44,10 @@ def upgraded(version):
         said = json.load(file)
     golden = os.path.join(GOLDEN, f"database-{version}.db")
     with Cluster() as cluster:
-        cluster.kill_coordinator()
-        shutil.rmtree(state(cluster))
         code, found = check(cluster, golden)
         assert code == 0 and found["sound"] and found["version"] == said["version"] == version, found
         assert found["jobs"] == len(said["jobs"]) + 1, (found, said)
-        os.mkdir(state(cluster))
-        path = os.path.join(state(cluster), "muster.db")
-        shutil.copyfile(golden, path)
-        os.chmod(path, 0o640)
+        path = from_golden(cluster, version)
         before = query(golden, "SELECT type, job, unix_ms, body FROM journal" + ("" if version > 1 else " WHERE latest IS NULL")
                        + " ORDER BY number")
         cluster.start_coordinator()
@@ -255,6 +250,130 @@ def damaged():
         set_aside(cluster)
 
 
+def from_golden(cluster, version=3):
+    """The golden database in place of the cluster's own, whose coordinator is killed; its path."""
+    cluster.kill_coordinator()
+    shutil.rmtree(state(cluster))
+    os.mkdir(state(cluster))
+    path = os.path.join(state(cluster), "muster.db")
+    shutil.copyfile(os.path.join(GOLDEN, f"database-{version}.db"), path)
+    os.chmod(path, 0o640)
+    return path
+
+
+def said_of(cluster, jobs):
+    kept = ("state", "reason", "generation", "restarts", "weights_step", "weights_hash", "steps", "code", "workers_max")
+    shown = {job: {key: cluster.status(job)[key] for key in kept} for job in jobs}
+    return shown, {job: cluster.json("checkpoints", job) for job in jobs}
+
+
+ENDED, PAUSED = ("1", "3", "4"), "2"  # of the golden database
+
+
+def compacted():
+    """compact folds what has ended and nothing else: jobs say what they said, the file no longer grows, folded ledgers say so"""
+    with Cluster() as cluster:
+        path = from_golden(cluster)
+        cluster.start_coordinator()
+        before = said_of(cluster, ENDED + (PAUSED,))
+        cluster.muster("ledger", "verify", "1")
+        refused = cluster.try_muster("admin", "compact", "--dir", state(cluster))
+        assert refused.returncode == 69 and "while it works" in refused.stderr, refused
+        cluster.kill_coordinator()
+        rows = query(path, "SELECT count (*) FROM record")[0][0]
+        young = cluster.json("admin", "compact", "--dir", state(cluster), "--history-days", "36500")
+        assert young["gone"] == young["jobs_folded"] == 0 and young["records"] == rows, young
+        sizes, records = set(), set()
+        for turn in range(4):
+            done = cluster.json("admin", "compact", "--dir", state(cluster), "--history-days", "0")
+            assert turn or (done["jobs_folded"] == len(ENDED) and done["bytes"] <= done["bytes_before"]), done
+            assert query(path, f"SELECT max (n) FROM (SELECT count (*) AS n FROM record WHERE job IN ({','.join(ENDED)}) "
+                         "GROUP BY job)")[0][0] <= 3
+            assert check(cluster, path)[0] == 0
+            cluster.start_coordinator()
+            assert said_of(cluster, ENDED + (PAUSED,)) == before
+            cluster.muster("ledger", "verify", PAUSED)
+            gone = cluster.try_muster("ledger", "verify", "1")
+            assert gone.returncode == 69 and "folded into one" in gone.stderr, gone
+            cluster.kill_coordinator()
+            sizes.add(os.path.getsize(path))
+            records.add(query(path, "SELECT count (*) FROM journal WHERE job <> 6")[0][0])
+        assert len(sizes) == 1 and len(records) == 1, (sizes, records)
+
+
+def folded_meanwhile():
+    """a coordinator that works folds by itself, and goes on: what it promises then is kept, and no number is used twice"""
+    with Cluster(coordinator_options=("--history-days", "0")) as cluster:
+        path = from_golden(cluster)
+        newest = query(path, "SELECT max (number) FROM record")[0][0]
+        cluster.start_coordinator()
+        before = said_of(cluster, ENDED + (PAUSED,))
+        wait_for("three jobs are folded", lambda: query(path, "SELECT count (*) FROM journal WHERE type = 61") == [(3,)])
+        assert said_of(cluster, ENDED + (PAUSED,)) == before
+        job = cluster.submit(cluster.mlp(workers=(8, 8)))
+        assert check(cluster, "--dir", state(cluster))[0] == 0
+        cluster.kill_coordinator()
+        cluster.start_coordinator()
+        assert said_of(cluster, ENDED + (PAUSED,)) == before and cluster.status(job)["state"] == "pending"
+        assert query(path, f"SELECT number FROM journal WHERE type = 2 AND job = {job}")[0][0] > newest
+
+
+def compact_killed():
+    """kill -9 and full disks in the middle of compact: the database says the same as before, folded or not"""
+    with Cluster() as cluster:
+        path = from_golden(cluster)
+        cluster.start_coordinator()
+        before = said_of(cluster, ENDED + (PAUSED,))
+        cluster.kill_coordinator()
+        database = sqlite3.connect(path)
+        database.execute("PRAGMA journal_mode=DELETE")
+        database.close()
+        whole, deaths = open(path, "rb").read(), 0
+        muster = os.path.join(os.environ.get("top_builddir", os.getcwd()), "muster")
+        for number in range(1000):
+            process = cluster.spawn("killed", "muster", "admin", "compact", "--dir", state(cluster), "--history-days", "0")
+            time.sleep(0.001 * (number % 40))
+            process.kill()
+            deaths += process.wait() < 0
+            assert check(cluster, path)[0] == 0
+            if deaths >= 20:
+                break
+        for blocks in (1, 16, 64, 100):
+            for name in os.listdir(state(cluster)):
+                if name.startswith("muster.db"):
+                    os.remove(os.path.join(state(cluster), name))
+            with open(path, "wb") as file:
+                file.write(whole)
+            process = cluster.spawn("limited", "/bin/sh", "-c", f"trap '' XFSZ; ulimit -f {blocks}; exec {muster} admin compact "
+                                    f"--history-days 0 --dir {state(cluster)}")
+            process.wait(30)
+            code, found = check(cluster, path)
+            assert code == 0, (blocks, found)
+        cluster.start_coordinator()
+        assert said_of(cluster, ENDED + (PAUSED,)) == before
+
+
+def each_type():
+    """one row of any type of record is damaged: it is set aside and reported, and all that does not rest on it starts"""
+    with open(os.path.join(SOURCE, "schemas", "journal.schema"), encoding="utf-8") as file:
+        types = [int(line.split()[2]) for line in file if line.startswith("record ")]
+    with Cluster() as cluster:
+        for kind in types:
+            path = from_golden(cluster)
+            change(path, f"UPDATE journal SET body = x'93' WHERE number = (SELECT max (number) FROM journal WHERE type = {kind})")
+            change(path, f"UPDATE progress SET body = x'93' WHERE number = (SELECT max (number) FROM progress WHERE type = {kind})")
+            change(path, f"INSERT INTO journal VALUES (100000, {kind}, 1, 0, x'01')")
+            cluster.start_coordinator()
+            code, found = check(cluster, path)
+            assert code in (65, 100) and found["set_aside"] >= 1, (kind, found)  # 65: a seal tells that one lacks
+            numbers = [row[0] for row in query(path, "SELECT number FROM bad_record")]
+            assert 100000 in numbers, (kind, numbers)
+            assert all("cannot be read" not in text and "contradicts" not in text for text in found["findings"]), (kind, found)
+            with open(os.path.join(cluster.dir, "coordinator.log"), encoding="utf-8") as log:
+                assert "bad_record" in log.read(), kind
+            assert len(cluster.json("jobs")) >= 1 and cluster.submit(cluster.mlp(workers=(8, 8))), kind
+
+
 def set_aside(cluster):
     cluster.submit(cluster.mlp(workers=(8, 8)))
     cluster.kill_coordinator()
@@ -270,4 +389,5 @@ def set_aside(cluster):
 
 
 if __name__ == "__main__":
-    sys.exit(Tap().run(golden, downgrade, backups, restored, killed, no_room, damaged))
+    sys.exit(Tap().run(golden, downgrade, backups, restored, killed, no_room, damaged, each_type, compacted,
+                       folded_meanwhile, compact_killed))
