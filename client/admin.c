@@ -2,7 +2,8 @@
 /* admin.c - `muster admin`: a coordinator's database, without asking the coordinator
  *
  * Scripts can trust the exit status: 0 is good; 65 is damage, found in what was looked at; 100 is
- * sound but for rows that a coordinator set aside before; anything else is that nothing was done. */
+ * sound but for rows that a coordinator set aside before; anything else is that nothing was done. A
+ * coordinator that works takes no notice of backup and check; restore and compact refuse its folder. */
 #include "command.h"
 #include "output.h"
 

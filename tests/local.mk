@@ -88,6 +88,13 @@ TESTS += %D%/unit/test_recording
 %C%_unit_test_recording_LDADD = coordinator/librecording.la coordinator/libcoord.la common/libcommon.la \
     $(CMOCKA_LIBS) $(MSGPACK_LIBS) -lpthread
 
+check_PROGRAMS += %D%/unit/test_compact
+TESTS += %D%/unit/test_compact
+%C%_unit_test_compact_SOURCES = %D%/unit/test_compact.c
+%C%_unit_test_compact_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator $(SQLITE_CFLAGS)
+%C%_unit_test_compact_LDADD = coordinator/libstore.la coordinator/libcoord.la common/libcommon.la \
+    $(CMOCKA_LIBS) $(SQLITE_LIBS) $(MSGPACK_LIBS)
+
 check_PROGRAMS += %D%/unit/test_hang
 TESTS += %D%/unit/test_hang
 %C%_unit_test_hang_SOURCES = %D%/unit/test_hang.c %D%/unit/job_bed.c %D%/unit/job_bed.h
