@@ -52,6 +52,7 @@ struct planning {
     sqlite3 *database;
     struct coord *coord; /* of the reading in progress */
     uint64_t before_ms, reign; /* the newest one's number */
+    uint64_t young_reign;      /* the first that is not old: between two reigns none may lack */
     struct sinces drained, quarantined;
     msgpack_zone zone;
 };
@@ -173,6 +174,13 @@ static bool stays_as_it_is (const struct row *row)
     return row->record.type == MU_JOURNAL_SUBMIT || row->record.type == MU_JOURNAL_SIZED;
 }
 
+static void note_reign (struct planning *planning, const struct row *row)
+{
+    planning->reign = row->number;
+    if (!planning->young_reign && row->unix_ms >= planning->before_ms)
+        planning->young_reign = row->number;
+}
+
 static int note (struct planning *planning, const struct row *row, struct mu_error *error)
 {
     const struct mu_journal *record = &row->record;
@@ -180,7 +188,7 @@ static int note (struct planning *planning, const struct row *row, struct mu_err
         return -1;
     planning->plan->counts.rows++;
     if (record->type == MU_JOURNAL_REIGN)
-        planning->reign = row->number;
+        note_reign (planning, row);
     else if (record->type == MU_JOURNAL_DRAIN)
         follow (&planning->drained, record->drain.worker, record->drain.drained, row->number);
     else if (record->type == MU_JOURNAL_QUARANTINE)
@@ -226,7 +234,9 @@ static bool is_needless (const struct planning *planning, const struct row *row)
     if (row->unix_ms >= planning->before_ms)
         return false;
     switch ((int)row->record.type) {
-    case MU_JOURNAL_REIGN: return row->number != planning->reign;
+    case MU_JOURNAL_REIGN:
+        return row->number < planning->reign &&
+               (!planning->young_reign || row->number < planning->young_reign);
     case MU_JOURNAL_DRAIN:
         return !made_it_so (&planning->drained, row->number);
     case MU_JOURNAL_QUARANTINE:

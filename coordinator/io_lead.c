@@ -174,7 +174,8 @@ static void on_follow (struct lead *lead, uint32_t peer, const struct mu_wire_fo
 {
     struct claim *claim = lead->options.claim;
     uint64_t newest = store_newest (lead->options.store);
-    bool prefix = followers_is_prefix (lead->start, lead->start_count, newest, follow->last_term,
+    bool prefix = follow->newest >= store_folded_to (lead->options.store) &&
+                  followers_is_prefix (lead->start, lead->start_count, newest, follow->last_term,
                                        follow->newest);
     if (follow->cluster && follow->cluster != claim->value.cluster) {
         mu_log (MU_LOG_WARN, "not_ours", NULL, "a coordinator of another cluster would follow");

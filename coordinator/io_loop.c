@@ -340,8 +340,9 @@ int loop_run (const struct loop_options *options, struct mu_error *error)
             .started_ms = clock_ms (CLOCK_MONOTONIC),
         };
         struct compactor *compactor = NULL;
-        rc = compactor_start (&compactor, options->dir, options->history_ms, options->store,
-                              loop.committer, error) ||
+        /* Who follows reads rows while they are folded: a coordinator that leads others leaves them. */
+        rc = (!options->lead && compactor_start (&compactor, options->dir, options->history_ms, options->store,
+                                                   loop.committer, error)) ||
                      serve (&loop, error)
                  ? -1
                  : 0;

@@ -37,7 +37,7 @@ struct store {
     int lock_fd;
     int wal_frames;
     _Atomic uint64_t newest;
-    uint64_t id, cluster;
+    uint64_t id, cluster, folded_to;
 };
 
 struct batch_entry {
@@ -132,12 +132,13 @@ static int read_newest (struct store *store, struct mu_error *error)
 static int read_about (struct store *store, struct mu_error *error)
 {
     sqlite3_stmt *statement = NULL;
-    if (database_prepare (store->writer, &statement, "SELECT id, cluster FROM about", error))
+    if (database_prepare (store->writer, &statement, "SELECT id, cluster, folded_to FROM about", error))
         return -1;
     int rc = sqlite3_step (statement);
     if (rc == SQLITE_ROW) {
         store->id = (uint64_t)sqlite3_column_int64 (statement, 0);
         store->cluster = (uint64_t)sqlite3_column_int64 (statement, 1);
+        store->folded_to = (uint64_t)sqlite3_column_int64 (statement, 2);
     }
     sqlite3_finalize (statement);
     if (rc == SQLITE_DONE || (rc == SQLITE_ROW && !store->id))
@@ -186,6 +187,7 @@ void store_close (struct store **store_p)
 }
 
 uint64_t store_id (const struct store *store) { return store->id; }
+uint64_t store_folded_to (const struct store *store) { return store->folded_to; }
 uint64_t store_cluster (const struct store *store) { return store->cluster; }
 
 int store_set_cluster (struct store *store, uint64_t cluster, struct mu_error *error)

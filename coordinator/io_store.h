@@ -38,6 +38,8 @@ int store_replay (struct store *store,
 /* Which database this is, never 0, and the cluster of coordinators it belongs to, 0 for none yet. */
 uint64_t store_id (const struct store *store);
 uint64_t store_cluster (const struct store *store);
+/* Rows up to this number were folded before it was opened: who has less needs all of them anew. */
+uint64_t store_folded_to (const struct store *store);
 int store_set_cluster (struct store *store, uint64_t cluster, struct mu_error *error);
 
 /* The number of the newest record; 0 if there is none. Any thread. */
