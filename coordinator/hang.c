@@ -63,12 +63,14 @@ static bool is_held (const struct worker *worker)
     return !strcmp (worker->process, "stopped") || !strcmp (worker->process, "traced");
 }
 
-/* What ended by itself was no hang, and the next one of that length is none either. */
-static void learn (struct job_soft *soft, const struct worker *worker,
-                   const struct mu_wire_beat *beat)
+/* What ended by itself was no hang, and the next one of that length is none either. What the death of
+ * the trainer ended may have been one. */
+static void learn (struct job *job, const struct worker *worker, const struct mu_wire_beat *beat)
 {
+    struct job_soft *soft = &job->soft;
     bool same = beat->duty == MU_DUTY_TRAINER;
-    if (worker->duty != MU_DUTY_TRAINER || worker->duty_phase == MU_PHASE_OPENING ||
+    bool replaced = beat->job != job->durable.number || beat->phase == MU_PHASE_OPENING;
+    if (worker->duty != MU_DUTY_TRAINER || worker->duty_phase == MU_PHASE_OPENING || replaced ||
         is_held (worker))
         return;
     if (!same || beat->still_ms < worker->still_ms)
@@ -148,7 +150,7 @@ void hang_hear (struct coord *coord, struct worker *worker, const struct mu_wire
     struct job *job = worker->job;
     enum mu_duty_state before = worker->duty;
     if (job)
-        learn (&job->soft, worker, beat);
+        learn (job, worker, beat);
     worker->duty = beat->duty < MU_DUTY_STATES ? (enum mu_duty_state)beat->duty : MU_DUTY_NOBODY;
     worker->duty_phase = beat->phase;
     worker->still_ms = beat->still_ms;

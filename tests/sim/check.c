@@ -15,8 +15,10 @@ struct seen_job {
     char key[64];
     uint32_t state;
     uint64_t generation, until_step, committed, promised;
-    uint64_t commits[256], states[256]; /* steps, and what was committed */
-    uint32_t commit_count;
+    struct committed {
+        uint64_t step, state;
+    } *commits; /* owned */
+    uint32_t commit_count, commit_capacity;
     uint64_t distrusted;
     bool disputed;
     uint32_t micro_batches, crashes, hangs, lines;
@@ -34,11 +36,21 @@ static uint64_t term, job_count, unplanned;
 
 void check_reset (void)
 {
+    for (uint32_t i = 0; i < JOBS_MAX; i++)
+        free (seen[i].commits);
     memset (seen, 0, sizeof seen);
     term = job_count = unplanned = 0;
 }
 
 uint64_t check_unplanned (void) { return unplanned; }
+uint64_t check_progress (void)
+{
+    uint64_t progress = 0;
+    for (uint64_t i = 1; i <= job_count; i++)
+        progress += seen[i].promised;
+    return progress;
+}
+
 uint64_t check_hangs (uint64_t job) { return seen[job].hangs; }
 uint64_t check_lines (uint64_t job) { return seen[job].lines; }
 uint64_t check_generation (uint64_t job) { return seen[job].generation; }
@@ -140,9 +152,14 @@ static void on_commit (const struct mu_journal *record)
            commit->step, commit->generation);
     job->committed = commit->step;
     job->promised = commit->step > job->promised ? commit->step : job->promised;
-    CHECK (job->commit_count < 256, "too many checkpoints for the simulator");
-    job->commits[job->commit_count] = commit->step;
-    job->states[job->commit_count++] = strtoull (commit->weights_hash, NULL, 16);
+    if (job->commit_count == job->commit_capacity) {
+        job->commit_capacity = job->commit_capacity ? 2 * job->commit_capacity : 16;
+        job->commits = realloc (job->commits, job->commit_capacity * sizeof *job->commits);
+        if (!job->commits)
+            abort ();
+    }
+    job->commits[job->commit_count++] =
+        (struct committed){ commit->step, strtoull (commit->weights_hash, NULL, 16) };
 }
 
 /* Never somebody who was right, and never back to what was not committed. */
@@ -157,9 +174,9 @@ static void on_expel (const struct mu_journal *record)
     CHECK (expel->back_step <= expel->agreed_step && expel->agreed_step <= expel->step,
            "training goes back to step %" PRIu64 " from %" PRIu64 ", agreed on at %" PRIu64,
            expel->back_step, expel->step, expel->agreed_step);
-    while (job->commit_count && job->commits[job->commit_count - 1] > expel->back_step)
+    while (job->commit_count && job->commits[job->commit_count - 1].step > expel->back_step)
         job->commit_count--;
-    job->committed = job->commit_count ? job->commits[job->commit_count - 1] : 0;
+    job->committed = job->commit_count ? job->commits[job->commit_count - 1].step : 0;
     CHECK (job->committed == expel->back_step, "step %" PRIu64 " was not committed",
            expel->back_step);
     job->distrusted = expel->generation;
@@ -186,7 +203,7 @@ static void on_state (const struct mu_journal *record)
         CHECK (job->committed == steps_of (client_job (record->state.job)),
                "job %" PRIu64 " is done at step %" PRIu64, record->state.job, job->committed);
     if (job->state == MU_JOB_DONE && (!faults.wrong || faults.seen))
-        CHECK (job->states[job->commit_count - 1] ==
+        CHECK (job->commits[job->commit_count - 1].state ==
                    chain_state (record->state.job, job->committed),
                "job %" PRIu64 " is done with wrong weights", record->state.job);
     if (job->state == MU_JOB_FAILED)

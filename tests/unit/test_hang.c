@@ -88,6 +88,27 @@ static void the_limit_learns (void **state)
     finish (&bed);
 }
 
+/* It died while it stood still: that is no proof that it would have gone on. */
+static void a_death_teaches_nothing (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running (&bed, 3);
+    reducing (&bed, 0, 3);
+    reducing (&bed, 2, 3);
+    still (&bed, 1, "sleeping");
+    pass (&bed, COORD_HANG_MS - 500);
+    bed.beat[1] = (struct mu_wire_beat){ .phase = MU_PHASE_NONE };
+    say_beat (&bed, 1);
+    bed.beat[1] = (struct mu_wire_beat){ .job = 1, .phase = MU_PHASE_OPENING };
+    say_beat (&bed, 1);
+    reach (&bed, 1, 1, 3, MU_PHASE_COMPUTING, MU_DUTY_TRAINER);
+    still (&bed, 1, "sleeping");
+    pass (&bed, COORD_HANG_MS + 500);
+    assert_string_equal (bed.names, "w1 ");
+    finish (&bed);
+}
+
 static void one_that_spins_is_found_later (void **state)
 {
     (void)state;
@@ -461,6 +482,7 @@ int main (void)
         cmocka_unit_test (the_one_that_all_wait_for_is_named),
         cmocka_unit_test (a_slow_micro_batch_is_no_hang),
         cmocka_unit_test (the_limit_learns),
+        cmocka_unit_test (a_death_teaches_nothing),
         cmocka_unit_test (one_that_spins_is_found_later),
         cmocka_unit_test (opening_teaches_nothing),
         cmocka_unit_test (a_long_first_step_is_no_hang),
