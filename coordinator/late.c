@@ -8,7 +8,7 @@
  *     nobody is ready             some two cannot reach each other, and nobody sees which
  *
  * Once may be chance: all try again. From the second time on, who kept the others is left out for a
- * while, if the job can do without. Where nobody can be seen to be at fault one is left out on trial,
+ * while, if the job can do without or somebody is free to stand in. Where nobody can be seen to be at fault one is left out on trial,
  * and if that did not help it may come back and it is another's turn: sooner or later it is one of
  * the two. It is not blamed. Who was left out before and comes back to a generation that then does
  * not get ready is left out at once, and for longer: a line that is cut for good costs ever less.
@@ -20,6 +20,18 @@
 static bool is_late (const struct worker *worker, const struct fences *fences)
 {
     return worker->order == ORDER_FORM && !fences_waits (fences, worker->rank);
+}
+
+/* So many could the job do without: it has more than its minimum, or others wait for work. */
+static uint32_t count_spare (const struct coord *coord, const struct job *job)
+{
+    uint32_t have = job->durable.generation.size;
+    for (uint32_t i = 0; i < coord->worker_count; i++) {
+        const struct worker *worker = coord->workers[i];
+        have += worker_is_free (coord, worker) && queue_accepts (coord, job, worker) &&
+                !trust_lacks (coord, worker);
+    }
+    return have > job->durable.workers_min ? have - job->durable.workers_min : 0;
 }
 
 static void leave_out (struct coord *coord, struct worker *worker)
@@ -70,7 +82,7 @@ static struct worker *whose_turn (const struct job *job)
 static const char *try_without_one (struct coord *coord, const struct job *job)
 {
     uint32_t size = job->durable.generation.size;
-    struct worker *worker = size > job->durable.workers_min ? whose_turn (job) : NULL;
+    struct worker *worker = count_spare (coord, job) ? whose_turn (job) : NULL;
     pardon (coord, job);
     if (!worker)
         return core_text (coord, "none of %u workers was ready in time", size);
@@ -90,7 +102,7 @@ const char *late_blame (struct coord *coord, struct job *job)
         late += is_late (job->soft.ranks[rank], fences);
     if (late == size && size > 1)
         return try_without_one (coord, job);
-    bool spared = size - late >= job->durable.workers_min;
+    bool spared = late <= count_spare (coord, job);
     const char *names = "";
     for (uint32_t rank = 0; rank < size; rank++) {
         struct worker *worker = job->soft.ranks[rank];
@@ -113,7 +125,7 @@ const char *late_ended (struct coord *coord, struct job *job, struct worker *wor
     bool forming = job->durable.state == MU_JOB_FORMING;
     if (forming && !job->soft.vain_ms)
         job->soft.vain_ms = coord->now_ms;
-    if (!forming || job->durable.generation.size <= job->durable.workers_min ||
+    if (!forming || !count_spare (coord, job) ||
         (coord->now_ms < job->soft.vain_ms + COORD_VAIN_MS && !worker->left_out))
         return core_text (coord, "the collective of worker %s ended: %s", worker->name, why);
     pardon (coord, job);

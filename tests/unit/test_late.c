@@ -184,6 +184,41 @@ static void a_wrong_guess_is_taken_back (void **state)
     finish (&bed);
 }
 
+static void scale_to_two (struct bed *bed)
+{
+    struct mu_wire wire = { .type = MU_WIRE_SCALE, .scale = { .request = 2, .job = "1" } };
+    wire.scale.workers = 2;
+    step (bed, (struct coord_event){ .type = COORD_RECEIVE, .peer = 100, .wire = &wire });
+    pass (bed, BEAT_MS);
+    end (bed, ALL, 0);
+    let_go (bed);
+    pass (bed, BEAT_MS);
+    forms_with (bed, W0 | W1);
+}
+
+/* At its minimum, and another is free: that one stands in. */
+static void who_is_free_stands_in (void **state)
+{
+    (void)state;
+    struct bed bed;
+    opening (&bed, 2);
+    form (&bed);
+    scale_to_two (&bed);
+    too_late (&bed, W0 | W1, W0 | W1);
+    forms_with (&bed, W0 | W1);
+    for (uint32_t w = 0; w < 2; w++)
+        reach (&bed, w, bed.forms, 0, MU_PHASE_CONNECTING, MU_DUTY_COLLECTIVE);
+    pass (&bed, COORD_FORM_LIMIT_MS + 500);
+    assert_non_null (strstr (bed.reason, "without worker w1"));
+    end (&bed, W0 | W1, 0);
+    let_go (&bed);
+    pass (&bed, 1000);
+    assert_true (was_told (&bed, 2, "ASSIGN"));
+    prepared (&bed, 2);
+    forms_with (&bed, W0 | W2);
+    finish (&bed);
+}
+
 /* Trains alone until `worker` is given the job again, which it must not be before its time. */
 static void come_back (struct bed *bed, uint32_t worker, uint64_t after_ms)
 {
@@ -315,6 +350,7 @@ int main (void)
         cmocka_unit_test (a_minimum_is_kept),
         cmocka_unit_test (nobody_ready_is_tried_without_one),
         cmocka_unit_test (a_wrong_guess_is_taken_back),
+        cmocka_unit_test (who_is_free_stands_in),
         cmocka_unit_test (who_comes_back_and_fails_again_is_left_out_longer),
         cmocka_unit_test (who_ends_again_and_again_is_left_out),
         cmocka_unit_test (chance_leaves_nobody_out),
