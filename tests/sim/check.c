@@ -95,7 +95,6 @@ static void on_form (const struct mu_journal *record)
 {
     const struct mu_journal_form *form = &record->form;
     struct seen_job *job = of (form->job);
-    priority_form (form->job);
     CHECK (form->generation == job->generation + 1, "generation %" PRIu64 " follows %" PRIu64,
            form->generation, job->generation);
     CHECK (form->map.size == 2 * job->micro_batches && form->first_map.size == form->map.size,

@@ -260,6 +260,19 @@ void host_crash (uint64_t back_after_ms)
 
 static void set_timer (void);
 
+static struct coord_options settings_of_seed (void)
+{
+    return (struct coord_options){ .version = "0.1.0",
+                                   .lease_ahead_ms = faults.lease_ahead_ms,
+                                   .quarantine_failures = faults.quarantine_failures };
+}
+
+static void tell_lies (const struct coord_event *event)
+{
+    struct coord_options settings = settings_of_seed ();
+    lies_event (coord, &settings, event);
+}
+
 static void step (struct coord_event *event)
 {
     event->now_ms = clock_now ();
@@ -268,14 +281,17 @@ static void step (struct coord_event *event)
     uint64_t before = record_count;
     coord_step (coord, event, &out);
     recordings_event (coord, event, &out);
+    tell_lies (event);
     for (uint32_t i = 0; i < out.count; i++) {
         if (chance (faults.host_crash)) {
             host_crash (draw (100, 8000));
             return;
         }
         const struct coord_action *action = &out.list[i];
-        if (action->type == COORD_STORE && action->store.type == MU_JOURNAL_FORM)
+        if (action->type == COORD_STORE && action->store.type == MU_JOURNAL_FORM) {
             check_members (&action->store.form);
+            priority_form (action->store.form.job);
+        }
         if (action->type == COORD_STORE && action->store.type == MU_JOURNAL_BROKEN)
             priority_break (coord, &action->store.broken);
         if (action->type == COORD_STORE)
@@ -314,13 +330,6 @@ static void set_timer (void)
     timer_ms = deadline_ms;
     clock_after (deadline_ms > clock_now () ? deadline_ms - clock_now () : 0, on_timer, 0, life,
                  NULL);
-}
-
-static struct coord_options settings_of_seed (void)
-{
-    return (struct coord_options){ .version = "0.1.0",
-                                   .lease_ahead_ms = faults.lease_ahead_ms,
-                                   .quarantine_failures = faults.quarantine_failures };
 }
 
 static struct coord *replay (bool compacted)

@@ -29,6 +29,8 @@ for seed in $once; do
 done
 try "$seeds seeds: what may never happen does not, and every job ends" \
     --seed "${MUSTER_SIM_FIRST:-1}" --seeds "$seeds"
+try "60 seeds: whatever workers and clients say, the coordinator bears it" \
+    --seed "${MUSTER_SIM_FIRST:-1}" --seeds 60 --lies
 try "10,000 workers" --seed 1 --workers 10000 --calm --jobs 2 --minutes 1
 sim=${top_builddir:-.}/tests/sim/reigns
 try "$seeds seeds of two and three coordinators: one reigns, nothing acknowledged is lost" \

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sim.c - options, the swarm of faults, the three phases, main
  *
- *     sim [--seed N] [--seeds COUNT] [--workers W] [--jobs J] [--minutes M] [--calm] [--verbose]
- *         [--record FILE]
+ *     sim [--seed N] [--seeds COUNT] [--workers W] [--jobs J] [--minutes M] [--calm] [--lies]
+ *         [--verbose] [--record FILE]
  *     sim --story NAME [--record FILE]
  *
  * Safety: faults happen, nothing that must not may. Liveness: they stop, some workers never come
@@ -35,7 +35,9 @@ void sim_fail (const char *file, int line, const char *condition, const char *fo
     else
         printf ("again: sim --seed %" PRIu64 " --workers %u --jobs %u --minutes %u%s --verbose\n",
                 options.seed, options.workers, options.jobs, options.minutes,
-                options.calm ? " --calm" : "");
+                options.calm   ? " --calm"
+                : options.lies ? " --lies"
+                               : "");
     exit (1);
 }
 
@@ -60,6 +62,7 @@ void sim_reset (uint64_t seed)
     network_reset ();
     host_reset ();
     recordings_reset ();
+    lies_reset ();
     workers_reset ();
     client_reset ();
     check_reset ();
@@ -518,13 +521,14 @@ static void report (uint64_t seeds, double seconds)
             " steps finished by a second generation; %" PRIu64 " workers expelled, %" PRIu64
             " disputes, %" PRIu64 " wrong steps; %" PRIu64 " ranks connected ahead; %" PRIu64
             " times shrunk for others, %" PRIu64 " at most in peace, %" PRIu64
-            " seconds watched; %" PRIu64 " events played again, from %" PRIu64 " images\n",
+            " seconds watched; %" PRIu64 " events played again, from %" PRIu64 " images; %" PRIu64
+            " lies\n",
             seeds, seconds, s->happenings, s->messages, s->steps, s->generations, s->rewinds,
             s->host_crashes, s->worker_crashes, s->trainer_crashes, s->collective_crashes,
             s->save_failures, s->cuts, s->stops, s->hangs, s->kept, s->mismatches, s->done,
             s->failed, s->cancelled, s->poisons, s->skips, s->replays, s->proofs, s->joint_steps,
             s->expelled, s->disputes, s->wrong_steps, s->connected_ahead, s->shrunk,
-            s->most_shrunk, s->watched, s->played, s->images);
+            s->most_shrunk, s->watched, s->played, s->images, s->lies);
 }
 
 int main (int argc, char **argv)
@@ -544,6 +548,8 @@ int main (int argc, char **argv)
             options.minutes = (uint32_t)number_after (argc, argv, &i);
         else if (!strcmp (argv[i], "--calm"))
             options.calm = true;
+        else if (!strcmp (argv[i], "--lies"))
+            options.lies = true;
         else if (!strcmp (argv[i], "--verbose"))
             options.verbose = true;
         else if (!strcmp (argv[i], "--story") && i + 1 < argc)
@@ -552,7 +558,7 @@ int main (int argc, char **argv)
             options.record = argv[++i];
         else {
             fprintf (stderr, "usage: sim [--seed N] [--seeds COUNT] [--workers W] [--jobs J] "
-                             "[--minutes M] [--calm] [--verbose] [--record FILE] | "
+                             "[--minutes M] [--calm] [--lies] [--verbose] [--record FILE] | "
                              "--story NAME [--record FILE]\n");
             return 64;
         }

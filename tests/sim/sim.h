@@ -12,6 +12,7 @@
  *     check.c      what must never happen
  *     priority.c   who gives workers to whom, and what nobody waits for
  *     ledgers.c    every job's ledger is proven from the journal, as `muster ledger verify` does
+ *     lies.c       a copy of the coordinator hears what is not so
  *     recordings.c what the coordinator was fed is played, and must lead to the same
  *     story.c      a few short scripted runs, whose traces are compared with golden ones
  *
@@ -46,7 +47,7 @@
 struct sim_options {
     uint64_t seed;
     uint32_t workers, jobs, minutes;
-    bool calm, verbose;
+    bool calm, verbose, lies;
     const char *story, *record; /* record: a file to leave behind */
 };
 
@@ -80,7 +81,7 @@ struct statistics {
     uint64_t host_crashes, worker_crashes, trainer_crashes, collective_crashes, save_failures;
     uint64_t kept, mismatches, cuts, stops, hangs, proofs, joint_steps;
     uint64_t expelled, disputes, wrong_steps, connected_ahead, shrunk, most_shrunk, watched;
-    uint64_t played, images;
+    uint64_t played, images, lies;
     uint32_t done, failed, cancelled, poisons, skips;
 };
 
@@ -309,7 +310,7 @@ bool check_is_running (uint64_t job);
 /* --- priority.c ------------------------------------------------------------------------------- */
 
 void priority_reset (void);
-void priority_form (uint64_t job); /* FORM is stored */
+void priority_form (uint64_t job); /* FORM is decided */
 /* A generation breaks, and this is about to be stored: nobody is brought below its minimum for others. */
 void priority_break (const struct coord *coord, const struct mu_journal_broken *broken);
 /* From now on, each second: what lower priorities have beyond their minimum goes to whom it would help. */
@@ -338,6 +339,13 @@ void recordings_event (const struct coord *coord, const struct coord_event *even
                        const struct coord_actions *actions);
 /* Play this reign so far: what is played leads to `coord`. */
 void recordings_check (const struct coord *coord);
+
+/* --- lies.c ----------------------------------------------------------------------------------- */
+
+void lies_reset (void);
+/* The coordinator heard this, and has decided. */
+void lies_event (const struct coord *coord, const struct coord_options *settings,
+                 const struct coord_event *event);
 
 /* --- story.c ---------------------------------------------------------------------------------- */
 

@@ -401,8 +401,9 @@ void trainer_reduced (uint32_t number, uint64_t turn, uint64_t total)
         };
         say (number, &hashed);
     }
-    uint32_t every = client_job (trainer->job)->save_every;
-    if (trainer->alive && trainer->life == life && trainer->writer && trainer->step % every == 0)
+    if (!trainer->alive || trainer->life != life) /* its worker died over that word */
+        return;
+    if (trainer->writer && trainer->step % client_job (trainer->job)->save_every == 0)
         save (number, generation);
     trainer->phase = MU_PHASE_COMPUTING;
     trainer_progress (number);
