@@ -51,6 +51,7 @@ static void say_release (struct coord *coord, struct worker *worker)
     const struct job *job = core_job (coord, worker->letting_go);
     struct mu_wire_release *said = &core_tell (coord, worker, MU_WIRE_RELEASE)->release;
     said->job = worker->letting_go;
+    said->generation = job ? job->durable.generation.number : 0;
     const char *reason = "its place is needed elsewhere";
     if (!job || job_ended (job) || job->durable.state == MU_JOB_STOPPING)
         reason = "the job ends here";

@@ -350,8 +350,10 @@ void prepare_released (struct coord *coord, struct worker *worker, const struct 
 {
     struct job *job = worker->job;
     if (worker->order != ORDER_RELEASE || worker->letting_go != wire->released.job) {
-        /* Its answer to an order about a job that it does not hold. */
-        if (worker_is_prepared (worker) && job->durable.number == wire->released.job)
+        /* Its answer to an order about a job that it does not hold, unless that came out of the past. */
+        if (worker_is_prepared (worker) && job->durable.number == wire->released.job &&
+            (!wire->released.generation ||
+             wire->released.generation >= job->durable.generation.number))
             worker_reprepare (coord, worker);
         return;
     }

@@ -149,12 +149,30 @@ static void on_assign (struct agent *agent, const struct mu_wire *wire)
         let_go (agent);
 }
 
+static void say_released (struct agent *agent, uint64_t job, uint64_t generation)
+{
+    struct mu_wire_released *said = &agent_say (agent, MU_WIRE_RELEASED)->released;
+    said->job = job;
+    said->generation = generation;
+}
+
+/* Said before a generation that was formed since, in this coordinator's reign or an earlier one. */
+static bool is_of_the_past (const struct agent *agent, const struct mu_wire *wire)
+{
+    const struct agent_generation *generation = &agent->generation;
+    return wire->release.generation && wire->release.generation < generation->number &&
+           wire->term <= generation->term;
+}
+
 static void on_release (struct agent *agent, const struct mu_wire *wire)
 {
     if (agent->job.number != wire->release.job) {
-        agent_say (agent, MU_WIRE_RELEASED)->released.job = wire->release.job;
+        say_released (agent, wire->release.job, wire->release.generation);
         return;
     }
+    if (is_of_the_past (agent, wire))
+        return;
+    agent->job.release_generation = wire->release.generation;
     if (!agent->job.releasing)
         agent_log (agent, LOG_INFO_, "release", "told to let job %llu go: %s",
                    (unsigned long long)wire->release.job, wire->release.reason);
@@ -163,12 +181,12 @@ static void on_release (struct agent *agent, const struct mu_wire *wire)
 
 /* Whether an order about this job can be obeyed. If it cannot and the coordinator waits for an
  * answer, it gets one. */
-static bool is_here (struct agent *agent, uint64_t number, bool answer)
+static bool is_here (struct agent *agent, uint64_t number, uint64_t generation, bool answer)
 {
     const struct agent_job *job = &agent->job;
     if (job->number != number) {
         if (answer)
-            agent_say (agent, MU_WIRE_RELEASED)->released.job = number;
+            say_released (agent, number, generation);
         return false;
     }
     if (job->failed || job->crashed) {
@@ -183,19 +201,19 @@ static bool is_here (struct agent *agent, uint64_t number, bool answer)
 
 static void on_form (struct agent *agent, const struct mu_wire *wire)
 {
-    if (is_here (agent, wire->form.job, true))
+    if (is_here (agent, wire->form.job, wire->form.generation, true))
         agent_on_form (agent, &wire->form);
 }
 
 static void on_connect (struct agent *agent, const struct mu_wire *wire)
 {
-    if (is_here (agent, wire->connect.job, false))
+    if (is_here (agent, wire->connect.job, wire->connect.generation, false))
         agent_on_connect (agent, &wire->connect);
 }
 
 static void on_fenced (struct agent *agent, const struct mu_wire *wire)
 {
-    if (!is_here (agent, wire->fenced.job, false))
+    if (!is_here (agent, wire->fenced.job, wire->fenced.generation, false))
         return;
     if (*wire->fenced.world)
         agent_ahead_fenced (agent, &wire->fenced);
@@ -205,19 +223,19 @@ static void on_fenced (struct agent *agent, const struct mu_wire *wire)
 
 static void on_go (struct agent *agent, const struct mu_wire *wire)
 {
-    if (is_here (agent, wire->go.job, false))
+    if (is_here (agent, wire->go.job, wire->go.generation, false))
         agent_on_go (agent, &wire->go);
 }
 
 static void on_lease (struct agent *agent, const struct mu_wire *wire)
 {
-    if (is_here (agent, wire->lease.job, false))
+    if (is_here (agent, wire->lease.job, wire->lease.generation, false))
         agent_on_lease (agent, &wire->lease);
 }
 
 static void on_abort (struct agent *agent, const struct mu_wire *wire)
 {
-    if (is_here (agent, wire->abort.job, true))
+    if (is_here (agent, wire->abort.job, wire->abort.generation, true))
         agent_on_abort (agent, &wire->abort);
 }
 
@@ -226,7 +244,7 @@ static void on_abort (struct agent *agent, const struct mu_wire *wire)
 static void on_trained_ok (struct agent *agent, const struct mu_wire *wire)
 {
     struct agent_job *job = &agent->job;
-    if (!is_here (agent, wire->trained_ok.job, false))
+    if (!is_here (agent, wire->trained_ok.job, wire->trained_ok.generation, false))
         return;
     if (wire->trained_ok.windows > job->windows_heard)
         job->windows_heard = wire->trained_ok.windows;
@@ -237,7 +255,7 @@ static void on_trained_ok (struct agent *agent, const struct mu_wire *wire)
 static void on_save (struct agent *agent, const struct mu_wire *wire)
 {
     struct agent_job *job = &agent->job;
-    if (!is_here (agent, wire->save.job, true))
+    if (!is_here (agent, wire->save.job, wire->save.generation, true))
         return;
     if (job->saved_path.size && job->saved_step == job->step)
         agent_repeat (agent, WORD_SAVED);
@@ -249,7 +267,7 @@ static void on_committed (struct agent *agent, const struct mu_wire *wire)
 {
     struct agent_job *job = &agent->job;
     uint64_t step = wire->committed.step;
-    if (!is_here (agent, wire->committed.job, false))
+    if (!is_here (agent, wire->committed.job, 0, false))
         return;
     if (step >= job->saved_step)
         agent_was_heard (agent, WORD_SAVED);

@@ -64,6 +64,7 @@ struct agent_job {
     enum trainer_state trainer;
     bool region;    /* the trainer's shared memory is mapped */
     bool releasing; /* let go when both children are reaped */
+    uint64_t release_generation; /* as RELEASE said */
     bool anew;      /* begun again then: its trainer crashed, and ASSIGN was said again */
     struct agent_bytes spec, resume_path;
     char resume_hash[65];
@@ -118,6 +119,7 @@ struct agent_order {
 
 struct agent_generation {
     uint64_t number; /* the newest heard of, formed or aborted; 0: none */
+    uint64_t term;   /* ... and who spoke of it */
     uint64_t formed; /* the newest formed */
     uint64_t ended;  /* AGENT_END was asked for up to here */
     bool over;       /* no more of it: `number` is aborted, or broke here */

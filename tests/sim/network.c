@@ -80,7 +80,7 @@ static void put (const struct mu_wire *wire, bool cut, uint64_t *last_ms, happen
         return;
     struct packet *packet = packet_of (wire);
     if (chance (faults.duplicate)) { /* now and then one comes out of the past */
-        bool soon = draw (0, 9) || faults.gentle; /* an old RELEASE would end a generation */
+        bool soon = draw (0, 9) != 0;
         uint64_t late_ms = soon ? 4 * (uint64_t)faults.latency_max_ms : 30000;
         clock_after (draw (1, late_ms), arrive, who, tag, packet_copy (packet));
     }
