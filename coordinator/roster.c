@@ -358,7 +358,7 @@ static void on_hello (struct coord *coord, uint32_t peer, const struct mu_wire_h
     connect_peer (coord, worker, peer);
     describe (worker, hello);
     heard (coord, worker);
-    if (first) {
+    if (first || !worker->job) { /* another word may have come before, and told nothing of it */
         worker->holds = hello->job;
         worker->generation = hello->generation;
         worker->step = hello->step;
