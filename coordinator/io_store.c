@@ -38,14 +38,16 @@ struct store {
     int wal_frames;
     _Atomic uint64_t newest;
     uint64_t id, cluster, folded_to;
+    bool filling; /* a fresh journal is being put together */
 };
 
 struct batch_entry {
     size_t offset, size;
     uint32_t type;
     uint64_t job;
-    uint64_t key[STORE_KEY_PARTS]; /* equal for records of one type of which only the newest matters */
-    bool is_progress;        /* it has such a key */
+    uint64_t
+        key[STORE_KEY_PARTS]; /* equal for records of one type of which only the newest matters */
+    bool is_progress;         /* it has such a key */
 };
 
 struct store_batch {
@@ -68,9 +70,10 @@ static int on_wal (void *arg, sqlite3 *database, const char *name, int frames)
 static int open_writer (struct store *store, const char *path, struct mu_error *error)
 {
     if (database_open (&store->writer, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, error) ||
-        database_run (store->writer,
-                 "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0",
-                 "be opened", error) ||
+        database_run (
+            store->writer,
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0",
+            "be opened", error) ||
         database_migrate (store->writer, error))
         return -1;
     char sql[64];
@@ -82,14 +85,14 @@ static int open_writer (struct store *store, const char *path, struct mu_error *
            database_prepare (store->writer, &store->rollback, "ROLLBACK", error) ||
            database_prepare (store->writer, &store->version, "PRAGMA data_version", error) ||
            database_prepare (store->writer, &store->append,
-                    "INSERT INTO journal (number, type, job, unix_ms, body) "
-                    "VALUES (?1, ?2, ?3, ?4, ?5)",
-                    error) ||
+                             "INSERT INTO journal (number, type, job, unix_ms, body) "
+                             "VALUES (?1, ?2, ?3, ?4, ?5)",
+                             error) ||
            database_prepare (store->writer, &store->replace,
-                    "INSERT OR REPLACE INTO progress "
-                    "(number, type, job, unix_ms, body, part_1, part_2, part_3) "
-                    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                    error) ||
+                             "INSERT OR REPLACE INTO progress "
+                             "(number, type, job, unix_ms, body, part_1, part_2, part_3) "
+                             "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                             error) ||
            database_read_int (store->writer, "PRAGMA data_version", &store->data_version, error);
 }
 
@@ -97,30 +100,30 @@ static int open_reader (struct store *store, const char *path, struct mu_error *
 {
     return database_open (&store->reader, path, SQLITE_OPEN_READONLY, error) ||
            database_prepare (store->reader, &store->read,
-                    "SELECT number, unix_ms, job, body FROM record WHERE number > ?1 AND "
-                    "(?2 = 0 OR job = ?2) ORDER BY number LIMIT ?3",
-                    error) ||
+                             "SELECT number, unix_ms, job, body FROM record WHERE number > ?1 AND "
+                             "(?2 = 0 OR job = ?2) ORDER BY number LIMIT ?3",
+                             error) ||
            database_prepare (store->reader, &store->read_rows,
-                    "SELECT number, body, NULL FROM record WHERE number > ?1 AND job = ?2 "
-                    "UNION ALL SELECT number, body, why FROM bad_record WHERE number > ?1 "
-                    "ORDER BY number LIMIT ?3",
-                    error) ||
+                             "SELECT number, body, NULL FROM record WHERE number > ?1 AND job = ?2 "
+                             "UNION ALL SELECT number, body, why FROM bad_record WHERE number > ?1 "
+                             "ORDER BY number LIMIT ?3",
+                             error) ||
            database_prepare (store->reader, &store->read_lines,
-                    "SELECT number, unix_ms, body FROM record WHERE number > ?1 "
-                    "ORDER BY number LIMIT ?2",
-                    error);
+                             "SELECT number, unix_ms, body FROM record WHERE number > ?1 "
+                             "ORDER BY number LIMIT ?2",
+                             error);
 }
 
 static int read_newest (struct store *store, struct mu_error *error)
 {
     sqlite3_stmt *statement = NULL;
     if (database_prepare (store->writer, &statement,
-                 "SELECT coalesce (max (number), 0) FROM "
-                 "(SELECT max (number) AS number FROM journal UNION ALL "
-                 "SELECT max (number) FROM progress UNION ALL "
-                 "SELECT max (number) FROM bad_record UNION ALL "
-                 "SELECT max (folded_to) FROM about)",
-                 error))
+                          "SELECT coalesce (max (number), 0) FROM "
+                          "(SELECT max (number) AS number FROM journal UNION ALL "
+                          "SELECT max (number) FROM progress UNION ALL "
+                          "SELECT max (number) FROM bad_record UNION ALL "
+                          "SELECT max (folded_to) FROM about)",
+                          error))
         return -1;
     int rc = sqlite3_step (statement);
     if (rc == SQLITE_ROW)
@@ -132,7 +135,8 @@ static int read_newest (struct store *store, struct mu_error *error)
 static int read_about (struct store *store, struct mu_error *error)
 {
     sqlite3_stmt *statement = NULL;
-    if (database_prepare (store->writer, &statement, "SELECT id, cluster, folded_to FROM about", error))
+    if (database_prepare (store->writer, &statement, "SELECT id, cluster, folded_to FROM about",
+                          error))
         return -1;
     int rc = sqlite3_step (statement);
     if (rc == SQLITE_ROW) {
@@ -261,8 +265,8 @@ int store_replay (struct store *store,
     msgpack_zone zone;
     if (!msgpack_zone_init (&zone, 8192))
         return mu_fail (error, MU_UNAVAILABLE, "out of memory");
-    int rc =
-        database_prepare (store->reader, &row, "SELECT number, body FROM record ORDER BY number", error);
+    int rc = database_prepare (store->reader, &row,
+                               "SELECT number, body FROM record ORDER BY number", error);
     int state = SQLITE_DONE;
     while (!rc && (state = sqlite3_step (row)) == SQLITE_ROW) {
         struct mu_journal record;
@@ -531,11 +535,21 @@ void store_abandon (struct store *store)
 {
     if (!sqlite3_get_autocommit (store->writer))
         run (store, store->rollback, NULL);
+    store->filling = false;
 }
 
-bool store_is_settled (const struct store *store)
+bool store_is_settled (const struct store *store) { return !store->filling; }
+
+/* What the leader has folded is not in it: who has less than this needs all of it, too. */
+static int finish_filling (struct store *store, uint64_t newest, struct mu_error *error)
 {
-    return sqlite3_get_autocommit (store->writer);
+    char sql[64];
+    snprintf (sql, sizeof sql, "UPDATE about SET folded_to = %lld", (long long)newest);
+    if (database_run (store->writer, sql, "be written", error))
+        return -1;
+    store->folded_to = newest;
+    store->filling = false;
+    return 0;
 }
 
 int store_take (struct store *store, const struct store_line *lines, uint32_t count,
@@ -547,15 +561,18 @@ int store_take (struct store *store, const struct store_line *lines, uint32_t co
         goto error;
     if (how == STORE_FRESH &&
         database_run (store->writer,
-                 "DELETE FROM journal; DELETE FROM progress; DELETE FROM bad_record;"
-                 "DELETE FROM job; DELETE FROM checkpoint",
-                 "be replaced", error))
+                      "DELETE FROM journal; DELETE FROM progress; DELETE FROM bad_record;"
+                      "DELETE FROM job; DELETE FROM checkpoint",
+                      "be replaced", error))
         goto error;
+    store->filling |= how == STORE_FRESH;
     for (uint32_t i = 0; i < count; i++)
         if (take_line (store, &lines[i], error))
             goto error;
     if (!whole)
         return 0;
+    if (store->filling && finish_filling (store, newest, error))
+        goto error;
     if (run (store, store->commit, error))
         goto error;
     atomic_store (&store->newest, newest);
