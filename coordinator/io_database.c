@@ -22,6 +22,27 @@
 
 /* --- the folder ------------------------------------------------------------------------------- */
 
+/* A folder that was made is there after a power cut when the one that holds its name is synced. Where
+ * that may not be read, or its file system knows no such sync, nothing better can be done. */
+static int make_folder (char *path, char *end)
+{
+    if (mkdir (path, 0750))
+        return errno == EEXIST ? 0 : -1;
+    char *slash = end;
+    while (slash > path && slash[-1] != '/')
+        slash--;
+    char kept = *slash;
+    *slash = '\0';
+    int parent = open (*path ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    *slash = kept;
+    int rc = parent < 0 || !fsync (parent) || errno == EINVAL ? 0 : -1;
+    int number = errno;
+    if (parent >= 0)
+        close (parent);
+    errno = number;
+    return rc;
+}
+
 int folder_make (const char *dir, struct mu_error *error)
 {
     char path[4096];
@@ -32,7 +53,7 @@ int folder_make (const char *dir, struct mu_error *error)
             continue;
         char kept = *at;
         *at = '\0';
-        if (mkdir (path, 0750) && errno != EEXIST)
+        if (make_folder (path, at))
             return mu_fail_errno (error, MU_CANT_CREATE, errno,
                                   "the state directory %s cannot be made (name another with --dir)",
                                   path);

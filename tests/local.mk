@@ -26,6 +26,14 @@ TESTS += %D%/unit/test_poison %D%/unit/test_audit
 %C%_unit_test_store_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator $(SQLITE_CFLAGS)
 %C%_unit_test_store_LDADD = coordinator/libstore.la coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(SQLITE_LIBS) $(MSGPACK_LIBS)
 
+# The same store on a disk whose power is cut; its SQL passes the test, which weakens it to see that this is noticed.
+check_PROGRAMS += %D%/unit/test_power
+TESTS += %D%/unit/test_power
+%C%_unit_test_power_SOURCES = %D%/unit/test_power.c %D%/unit/power_vfs.c %D%/unit/power_vfs.h
+%C%_unit_test_power_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator -I$(top_builddir)/coordinator $(SQLITE_CFLAGS)
+%C%_unit_test_power_LDFLAGS = -Wl,--wrap=sqlite3_exec -Wl,--wrap=fsync
+%C%_unit_test_power_LDADD = coordinator/libstore.la coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(SQLITE_LIBS) $(MSGPACK_LIBS)
+
 %C%_unit_test_log_SOURCES = %D%/unit/test_log.c
 %C%_unit_test_log_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 %C%_unit_test_log_LDADD = common/libcommon.la $(CMOCKA_LIBS) $(JANSSON_LIBS) -lpthread
