@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""fault_points.py - the control of fault_points.c: which call of a daemon fails, or is its last"""
+import mmap
+import os
+import shutil
+import struct
+import subprocess
+
+from cluster import SOURCE, Cluster, Tap
+
+ACTIONS = {"count": 0, "fail": 1, "die": 2, "half": 3}
+
+
+class Points:
+    """Faults for the processes that are started with env (); arm () and hit () at any time."""
+
+    def __init__(self, folder, *paths, sends=False):
+        compiler = shutil.which(os.environ.get("CC", "cc").split()[0]) or shutil.which("gcc")
+        if not compiler:
+            raise Tap.Skip("there is no C compiler")
+        self.library, control = os.path.join(folder, "fault_points.so"), os.path.join(folder, "fault_points")
+        if not os.path.exists(self.library):
+            subprocess.run([compiler, "-O1", "-shared", "-fPIC", os.path.join(SOURCE, "tests", "system", "fault_points.c"),
+                            "-o", self.library, "-ldl"], check=True)
+        with open(control, "w+b") as file:
+            file.truncate(256)
+            self.map = mmap.mmap(file.fileno(), 256)
+        self.environment = {"LD_PRELOAD": self.library, "FAULT_CONTROL": control, "FAULT_PATHS": ":".join(paths)}
+        if sends:
+            self.environment["FAULT_SENDS"] = "1"
+
+    def arm(self, number, action):
+        """The point after `number` more that pass."""
+        self.map[:] = struct.pack("<iiii", number, ACTIONS[action], 0, 0).ljust(256, b"\0")
+
+    def disarm(self):
+        self.arm(0, "count")
+
+    def hit(self):
+        return struct.unpack_from("<i", self.map, 8)[0] != 0
+
+    def seen(self):
+        return struct.unpack_from("<i", self.map, 12)[0]
+
+    def what(self):
+        return self.map[16:].split(b"\0")[0].decode("utf-8", "replace")
+
+
+class FaultyCluster(Cluster):
+    """A cluster of which one program is started with points."""
+
+    def __init__(self, program):
+        self.program, self.points = program, None
+        super().__init__()
+
+    def spawn(self, name, *arguments, env=None):
+        faults = self.points.environment if self.points and arguments[0] == self.program else {}
+        return super().spawn(name, *arguments, env={**(env or {}), **faults})
