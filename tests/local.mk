@@ -129,6 +129,8 @@ EXTRA_DIST += %D%/system/test_admin.py %D%/golden/make_database.py \
     %D%/golden/database-1.json %D%/golden/database-2.json %D%/golden/database-3.json %D%/golden/database-4.json
 TESTS += %D%/system/test_fault_points.py
 EXTRA_DIST += %D%/system/test_fault_points.py %D%/system/fault_points.py %D%/system/fault_points.c
+TESTS += %D%/system/test_fault_points.py %D%/system/test_torture_coordinator.py
+EXTRA_DIST += %D%/system/test_torture_coordinator.py %D%/system/test_fault_points.py %D%/system/fault_points.py %D%/system/fault_points.c
 TESTS += %D%/system/test_fault.py
 EXTRA_DIST += %D%/system/test_fault.py
 TESTS += %D%/system/test_jobs.py %D%/system/test_client.py %D%/system/test_library.py %D%/system/test_same_bits.py %D%/system/test_features.py %D%/system/torture.py %D%/system/test_bad_input.py %D%/system/test_bad_surroundings.py %D%/system/test_ledger.py %D%/system/test_hangs.py %D%/system/test_poison.py %D%/system/test_audits.py %D%/system/test_preempt.py

@@ -112,9 +112,12 @@ class Cluster:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
                                 start_new_session=True)
 
-    def start_coordinator(self, *options):
+    def spawn_coordinator(self, *options):
         self.coordinator = self.spawn("coordinator", "muster-coordinator", "--dir", os.path.join(self.dir, "state"),
                                       "--listen", self.endpoint, *self.coordinator_options, *options)
+
+    def start_coordinator(self, *options):
+        self.spawn_coordinator(*options)
         wait_for("the coordinator answers", lambda: self.try_muster("jobs").returncode == 0, 30)
 
     def kill_coordinator(self):
@@ -131,9 +134,11 @@ class Cluster:
         self.workers[name].kill()
         self.workers.pop(name).wait()
 
+    def command(self, *arguments):
+        return self.on_host("coordinator", [os.path.join(BUILD, "muster"), "--coordinator", self.endpoint, *arguments])
+
     def try_muster(self, *arguments, limit_s=60, **keywords):
-        command = [os.path.join(BUILD, "muster"), "--coordinator", self.endpoint, *arguments]
-        return subprocess.run(self.on_host("coordinator", command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        return subprocess.run(self.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                               errors="replace", timeout=limit_s, env=dict(os.environ, HOME=self.dir), check=False, **keywords)
 
     def muster(self, *arguments):

@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """torture.py - a seeded schedule of faults over one gpt job; the weights must be those of a calm run
 
-usage: torture.py [--faults N] [--seed S] [--coordinator] [--by-command] [--steps N]      default: 20 faults, seed 1
+usage: torture.py [--faults N] [--seed S] [--coordinator [--kills N]] [--by-command] [--steps N]   default: 20 faults, seed 1
 
 One gpt job trains on 2 to 6 workers that come and go while processes are killed and stopped: agents, trainers,
-collectives, and with --coordinator the coordinator too. What happens and to whom is drawn from the seed; when, is
+collectives. With --coordinator every other fault is the coordinator's: it is killed at work, with a submit on its
+way, while it starts, after it stood still; it goes on until that happened --kills times (default: half the faults).
+What happens and to whom is drawn from the seed; when, is
 the job's own progress: each fault waits for the step drawn for it. Afterwards the weights hash must equal that of
 one worker that nobody disturbed, every submit that was acknowledged must be there once, and the journal must prove
 that each micro-batch was trained exactly once (muster ledger verify). With --by-command everything is broken by
@@ -14,6 +16,7 @@ import argparse
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 
@@ -38,9 +41,30 @@ def below(parent):
     return found
 
 
+class Coordinator:
+    """One coordinator's process; a cluster may have several."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+
+    def signal(self, number):
+        self.cluster.coordinator.send_signal(number)
+
+    def kill(self):
+        self.cluster.kill_coordinator()
+
+    def spawn(self):
+        self.cluster.spawn_coordinator()
+
+    def start(self):
+        self.cluster.start_coordinator()
+
+
 class Torture:
     def __init__(self, cluster, job, options):
         self.cluster, self.job, self.options = cluster, job, options
+        self.coordinators = [Coordinator(cluster)]
+        self.kills = 0  # of coordinators
         self.random = random.Random(options.seed)
         self.next_worker = 0
         self.stopped = []  # (when to go on, pid)
@@ -73,6 +97,7 @@ class Torture:
     def order_death_of_coordinator(self):
         text = self.order("kill", "coordinator")
         self.cluster.coordinator.wait(60)
+        self.kills += 1
         time.sleep(self.random.choice([0, 0.3, 2]))
         self.cluster.start_coordinator()
         return text
@@ -144,19 +169,86 @@ class Torture:
         self.cluster.workers.pop(name).send_signal(signal.SIGTERM)
         return f"worker {name} is told to leave"
 
-    def kill_coordinator(self):
-        self.cluster.kill_coordinator()
-        time.sleep(self.random.choice([0, 0.3, 2]))
-        self.cluster.start_coordinator()
+    # --- a coordinator's deaths -----------------------------------------------------------------------
+
+    def pause(self, most_s):
+        time.sleep(self.random.uniform(0, most_s))
+
+    def die(self, coordinator):
+        """At any moment between two steps of what it does."""
+        self.pause(0.05)
+        coordinator.kill()
+        self.kills += 1
+
+    def kill_coordinator(self, coordinator):
+        self.die(coordinator)
+        time.sleep(self.random.choice([0, 0, 0.3, 2]))
+        coordinator.start()
         return "kill -9 of the coordinator"
 
-    def submit(self):
-        key = f"key-{len(self.acknowledged)}"
-        spec = self.cluster.gpt("never", steps=10, workers=(200, 200), batch=400)
-        self.acknowledged.append((key, self.cluster.muster("submit", spec, "--key", key).strip()))
-        return f"job {self.acknowledged[-1][1]} is submitted"
+    def kill_starting_coordinator(self, coordinator):
+        self.die(coordinator)
+        for _ in range(self.random.randint(1, 3)):
+            coordinator.spawn()
+            self.pause(0.1)
+            self.die(coordinator)
+        coordinator.start()
+        return "kill -9 again and again of the starting coordinator"
 
-    def happen(self):
+    def kill_stopped_coordinator(self, coordinator):
+        coordinator.signal(signal.SIGSTOP)
+        self.pause(3)
+        self.die(coordinator)
+        coordinator.start()
+        return "kill -9 after a SIGSTOP of the coordinator"
+
+    def stop_coordinator(self, coordinator):
+        coordinator.signal(signal.SIGSTOP)
+        self.pause(3)
+        coordinator.signal(signal.SIGCONT)
+        return "SIGSTOP and SIGCONT of the coordinator"
+
+    def kill_coordinator_that_hears(self, coordinator):
+        """A submit is on its way when it dies: afterwards it is there once, whatever its client was told."""
+        key, spec = self.new_submit()
+        client = subprocess.Popen(self.cluster.command("--timeout", "1", "submit", spec, "--key", key), stdout=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL, text=True)
+        self.die(coordinator)
+        coordinator.start()
+        told = client.communicate(timeout=60)[0].strip() if client.wait(60) == 0 else ""
+        number = self.cluster.muster("submit", spec, "--key", key).strip()
+        if told not in ("", number):
+            raise AssertionError(f"the submit {key} was acknowledged as job {told} and is job {number} now")
+        self.acknowledged.append((key, number))
+        return "kill -9 with a submit on its way of the coordinator"
+
+    def trouble_coordinator(self):
+        coordinator = self.random.choice(self.coordinators)
+        return self.random.choice([self.kill_coordinator, self.kill_coordinator, self.kill_starting_coordinator,
+                                   self.kill_stopped_coordinator, self.stop_coordinator,
+                                   self.kill_coordinator_that_hears, self.kill_coordinator_that_hears])(coordinator)
+
+    # --- one of them ----------------------------------------------------------------------------------
+
+    def new_submit(self):
+        return f"key-{len(self.acknowledged)}", self.cluster.gpt("never", steps=10, workers=(200, 200), batch=400)
+
+    def submit(self):
+        key, spec = self.new_submit()
+        number = self.cluster.muster("submit", spec, "--key", key).strip()
+        self.acknowledged.append((key, number))
+        return f"submit of job {number}"
+
+    def note(self, text):
+        kind = text.split(" of ")[0].split(" is ")[0] if " of " in text else text.split(" ", 1)[1]
+        if text.endswith("coordinator"):
+            kind += ": coordinator"
+        self.count[kind] = self.count.get(kind, 0) + 1
+        return text
+
+    def happen(self, number):
+        if self.options.coordinator and number % 2 and not self.options.by_command:
+            return self.note(self.trouble_coordinator())
         living = len(self.cluster.workers)
         choices = [(3, lambda: self.kill_child("muster-trainer")), (4, lambda: self.kill_child("muster-collective")),
                    (1, self.submit), (2, lambda: self.stop_child("muster-collective")),
@@ -167,14 +259,11 @@ class Torture:
             choices += [(4, self.order_death if self.options.by_command else self.kill_worker), (1, self.drain_worker)]
         if living < WORKERS_MAX:
             choices += [(5, self.add_worker)]
-        if self.options.coordinator:
-            choices += [(5, self.order_death_of_coordinator if self.options.by_command else self.kill_coordinator)]
+        if self.options.coordinator and self.options.by_command:
+            choices += [(5, self.order_death_of_coordinator)]
         weights, actions = zip(*choices)
         text = self.random.choices(actions, weights)[0]()
-        if text and not self.options.by_command:
-            kind = text.split(" of ")[0].split(" is ")[0] if " of " in text else text.split(" ", 1)[1]
-            self.count[kind] = self.count.get(kind, 0) + 1
-        return text
+        return self.note(text) if text and not self.options.by_command else text
 
     # --- the run --------------------------------------------------------------------------------------
 
@@ -194,13 +283,13 @@ class Torture:
 
     def run(self):
         done, at = 0, 5
-        while done < self.options.faults:
+        while done < self.options.faults or self.kills < self.options.kills:
             began = time.monotonic()
             status = wait_for(f"step {at}", lambda: ((s := self.status())["step"] >= at or s["state"] in ENDS) and s, 300)
             self.waits.append((time.monotonic() - began, done))
             if status["state"] in ENDS:
                 raise AssertionError(f"the job is {status['state']} after {done} faults (more --steps?): {status['reason']}")
-            text = self.happen()
+            text = self.happen(done)
             if text:
                 done += 1
                 self.say(f"{done}: step {status['step']}, generation {status['generation']}: {text}")
@@ -211,7 +300,7 @@ class Torture:
         return self.cluster.wait_done(self.job, 600)
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--faults", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
@@ -219,10 +308,15 @@ def main():
     parser.add_argument("--gap", type=int, default=60, help="steps between faults, at most")
     parser.add_argument("--coordinator", action="store_true", help="kill the coordinator too")
     parser.add_argument("--by-command", action="store_true", help="break things with `muster fault`")
-    options = parser.parse_args()
+    parser.add_argument("--kills", type=int, help="of the coordinator at least; default: half the faults")
+    options = parser.parse_args(arguments)
+    if options.kills is None:
+        options.kills = options.faults // 2 if options.coordinator and not options.by_command else 0
+    if options.kills and not options.coordinator:
+        parser.error("--kills is about --coordinator")
     steps = options.steps or options.faults * (options.gap + (700 if options.coordinator else 150))
     replay = f"scripts/torture --faults {options.faults} --seed {options.seed} --steps {steps} --gap {options.gap}"
-    replay += " --coordinator" if options.coordinator else ""
+    replay += f" --coordinator --kills {options.kills}" if options.coordinator else ""
     replay += " --by-command" if options.by_command else ""
     print("1..4", flush=True)
     with Cluster(1) as cluster:
@@ -242,7 +336,7 @@ def main():
             return 1
         finally:
             torture.wake(everybody=True)
-        print(f"# {options.faults} faults in {time.monotonic() - began:.0f} s: "
+        print(f"# {sum(torture.count.values())} faults, {torture.kills} deaths of the coordinator, in {time.monotonic() - began:.0f} s: "
               + ", ".join(f"{count} {kind}" for kind, count in sorted(torture.count.items())))
         print(f"# {status['generation']} generations, {status['restarts']} not planned; longest waits for a step: "
               + ", ".join(f"{seconds:.1f} s after fault {number}" for seconds, number in sorted(torture.waits)[:-4:-1]))
