@@ -197,6 +197,17 @@ static void count_waiting (struct coord *coord, struct worker *worker,
         hang_note_stuck (coord, worker->job, beat->stalled_ms);
 }
 
+/* It missed LEASE; or all that was leased is trained and in the journal, and a restart came before
+ * more was leased: then no step beyond what we know will ever be told. */
+static void mind_unleased (struct coord *coord, struct worker *worker,
+                           const struct mu_wire_beat *beat)
+{
+    if (beat->step < worker->job->durable.generation.until_step)
+        shards_say_lease (coord, worker);
+    else
+        renew (coord, worker->job);
+}
+
 /* Called for each BEAT of a member: no more work here than that of one worker. */
 void shards_progress (struct coord *coord, struct worker *worker, const struct mu_wire_beat *beat)
 {
@@ -217,8 +228,8 @@ void shards_progress (struct coord *coord, struct worker *worker, const struct m
         renew (coord, job);
     }
     count_waiting (coord, worker, beat);
-    if (beat->phase == MU_PHASE_UNLEASED && beat->step < generation->until_step)
-        shards_say_lease (coord, worker);
+    if (beat->phase == MU_PHASE_UNLEASED)
+        mind_unleased (coord, worker, beat);
     if (beat->step == job->durable.steps && !worker->finished) {
         worker->finished = true;
         soft->finished_ms = coord->now_ms;

@@ -109,6 +109,12 @@ TESTS += %D%/unit/test_hang
 %C%_unit_test_hang_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
 %C%_unit_test_hang_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
 
+check_PROGRAMS += %D%/unit/test_lease
+TESTS += %D%/unit/test_lease
+%C%_unit_test_lease_SOURCES = %D%/unit/test_lease.c %D%/unit/job_bed.c %D%/unit/job_bed.h
+%C%_unit_test_lease_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
+%C%_unit_test_lease_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
+
 check_PROGRAMS += %D%/unit/test_late
 TESTS += %D%/unit/test_late
 %C%_unit_test_late_SOURCES = %D%/unit/test_late.c %D%/unit/job_bed.c %D%/unit/job_bed.h
@@ -131,6 +137,8 @@ TESTS += %D%/system/test_fault_points.py
 EXTRA_DIST += %D%/system/test_fault_points.py %D%/system/fault_points.py %D%/system/fault_points.c
 TESTS += %D%/system/test_fault_points.py %D%/system/test_torture_coordinator.py
 EXTRA_DIST += %D%/system/test_torture_coordinator.py %D%/system/test_fault_points.py %D%/system/fault_points.py %D%/system/fault_points.c
+TESTS += %D%/system/test_outage.py %D%/system/test_fault_points.py %D%/system/test_torture_coordinator.py
+EXTRA_DIST += %D%/system/test_outage.py %D%/system/test_torture_coordinator.py %D%/system/test_fault_points.py %D%/system/fault_points.py %D%/system/fault_points.c
 TESTS += %D%/system/test_fault.py
 EXTRA_DIST += %D%/system/test_fault.py
 TESTS += %D%/system/test_jobs.py %D%/system/test_client.py %D%/system/test_library.py %D%/system/test_same_bits.py %D%/system/test_features.py %D%/system/torture.py %D%/system/test_bad_input.py %D%/system/test_bad_surroundings.py %D%/system/test_ledger.py %D%/system/test_hangs.py %D%/system/test_poison.py %D%/system/test_audits.py %D%/system/test_preempt.py

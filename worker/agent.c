@@ -191,10 +191,28 @@ static void mind_silence (struct agent *agent)
         agent_hello (agent);
 }
 
+/* Without a coordinator training goes on until somebody dies or the leases end. Then this worker
+ * waits, with all it has; the log says for what. */
+static void mind_need (struct agent *agent)
+{
+    struct agent_coordinator *coordinator = &agent->coordinator;
+    bool formless = agent->phase == MU_PHASE_WAITING;
+    bool needed = !coordinator->welcome && (formless || agent->phase == MU_PHASE_UNLEASED);
+    if (needed && !coordinator->needed)
+        agent_log (agent, LOG_WARN_, "waits-for-coordinator",
+                   "%s at step %llu: %s. Nothing is lost; it goes on as soon as a coordinator is "
+                   "there",
+                   mu_phase_state_name ((int)agent->phase), (unsigned long long)agent->job.step,
+                   formless ? "its generation has ended, and only a coordinator forms the next"
+                            : "all that was leased is trained, and only a coordinator leases more");
+    coordinator->needed = needed;
+}
+
 static void mind_clock (struct agent *agent)
 {
     struct agent_coordinator *coordinator = &agent->coordinator;
     mind_silence (agent);
+    mind_need (agent);
     agent_watch_mind (agent);
     if (coordinator->welcome && agent->now_ms >= coordinator->beat_next_ms) {
         coordinator->beat_next_ms = agent->now_ms + coordinator->beat_ms;

@@ -51,6 +51,7 @@ struct agent_bytes { /* owned */
 struct agent_coordinator {
     uint64_t term; /* the highest heard */
     bool welcome;  /* it knows this worker */
+    bool needed;   /* and without it nothing more can be done: that was said */
     uint32_t number;
     uint32_t beat_ms, lost_ms;
     uint32_t hello_delay_ms;

@@ -192,7 +192,7 @@ class Cluster:
         self.muster("cancel", job)
         at = saved["weights_step"]
         with Cluster(1) as cluster:  # one checkpoint, at that step: some of many are left out when they come fast
-            job = cluster.submit(cluster.gpt(**spec), f"checkpoint.every={at}")
+            job = cluster.submit(cluster.gpt(**spec), f"checkpoint.every={at}", "checkpoint.keep=1000")
             calm = wait_for(f"step {at} of a calm run",
                             lambda: {c["step"]: c for c in cluster.json("checkpoints", job)}.get(at), 600)
         assert calm["weights_hash"] == saved["weights_hash"], f"the weights at step {at} differ"

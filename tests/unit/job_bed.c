@@ -11,8 +11,17 @@
 
 #include <cmocka.h>
 
+static void keep (struct bed *bed, const struct mu_journal *record)
+{
+    size_t before = bed->journal.size;
+    assert_true (bed->stored < sizeof bed->size / sizeof *bed->size);
+    assert_int_equal (mu_record_encode (&mu_journal_family, record, &bed->journal, NULL), 0);
+    bed->size[bed->stored++] = bed->journal.size - before;
+}
+
 static void note_record (struct bed *bed, const struct mu_journal *record)
 {
+    keep (bed, record);
     if (record->type == MU_JOURNAL_HUNG) {
         bed->hung = record->hung;
         bed->hangs++;
@@ -96,6 +105,9 @@ bool was_told (struct bed *bed, uint32_t worker, const char *order)
 void hello (struct bed *bed, uint32_t worker)
 {
     struct mu_wire wire = { .type = MU_WIRE_HELLO, .hello = { .incarnation = 1, .threads = 1 } };
+    wire.hello.job = bed->beat[worker].job;
+    wire.hello.generation = bed->beat[worker].generation;
+    wire.hello.step = bed->beat[worker].step;
     snprintf (wire.hello.name, sizeof wire.hello.name, "w%u", worker);
     mu_text_set (wire.hello.compute_class, sizeof wire.hello.compute_class, "portable");
     hear (bed, worker, wire);
@@ -134,10 +146,40 @@ static void submit (struct bed *bed, uint32_t workers_min)
                    .type = COORD_RECEIVE, .peer = 100, .wire = &wire, .submit = &job });
 }
 
+static const struct coord_options options = { .version = "0", .workers_max = 10 };
+
+static void replay (struct bed *bed)
+{
+    struct mu_journal record;
+    msgpack_zone zone;
+    size_t at = 0;
+    assert_true (msgpack_zone_init (&zone, 4096));
+    for (unsigned i = 0; i < bed->stored; at += bed->size[i++]) {
+        assert_int_equal (mu_record_decode (&mu_journal_family, &record, bed->journal.data + at,
+                                            bed->size[i], 0, &zone, NULL),
+                          0);
+        assert_int_equal (coord_apply (bed->coord, &record, NULL), 0);
+    }
+    msgpack_zone_destroy (&zone);
+}
+
+void restart (struct bed *bed)
+{
+    coord_destroy (&bed->coord);
+    bed->coord = coord_create (&options);
+    bed->now_ms += 1000;
+    replay (bed);
+    step (bed, (struct coord_event){ .type = COORD_START });
+    for (uint32_t w = 0; w < WORKERS; w++) {
+        bed->told[w][0] = '\0';
+        hello (bed, w);
+    }
+}
+
 void opening (struct bed *bed, uint32_t workers_min)
 {
-    const struct coord_options options = { .version = "0", .workers_max = 10 };
     memset (bed, 0, sizeof *bed);
+    msgpack_sbuffer_init (&bed->journal);
     bed->now_ms = 100000;
     bed->coord = coord_create (&options);
     step (bed, (struct coord_event){ .type = COORD_START });
@@ -207,5 +249,6 @@ void aborted (struct bed *bed, uint32_t worker, uint64_t at)
 void finish (struct bed *bed)
 {
     coord_destroy (&bed->coord);
+    msgpack_sbuffer_destroy (&bed->journal);
     free (bed->actions.list);
 }

@@ -10,6 +10,7 @@
 #include "coord.h"
 #include "timing.h"
 
+#include <msgpack.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -28,6 +29,9 @@ struct bed {
     struct mu_journal_hung hung; /* the newest */
     char names[256];             /* of all that hung */
     char reason[256], state[1024];
+    msgpack_sbuffer journal; /* all that was stored, and each record's size */
+    size_t size[512];
+    unsigned stored;
 };
 
 /* The job is submitted and its workers open it; they are prepared and generation 1 forms; it trains,
@@ -38,6 +42,9 @@ void forming (struct bed *bed); /* a job with a minimum of one */
 void train (struct bed *bed, uint64_t at);
 void running (struct bed *bed, uint64_t at);
 void finish (struct bed *bed);
+
+/* The coordinator dies and is started again; the workers hold what their beats say, and say HELLO. */
+void restart (struct bed *bed);
 
 /* Beats of all, and the ageing of what they say: still and stalled grow by themselves where the test
  * has begun them. */

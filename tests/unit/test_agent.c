@@ -24,6 +24,7 @@ struct story {
     struct agent_actions actions;
     char line[LINES_MAX][LINE_MAX_]; /* what the agent did, in words */
     unsigned lines, read;
+    char needs[AGENT_LOG_TEXT_MAX]; /* what it last said it needs a coordinator for */
 };
 
 /* --- actions in words ------------------------------------------------------------------------- */
@@ -128,7 +129,10 @@ static void put_action (struct story *story, const struct agent_action *action)
     case AGENT_DROP_REGION: put (story, "drop region"); return;
     case AGENT_LOOK: return;                        /* a story of its own */
     case AGENT_BREAK: put (story, "break"); return; /* test_fault.c */
-    case AGENT_LOG: return;
+    case AGENT_LOG:
+        if (!strcmp (action->log.event, "waits-for-coordinator"))
+            strcpy (story->needs, action->log.text);
+        return;
     case AGENT_EXIT: put (story, "exit %d", (int)action->code); return;
     }
 }
@@ -624,6 +628,39 @@ static void coordinator_gone (void **state)
     finish (&story);
 }
 
+/* A member died and nobody reigns: it says once what it waits for, holds all, and goes on. */
+static void nobody_forms_the_next (void **state)
+{
+    (void)state;
+    struct story story;
+    running (&story);
+    collective (&story, AGENT_COLLECTIVE_FAILED, 1, "the connection to another rank failed");
+    expect (&story, "DOWN 1 the connection to another rank failed");
+    expect (&story, "kill collective");
+    expect (&story, "tell LEAVE 1");
+    collective (&story, AGENT_COLLECTIVE_ENDED, 1, "status 49");
+    expect (&story, "end 1");
+    said (&story, left (1, 3, "\x02"));
+    assert_string_equal (story.needs, "");
+    wait_ms (&story, 2000);
+    expect (&story, "HELLO job 1 generation 0 step 3");
+    expect (&story, "DOWN 1 the connection to another rank failed");
+    wait_ms (&story, 2000);
+    expect (&story, "HELLO job 1 generation 0 step 3 to all");
+    assert_non_null (strstr (story.needs, "waiting at step 3: its generation has ended"));
+    story.needs[0] = '\0';
+    wait_ms (&story, 10);
+    assert_string_equal (story.needs, "");
+    hear_of (&story, 6, welcome ());
+    expect (&story, "DOWN 1 the connection to another rank failed");
+    hear_of (&story, 6, order (MU_WIRE_ABORT, 1));
+    expect (&story, "ABORTED 1 step 3 attempt 0 kept 02");
+    hear_of (&story, 6, form (2, 1, 3, false));
+    expect (&story, "tell ENTER 2 rank 1 step 3 until 100");
+    expect (&story, "form 2 rank 1 of 3");
+    finish (&story);
+}
+
 static void nobody_knows_me (void **state)
 {
     (void)state;
@@ -983,6 +1020,7 @@ int main (void)
         cmocka_unit_test (collective_dies),
         cmocka_unit_test (abort_of_an_unheard_generation),
         cmocka_unit_test (coordinator_gone),
+        cmocka_unit_test (nobody_forms_the_next),
         cmocka_unit_test (nobody_knows_me),
         cmocka_unit_test (leases),
         cmocka_unit_test (checkpoints),
