@@ -27,6 +27,13 @@ static void a_restart_when_all_is_trained (void **state)
         hear (&bed, w,
               (struct mu_wire){ .type = MU_WIRE_TRAINED,
                                 .trained = { .job = 1, .generation = 1, .windows = 2 } });
+    struct mu_wire saved = { .type = MU_WIRE_SAVED,
+                             .saved = { .job = 1,
+                                        .generation = 1,
+                                        .step = FIRST_LEASE,
+                                        .path = { "/c", 2 },
+                                        .weights_hash = "h" } };
+    hear (&bed, 0, saved);
     all_unleased (&bed, FIRST_LEASE);
     restart (&bed);
     pass (&bed, 2 * BEAT_MS);
