@@ -195,8 +195,10 @@ int renameat (int from_dir, const char *from, int to_dir, const char *to)
 ssize_t send (int fd, const void *bytes, size_t size, int flags)
 {
     enum action action = control && sends && is_network (fd) ? point ("send", "a socket") : COUNT;
-    if (action == FAIL)
+    if (action == FAIL) { /* as a reset does: nothing comes in by it any more either */
+        shutdown (fd, SHUT_RDWR);
         return errno = ECONNRESET, -1;
+    }
     ssize_t sent = REAL (send) (fd, bytes, action == HALF ? (size + 1) / 2 : size, flags);
     if (action == HALF)
         die ();
