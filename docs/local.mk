@@ -29,6 +29,7 @@ dist_decisions_DATA = \
     %D%/decisions/0022-who-gives-workers-to-whom.md \
     %D%/decisions/0023-a-recording-begins-anywhere.md \
     %D%/decisions/0024-the-next-world-is-connected-ahead.md \
+    %D%/decisions/0025-who-reigns-is-swapped-in.md \
     %D%/decisions/0026-an-ended-jobs-history-is-folded.md \
     %D%/decisions/0028-who-reigns-is-written-outside.md
 
