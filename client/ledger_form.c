@@ -81,7 +81,8 @@ static void take_map (struct ledger *ledger, const struct ledger_generation *it,
                       it->number, it->begin, which, from->size / 2, ledger->micro_batches);
     for (uint32_t m = 0; m < ledger->micro_batches; m++) {
         bool there = 2 * m + 1 < from->size;
-        map[m] = there ? (uint16_t)(bytes[2 * m] | bytes[2 * m + 1] << 8) : UINT16_MAX;
+        unsigned rank = there ? bytes[2 * m] + 256u * bytes[2 * m + 1] : UINT16_MAX;
+        map[m] = (uint16_t)rank;
         if (there && map[m] >= it->size)
             ledger_fault (ledger,
                           "generation %" PRIu64 " from step %" PRIu64 ": micro-batch %u of its %s "
