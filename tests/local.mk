@@ -127,8 +127,8 @@ check_PROGRAMS += %D%/system/host_switch
 %C%_system_host_switch_SOURCES = %D%/system/host_switch.c
 TESTS += %D%/system/test_hosts.py %D%/system/test_traps.py
 EXTRA_DIST += %D%/system/hosts.py %D%/system/test_hosts.py %D%/system/test_traps.py
-TESTS += %D%/system/test_replay.py %D%/system/test_standby.py
-EXTRA_DIST += %D%/system/test_replay.py %D%/system/test_standby.py %D%/system/crew.py
+TESTS += %D%/system/test_replay.py %D%/system/test_standby.py %D%/system/test_torture_standby.py
+EXTRA_DIST += %D%/system/test_replay.py %D%/system/test_standby.py %D%/system/test_torture_standby.py %D%/system/torture_standby.py %D%/system/crew.py
 TESTS += %D%/system/test_admin.py
 EXTRA_DIST += %D%/system/test_admin.py %D%/golden/make_database.py \
     %D%/golden/database-1.db %D%/golden/database-2.db %D%/golden/database-3.db %D%/golden/database-4.db \

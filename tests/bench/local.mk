@@ -1,6 +1,6 @@
 # Not run by `make check`: `scripts/bench` builds and runs them, docs/performance.md tells what they said.
 EXTRA_PROGRAMS += %D%/bench_coordinator
-EXTRA_DIST += %D%/bench_training.py %D%/bench_submit.py %D%/bench_recovery.py scripts/bench
+EXTRA_DIST += %D%/bench_training.py %D%/bench_submit.py %D%/bench_recovery.py %D%/bench_standby.py scripts/bench
 
 %C%_bench_coordinator_SOURCES = %D%/bench_coordinator.c
 %C%_bench_coordinator_CPPFLAGS = $(AM_CPPFLAGS) $(ZMQ_CFLAGS)

@@ -150,6 +150,9 @@ class Cluster:
     def json(self, *arguments):
         return json.loads(self.muster("-o", "json", *arguments))
 
+    def jobs(self):
+        return self.json("jobs")
+
     def status(self, job):
         return json.loads(self.try_muster("-o", "json", "status", job).stdout)
 

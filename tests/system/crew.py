@@ -2,6 +2,7 @@
 """crew.py - a cluster with several coordinators and a register that says which of them reigns"""
 import json
 import os
+import re
 import signal
 import subprocess
 
@@ -75,12 +76,18 @@ class Crew(Cluster):
             return [json.loads(line) for line in log if line.startswith("{")]
 
     def in_sync(self):
-        """How many are, the leader with them, by its last word about it."""
+        """How many are, the leader with them, by its last word about it; 0 before its first in this term."""
         leader = self.leader()
-        told = [event for event in self.events(leader) if event["event"] in ("in_sync", "alone")] if leader else []
-        if not told:
+        told = {name: self.told_in_sync(name) for name in self.names}
+        if not leader or told[leader] != max(told.values()):
             return 0
-        return 1 if told[-1]["event"] == "alone" else 1 + int(told[-1]["text"].split(": ")[1].split()[0])
+        return told[leader][1]
+
+    def told_in_sync(self, name):
+        """What it said last: (term, how many)."""
+        texts = [event["text"] for event in self.events(name) if event["event"] in ("in_sync", "alone")]
+        found = re.match(r"term (\d+): (\d+|no) other", texts[-1]) if texts else None
+        return (int(found[1]), 1 if found[2] == "no" else 1 + int(found[2])) if found else (0, 0)
 
     def wait_in_sync(self, count):
         wait_for(f"{count} coordinators are in sync", lambda: self.in_sync() == count, 60)
@@ -93,7 +100,5 @@ class Crew(Cluster):
                                         os.path.join(self.dir, name), "--threads", str(threads), "--isa", isa,
                                         *self.network_options, *options, env=env)
 
-    def try_muster(self, *arguments, limit_s=60, **keywords):
-        command = [os.path.join(BUILD, "muster"), *self.all_endpoints(), *arguments]
-        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
-                              timeout=limit_s, env=dict(os.environ, HOME=self.dir), check=False, **keywords)
+    def command(self, *arguments):
+        return [os.path.join(BUILD, "muster"), *self.all_endpoints(), *arguments]

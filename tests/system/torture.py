@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """torture.py - a seeded schedule of faults over one gpt job; the weights must be those of a calm run
 
-usage: torture.py [--faults N] [--seed S] [--coordinator [--kills N]] [--by-command] [--steps N]   default: 20 faults, seed 1
+usage: torture.py [--faults N] [--seed S] [--coordinator [--kills N] [--standby]] [--by-command] [--steps N]
+default: 20 faults, seed 1
 
 One gpt job trains on 2 to 6 workers that come and go while processes are killed and stopped: agents, trainers,
 collectives. With --coordinator every other fault is the coordinator's: it is killed at work, with a submit on its
-way, while it starts, after it stood still; it goes on until that happened --kills times (default: half the faults).
+way, while it starts, after it stood still; it goes on until that happened --kills times (default: half the faults). With
+--standby there are two coordinators, and it is the leader, the standby or both (torture_standby.py).
 What happens and to whom is drawn from the seed; when, is
 the job's own progress: each fault waits for the step drawn for it. Afterwards the weights hash must equal that of
 one worker that nobody disturbed, every submit that was acknowledged must be there once, and the journal must prove
@@ -21,6 +23,8 @@ import sys
 import time
 
 from cluster import ENDS, Cluster, wait_for
+from crew import Crew
+from torture_standby import Pair
 
 WORKERS_MAX, WORKERS_MIN = 6, 2
 
@@ -66,6 +70,7 @@ class Torture:
         self.coordinators = [Coordinator(cluster)]
         self.kills = 0  # of coordinators
         self.random = random.Random(options.seed)
+        self.pair = Pair(self) if options.standby else None
         self.next_worker = 0
         self.stopped = []  # (when to go on, pid)
         self.acknowledged = []
@@ -216,17 +221,28 @@ class Torture:
         self.die(coordinator)
         coordinator.start()
         told = client.communicate(timeout=60)[0].strip() if client.wait(60) == 0 else ""
+        self.settle(key, spec, told, self.cluster.jobs())
+        return "kill -9 with a submit on its way of the coordinator"
+
+    def settle(self, key, spec, told, jobs):
+        """It was acknowledged as job `told`, or not (""): it is looked for first, since a lost one's number is given again."""
+        if told and told not in (str(info["id"]) for info in jobs):
+            raise AssertionError(f"the submit {key} was acknowledged as job {told}, which is not there")
         number = self.cluster.muster("submit", spec, "--key", key).strip()
         if told not in ("", number):
             raise AssertionError(f"the submit {key} was acknowledged as job {told} and is job {number} now")
         self.acknowledged.append((key, number))
-        return "kill -9 with a submit on its way of the coordinator"
 
     def trouble_coordinator(self):
         coordinator = self.random.choice(self.coordinators)
         return self.random.choice([self.kill_coordinator, self.kill_coordinator, self.kill_starting_coordinator,
                                    self.kill_stopped_coordinator, self.stop_coordinator,
                                    self.kill_coordinator_that_hears, self.kill_coordinator_that_hears])(coordinator)
+
+    def trouble_pair(self):
+        text = self.pair.trouble()
+        self.count[text] = self.count.get(text, 0) + 1
+        return text
 
     # --- one of them ----------------------------------------------------------------------------------
 
@@ -248,7 +264,7 @@ class Torture:
 
     def happen(self, number):
         if self.options.coordinator and number % 2 and not self.options.by_command:
-            return self.note(self.trouble_coordinator())
+            return self.trouble_pair() if self.pair else self.note(self.trouble_coordinator())
         living = len(self.cluster.workers)
         choices = [(3, lambda: self.kill_child("muster-trainer")), (4, lambda: self.kill_child("muster-collective")),
                    (1, self.submit), (2, lambda: self.stop_child("muster-collective")),
@@ -307,6 +323,7 @@ def main(arguments=None):
     parser.add_argument("--steps", type=int, default=0, help="of the job; default: enough for the faults")
     parser.add_argument("--gap", type=int, default=60, help="steps between faults, at most")
     parser.add_argument("--coordinator", action="store_true", help="kill the coordinator too")
+    parser.add_argument("--standby", action="store_true", help="with --coordinator: two of them, and either can be hit")
     parser.add_argument("--by-command", action="store_true", help="break things with `muster fault`")
     parser.add_argument("--kills", type=int, help="of the coordinator at least; default: half the faults")
     options = parser.parse_args(arguments)
@@ -314,15 +331,18 @@ def main(arguments=None):
         options.kills = options.faults // 2 if options.coordinator and not options.by_command else 0
     if options.kills and not options.coordinator:
         parser.error("--kills is about --coordinator")
+    if options.standby and (options.by_command or not options.coordinator):
+        parser.error("--standby is about --coordinator, and not about --by-command")
     steps = options.steps or options.faults * (options.gap + (700 if options.coordinator else 150))
     replay = f"scripts/torture --faults {options.faults} --seed {options.seed} --steps {steps} --gap {options.gap}"
     replay += f" --coordinator --kills {options.kills}" if options.coordinator else ""
+    replay += " --standby" if options.standby else ""
     replay += " --by-command" if options.by_command else ""
     print("1..4", flush=True)
     with Cluster(1) as cluster:
         calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=steps)), 600)["weights_hash"]
     quiet = ("--quarantine-failures", "0")  # or hardly any worker would be left
-    with Cluster(coordinator_options=(*quiet, "--enable-faults") if options.by_command else quiet) as cluster:
+    with (Crew if options.standby else Cluster)(coordinator_options=(*quiet, "--enable-faults") if options.by_command else quiet) as cluster:
         job = cluster.submit(cluster.gpt("torture", steps=steps, workers=(1, WORKERS_MAX), every=200))
         torture = Torture(cluster, job, options)
         torture.add_worker()
@@ -341,9 +361,10 @@ def main(arguments=None):
         print(f"# {status['generation']} generations, {status['restarts']} not planned; longest waits for a step: "
               + ", ".join(f"{seconds:.1f} s after fault {number}" for seconds, number in sorted(torture.waits)[:-4:-1]))
         same = status["weights_hash"] == calm
-        jobs = [info for info in cluster.json("jobs") if info["name"] == "never"]
+        jobs = [info for info in (torture.pair or cluster).jobs() if info["name"] == "never"]
         ledger = cluster.try_muster("ledger", "verify", job)
-        once = sorted(str(info["id"]) for info in jobs) == sorted(number for _, number in torture.acknowledged)
+        numbers = [number for _, number in torture.acknowledged]
+        once = sorted(str(info["id"]) for info in jobs) == sorted(numbers) and (not torture.pair or torture.pair.end(numbers))
     print("ok 1 - the job ends")
     print(f"{'ok' if same else 'not ok'} 2 - the weights are those of one undisturbed worker")
     print(f"{'ok' if once else 'not ok'} 3 - every acknowledged submit is there once")
