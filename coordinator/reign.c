@@ -142,6 +142,9 @@ static bool wants_members (struct claim *claim)
     return haunts (claim);
 }
 
+/* From one look at the register to the next while nobody is heard who reigns. */
+static uint32_t eager_ms (const struct claim *claim) { return claim->options.lost_ms / 4; }
+
 static enum claim_wish read_or_wait (struct claim *claim)
 {
     if (claim->known && !claim->unsure && claim->now_ms < claim->ask_ms)
@@ -165,8 +168,11 @@ enum claim_wish claim_ask (struct claim *claim, uint64_t now_ms)
     claim->now_ms = now_ms;
     if (claim->asked || claim->role == CLAIM_OVER)
         return CLAIM_NOTHING;
-    if (claim->role == CLAIM_LEADING && now_ms >= claim->heard_ms + claim->options.lost_ms)
+    bool silent = now_ms >= claim->heard_ms + claim->options.lost_ms;
+    if (claim->role == CLAIM_LEADING && silent)
         claim->waited_count = 0; /* who was in sync at the start had its time to come back */
+    if (claim->role == CLAIM_FOLLOWING && silent && claim->ask_ms > now_ms + eager_ms (claim))
+        claim->ask_ms = now_ms; /* it may have come in sync since the register was read, in calm */
     if (!claim->known || claim->unsure)
         return now_ms < claim->ask_ms ? CLAIM_NOTHING : read_or_wait (claim);
     if (claim->role == CLAIM_LEADING) {
@@ -240,7 +246,7 @@ static void ask_later (struct claim *claim)
     uint32_t lost_ms = claim->options.lost_ms;
     bool calm = claim->role == CLAIM_LEADING ||
                 (claim->role == CLAIM_FOLLOWING && claim->now_ms < claim->heard_ms + lost_ms);
-    claim->ask_ms = claim->now_ms + (calm ? CALM_FACTOR * lost_ms : lost_ms / 4);
+    claim->ask_ms = claim->now_ms + (calm ? CALM_FACTOR * lost_ms : eager_ms (claim));
 }
 
 void claim_read (struct claim *claim, const struct reign *value, uint64_t now_ms)

@@ -23,7 +23,7 @@ from cluster import wait_for  # noqa: E402  pylint: disable=wrong-import-positio
 from crew import Crew  # noqa: E402  pylint: disable=wrong-import-position
 
 PEER_LOST_MS = 1000  # as without the option
-TO_REACH_MS = 2000   # beyond it, the worst
+TO_REACH_MS = 1000   # beyond it, the worst
 ROUNDS = 30          # of submits
 
 

@@ -95,6 +95,16 @@ class Pair:
     def both_stand_still(self, leader):
         self.stop(*self.either_first())
 
+    def leader_dies_after_the_standby(self, leader):
+        """The standby is back first, and alone: if the leader promised anything without it, that would be gone."""
+        self.cluster.kill(self.other(leader))
+        self.torture.pause(self.random.choice([0.2, 1]))
+        self.kill(leader)
+        self.torture.kills += 1
+        self.cluster.start(self.other(leader))
+        self.torture.pause(4)
+        self.cluster.start(leader)
+
     def either_first(self):
         return self.random.sample(self.cluster.names, 2)
 
@@ -104,13 +114,13 @@ class Pair:
         if not self.turn:
             self.turn = [self.leader_dies, self.leader_dies_and_another_reigns, self.standby_dies, self.both_die,
                          self.leader_dies_before_the_standby_is_in_sync, self.starting_one_dies, self.leader_stands_still,
-                         self.standby_stands_still, self.both_stand_still]
+                         self.standby_stands_still, self.both_stand_still, self.leader_dies_after_the_standby]
             self.random.shuffle(self.turn)
         fault = self.turn.pop()
-        if self.random.random() < 0.5:
-            fault(self.leader())
-        else:
+        if fault == self.leader_dies_after_the_standby or self.random.random() < 0.5:
             self.with_submit(fault)
+        else:
+            fault(self.leader())
         self.leader()
         return fault.__name__.replace("_", " ")
 
