@@ -151,6 +151,7 @@ static int receive (struct loop *loop, struct mu_error *error)
 static int notice_gone (struct loop *loop, struct mu_error *error)
 {
     uint32_t peer;
+    sockets_tend (loop->options->sockets);
     while (loop->drained && sockets_gone (loop->options->sockets, &peer)) {
         struct coord_event event = { .type = COORD_GONE, .peer = peer };
         if (step (loop, &event, no_wire, error))

@@ -6,7 +6,8 @@
  *  - ROUTER_MANDATORY: a send to nobody is an error that is counted, not silence;
  *  - a backlog of 4096: a storm of connections after a restart is not refused;
  *  - bounded high-water marks and DONTWAIT: one hung peer cannot stop the loop;
- *  - descriptors: at the limit libzmq spins in silence, so the limit is raised as far as allowed.
+ *  - descriptors: at the limit libzmq spins in silence, so the limit is raised as far as allowed,
+ *    and io_door.c lets nobody in who does not fit.
  *
  * A connection's end comes through the socket monitor as a file descriptor; each message tells the
  * descriptor it came by, which ties the two together. It is a hint for the core: silence decides.
@@ -19,12 +20,11 @@
  */
 #include "io_socket.h"
 
-#include "log.h"
+#include "io_door.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <zmq.h>
 
 #define IDENTITY_MAX      255u
@@ -47,6 +47,7 @@ struct peer {
 
 struct mu_sockets {
     void *context, *router, *monitor;
+    struct door *door;
     struct peer *peer;
     uint32_t place_count, place_capacity, peer_count;
     uint32_t free_first, free_last; /* places; NOBODY is none */
@@ -243,12 +244,16 @@ static void hear_monitor (struct mu_sockets *sockets)
             zmq_msg_close (&event);
             return;
         }
-        uint32_t fd = UINT32_MAX; /* libzmq: 16 bits of event, 32 of value, then an address frame */
-        if (zmq_msg_size (&event) >= 6)
+        uint16_t kind = 0; /* libzmq: 16 bits of event, 32 of value, then an address frame */
+        uint32_t fd = UINT32_MAX;
+        if (zmq_msg_size (&event) >= 6) {
+            memcpy (&kind, zmq_msg_data (&event), sizeof kind);
             memcpy (&fd, (const uint8_t *)zmq_msg_data (&event) + 2, sizeof fd);
+        }
         zmq_msg_close (&event);
         drop_rest (sockets->monitor);
-        if (fd >= sockets->fd_count || sockets->of_fd[fd] == NOBODY)
+        door_hear (sockets->door, kind, (int)fd);
+        if (kind != ZMQ_EVENT_DISCONNECTED || fd >= sockets->fd_count || sockets->of_fd[fd] == NOBODY)
             continue;
         uint32_t place = sockets->of_fd[fd];
         sockets->of_fd[fd] = NOBODY;
@@ -272,25 +277,6 @@ static void remember_fd (struct mu_sockets *sockets, uint32_t place, int fd)
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
-
-/* As many descriptors as we may have: one a peer. A refusal is a warning: it may be enough. */
-static size_t raise_descriptor_limit (void)
-{
-    struct rlimit limit;
-    if (getrlimit (RLIMIT_NOFILE, &limit))
-        return 1024;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit (RLIMIT_NOFILE, &limit);
-    getrlimit (RLIMIT_NOFILE, &limit);
-    size_t count = limit.rlim_cur > (1u << 20) ? 1u << 20 : (size_t)limit.rlim_cur;
-    if (count < 4096)
-        mu_log (
-            MU_LOG_WARN, "descriptors", NULL,
-            "only %zu file descriptors may be open, one a worker or client and about 100 of our "
-            "own: raise it with ulimit -n or LimitNOFILE=",
-            count);
-    return count;
-}
 
 static bool is_loopback (const char *endpoint)
 {
@@ -334,7 +320,7 @@ static int set_options (struct mu_sockets *sockets, struct mu_error *error)
                             zmq_strerror (zmq_errno ()));
     int64_t bytes_max = MESSAGE_BYTES_MAX;
     zmq_setsockopt (sockets->router, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max);
-    if (zmq_socket_monitor (sockets->router, MONITOR, ZMQ_EVENT_DISCONNECTED) ||
+    if (zmq_socket_monitor (sockets->router, MONITOR, ZMQ_EVENT_DISCONNECTED | DOOR_EVENTS) ||
         zmq_connect (sockets->monitor, MONITOR))
         return mu_fail (error, MU_INTERNAL, "ZeroMQ cannot watch connections: %s",
                         zmq_strerror (zmq_errno ()));
@@ -355,12 +341,13 @@ int sockets_open (struct mu_sockets **sockets_p, const char *const *endpoint, si
     if (!sockets)
         return mu_fail (error, MU_UNAVAILABLE, "out of memory");
     sockets->free_first = sockets->free_last = NOBODY;
-    sockets->fd_count = raise_descriptor_limit ();
+    sockets->fd_count = door_raise_limit ();
+    sockets->door = door_create (sockets->fd_count);
     sockets->of_fd = malloc (sockets->fd_count * sizeof *sockets->of_fd);
     sockets->context = zmq_ctx_new ();
     sockets->router = sockets->context ? zmq_socket (sockets->context, ZMQ_ROUTER) : NULL;
     sockets->monitor = sockets->context ? zmq_socket (sockets->context, ZMQ_PAIR) : NULL;
-    if (!sockets->of_fd || !sockets->router || !sockets->monitor) {
+    if (!sockets->of_fd || !sockets->door || !sockets->router || !sockets->monitor) {
         mu_fail_errno (error, MU_UNAVAILABLE, errno, "ZeroMQ cannot make a socket");
         goto error;
     }
@@ -392,6 +379,7 @@ void sockets_close (struct mu_sockets **sockets_p)
         zmq_close (sockets->router);
     if (sockets->context)
         zmq_ctx_term (sockets->context);
+    door_destroy (&sockets->door);
     for (uint32_t i = 0; i < sockets->place_count; i++)
         free (sockets->peer[i].identity);
     free (sockets->peer);
@@ -406,6 +394,7 @@ void *sockets_router (struct mu_sockets *sockets) { return sockets->router; }
 void *sockets_monitor (struct mu_sockets *sockets) { return sockets->monitor; }
 uint64_t sockets_dropped (const struct mu_sockets *sockets) { return sockets->dropped; }
 uint32_t sockets_peers (const struct mu_sockets *sockets) { return sockets->peer_count; }
+size_t sockets_room (const struct mu_sockets *sockets) { return door_room (sockets->door); }
 
 const char *sockets_name (const struct mu_sockets *sockets, uint32_t number)
 {
@@ -468,9 +457,15 @@ int sockets_receive (struct mu_sockets *sockets, uint32_t *peer, const void **da
 /* Did ZeroMQ make it up? Nobody can choose one that begins with a zero byte. */
 static bool is_made_up (const struct peer *peer) { return peer->size == 5 && !peer->identity[0]; }
 
-int sockets_gone (struct mu_sockets *sockets, uint32_t *number)
+void sockets_tend (struct mu_sockets *sockets)
 {
     hear_monitor (sockets);
+    door_look (sockets->door);
+}
+
+int sockets_gone (struct mu_sockets *sockets, uint32_t *number)
+{
+    sockets_tend (sockets);
     while (sockets->gone_count) {
         *number = sockets->gone[--sockets->gone_count];
         const struct peer *peer = find_peer (sockets, *number);

@@ -40,6 +40,14 @@ const char *sockets_name (const struct mu_sockets *sockets, uint32_t peer);
 
 void sockets_send (struct mu_sockets *sockets, uint32_t peer, const void *data, size_t size);
 
+/* Look after the connections: at the limit of descriptors none are taken until some have ended.
+ * sockets_gone () does it too; for a loop that may not come to that for long. Once a second at
+ * least. */
+void sockets_tend (struct mu_sockets *sockets);
+
+/* How many connections fit, right after sockets_open (). */
+size_t sockets_room (const struct mu_sockets *sockets);
+
 /* What sockets_send () sent last, if it was as large as this, to one more peer: a large word for a
  * thousand workers lies in memory once. */
 #define SOCKETS_SHARED_MIN 4096u

@@ -75,7 +75,7 @@ static void serve (struct witness *witness, int signal_fd)
         { sockets_router (witness->sockets), 0, ZMQ_POLLIN, 0 },
     };
     while (!(items[0].revents & ZMQ_POLLIN)) {
-        zmq_poll (items, 3, -1);
+        zmq_poll (items, 3, 1000); /* sockets_gone () looks after connections, too */
         while (sockets_receive (witness->sockets, &peer, &data, &size))
             answer (witness, peer, data, size);
         while (sockets_gone (witness->sockets, &peer)) {

@@ -40,6 +40,9 @@
 #define PACKAGE_VERSION "unknown"
 #endif
 
+/* Descriptors that are opened after the sockets: the database, recordings, other coordinators. */
+#define DESCRIPTORS_OURS 40
+
 struct daemon {
     struct mu_coordinator_options options;
     char *dir;
@@ -139,6 +142,20 @@ static int watch_signals (struct daemon *daemon, struct mu_error *error)
     return 0;
 }
 
+/* A start that cannot serve all it promises says so before the first is left outside. */
+static void check_room (const struct daemon *daemon)
+{
+    size_t room = sockets_room (daemon->sockets), ours = DESCRIPTORS_OURS;
+    room = room > ours ? room - ours : 0;
+    if (room < daemon->options.workers_max)
+        mu_log (MU_LOG_WARN, "descriptors", NULL,
+                "the limit of open files leaves room for %zu connections, one a worker or client, "
+                "and --workers-max is %zu: raise it with LimitNOFILE= (systemd) or ulimit -n by at "
+                "least %zu, or lower --workers-max. Who does not fit waits outside",
+                room, (size_t)daemon->options.workers_max,
+                (size_t)daemon->options.workers_max - room);
+}
+
 static int open_sockets (struct daemon *daemon, struct mu_error *error)
 {
     const struct mu_text_list *listen = &daemon->options.listen;
@@ -148,6 +165,7 @@ static int open_sockets (struct daemon *daemon, struct mu_error *error)
     for (size_t i = 0; i < listen->count; i++)
         mu_log (MU_LOG_INFO, "listening", NULL, "at %s, version %s, state in %s", listen->item[i],
                 PACKAGE_VERSION, daemon->dir);
+    check_room (daemon);
     return 0;
 }
 

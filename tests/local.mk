@@ -38,7 +38,8 @@ TESTS += %D%/unit/test_power
 %C%_unit_test_log_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 %C%_unit_test_log_LDADD = common/libcommon.la $(CMOCKA_LIBS) $(JANSSON_LIBS) -lpthread
 
-%C%_unit_test_socket_SOURCES = %D%/unit/test_socket.c coordinator/io_socket.c coordinator/io_socket.h
+%C%_unit_test_socket_SOURCES = %D%/unit/test_socket.c coordinator/io_socket.c coordinator/io_socket.h \
+    coordinator/io_door.c coordinator/io_door.h
 %C%_unit_test_socket_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator $(ZMQ_CFLAGS)
 %C%_unit_test_socket_LDADD = common/libcommon.la $(CMOCKA_LIBS) $(ZMQ_LIBS)
 
@@ -142,8 +143,8 @@ TESTS += %D%/system/test_fault_points.py
 EXTRA_DIST += %D%/system/test_fault_points.py %D%/system/fault_points.py %D%/system/fault_points.c
 TESTS += %D%/system/test_fault_points.py %D%/system/test_torture_coordinator.py
 EXTRA_DIST += %D%/system/test_torture_coordinator.py %D%/system/test_fault_points.py %D%/system/fault_points.py %D%/system/fault_points.c
-TESTS += %D%/system/test_outage.py %D%/system/test_fault_points.py %D%/system/test_torture_coordinator.py
-EXTRA_DIST += %D%/system/test_outage.py %D%/system/test_torture_coordinator.py %D%/system/test_fault_points.py %D%/system/fault_points.py %D%/system/fault_points.c
+TESTS += %D%/system/test_outage.py %D%/system/test_descriptors.py %D%/system/test_fault_points.py %D%/system/test_torture_coordinator.py
+EXTRA_DIST += %D%/system/test_outage.py %D%/system/test_descriptors.py %D%/system/test_torture_coordinator.py %D%/system/test_fault_points.py %D%/system/fault_points.py %D%/system/fault_points.c
 TESTS += %D%/system/test_fault.py
 EXTRA_DIST += %D%/system/test_fault.py
 TESTS += %D%/system/test_jobs.py %D%/system/test_client.py %D%/system/test_library.py %D%/system/test_same_bits.py %D%/system/test_features.py %D%/system/torture.py %D%/system/test_bad_input.py %D%/system/test_bad_surroundings.py %D%/system/test_ledger.py %D%/system/test_hangs.py %D%/system/test_poison.py %D%/system/test_audits.py %D%/system/test_preempt.py
