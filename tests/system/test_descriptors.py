@@ -47,6 +47,9 @@ class Client:
         assert not self.library.muster_submit(self.muster, spec, ctypes.c_size_t(len(spec)), None, ctypes.byref(job), ctypes.byref(ctypes.c_bool()),
                                               self.error), self.error.raw
 
+    def close(self):
+        self.library.muster_close(ctypes.byref(self.muster))
+
 
 def newest(cluster):
     """Checkpoints are written by workers, and seen without another connection."""
@@ -111,6 +114,7 @@ def crowd():
         cluster.kill_coordinator()
         cluster.start_coordinator()
         assert [j["name"] for j in cluster.json("jobs")].count("kept") == 1, "a submit that was acknowledged is lost"
+        client.close()
 
 
 if __name__ == "__main__":
