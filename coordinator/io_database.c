@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -130,11 +131,23 @@ int database_open (sqlite3 **database, const char *path, int flags, struct mu_er
     return 0;
 }
 
+/* One that was killed while it wrote may have left what must be undone before it can be read. */
+static bool must_be_mended (sqlite3 *database)
+{
+    int rc = sqlite3_exec (database, "SELECT count (*) FROM sqlite_schema", NULL, NULL, NULL);
+    return (rc & 0xff) == SQLITE_READONLY;
+}
+
 int database_open_to_read (sqlite3 **database, const char *path, struct mu_error *error)
 {
     if (access (path, R_OK))
         return mu_fail_errno (error, MU_NO_INPUT, errno, "it cannot be read");
-    return database_open (database, path, SQLITE_OPEN_READONLY, error);
+    if (database_open (database, path, SQLITE_OPEN_READONLY, error))
+        return -1;
+    if (!must_be_mended (*database))
+        return 0;
+    sqlite3_close (*database);
+    return database_open (database, path, SQLITE_OPEN_READWRITE, error);
 }
 
 int database_prepare (sqlite3 *database, sqlite3_stmt **statement, const char *sql,

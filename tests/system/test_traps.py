@@ -163,7 +163,7 @@ def base_step():
         job = cluster.submit(cluster.gpt(**ENDLESS))
         cluster.wait_step(job, 60)
         cluster.start_worker("late")
-        wait_for("it joins", lambda: cluster.status(job)["workers"] == 2 and cluster.status(job)["state"] == "running")
+        wait_for("it joins", lambda: (s := cluster.status(job))["generation"] == 2 and s["state"] == "running")
         goes_on(cluster, job)
         with open(os.path.join(cluster.dir, "late.log"), encoding="utf-8") as log:
             said = [line["text"] for line in map(json.loads, log) if line["event"] == "forming"][0]
