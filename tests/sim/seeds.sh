@@ -23,7 +23,7 @@ try () { # name, arguments
 }
 
 once=$(sed -n 's/^\([0-9][0-9]*\) .*/\1/p' "${top_srcdir:-.}/tests/sim/seeds.txt")
-echo 1..$(($(echo "$once" | wc -l) + 3))
+echo 1..$(($(echo "$once" | wc -l) + 4))
 for seed in $once; do
     try "seed $seed, which once failed" --seed "$seed"
 done
