@@ -3,24 +3,17 @@
  * one socket for all would hand its requests out in turn, also to those that are not there */
 #include "connect.h"
 
+#include "clock.h"
 #include "record.h"
 #include "resolve.h"
 #include "wire.h"
 
 #include <msgpack.h>
 #include <stdlib.h>
-#include <time.h>
 #include <zmq.h>
 
 #define SETTLE_MS 2000 /* how long one that reigns is looked for where others answer */
 #define REPEAT_MS 1000u
-
-static uint64_t now_ms (void)
-{
-    struct timespec now;
-    clock_gettime (CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 int connect_one (void *context, const char *endpoint, void **socket, struct mu_error *why)
 {
@@ -83,7 +76,7 @@ static bool is_answered (void *socket, bool *leads)
 static size_t wait_for_one (zmq_pollitem_t *items, size_t count, size_t *any, uint64_t until_ms)
 {
     bool leads = false;
-    for (uint64_t now = now_ms (); now < until_ms; now = now_ms ()) {
+    for (uint64_t now = mu_now_ms (); now < until_ms; now = mu_now_ms ()) {
         if (zmq_poll (items, (int)count, (long)(until_ms - now)) < 0)
             return count;
         for (size_t i = 0; i < count; i++)
@@ -122,14 +115,14 @@ int connect_first (void *context, char *const *endpoints, size_t count, uint32_t
 {
     zmq_pollitem_t items[CONNECT_MAX];
     size_t place[CONNECT_MAX];
-    uint64_t end_ms = now_ms () + limit_ms, settle_ms = now_ms () + SETTLE_MS;
+    uint64_t end_ms = mu_now_ms () + limit_ms, settle_ms = mu_now_ms () + SETTLE_MS;
     int connected = connect_all (context, endpoints, count < CONNECT_MAX ? count : CONNECT_MAX,
                                  items, place, why);
     if (connected < 0)
         return -1;
     size_t all = (size_t)connected, first = all, any = all;
-    while (first == all && now_ms () < end_ms && (any == all || now_ms () < settle_ms)) {
-        uint64_t again_ms = now_ms () + REPEAT_MS;
+    while (first == all && mu_now_ms () < end_ms && (any == all || mu_now_ms () < settle_ms)) {
+        uint64_t again_ms = mu_now_ms () + REPEAT_MS;
         first = wait_for_one (items, all, &any, again_ms < end_ms ? again_ms : end_ms);
         for (size_t i = 0; i < all && first == all; i++)
             say_ping (items[i].socket);

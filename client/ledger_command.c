@@ -9,6 +9,7 @@
  * What was set aside as unreadable when a coordinator started may be of any job. If it cannot be
  * told whose it is, it counts against this one only if something is wrong anyway: seals and numbers
  * show what is missing. */
+#include "clock.h"
 #include "command.h"
 #include "journal.h"
 #include "ledger_print.h"
@@ -40,18 +41,11 @@ struct reading {
 
 /* --- progress --------------------------------------------------------------------------------- */
 
-static uint64_t now_ms (void)
-{
-    struct timespec now;
-    clock_gettime (CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* On a terminal one line is painted over; elsewhere it is a line every ten seconds. */
 static void tell (struct reading *reading, const char *what, uint64_t done, uint64_t all)
 {
     bool terminal = isatty (STDERR_FILENO);
-    uint64_t now = now_ms ();
+    uint64_t now = mu_now_ms ();
     if (now < reading->began_ms + TELL_AFTER_MS ||
         now < reading->told_ms + (terminal ? 200u : 10000u))
         return;
@@ -228,7 +222,7 @@ static int begin (struct reading *reading, const struct command *command)
     struct muster_error error;
     const struct muster_job_info *job;
     size_t count;
-    *reading = (struct reading){ .command = command, .began_ms = now_ms () };
+    *reading = (struct reading){ .command = command, .began_ms = mu_now_ms () };
     if (!msgpack_zone_init (&reading->zone, 65536))
         abort ();
     reading->ledger = ledger_create ();

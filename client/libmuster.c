@@ -7,6 +7,7 @@
  */
 #include "muster.h"
 
+#include "clock.h"
 #include "connect.h"
 #include "resolve.h"
 #include "wire.h"
@@ -18,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 #include <zmq.h>
 
 #define TIMEOUT_MS 10000u
@@ -156,13 +156,6 @@ void muster_answer_free (struct muster_answer **answer_p)
 
 /* --- one request, one answer ------------------------------------------------------------------ */
 
-static uint64_t now_ms (void)
-{
-    struct timespec now;
-    clock_gettime (CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* Every message between client and coordinator begins with its request number. */
 static uint64_t *request_number (struct mu_wire *wire)
 {
@@ -213,9 +206,9 @@ static int nobody_answers (struct muster *muster, struct mu_error *why)
 static int wait_for_answer (struct muster *muster, const msgpack_sbuffer *bytes,
                             struct muster_answer *answer, uint64_t end_ms, struct mu_error *why)
 {
-    uint64_t repeat_at = now_ms ();
+    uint64_t repeat_at = mu_now_ms ();
     for (;;) {
-        uint64_t now = now_ms ();
+        uint64_t now = mu_now_ms ();
         if (now >= end_ms)
             return nobody_answers (muster, why);
         if (now >= repeat_at) {
@@ -247,9 +240,9 @@ static int read_refusal (const struct mu_wire *wire, struct mu_error *why)
 static int ask_someone (struct muster *muster, const msgpack_sbuffer *bytes,
                         struct muster_answer *answer, struct mu_error *why)
 {
-    uint64_t end_ms = now_ms () + muster->timeout_ms;
+    uint64_t end_ms = mu_now_ms () + muster->timeout_ms;
     for (;;) {
-        uint64_t limit_ms = muster->count > 1 ? now_ms () + PATIENCE_MS : end_ms;
+        uint64_t limit_ms = muster->count > 1 ? mu_now_ms () + PATIENCE_MS : end_ms;
         int rc = connect_socket (muster, why);
         if (!rc)
             rc = wait_for_answer (muster, bytes, answer, limit_ms < end_ms ? limit_ms : end_ms, why);
@@ -261,7 +254,7 @@ static int ask_someone (struct muster *muster, const msgpack_sbuffer *bytes,
         if (muster->socket)
             zmq_close (muster->socket);
         muster->socket = NULL;
-        if (now_ms () + PAUSE_MS >= end_ms)
+        if (mu_now_ms () + PAUSE_MS >= end_ms)
             return rc;
         zmq_poll (NULL, 0, PAUSE_MS);
     }
@@ -320,7 +313,7 @@ static void make_key (char *key, size_t size)
 {
     uint64_t random[2] = { 0 };
     if (getrandom (random, sizeof random, 0) != sizeof random)
-        random[0] = now_ms ();
+        random[0] = mu_now_ms ();
     snprintf (key, size, "%016llx%016llx", (unsigned long long)random[0],
               (unsigned long long)random[1]);
 }

@@ -10,6 +10,8 @@
  */
 #include "command.h"
 
+#include "clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -23,7 +25,6 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <poll.h>
@@ -57,13 +58,6 @@ struct up {
     bool answered, ready; /* the coordinator has; all workers are there */
     int status;           /* not 0: give up, and exit with this */
 };
-
-static uint64_t now_ms (void)
-{
-    struct timespec now;
-    clock_gettime (CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* --- where things are ------------------------------------------------------------------------- */
 
@@ -178,13 +172,13 @@ static void start (struct up *up, struct child *child)
     pid_t parent = getpid (), pid = fork ();
     if (pid < 0) {
         fprintf (stderr, "%s cannot be started now: %s\n", child->name, strerror (errno));
-        child->start_at_ms = now_ms () + PAUSE_MAX_MS;
+        child->start_at_ms = mu_now_ms () + PAUSE_MAX_MS;
         return;
     }
     if (!pid)
         become (up, child, parent);
     child->pid = pid;
-    child->started_ms = now_ms ();
+    child->started_ms = mu_now_ms ();
 }
 
 /* --- ends ------------------------------------------------------------------------------------- */
@@ -255,13 +249,13 @@ static int hopeless (const struct up *up, const struct child *child, int status)
  * time. */
 static void note_end (struct child *child)
 {
-    bool lived = now_ms () - child->started_ms > LIVED_MS;
+    bool lived = mu_now_ms () - child->started_ms > LIVED_MS;
     child->pid = 0;
     child->failures = lived ? 0 : child->failures + 1;
     child->pause_ms = lived ? 0 : child->pause_ms ? 2 * child->pause_ms : 100;
     if (child->pause_ms > PAUSE_MAX_MS)
         child->pause_ms = PAUSE_MAX_MS;
-    child->start_at_ms = now_ms () + child->pause_ms;
+    child->start_at_ms = mu_now_ms () + child->pause_ms;
 }
 
 static void reap (struct up *up, bool stopping)
@@ -306,8 +300,8 @@ static bool end_from (struct up *up, size_t first)
     for (size_t i = first; i < up->count; i++)
         if (up->child[i].pid)
             kill (up->child[i].pid, SIGTERM);
-    for (uint64_t limit = now_ms () + STOP_LIMIT_MS; any_running (up, first); reap (up, true))
-        if (now_ms () >= limit || take_signal (up) == SIGINT)
+    for (uint64_t limit = mu_now_ms () + STOP_LIMIT_MS; any_running (up, first); reap (up, true))
+        if (mu_now_ms () >= limit || take_signal (up) == SIGINT)
             return false;
     return true;
 }
@@ -435,19 +429,19 @@ static void start_all (struct up *up)
 {
     size_t count = up->answered ? up->count : 1;
     for (size_t i = 0; i < count; i++)
-        if (!up->child[i].pid && now_ms () >= up->child[i].start_at_ms)
+        if (!up->child[i].pid && mu_now_ms () >= up->child[i].start_at_ms)
             start (up, &up->child[i]);
 }
 
 static int serve (struct up *up)
 {
-    uint64_t began = now_ms ();
+    uint64_t began = mu_now_ms ();
     bool warned = false;
     do {
         start_all (up);
         if (!up->ready)
             check_ready (up);
-        if (!up->ready && !warned && now_ms () - began > READY_LIMIT_MS) {
+        if (!up->ready && !warned && mu_now_ms () - began > READY_LIMIT_MS) {
             fprintf (stderr, "not all of them are up after %d s; their logs in %s say why\n",
                      READY_LIMIT_MS / 1000, up->logs);
             warned = true;

@@ -5,6 +5,7 @@
  * Ctrl-C only says so; the job goes on. A second one within 2 s cancels it. A coordinator that does
  * not answer is waited for: training goes on without it.
  */
+#include "clock.h"
 #include "command.h"
 #include "output.h"
 
@@ -27,13 +28,6 @@ static void on_interrupt (int signal_number)
 {
     (void)signal_number;
     interrupts++;
-}
-
-static uint64_t now_ms (void)
-{
-    struct timespec now;
-    clock_gettime (CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 bool job_info_ended (const struct muster_job_info *job, int *status)
@@ -109,7 +103,7 @@ static int fitting (const char *line)
 
 static void show (struct follow *follow, const char *line, bool whole)
 {
-    uint64_t now = now_ms ();
+    uint64_t now = mu_now_ms ();
     if (follow->terminal) {
         fprintf (stderr, "\r\033[K%.*s", whole ? (int)strlen (line) : fitting (line), line);
         follow->painted = !whole;
@@ -149,7 +143,7 @@ static void show_end (struct follow *follow, const struct muster_job_info *job)
 static int on_interrupts (struct follow *follow)
 {
     struct muster *muster = follow->command->muster;
-    if (follow->first_at && now_ms () - follow->first_at >= TWICE_MS) {
+    if (follow->first_at && mu_now_ms () - follow->first_at >= TWICE_MS) {
         clear_line (follow);
         fprintf (stderr, "detached; `muster watch %s` follows it again\n", follow->job);
         return EXIT_JOB_NOT_FINISHED;
@@ -160,7 +154,7 @@ static int on_interrupts (struct follow *follow)
     interrupts = 0;
     clear_line (follow);
     if (!twice) {
-        follow->first_at = now_ms ();
+        follow->first_at = mu_now_ms ();
         muster_set_timeout (muster, ANSWER_MS); /* also when nobody answers we detach in time */
         fprintf (stderr, "press Ctrl-C again within 2 s to cancel job %s; it goes on otherwise\n",
                  follow->job);

@@ -2,6 +2,7 @@
 /* log.c - formats a line into a stack buffer and writes it whole */
 #include "log.h"
 
+#include "clock.h"
 #include "record.h"
 
 #include <errno.h>
@@ -219,9 +220,7 @@ void mu_log (enum mu_log_level level, const char *event, const struct mu_log_abo
     va_start (args, format);
     vsnprintf (text, sizeof text, format, args);
     va_end (args);
-    struct timespec now;
-    clock_gettime (CLOCK_REALTIME, &now);
-    uint64_t unix_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    uint64_t unix_ms = mu_unix_ms ();
     size_t size =
         mu_log_format (line, MU_LOG_LINE_MAX, unix_ms, sink.program, level, event, about, text);
     pthread_mutex_lock (&sink.lock);

@@ -6,6 +6,7 @@
  * is logged and tried again at the next look: nothing depends on it but room. */
 #include "io_compactor.h"
 
+#include "clock.h"
 #include "io_compact.h"
 #include "log.h"
 
@@ -39,9 +40,7 @@ static int apply (void *arg, struct store *store, struct mu_error *error)
 
 static uint64_t before_ms (const struct compactor *compactor)
 {
-    struct timespec now;
-    clock_gettime (CLOCK_REALTIME, &now);
-    uint64_t now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    uint64_t now_ms = mu_unix_ms ();
     return now_ms > compactor->history_ms ? now_ms - compactor->history_ms : 0;
 }
 

@@ -13,6 +13,7 @@
  * and what is left is a hoard of KEEP more, which is given free once the door is shut. */
 #include "io_door.h"
 
+#include "clock.h"
 #include "log.h"
 
 #include <dirent.h>
@@ -23,7 +24,6 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -49,13 +49,6 @@ struct door {
     bool is_shut, has_said;
     uint64_t look_ms, say_ms;
 };
-
-static uint64_t now_ms (void)
-{
-    struct timespec now;
-    clock_gettime (CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 size_t door_raise_limit (void)
 {
@@ -188,7 +181,7 @@ static size_t tell_sets (struct door *door, bool open)
 
 static void shut (struct door *door)
 {
-    uint64_t now = now_ms ();
+    uint64_t now = mu_now_ms ();
     if (door->is_shut)
         return;
     find_sets (door);
@@ -213,7 +206,7 @@ static void shut (struct door *door)
 void door_look (struct door *door)
 {
     uint64_t now;
-    if (!door->is_shut || (now = now_ms ()) < door->look_ms)
+    if (!door->is_shut || (now = mu_now_ms ()) < door->look_ms)
         return;
     door->look_ms = now + LOOK_MS;
     size_t wanted = 2 * door->keep - door->hoard_count + door->keep / 2;

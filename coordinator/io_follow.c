@@ -6,6 +6,7 @@
  * The connection to the leader is a DEALER with a context of its own, made anew for each leader. */
 #include "io_follow.h"
 
+#include "clock.h"
 #include "following.h"
 #include "io_loop.h"
 #include "io_requests.h"
@@ -307,7 +308,7 @@ static void answer (struct follow *follow, uint32_t peer, const struct mu_wire *
                                  .peer = peer,
                                  .wire = wire,
                                  .now_ms = now_ms,
-                                 .unix_ms = loop_unix_ms () };
+                                 .unix_ms = mu_unix_ms () };
     if (mu_shape_find (&mu_wire_family, wire->type)->sender == MU_ROLE_WORKER) {
         remember_worker (follow, peer);
     } else if (coord_may_answer (wire)) {
@@ -371,7 +372,7 @@ static bool wait_for_something (struct follow *follow)
         { peers_socket (options->peers), 0, ZMQ_POLLIN, 0 },
         { follow->dealer, 0, ZMQ_POLLIN, 0 },
     };
-    zmq_poll (items, follow->dealer ? 6 : 5, wait_ms (follow, loop_now_ms ()));
+    zmq_poll (items, follow->dealer ? 6 : 5, wait_ms (follow, mu_now_ms ()));
     return !(items[0].revents && loop_told_to_stop (options->signal_fd));
 }
 
@@ -388,7 +389,7 @@ static enum follow_end run (struct follow *follow, struct mu_error *error)
 {
     struct claim *claim = follow->options->claim;
     do {
-        uint64_t now_ms = loop_now_ms ();
+        uint64_t now_ms = mu_now_ms ();
         ignore_peers (follow);
         if (hear_leader (follow, now_ms, error))
             return FOLLOW_FAILED;
@@ -427,7 +428,7 @@ enum follow_end follow_run (const struct follow_options *options, uint32_t **wor
                                          .sockets = options->sockets,
                                          .counts = &follow.counts,
                                          .version = options->version,
-                                         .started_ms = loop_now_ms (), .follows = true };
+                                         .started_ms = mu_now_ms (), .follows = true };
     end = run (&follow, error);
     store_abandon (options->store);
     disconnect (&follow);

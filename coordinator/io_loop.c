@@ -9,6 +9,7 @@
  * silent who was not listened to. */
 #include "io_loop.h"
 
+#include "clock.h"
 #include "io_compactor.h"
 #include "io_faults.h"
 #include "io_requests.h"
@@ -51,24 +52,14 @@ struct loop {
     struct mu_wire wire;
 };
 
-static uint64_t clock_ms (clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime (clock, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-uint64_t loop_now_ms (void) { return clock_ms (CLOCK_MONOTONIC); }
-uint64_t loop_unix_ms (void) { return clock_ms (CLOCK_REALTIME); }
-
 /* --- events into the core --------------------------------------------------------------------- */
 
 /* `wire` are the bytes of the event's message, if there is one. */
 static int step (struct loop *loop, struct coord_event *event, struct mu_blob wire,
                  struct mu_error *error)
 {
-    event->now_ms = clock_ms (CLOCK_MONOTONIC);
-    event->unix_ms = clock_ms (CLOCK_REALTIME);
+    event->now_ms = mu_now_ms ();
+    event->unix_ms = mu_unix_ms ();
     loop->actions.count = 0;
     coord_step (loop->options->coord, event, &loop->actions);
     recorder_event (loop->options->recorder, event, wire, &loop->actions);
@@ -110,7 +101,7 @@ static int on_message (struct loop *loop, uint32_t peer, const void *data, size_
     bool at_once = stuck || faults_is_own (&loop->wire);
     struct turn *turn = at_once ? loop->aside : loop->filling;
     bool answered =
-        requests_answer (&loop->requests, turn, peer, &loop->wire, clock_ms (CLOCK_MONOTONIC)) ||
+        requests_answer (&loop->requests, turn, peer, &loop->wire, mu_now_ms ()) ||
         (stuck && refuse_while_stuck (loop, peer, term));
     if (at_once) {
         loop->counts.sent += turn_words (turn);
@@ -133,9 +124,9 @@ static int receive (struct loop *loop, struct mu_error *error)
     uint32_t peer;
     const void *data;
     size_t size;
-    uint64_t limit_ms = clock_ms (CLOCK_MONOTONIC) + RECEIVE_MS;
+    uint64_t limit_ms = mu_now_ms () + RECEIVE_MS;
     loop->drained = false;
-    for (uint32_t i = 0; i < RECEIVE_MAX && clock_ms (CLOCK_MONOTONIC) < limit_ms; i++) {
+    for (uint32_t i = 0; i < RECEIVE_MAX && mu_now_ms () < limit_ms; i++) {
         if (turn_is_full (loop->filling))
             return 0;
         if (!sockets_receive (loop->options->sockets, &peer, &data, &size)) {
@@ -172,7 +163,7 @@ static void hand_over (struct loop *loop)
         return;
     }
     if (loop->options->lead)
-        lead_give (loop->options->lead, turn_batch (loop->filling), loop_unix_ms ());
+        lead_give (loop->options->lead, turn_batch (loop->filling), mu_unix_ms ());
     committer_give (loop->committer, loop->filling);
     loop->filling = loop->spare;
     loop->spare = NULL;
@@ -185,7 +176,7 @@ static int finish_commit (struct loop *loop, struct mu_error *error)
     if (!loop->awaiting)
         loop->awaiting = committer_take (loop->committer);
     bool idle = loop->spare || loop->awaiting;
-    if (lead && lead_turn (lead, idle, loop_now_ms (), error))
+    if (lead && lead_turn (lead, idle, mu_now_ms (), error))
         return -1;
     if (!loop->awaiting)
         return committer_check (loop->committer, error);
@@ -201,7 +192,7 @@ static int finish_commit (struct loop *loop, struct mu_error *error)
 /* A full turn waits for its commit alone. */
 static long wait_ms (const struct loop *loop, bool full)
 {
-    uint64_t now = clock_ms (CLOCK_MONOTONIC), deadline = coord_deadline (loop->options->coord);
+    uint64_t now = mu_now_ms (), deadline = coord_deadline (loop->options->coord);
     if (full)
         deadline = UINT64_MAX;
     if (loop->options->lead && lead_deadline (loop->options->lead) < deadline)
@@ -251,7 +242,7 @@ static int on_time (struct loop *loop, struct mu_error *error)
 {
     struct coord_event timer = { .type = COORD_TIMER };
     if (turn_is_full (loop->filling) ||
-        clock_ms (CLOCK_MONOTONIC) < coord_deadline (loop->options->coord))
+        mu_now_ms () < coord_deadline (loop->options->coord))
         return 0;
     return step (loop, &timer, no_wire, error);
 }
@@ -295,14 +286,14 @@ static int serve (struct loop *loop, struct mu_error *error)
 static void await_commit (struct loop *loop)
 {
     struct mu_error error;
-    uint64_t limit_ms = loop_now_ms () + CONFIRM_MAX_MS;
+    uint64_t limit_ms = mu_now_ms () + CONFIRM_MAX_MS;
     while (!loop->spare && !committer_is_stuck (loop->committer)) {
         zmq_pollitem_t items[] = {
             { NULL, committer_done_fd (loop->committer), ZMQ_POLLIN, 0 },
             { loop->options->lead ? lead_socket (loop->options->lead) : NULL, 0, ZMQ_POLLIN, 0 },
         };
         zmq_poll (items, loop->options->lead ? 2 : 1, WAIT_MAX_MS / 10);
-        if (finish_commit (loop, &error) || (loop->awaiting && loop_now_ms () >= limit_ms))
+        if (finish_commit (loop, &error) || (loop->awaiting && mu_now_ms () >= limit_ms))
             return; /* unsaid, whatever it was */
     }
 }
@@ -338,7 +329,7 @@ int loop_run (const struct loop_options *options, struct mu_error *error)
             .counts = &loop.counts,
             .version = options->version,
             .faults = options->faults,
-            .started_ms = clock_ms (CLOCK_MONOTONIC),
+            .started_ms = mu_now_ms (),
         };
         struct compactor *compactor = NULL;
         /* Who follows reads rows while they are folded: a coordinator that leads others leaves them. */

@@ -30,10 +30,6 @@ struct loop_options {
     int signal_fd; /* a signalfd: SIGHUP opens the log anew, any other ends the loop */
 };
 
-/* What the loops of a leader and of a follower share. */
-uint64_t loop_now_ms (void);
-uint64_t loop_unix_ms (void);
-
 /* True once a signal has come that ends the loop. */
 bool loop_told_to_stop (int signal_fd);
 

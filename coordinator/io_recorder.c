@@ -12,6 +12,7 @@
  * A recording cannot lack an event in its middle: once one is lost, it is over until the next start. */
 #include "io_recorder.h"
 
+#include "clock.h"
 #include "frames.h"
 #include "log.h"
 
@@ -51,13 +52,6 @@ struct recorder {
     char name[64];
     char dir[4096];
 };
-
-static uint64_t unix_ms_now (void)
-{
-    struct timespec now;
-    clock_gettime (CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* --- the folder ------------------------------------------------------------------------------- */
 
@@ -268,7 +262,7 @@ static void *write_thread (void *arg)
 static int add_head (struct recorder *recorder, struct mu_error *error)
 {
     return frames_head (&recorder->filling, error) ||
-                   frames_open (&recorder->filling, &recorder->options, unix_ms_now (),
+                   frames_open (&recorder->filling, &recorder->options, mu_unix_ms (),
                                 recorder->files, recorder->events, error)
                ? -1
                : 0;
@@ -279,7 +273,7 @@ static int roll (struct recorder *recorder, struct mu_error *error)
 {
     if (recorder->bytes < recorder->max_bytes / SHARE || recorder->roll_at)
         return 0;
-    if (frames_end (&recorder->filling, unix_ms_now (), recorder->events, 0,
+    if (frames_end (&recorder->filling, mu_unix_ms (), recorder->events, 0,
                     "it goes on in the next file", error))
         return -1;
     recorder->roll_at = recorder->filling.size;
@@ -403,7 +397,7 @@ void recorder_stop (struct recorder **recorder_p, const char *reason)
     if (!recorder)
         return;
     pthread_mutex_lock (&recorder->lock);
-    if (!recorder->over && frames_end (&recorder->filling, unix_ms_now (), recorder->events,
+    if (!recorder->over && frames_end (&recorder->filling, mu_unix_ms (), recorder->events,
                                        coord_digest (recorder->coord), reason, &error))
         end_recording (recorder, &error);
     recorder->stopping = true;

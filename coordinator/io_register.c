@@ -2,25 +2,18 @@
 /* io_register.c - which kind of register a URL names; see io_register.h */
 #include "io_register.h"
 
+#include "clock.h"
 #include "io_register_kinds.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 struct io_register {
     const struct register_kind *kind;
     void *own;
     char *url;
 };
-
-uint64_t register_now (void)
-{
-    struct timespec now;
-    clock_gettime (CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static const struct register_kind *find_kind (const char *url)
 {

@@ -307,7 +307,7 @@ static int start (struct file_register *reg, const struct work *work, struct mu_
 static int run (struct file_register *reg, uint32_t limit_ms, struct work *work,
                 struct mu_error *error)
 {
-    const uint64_t deadline = register_now () + limit_ms;
+    const uint64_t deadline = mu_now_ms () + limit_ms;
     int rc = -1;
     pthread_mutex_lock (&reg->lock);
     if (!wait_for_end (reg, deadline))

@@ -6,6 +6,7 @@
 #ifndef COORD_IO_REGISTER_KINDS_H
 #define COORD_IO_REGISTER_KINDS_H
 
+#include "clock.h"
 #include "io_register.h"
 #include "reign_text.h"
 
@@ -31,8 +32,5 @@ static inline bool reign_text_equal (const struct reign_text *a, const struct re
 {
     return a->size == b->size && !__builtin_memcmp (a->text, b->text, a->size);
 }
-
-/* Milliseconds of a clock that only runs forward. */
-uint64_t register_now (void);
 
 #endif

@@ -154,7 +154,7 @@ static void forget_headers (struct curl_slist *headers)
 static int ask (const struct lease *lease, const char *url, const char *method, const char *body,
                 uint64_t deadline, struct exchange *exchange, struct mu_error *error)
 {
-    const uint64_t now = register_now ();
+    const uint64_t now = mu_now_ms ();
     char *token = malloc (TOKEN_MAX);
     *exchange = (struct exchange){ 0 };
     int rc = -1;
@@ -217,7 +217,7 @@ static int lease_read (void *own, uint32_t limit_ms, struct reign_text *value,
                        struct mu_error *error)
 {
     json_t *object;
-    if (get (own, register_now () + limit_ms, &object, value, error))
+    if (get (own, mu_now_ms () + limit_ms, &object, value, error))
         return -1;
     json_decref (object);
     return 0;
@@ -260,7 +260,7 @@ static int lease_swap (void *own, uint32_t limit_ms, uint64_t revision,
                        struct mu_error *error)
 {
     (void)revision;
-    const uint64_t deadline = register_now () + limit_ms;
+    const uint64_t deadline = mu_now_ms () + limit_ms;
     json_t *object;
     struct reign_text value;
     if (get (own, deadline, &object, &value, error))

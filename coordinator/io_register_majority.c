@@ -95,11 +95,11 @@ static uint64_t pause_of (struct majority *majority)
 
 static void go_on (struct majority *majority, enum proposal_phase before, uint64_t deadline)
 {
-    uint64_t now = register_now ();
+    uint64_t now = mu_now_ms ();
     if (before > PROPOSAL_TEACH && majority->proposer.phase == PROPOSAL_LOOK) {
         const uint64_t pause = pause_of (majority);
         zmq_poll (NULL, 0, (long)(now + pause < deadline ? pause : 1));
-        now = register_now ();
+        now = mu_now_ms ();
     }
     ask_all (majority, now);
 }
@@ -108,7 +108,7 @@ static void wait_for_words (struct majority *majority, uint64_t deadline)
 {
     zmq_pollitem_t item[VOTERS_MAX];
     const enum proposal_phase before = majority->proposer.phase;
-    const uint64_t now = register_now ();
+    const uint64_t now = mu_now_ms ();
     const uint64_t until = majority->phase_end < deadline ? majority->phase_end : deadline;
     for (uint32_t i = 0; i < majority->peers; i++)
         item[i] = (zmq_pollitem_t){ majority->socket[i], 0, ZMQ_POLLIN, 0 };
@@ -118,9 +118,9 @@ static void wait_for_words (struct majority *majority, uint64_t deadline)
             go_on (majority, before, deadline);
             return;
         }
-    if (register_now () >= majority->phase_end) {
+    if (mu_now_ms () >= majority->phase_end) {
         proposer_late (&majority->proposer);
-        ask_all (majority, register_now ());
+        ask_all (majority, mu_now_ms ());
     }
 }
 
@@ -158,11 +158,11 @@ static int say_result (const struct majority *majority, struct mu_error *error)
 
 static int call (struct majority *majority, uint32_t limit_ms, struct mu_error *error)
 {
-    const uint64_t now = register_now (), deadline = now + limit_ms;
+    const uint64_t now = mu_now_ms (), deadline = now + limit_ms;
     majority->refusals = 0;
     ask_all (majority, now);
     while (majority->proposer.phase != PROPOSAL_DONE) {
-        if (register_now () >= deadline)
+        if (mu_now_ms () >= deadline)
             return say_late (majority, limit_ms, error);
         wait_for_words (majority, deadline);
     }

@@ -4,6 +4,7 @@
  * One mutex guards `given` and `done`; the store itself is touched by the commit thread alone. */
 #include "io_turn.h"
 
+#include "clock.h"
 #include "io_announce.h"
 #include "log.h"
 
@@ -174,13 +175,6 @@ struct committer {
     _Atomic uint64_t commits;
 };
 
-static uint64_t unix_ms_now (void)
-{
-    struct timespec now;
-    clock_gettime (CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static void give_up (struct committer *committer, const struct mu_error *why)
 {
     pthread_mutex_lock (&committer->lock);
@@ -195,7 +189,7 @@ static void give_up (struct committer *committer, const struct mu_error *why)
 static int commit_for_certain (struct committer *committer, struct turn *turn)
 {
     struct mu_error error;
-    while (store_commit (committer->store, turn->records, unix_ms_now (), &error)) {
+    while (store_commit (committer->store, turn->records, mu_unix_ms (), &error)) {
         if (error.code == MU_CONFLICT) {
             give_up (committer, &error);
             return -1;

@@ -10,6 +10,7 @@
 #include "config.h"
 #endif
 
+#include "clock.h"
 #include "coord.h"
 #include "fault.h"
 #include "io_follow.h"
@@ -222,7 +223,7 @@ static int begin_claim (struct daemon *daemon, struct mu_error *error)
     if (getrandom (&claim.new_cluster, sizeof claim.new_cluster, 0) != sizeof claim.new_cluster)
         return mu_fail_errno (error, MU_SYSTEM, errno, "no random numbers");
     claim.new_cluster = (claim.new_cluster & INT64_MAX) | 1;
-    claim_start (&daemon->claim, &claim, loop_now_ms ());
+    claim_start (&daemon->claim, &claim, mu_now_ms ());
     return 0;
 }
 

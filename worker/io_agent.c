@@ -6,6 +6,7 @@
  * crashed. At the end BYE gets 200 ms to leave. */
 #include "io_agent.h"
 
+#include "common/clock.h"
 #include "io_fault.h"
 #include "io_watch.h"
 #include "worker/comm/flight.h"
@@ -17,7 +18,6 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -25,13 +25,6 @@
 #define LINGER_MS    200
 #define TURN_MAX_MS  1000
 #define BURY_MS      2000 /* for a killed trainer to end; one that cannot is left to the system */
-
-static uint64_t now_ms (void)
-{
-    struct timespec now;
-    clock_gettime (CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* --- actions ---------------------------------------------------------------------------------- */
 
@@ -110,7 +103,7 @@ static void carry_out (struct io_agent *io, const struct agent_action *action)
 
 static void happen (struct io_agent *io, struct agent_event *event)
 {
-    event->now_ms = now_ms ();
+    event->now_ms = mu_now_ms ();
     io->actions.count = 0;
     agent_step (io->agent, event, &io->actions);
     for (uint32_t i = 0; i < io->actions.count && !io->ending; i++)
@@ -267,7 +260,7 @@ static size_t gather (struct io_agent *io, zmq_pollitem_t *items)
 
 static long wait_limit (const struct io_agent *io)
 {
-    uint64_t now = now_ms (), deadline = agent_deadline (io->agent);
+    uint64_t now = mu_now_ms (), deadline = agent_deadline (io->agent);
     if (io->not_started.code != MU_OK || io->collective.not_started || io->collective.not_ahead ||
         deadline <= now)
         return 0;
@@ -296,7 +289,7 @@ static void turn (struct io_agent *io)
         bury_trainer (io);
     mind_not_started (io);
     hear_collective (io);
-    if (!io->ending && now_ms () >= agent_deadline (io->agent))
+    if (!io->ending && mu_now_ms () >= agent_deadline (io->agent))
         happen (io, &(struct agent_event){ .type = AGENT_TIMER });
     look_at_children (io);
 }
