@@ -2,7 +2,6 @@
 /* io_peers.c - words of other coordinators, and the vote */
 #include "io_peers.h"
 
-#include "io_acceptor.h"
 #include "io_socket.h"
 #include "log.h"
 
@@ -47,6 +46,9 @@ void peers_close (struct peers **peers_p)
 }
 
 void *peers_socket (struct peers *peers) { return sockets_router (peers->sockets); }
+
+void *peers_monitor (struct peers *peers) { return sockets_monitor (peers->sockets); }
+const struct acceptor *peers_acceptor (const struct peers *peers) { return peers->acceptor; }
 
 static bool is_vote (struct peers *peers, uint32_t peer, const struct mu_wire *asked)
 {

@@ -6,6 +6,7 @@
 #define COORD_IO_PEERS_H
 
 #include "error.h"
+#include "io_acceptor.h"
 #include "wire.h"
 
 #include <stdbool.h>
@@ -18,7 +19,12 @@ int peers_open (struct peers **peers_p, const char *endpoint, bool beyond_loopba
                 const char *vote_dir, struct mu_error *error);
 void peers_close (struct peers **peers_p);
 
+/* The two things to poll for reading (ZeroMQ sockets). */
 void *peers_socket (struct peers *peers);
+void *peers_monitor (struct peers *peers);
+
+/* The vote, or NULL. */
+const struct acceptor *peers_acceptor (const struct peers *peers);
 
 /* Take one word that is not about votes; what it borrows is there until the next call. */
 bool peers_receive (struct peers *peers, uint32_t *peer, struct mu_wire *wire);
