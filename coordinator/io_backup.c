@@ -11,6 +11,7 @@
 #include "io_backup.h"
 
 #include "io_database.h"
+#include "io_files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -41,14 +42,10 @@ static bool exists (const char *path)
 static int sync_folder_of (const char *path, struct mu_error *error)
 {
     char *copy = joined (path, "");
-    int fd = open (dirname (copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = folder_sync (dirname (copy));
+    int number = errno;
     free (copy);
-    int rc = fd < 0 || fsync (fd) ? mu_fail_errno (error, MU_IO, errno,
-                                                   "the folder of %s cannot be synced", path)
-                                  : 0;
-    if (fd >= 0)
-        close (fd);
-    return rc;
+    return rc ? mu_fail_errno (error, MU_IO, number, "the folder of %s cannot be synced", path) : 0;
 }
 
 static void remove_with_logs (const char *path)
@@ -136,8 +133,7 @@ static int check_target (const char *source, const char *file, bool replace, str
     if (!stat (source, &mine) && mine.st_dev == theirs.st_dev && mine.st_ino == theirs.st_ino)
         return mu_fail (error, MU_USAGE, "%s is the database itself: name another file", file);
     if (!replace || !S_ISREG (theirs.st_mode))
-        return mu_fail (error, MU_CANT_CREATE,
-                        "%s is there already: name another file%s", file,
+        return mu_fail (error, MU_CANT_CREATE, "%s is there already: name another file%s", file,
                         S_ISREG (theirs.st_mode) ? ", or say --replace" : "");
     return 0;
 }
@@ -234,10 +230,11 @@ static int restore_into (const char *file, const char *path, bool replace, char 
     bool there = exists (path);
     int fd = -1, rc = 0;
     if (there && !replace)
-        rc = mu_fail (error, MU_CANT_CREATE,
-                      "%s is there already: name another folder, or say --replace (it is kept beside "
-                      "the restored one)",
-                      path);
+        rc = mu_fail (
+            error, MU_CANT_CREATE,
+            "%s is there already: name another folder, or say --replace (it is kept beside "
+            "the restored one)",
+            path);
     if (!rc)
         rc = claim (partial, &fd, error) || fill (file, partial, become_another, error) ||
                      sync_file (fd, partial, error) || (there && put_aside (path, aside, error))

@@ -2,14 +2,14 @@
 include coordinator/core.mk
 
 # The register that says who reigns: three places where it can lie.
-register_sources = coordinator/io_files.c coordinator/io_files.h coordinator/io_register.c coordinator/io_register.h \
+register_sources = coordinator/io_register.c coordinator/io_register.h \
     coordinator/io_register_kinds.h coordinator/io_register_file.c coordinator/io_register_majority.c \
     coordinator/io_register_lease.c coordinator/lease_json.c coordinator/lease_json.h coordinator/reign.h
 
 # The database: the coordinator's own, and what `muster admin` does to it.
 noinst_LTLIBRARIES += %D%/libstore.la
 %C%_libstore_la_SOURCES = %D%/io_backup.c %D%/io_backup.h %D%/io_check.c %D%/io_check.h %D%/io_compact.c %D%/io_compact.h \
-    %D%/io_database.c %D%/io_database.h \
+    %D%/io_database.c %D%/io_database.h %D%/io_files.c %D%/io_files.h \
     %D%/io_store.c %D%/io_store.h %D%/io_views.c %D%/io_views.h
 nodist_%C%_libstore_la_SOURCES = %D%/store_steps.h
 %C%_libstore_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_builddir)/%D% $(SQLITE_CFLAGS)

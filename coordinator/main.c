@@ -13,6 +13,7 @@
 #include "clock.h"
 #include "coord.h"
 #include "fault.h"
+#include "io_files.h"
 #include "io_follow.h"
 #include "io_lead.h"
 #include "io_logs.h"
@@ -33,7 +34,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -207,24 +207,21 @@ static int open_register (struct daemon *daemon, struct mu_error *error)
 
 static int rebuild (void *arg, struct mu_error *error) { return open_core (arg, false, error); }
 
-static int begin_claim (struct daemon *daemon, struct mu_error *error)
+static void begin_claim (struct daemon *daemon)
 {
     const struct mu_coordinator_options *options = &daemon->options;
     struct claim_options claim = {
         .id = store_id (daemon->store),
         .cluster = store_cluster (daemon->store),
         .term = coord_term (daemon->coord),
+        .new_cluster = (draw_id () & INT64_MAX) | 1,
         .peer = options->peer_listen.item[0],
         .client = options->listen.item[0],
         .lost_ms = (uint32_t)options->peer_lost_ms,
         .standby = options->standby,
         .take_over = options->take_over,
     };
-    if (getrandom (&claim.new_cluster, sizeof claim.new_cluster, 0) != sizeof claim.new_cluster)
-        return mu_fail_errno (error, MU_SYSTEM, errno, "no random numbers");
-    claim.new_cluster = (claim.new_cluster & INT64_MAX) | 1;
     claim_start (&daemon->claim, &claim, mu_now_ms ());
-    return 0;
 }
 
 /* Until it leads, or is told to stop. */
@@ -243,8 +240,7 @@ static enum follow_end follow (struct daemon *daemon, struct mu_error *error)
         .version = PACKAGE_VERSION,
         .signal_fd = daemon->signal_fd,
     };
-    if (begin_claim (daemon, error))
-        return FOLLOW_FAILED;
+    begin_claim (daemon);
     enum follow_end end = follow_run (&options, &daemon->workers, &daemon->worker_count, error);
     if (end != FOLLOW_LEADS)
         return end;
