@@ -81,16 +81,6 @@ struct mu_blob core_blob (const char *text)
     return (struct mu_blob){ .data = text, .size = (uint32_t)strlen (text) };
 }
 
-void *core_grow (void *old, uint32_t count, uint32_t *capacity, size_t item)
-{
-    if (count < *capacity)
-        return old;
-    *capacity = *capacity ? *capacity * 2 : 8;
-    void *bigger = realloc (old, *capacity * item);
-    assert (bigger);
-    return bigger;
-}
-
 /* --- actions ---------------------------------------------------------------------------------- */
 
 static struct coord_action *push (struct coord *coord, enum coord_action_type type)

@@ -36,6 +36,7 @@
 
 #include "coord.h"
 #include "fences.h"
+#include "grow.h"
 #include "index.h"
 #include "names.h"
 #include "timing.h"
@@ -339,8 +340,6 @@ const char *core_text (struct coord *coord, const char *format, ...)
 struct mu_blob core_blob (const char *text);
 /* A number that people gave: digits and nothing else; 0: it is none. */
 uint64_t core_number (const char *text);
-/* `old` grown so that it holds more than `count` items. */
-void *core_grow (void *old, uint32_t count, uint32_t *capacity, size_t item);
 
 /* Journal a record and fold it in. */
 void core_store (struct coord *coord, const struct mu_journal *record);

@@ -8,6 +8,7 @@
 
 #include "clock.h"
 #include "following.h"
+#include "grow.h"
 #include "io_loop.h"
 #include "io_requests.h"
 #include "io_turn.h"
@@ -276,12 +277,8 @@ static void remember_worker (struct follow *follow, uint32_t peer)
     for (uint32_t i = 0; i < follow->worker_count; i++)
         if (follow->worker[i] == peer)
             return;
-    if (follow->worker_count == follow->worker_capacity) {
-        follow->worker_capacity = follow->worker_capacity ? 2 * follow->worker_capacity : 64;
-        follow->worker = realloc (follow->worker, follow->worker_capacity * sizeof *follow->worker);
-        if (!follow->worker)
-            abort ();
-    }
+    follow->worker = core_grow (follow->worker, follow->worker_count, &follow->worker_capacity,
+                                sizeof *follow->worker);
     follow->worker[follow->worker_count++] = peer;
 }
 
@@ -428,7 +425,8 @@ enum follow_end follow_run (const struct follow_options *options, uint32_t **wor
                                          .sockets = options->sockets,
                                          .counts = &follow.counts,
                                          .version = options->version,
-                                         .started_ms = mu_now_ms (), .follows = true };
+                                         .started_ms = mu_now_ms (),
+                                         .follows = true };
     end = run (&follow, error);
     store_abandon (options->store);
     disconnect (&follow);

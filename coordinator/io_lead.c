@@ -7,6 +7,7 @@
 #include "io_lead.h"
 
 #include "followers.h"
+#include "grow.h"
 #include "log.h"
 #include "wire.h"
 
@@ -31,21 +32,12 @@ struct lead {
     uint64_t beat_ms, now_ms, told_revision;
 };
 
-static void *grow (void *list, uint32_t count, uint32_t *capacity, size_t size)
-{
-    if (count < *capacity)
-        return list;
-    *capacity = *capacity ? 2 * *capacity : 64;
-    if (!(list = realloc (list, *capacity * size)))
-        abort ();
-    return list;
-}
-
 /* --- which terms began where ------------------------------------------------------------------- */
 
 static void note_term (struct lead *lead, uint64_t term, uint64_t number)
 {
-    lead->start = grow (lead->start, lead->start_count, &lead->start_capacity, sizeof *lead->start);
+    lead->start =
+        core_grow (lead->start, lead->start_count, &lead->start_capacity, sizeof *lead->start);
     lead->start[lead->start_count++] = (struct term_start){ term, number };
 }
 
@@ -90,7 +82,7 @@ static void say_rows (struct lead *lead, struct follower *follower, uint64_t new
 static int add_row (void *arg, const struct store_line *line)
 {
     struct lead *lead = arg;
-    lead->row = grow (lead->row, lead->row_count, &lead->row_capacity, sizeof *lead->row);
+    lead->row = core_grow (lead->row, lead->row_count, &lead->row_capacity, sizeof *lead->row);
     lead->row[lead->row_count++] = (struct mu_wire_row){ .number = line->number,
                                                          .unix_ms = line->unix_ms,
                                                          .body = { line->body, line->size } };

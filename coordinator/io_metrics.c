@@ -2,6 +2,8 @@
 /* io_metrics.c - a growing list of name, label, value; nothing is kept between two questions */
 #include "io_metrics.h"
 
+#include "grow.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,12 +16,7 @@ struct list {
 
 static void add (struct list *list, enum mu_metric metric, const char *label, double value)
 {
-    if (list->count == list->capacity) {
-        list->capacity = list->capacity ? 2 * list->capacity : 64;
-        list->item = realloc (list->item, list->capacity * sizeof *list->item);
-        if (!list->item)
-            abort (); /* out of memory: the successor replays */
-    }
+    list->item = core_grow (list->item, list->count, &list->capacity, sizeof *list->item);
     struct mu_wire_metric_info *item = &list->item[list->count++];
     memset (item, 0, sizeof *item);
     mu_text_set (item->metric, sizeof item->metric, mu_metric_info[metric].name);

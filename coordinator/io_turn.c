@@ -5,6 +5,7 @@
 #include "io_turn.h"
 
 #include "clock.h"
+#include "grow.h"
 #include "io_announce.h"
 #include "log.h"
 
@@ -77,23 +78,11 @@ bool turn_is_full (const struct turn *turn)
            turn->bytes.size + store_batch_bytes (turn->records) >= FULL_BYTES;
 }
 
-/* Room for one more of `size` bytes each. Out of memory is fatal: the successor replays. */
-static void *grow (void *list, uint32_t count, uint32_t *capacity, size_t size)
-{
-    if (count < *capacity)
-        return list;
-    *capacity = *capacity ? 2 * *capacity : 256;
-    list = realloc (list, *capacity * size);
-    if (!list)
-        abort ();
-    return list;
-}
-
 void turn_say (struct turn *turn, uint32_t peer, const struct mu_wire *wire)
 {
     struct mu_error error;
     size_t offset = turn->bytes.size;
-    turn->word = grow (turn->word, turn->word_count, &turn->word_capacity, sizeof *turn->word);
+    turn->word = core_grow (turn->word, turn->word_count, &turn->word_capacity, sizeof *turn->word);
     if (mu_record_encode (&mu_wire_family, wire, &turn->bytes, &error)) {
         mu_log (MU_LOG_ERROR, "unsayable", NULL, "%s", error.text);
         return;
@@ -116,7 +105,7 @@ static int add_record (struct turn *turn, const struct mu_journal *record, struc
     announce_text (record, text, sizeof text);
     if (!*text)
         return 0;
-    turn->line = grow (turn->line, turn->line_count, &turn->line_capacity, sizeof *turn->line);
+    turn->line = core_grow (turn->line, turn->line_count, &turn->line_capacity, sizeof *turn->line);
     turn->line[turn->line_count++] =
         (struct line){ .about = announcement_of (record), .offset = turn->bytes.size };
     if (msgpack_sbuffer_write (&turn->bytes, text, strlen (text) + 1))
