@@ -41,12 +41,9 @@ static void note_term (struct lead *lead, uint64_t term, uint64_t number)
     lead->start[lead->start_count++] = (struct term_start){ term, number };
 }
 
-static int note_start (void *arg, uint64_t number, uint64_t unix_ms, uint64_t job,
-                       const struct mu_journal *record)
+static int note_start (void *arg, uint64_t number, const struct mu_journal *record)
 {
-    (void)unix_ms, (void)job;
-    if (record->type == MU_JOURNAL_REIGN)
-        note_term (arg, record->reign.term, number);
+    note_term (arg, record->reign.term, number);
     return 0;
 }
 
@@ -279,7 +276,7 @@ int lead_begin (struct lead **lead_p, const struct lead_options *options, struct
     lead->followers.lost_ms = options->claim->options.lost_ms;
     msgpack_sbuffer_init (&lead->bytes);
     msgpack_sbuffer_init (&lead->bodies);
-    if (store_read (options->store, 0, 0, UINT32_MAX >> 1, note_start, lead, error)) {
+    if (store_read_type (options->store, MU_JOURNAL_REIGN, note_start, lead, error)) {
         lead_end (lead_p);
         return -1;
     }

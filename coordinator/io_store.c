@@ -512,6 +512,33 @@ int store_read_lines (struct store *store, uint64_t after, uint32_t limit,
     return rc;
 }
 
+int store_read_type (struct store *store, enum mu_journal_type type,
+                     int (*each) (void *arg, uint64_t number, const struct mu_journal *record),
+                     void *arg, struct mu_error *error)
+{
+    sqlite3_stmt *row = NULL;
+    msgpack_zone zone;
+    if (!msgpack_zone_init (&zone, 8192))
+        return mu_fail (error, MU_UNAVAILABLE, "out of memory");
+    int rc = database_prepare (store->reader, &row,
+                               "SELECT number, body FROM record WHERE type = ?1 ORDER BY number",
+                               error);
+    int state = SQLITE_DONE;
+    if (!rc)
+        sqlite3_bind_int (row, 1, (int)type);
+    while (!rc && (state = sqlite3_step (row)) == SQLITE_ROW) {
+        struct mu_journal record;
+        msgpack_zone_clear (&zone);
+        if (!decode_row (row, 1, &record, &zone, NULL))
+            rc = each (arg, (uint64_t)sqlite3_column_int64 (row, 0), &record);
+    }
+    if (!rc && state != SQLITE_DONE)
+        rc = database_fail (store->reader, "be read", error);
+    sqlite3_finalize (row);
+    msgpack_zone_destroy (&zone);
+    return rc;
+}
+
 static int take_line (struct store *store, const struct store_line *line, struct mu_error *error)
 {
     struct mu_journal record;

@@ -83,6 +83,11 @@ struct store_line {
 int store_batch_lines (const struct store_batch *batch, uint64_t first, uint64_t unix_ms,
                        int (*each) (void *arg, const struct store_line *line), void *arg);
 
+/* Call `each` for the records of one type, oldest first: only those are decoded. The loop's thread. */
+int store_read_type (struct store *store, enum mu_journal_type type,
+                     int (*each) (void *arg, uint64_t number, const struct mu_journal *record),
+                     void *arg, struct mu_error *error);
+
 /* Call `each` for the rows above `after`, at most `limit`, as they are. The loop's thread. */
 int store_read_lines (struct store *store, uint64_t after, uint32_t limit,
                       int (*each) (void *arg, const struct store_line *line), void *arg,
