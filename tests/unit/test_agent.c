@@ -571,18 +571,24 @@ static void level_ranks_compare (void **state)
     finish (&story);
 }
 
+/* The collective of a running generation fails; the trainer leaves it at step 3. */
+static void broken_at_3 (struct story *story)
+{
+    running (story);
+    collective (story, AGENT_COLLECTIVE_FAILED, 1, "the connection to another rank failed");
+    expect (story, "DOWN 1 the connection to another rank failed");
+    expect (story, "kill collective");
+    expect (story, "tell LEAVE 1");
+    collective (story, AGENT_COLLECTIVE_ENDED, 1, "status 49");
+    expect (story, "end 1");
+    said (story, left (1, 3, "\x02"));
+}
+
 static void collective_dies (void **state)
 {
     (void)state;
     struct story story;
-    running (&story);
-    collective (&story, AGENT_COLLECTIVE_FAILED, 1, "the connection to another rank failed");
-    expect (&story, "DOWN 1 the connection to another rank failed");
-    expect (&story, "kill collective");
-    expect (&story, "tell LEAVE 1");
-    collective (&story, AGENT_COLLECTIVE_ENDED, 1, "status 49");
-    expect (&story, "end 1");
-    said (&story, left (1, 3, "\x02"));
+    broken_at_3 (&story);
     nothing (&story); /* ABORTED is an answer */
     wait_ms (&story, 600);
     expect (&story, "DOWN 1 the connection to another rank failed");
@@ -633,14 +639,7 @@ static void nobody_forms_the_next (void **state)
 {
     (void)state;
     struct story story;
-    running (&story);
-    collective (&story, AGENT_COLLECTIVE_FAILED, 1, "the connection to another rank failed");
-    expect (&story, "DOWN 1 the connection to another rank failed");
-    expect (&story, "kill collective");
-    expect (&story, "tell LEAVE 1");
-    collective (&story, AGENT_COLLECTIVE_ENDED, 1, "status 49");
-    expect (&story, "end 1");
-    said (&story, left (1, 3, "\x02"));
+    broken_at_3 (&story);
     assert_string_equal (story.needs, "");
     wait_ms (&story, 2000);
     expect (&story, "HELLO job 1 generation 0 step 3");
