@@ -8,6 +8,7 @@ import time
 from cluster import Cluster, Tap, children, wait_for
 
 EVERY = 25
+PACED = 100  # a step beyond the first lease, which is short: how long steps take is known, and leases reach far ahead
 
 
 def saved(cluster, name):
@@ -33,7 +34,7 @@ def steps_go_on():
     spec = {"name": "outage", "steps": 1000000, "batch": 24, "every": EVERY}
     with Cluster(3) as cluster:
         job = cluster.submit(cluster.gpt(**spec))
-        wait_for("all three train", lambda: (s := cluster.status(job))["workers"] == 3 and s["step"] > EVERY)
+        wait_for("all three train", lambda: (s := cluster.status(job))["workers"] == 3 and s["step"] > PACED)
         before = wait_for("a checkpoint", lambda: (s := cluster.status(job))["weights_step"] and s)
         processes = trainers(cluster)
         cluster.kill_coordinator()
@@ -54,7 +55,7 @@ def death_meanwhile():
     spec = {"name": "death", "steps": 1000000, "batch": 24, "every": EVERY}
     with Cluster(3) as cluster:
         job = cluster.submit(cluster.gpt(**spec))
-        wait_for("all three train", lambda: (s := cluster.status(job))["workers"] == 3 and s["step"] > EVERY)
+        wait_for("all three train", lambda: (s := cluster.status(job))["workers"] == 3 and s["step"] > PACED)
         before = cluster.status(job)
         cluster.kill_coordinator()
         wait_for("steps of the outage", lambda: saved(cluster, "death")[-1] >= before["step"] + EVERY)
