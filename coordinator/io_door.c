@@ -6,7 +6,7 @@
  * ZMQ_MAX_SOCKETS counts sockets, not connections. So the listening descriptor, which the monitor
  * tells, is asked for no events in the epoll set of libzmq's I/O thread. Linux shows in
  * /proc/self/fdinfo which set that is and what libzmq noted there; both are given back unchanged.
- * Where /proc is not mounted nothing can be shut, and the log says so.
+ * Where /proc is not mounted nothing can be shut, and the log says so (docs/decisions/0033).
  *
  * Descriptors are the lowest free numbers. So one near the limit says that all below are taken:
  * the door is shut while KEEP are free. A storm can be faster than we look; then accept () fails,

@@ -31,7 +31,8 @@ dist_decisions_DATA = \
     %D%/decisions/0024-the-next-world-is-connected-ahead.md \
     %D%/decisions/0025-who-reigns-is-swapped-in.md \
     %D%/decisions/0026-an-ended-jobs-history-is-folded.md \
-    %D%/decisions/0028-who-reigns-is-written-outside.md
+    %D%/decisions/0028-who-reigns-is-written-outside.md \
+    %D%/decisions/0033-a-listener-is-paused-in-libzmqs-epoll-set.md
 
 linearexampledir = $(docdir)/examples/linear
 dist_linearexample_DATA = examples/linear/linear.c examples/linear/linear.yaml examples/linear/Makefile
