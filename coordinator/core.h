@@ -464,7 +464,7 @@ void poison_leave_out (struct coord *coord, struct job *job, uint32_t micro_batc
                        const struct mu_journal_crash *crash);
 /* For FORM. */
 void poison_say (struct coord *coord, const struct job_durable *job, struct mu_wire_form *form);
-/* Suspects of the first step go to workers whose trainers they have not killed yet. */
+/* Suspects, if they are of this step, go to workers whose trainers they have not killed yet. */
 void poison_spread (const struct job_durable *job, uint64_t step, uint8_t *map,
                     const uint8_t *taken, struct worker *const *members, uint32_t ranks);
 
@@ -555,8 +555,8 @@ bool hang_is_stuck (struct coord *coord, const struct job *job);
 
 uint32_t shards_rank (const uint8_t *map, uint32_t micro_batch);
 void shards_set_rank (uint8_t *map, uint32_t micro_batch, uint32_t rank);
-/* Contiguous blocks, as large as pace_shares () says. */
-void shards_map (struct coord *coord, uint8_t *map, uint32_t micro_batches,
+/* Contiguous blocks, as large as pace_shares () says, but for suspects of poison. */
+void shards_map (struct coord *coord, const struct job_durable *job, uint8_t *map,
                  struct worker *const *members, uint32_t ranks);
 /* The first step's map: what `members` kept stays theirs where they stand at `base`. */
 void shards_first_map (struct coord *coord, const struct job_durable *job, uint8_t *map,

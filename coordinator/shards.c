@@ -49,11 +49,13 @@ static void spread (struct coord *coord, uint8_t *map, const uint8_t *taken, uin
     }
 }
 
-void shards_map (struct coord *coord, uint8_t *map, uint32_t micro_batches,
+/* A generation that begins before the suspects' step, for all went back, meets them under this map. */
+void shards_map (struct coord *coord, const struct job_durable *job, uint8_t *map,
                  struct worker *const *members, uint32_t ranks)
 {
     static const uint8_t nothing[KEPT_BYTES];
-    spread (coord, map, nothing, micro_batches, members, ranks);
+    spread (coord, map, nothing, job->micro_batches, members, ranks);
+    poison_spread (job, job->suspicion.step, map, nothing, members, ranks);
 }
 
 static uint32_t count_kept (const struct worker *worker, const struct position *base,

@@ -244,6 +244,27 @@ static void suspects_go_to_those_who_still_live (void **unused)
     clear_bed (&bed);
 }
 
+/* All rewound to a step before: the suspects are met in a window, not in the first step. */
+static void suspects_are_spread_in_windows_too (void **unused)
+{
+    (void)unused;
+    struct bed bed;
+    uint8_t map[2 * M];
+    make_bed (&bed, 2);
+    for (uint32_t i = 0; i < 2; i++)
+        bed.worker[i].threads = 1;
+    shards_map (bed.coord, &bed.job.durable, map, bed.list, 2);
+    assert_int_equal (shards_rank (map, 3), 0);
+    assert_int_equal (shards_rank (map, 12), 1);
+    assert_true (strike (&bed, 0, 1, 1 << 3));
+    assert_true (strike (&bed, 1, 1, 1 << 12));
+    shards_map (bed.coord, &bed.job.durable, map, bed.list, 2);
+    assert_int_equal (shards_rank (map, 3), 1);
+    assert_int_equal (shards_rank (map, 12), 0);
+    assert_int_equal (shards_rank (map, 4), 0);
+    clear_bed (&bed);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +278,7 @@ int main (void)
         cmocka_unit_test (another_step_begins_anew),
         cmocka_unit_test (members_are_told),
         cmocka_unit_test (suspects_go_to_those_who_still_live),
+        cmocka_unit_test (suspects_are_spread_in_windows_too),
     };
     return cmocka_run_group_tests_name ("poison", tests, NULL, NULL);
 }
