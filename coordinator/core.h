@@ -464,9 +464,10 @@ void poison_leave_out (struct coord *coord, struct job *job, uint32_t micro_batc
                        const struct mu_journal_crash *crash);
 /* For FORM. */
 void poison_say (struct coord *coord, const struct job_durable *job, struct mu_wire_form *form);
-/* Suspects, if they are of this step, go to workers whose trainers they have not killed yet. */
-void poison_spread (const struct job_durable *job, uint64_t step, uint8_t *map,
-                    const uint8_t *taken, struct worker *const *members, uint32_t ranks);
+/* In the map of the suspects' step they go to workers whose trainers they have not killed yet, in
+ * exchange for others where that is possible. What is taken stays. */
+void poison_spread (const struct job_durable *job, uint8_t *map, const uint8_t *taken,
+                    struct worker *const *members, uint32_t ranks);
 
 /* --- audit.c ---------------------------------------------------------------------------------- */
 
@@ -555,9 +556,10 @@ bool hang_is_stuck (struct coord *coord, const struct job *job);
 
 uint32_t shards_rank (const uint8_t *map, uint32_t micro_batch);
 void shards_set_rank (uint8_t *map, uint32_t micro_batch, uint32_t rank);
-/* Contiguous blocks, as large as pace_shares () says, but for suspects of poison. */
+/* The map of all steps but the first: contiguous blocks, as large as pace_shares () says, but for
+ * suspects of poison in a step after `base_step`. */
 void shards_map (struct coord *coord, const struct job_durable *job, uint8_t *map,
-                 struct worker *const *members, uint32_t ranks);
+                 struct worker *const *members, uint32_t ranks, uint64_t base_step);
 /* The first step's map: what `members` kept stays theirs where they stand at `base`. */
 void shards_first_map (struct coord *coord, const struct job_durable *job, uint8_t *map,
                        struct worker *const *members, uint32_t ranks, const struct position *base);

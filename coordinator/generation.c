@@ -147,7 +147,7 @@ static void store_form (struct coord *coord, const struct job *job, struct worke
     record.form.members.items = list;
     record.form.members.count = count;
     record.form.until_step = shards_first_lease (job, source->position.step);
-    shards_map (coord, durable, map, members, count);
+    shards_map (coord, durable, map, members, count, source->position.step);
     shards_first_map (coord, durable, first_map, members, count, &source->position);
     record.form.connected = ahead_has (job, members, count);
     const char *world =

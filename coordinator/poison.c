@@ -316,17 +316,34 @@ static bool is_suspect (const struct suspicion *suspicion, uint32_t m)
     return false;
 }
 
-void poison_spread (const struct job_durable *job, uint64_t step, uint8_t *map,
-                    const uint8_t *taken, struct worker *const *members, uint32_t ranks)
+/* A micro-batch for it, so that the shares stay what they are: one that can be computed by `giver`,
+ * whom it has not killed. NONE: the other has none to give. */
+static uint32_t in_exchange (const struct job_durable *job, const uint8_t *map,
+                             const uint8_t *taken, uint32_t rank, const struct worker *giver)
 {
     const struct suspicion *suspicion = &job->suspicion;
-    for (uint32_t m = 0; m < job->micro_batches && suspicion->step == step; m++) {
+    for (uint32_t m = 0; m < job->micro_batches; m++)
+        if (shards_rank (map, m) == rank && !has (taken, m) &&
+            !has_killed (suspicion, suspicion->count, giver->name, m))
+            return m;
+    return NONE;
+}
+
+void poison_spread (const struct job_durable *job, uint8_t *map, const uint8_t *taken,
+                    struct worker *const *members, uint32_t ranks)
+{
+    const struct suspicion *suspicion = &job->suspicion;
+    for (uint32_t m = 0; m < job->micro_batches; m++) {
         if (has (taken, m) || !is_suspect (suspicion, m))
             continue;
         uint32_t first = shards_rank (map, m), tried = 0;
         while (tried < ranks &&
                has_killed (suspicion, suspicion->count, members[(first + tried) % ranks]->name, m))
             tried++;
-        shards_set_rank (map, m, (first + tried) % ranks); /* all were: it stays where it is */
+        uint32_t rank = (first + tried) % ranks; /* all were: it stays where it is */
+        uint32_t other = rank == first ? NONE : in_exchange (job, map, taken, rank, members[first]);
+        if (other != NONE)
+            shards_set_rank (map, other, first);
+        shards_set_rank (map, m, rank);
     }
 }

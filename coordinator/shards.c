@@ -49,13 +49,15 @@ static void spread (struct coord *coord, uint8_t *map, const uint8_t *taken, uin
     }
 }
 
-/* A generation that begins before the suspects' step, for all went back, meets them under this map. */
+/* A generation that begins before the suspects' step, for all went back, meets them under this
+ * map. */
 void shards_map (struct coord *coord, const struct job_durable *job, uint8_t *map,
-                 struct worker *const *members, uint32_t ranks)
+                 struct worker *const *members, uint32_t ranks, uint64_t base_step)
 {
     static const uint8_t nothing[KEPT_BYTES];
     spread (coord, map, nothing, job->micro_batches, members, ranks);
-    poison_spread (job, job->suspicion.step, map, nothing, members, ranks);
+    if (job->suspicion.step > base_step)
+        poison_spread (job, map, nothing, members, ranks);
 }
 
 static uint32_t count_kept (const struct worker *worker, const struct position *base,
@@ -100,7 +102,8 @@ void shards_first_map (struct coord *coord, const struct job_durable *job, uint8
             if (kept[rank] == share)
                 take_kept (map, taken, members[rank], rank, micro_batches);
     spread (coord, map, taken, micro_batches, members, ranks);
-    poison_spread (job, base->step, map, taken, members, ranks);
+    if (job->suspicion.step == base->step)
+        poison_spread (job, map, taken, members, ranks);
 }
 
 /* --- leases ----------------------------------------------------------------------------------- */

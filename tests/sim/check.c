@@ -17,7 +17,7 @@ struct seen_job {
     uint64_t generation, until_step, committed, promised;
     struct committed {
         uint64_t step, state;
-    } *commits; /* owned */
+    } * commits; /* owned */
     uint32_t commit_count, commit_capacity;
     uint64_t distrusted;
     bool disputed;
@@ -77,9 +77,9 @@ static uint32_t owner (struct mu_blob map, uint32_t m)
     return bytes[2 * m] | (uint32_t)bytes[2 * m + 1] << 8;
 }
 
-/* Shares follow speed, but if there are enough nobody goes without (later: in all steps but the
- * first, in which sums that were kept decide). */
-static void check_map (const struct mu_journal_form *form, struct mu_blob map, bool later)
+/* Shares follow speed, but if there are enough nobody goes without (even: sums that were kept do not
+ * decide, as in the first step, nor whom a micro-batch may have killed). */
+static void check_map (const struct mu_journal_form *form, struct mu_blob map, bool even)
 {
     uint32_t load[1024] = { 0 }, size = form->members.count;
     for (uint32_t m = 0; m < map.size / 2; m++) {
@@ -87,7 +87,7 @@ static void check_map (const struct mu_journal_form *form, struct mu_blob map, b
         if (owner (map, m) < 1024)
             load[owner (map, m)]++;
     }
-    for (uint32_t rank = 0; later && size <= map.size / 2 && rank < size && rank < 1024; rank++)
+    for (uint32_t rank = 0; even && size <= map.size / 2 && rank < size && rank < 1024; rank++)
         CHECK (load[rank], "rank %u of %u has none of %u micro-batches", rank, size, map.size / 2);
 }
 
@@ -99,7 +99,7 @@ static void on_form (const struct mu_journal *record)
            form->generation, job->generation);
     CHECK (form->map.size == 2 * job->micro_batches && form->first_map.size == form->map.size,
            "a map has %u bytes", form->map.size);
-    check_map (form, form->map, true);
+    check_map (form, form->map, !job->deaths || job->death[job->deaths - 1].step < form->step);
     check_map (form, form->first_map, false);
     for (uint32_t a = 0; a < form->members.count && form->members.count < 200; a++)
         for (uint32_t b = 0; b < a; b++)

@@ -32,7 +32,7 @@ static int begin (void **state)
         bed.member[rank] = &bed.worker[rank];
         bed.worker[rank] = (struct worker){ .job = &bed.job, .rank = rank, .threads = 1 };
     }
-    shards_map (bed.coord, &bed.job.durable, bed.map, bed.member, RANKS);
+    shards_map (bed.coord, &bed.job.durable, bed.map, bed.member, RANKS, 0);
     return 0;
 }
 

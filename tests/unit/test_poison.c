@@ -227,19 +227,19 @@ static void suspects_go_to_those_who_still_live (void **unused)
         shards_set_rank (map, m, m / 4);
     assert_true (strike (&bed, 1, 1, 1 << 5 | 1 << 6)); /* rank 1 has 4 to 7 */
     assert_true (strike (&bed, 2, 1, 1 << 5));
-    poison_spread (&bed.job.durable, 21, map, taken, bed.list, 4);
-    assert_int_equal (shards_rank (map, 5), 1); /* another step */
-    poison_spread (&bed.job.durable, 20, map, taken, bed.list, 4);
+    poison_spread (&bed.job.durable, map, taken, bed.list, 4);
     assert_int_equal (shards_rank (map, 5), 3);
     assert_int_equal (shards_rank (map, 6), 2);
     assert_int_equal (shards_rank (map, 7), 1);
+    assert_int_equal (shards_rank (map, 12), 1); /* in exchange for 5 */
+    assert_int_equal (shards_rank (map, 8), 1);  /* and for 6 */
     assert_true (strike (&bed, 3, 1, 1 << 5));
     assert_true (strike (&bed, 0, 1, 1 << 5));
-    poison_spread (&bed.job.durable, 20, map, taken, bed.list, 4);
+    poison_spread (&bed.job.durable, map, taken, bed.list, 4);
     assert_int_equal (shards_rank (map, 5), 3); /* all were: it stays */
     taken[0] = 1 << 6;
     shards_set_rank (map, 6, 1);
-    poison_spread (&bed.job.durable, 20, map, taken, bed.list, 4);
+    poison_spread (&bed.job.durable, map, taken, bed.list, 4);
     assert_int_equal (shards_rank (map, 6), 1); /* kept sums stay where they are */
     clear_bed (&bed);
 }
@@ -253,15 +253,21 @@ static void suspects_are_spread_in_windows_too (void **unused)
     make_bed (&bed, 2);
     for (uint32_t i = 0; i < 2; i++)
         bed.worker[i].threads = 1;
-    shards_map (bed.coord, &bed.job.durable, map, bed.list, 2);
+    shards_map (bed.coord, &bed.job.durable, map, bed.list, 2, 19);
     assert_int_equal (shards_rank (map, 3), 0);
     assert_int_equal (shards_rank (map, 12), 1);
     assert_true (strike (&bed, 0, 1, 1 << 3));
     assert_true (strike (&bed, 1, 1, 1 << 12));
-    shards_map (bed.coord, &bed.job.durable, map, bed.list, 2);
+    shards_map (bed.coord, &bed.job.durable, map, bed.list, 2, 20);
+    assert_int_equal (shards_rank (map, 3), 0); /* they are of the first step, which has its own */
+    shards_map (bed.coord, &bed.job.durable, map, bed.list, 2, 19);
     assert_int_equal (shards_rank (map, 3), 1);
     assert_int_equal (shards_rank (map, 12), 0);
     assert_int_equal (shards_rank (map, 4), 0);
+    uint32_t load = 0;
+    for (uint32_t m = 0; m < M; m++)
+        load += shards_rank (map, m);
+    assert_int_equal (load, M / 2);
     clear_bed (&bed);
 }
 
