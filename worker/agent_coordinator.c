@@ -252,15 +252,18 @@ static void on_trained_ok (struct agent *agent, const struct mu_wire *wire)
         agent_was_heard (agent, WORD_TRAINED);
 }
 
+/* SAVE names the newest generation. If that was formed without us it may have gone back behind the
+ * state that is here, which was made in the one that we were in. */
 static void on_save (struct agent *agent, const struct mu_wire *wire)
 {
     struct agent_job *job = &agent->job;
+    uint64_t own = agent->generation.number, newest = wire->save.generation;
     if (!is_here (agent, wire->save.job, wire->save.generation, true))
         return;
     if (job->saved_path.size && job->saved_step == job->step)
         agent_repeat (agent, WORD_SAVED);
     else if (agent_is_clear (agent))
-        agent_tell (agent, MU_WIRE_WRITE)->write.generation = wire->save.generation;
+        agent_tell (agent, MU_WIRE_WRITE)->write.generation = own && own < newest ? own : newest;
 }
 
 static void on_committed (struct agent *agent, const struct mu_wire *wire)
