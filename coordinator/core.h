@@ -296,7 +296,8 @@ struct job_soft {
     uint64_t median_us;                      /* cost of a micro-batch, of its members */
     uint32_t uneven;                         /* windows in a row with shares far from the best */
     struct sample samples[SAMPLES];
-    uint32_t sample_count; /* ever */
+    uint32_t sample_count; /* since the newest generation formed */
+    double rate_best;      /* steps a second, the highest seen in this reign; 0: none yet */
     struct comparison comparisons[COMPARISONS];
     uint32_t comparison_next;
     char sized_by[64];
@@ -563,7 +564,10 @@ void shards_map (struct coord *coord, const struct job_durable *job, uint8_t *ma
 /* The first step's map: what `members` kept stays theirs where they stand at `base`. */
 void shards_first_map (struct coord *coord, const struct job_durable *job, uint8_t *map,
                        struct worker *const *members, uint32_t ranks, const struct position *base);
-uint64_t shards_first_lease (const struct job *job, uint64_t step);
+/* Of a generation of these members that begins at `step`: train below the step returned. */
+uint64_t shards_first_lease (const struct coord *coord, const struct job *job,
+                             struct worker *const *members, uint32_t count, uint64_t step);
+void shards_started (const struct coord *coord, struct job *job); /* its members train from now */
 void shards_progress (struct coord *coord, struct worker *worker, const struct mu_wire_beat *beat);
 void shards_trained (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 /* Updates that the records prove: those before the generation, and those of trained windows. */

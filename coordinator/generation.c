@@ -146,7 +146,7 @@ static void store_form (struct coord *coord, const struct job *job, struct worke
     }
     record.form.members.items = list;
     record.form.members.count = count;
-    record.form.until_step = shards_first_lease (job, source->position.step);
+    record.form.until_step = shards_first_lease (coord, job, members, count, source->position.step);
     shards_map (coord, durable, map, members, count, source->position.step);
     shards_first_map (coord, durable, first_map, members, count, &source->position);
     record.form.connected = ahead_has (job, members, count);
@@ -305,6 +305,7 @@ void generation_ready (struct coord *coord, struct worker *worker, const struct 
     core_store (coord, &record);
     late_forget (job);
     job->soft.running_since_ms = coord->now_ms;
+    shards_started (coord, job);
     queue_want (coord); /* it may grow now, or be shrunk */
     for (uint32_t rank = 0; rank < job->durable.generation.size; rank++)
         say_go (coord, job->soft.ranks[rank]);

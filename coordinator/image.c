@@ -94,8 +94,8 @@ static const struct field soft_fields[] = {
     F (save_tries), F (save_limit_ms), F (step), F (evaluated_step), F (loss), F (loss_evaluated),
     F (accuracy), F (finished), F (finished_ms), F (reducing), F (idle), F (stuck_ms), F (stepped),
     F (still_longest_ms), F (stall_longest_ms), F (stuck_longest_ms), F (running_since_ms),
-    F (paced_window), F (median_us), F (uneven), F (samples), F (sample_count), P (comparisons),
-    F (comparison_next), F (sized_by), F (why), F (shrunk),
+    F (paced_window), F (median_us), F (uneven), F (samples), F (sample_count), F (rate_best),
+    P (comparisons), F (comparison_next), F (sized_by), F (why), F (shrunk),
 };
 #undef S
 #define S member

@@ -8,12 +8,19 @@
  *
  * Leases are one number too: steps below until_step. They reach lease_ahead_ms ahead at the rate
  * that the beats show, in whole windows, and are renewed when half is used; so training goes on
- * without us for at least half of that. */
+ * without us for at least half of that. A generation's first lease is as long, at the highest rate
+ * that its job ever had; of a job that never had one, at the highest that can be believed: we may
+ * die before the first beat. docs/decisions/0029 says why too much is better than too little. */
 #include "core.h"
 
 #define SAMPLE_MS        250u
-#define FIRST_WINDOWS    2u
+#define LEAST_WINDOWS    2u
 #define OPEN_WINDOWS_MAX 4096u
+
+/* More than any processor's thread, and any device, does in a millisecond; and less than any step takes. */
+#define THREAD_OPERATIONS 2e8
+#define DEVICE_OPERATIONS 1e12
+#define STEP_LEAST_MS     1.0
 
 /* --- maps ------------------------------------------------------------------------------------- */
 
@@ -115,10 +122,39 @@ static uint64_t whole_windows (const struct job_durable *job, uint64_t step)
     return until < job->steps ? until : job->steps;
 }
 
-uint64_t shards_first_lease (const struct job *job, uint64_t step)
+/* As far ahead of `step` as the option says, at so many steps a second; never less than two windows. */
+static uint64_t reach (const struct coord *coord, const struct job_durable *job, uint64_t step,
+                       double rate)
 {
-    uint64_t begun = step / job->durable.window_steps * job->durable.window_steps;
-    return whole_windows (&job->durable, begun + FIRST_WINDOWS * job->durable.window_steps);
+    double ahead = rate * coord->options.lease_ahead_ms / 1000.0;
+    uint64_t least = LEAST_WINDOWS * (uint64_t)job->window_steps;
+    if (ahead >= (double)(job->steps - step))
+        return job->steps;
+    return whole_windows (job, step + (ahead > (double)least ? (uint64_t)ahead : least));
+}
+
+/* A step has at least its matrix products: forwards, and twice backwards, two operations a number of
+ * the model and target. And some traffic, however small the model. */
+static double believable_rate (const struct job_durable *job, struct worker *const *members,
+                               uint32_t count)
+{
+    double capacity = 0, least_ms = 0;
+    for (uint32_t i = 0; i < count; i++)
+        capacity +=
+            members[i]->threads * THREAD_OPERATIONS + members[i]->devices * DEVICE_OPERATIONS;
+    if (capacity > 0)
+        least_ms =
+            6.0 * (double)job->parameters * (double)job->targets * job->global_batch / capacity;
+    return 1000.0 / (least_ms > STEP_LEAST_MS ? least_ms : STEP_LEAST_MS);
+}
+
+uint64_t shards_first_lease (const struct coord *coord, const struct job *job,
+                             struct worker *const *members, uint32_t count, uint64_t step)
+{
+    double rate = job->soft.rate_best;
+    if (rate <= 0)
+        rate = believable_rate (&job->durable, members, count);
+    return reach (coord, &job->durable, step, rate);
 }
 
 void shards_say_lease (struct coord *coord, const struct worker *worker)
@@ -136,10 +172,7 @@ static void renew (struct coord *coord, struct job *job)
     uint64_t step = job->soft.step, until = durable->generation.until_step;
     if (until >= durable->steps)
         return;
-    double rate = shards_steps_a_second (coord, job);
-    uint64_t ahead = (uint64_t)(rate * coord->options.lease_ahead_ms / 1000.0);
-    uint64_t least = FIRST_WINDOWS * (uint64_t)durable->window_steps;
-    uint64_t wanted = whole_windows (durable, step + (ahead > least ? ahead : least));
+    uint64_t wanted = reach (coord, durable, step, shards_steps_a_second (coord, job));
     if (wanted <= until || 2 * (until - step) > wanted - step)
         return;
     struct mu_journal record = { .type = MU_JOURNAL_LEASE,
@@ -153,26 +186,47 @@ static void renew (struct coord *coord, struct job *job)
 
 /* --- progress --------------------------------------------------------------------------------- */
 
+static const struct sample *newest (const struct job_soft *soft)
+{
+    return &soft->samples[(soft->sample_count + SAMPLES - 1) % SAMPLES];
+}
+
+static const struct sample *oldest (const struct job_soft *soft)
+{
+    return &soft->samples[soft->sample_count > SAMPLES ? soft->sample_count % SAMPLES : 0];
+}
+
+static double rate_between (const struct sample *first, const struct sample *last, uint64_t end_ms)
+{
+    return (double)(last->step - first->step) * 1000.0 / (double)(end_ms - first->time_ms);
+}
+
+/* The best pace is that of a single interval: whatever held the others up is not its own. The first
+ * one of a generation does not count; much is done there that is done once. */
 static void sample (const struct coord *coord, struct job_soft *soft)
 {
-    const struct sample *last = &soft->samples[(soft->sample_count + SAMPLES - 1) % SAMPLES];
-    if (soft->sample_count && coord->now_ms < last->time_ms + SAMPLE_MS)
+    struct sample now = { coord->now_ms, soft->step };
+    if (soft->sample_count && now.time_ms < newest (soft)->time_ms + SAMPLE_MS)
         return;
-    soft->samples[soft->sample_count++ % SAMPLES] = (struct sample){ coord->now_ms, soft->step };
+    if (soft->sample_count >= 2) {
+        double rate = rate_between (newest (soft), &now, now.time_ms);
+        soft->rate_best = rate > soft->rate_best ? rate : soft->rate_best;
+    }
+    soft->samples[soft->sample_count++ % SAMPLES] = now;
 }
+
+void shards_started (const struct coord *coord, struct job *job) { sample (coord, &job->soft); }
 
 double shards_steps_a_second (const struct coord *coord, const struct job *job)
 {
     const struct job_soft *soft = &job->soft;
     if (soft->sample_count < 2)
         return 0;
-    const struct sample *last = &soft->samples[(soft->sample_count - 1) % SAMPLES];
-    uint32_t first_at = soft->sample_count > SAMPLES ? soft->sample_count % SAMPLES : 0;
-    const struct sample *first = &soft->samples[first_at];
+    const struct sample *first = oldest (soft), *last = newest (soft);
     uint64_t end_ms = last->time_ms, span_ms = last->time_ms - first->time_ms;
     if (coord->now_ms > end_ms + span_ms) /* it has come to a halt since */
         end_ms = coord->now_ms;
-    return (double)(last->step - first->step) * 1000.0 / (double)(end_ms - first->time_ms);
+    return rate_between (first, last, end_ms);
 }
 
 static void hear_results (struct job_soft *soft, const struct mu_wire_beat *beat)

@@ -99,6 +99,11 @@ class Cluster:
     def choose_endpoint(self):
         return f"tcp://127.0.0.1:{free_port()}"
 
+    def says(self, name, *words):
+        """Does a line of its log hold all of them?"""
+        with open(os.path.join(self.dir, f"{name}.log"), encoding="utf-8", errors="replace") as log:
+            return any(all(word in line for word in words) for line in log)
+
     def on_host(self, name, command):  # pylint: disable=unused-argument
         """That command on the host of that name: here all are one. hosts.py has others."""
         return command

@@ -36,6 +36,10 @@ static void note_record (struct bed *bed, const struct mu_journal *record)
         snprintf (bed->state, sizeof bed->state, "%.*s", (int)record->state.reason.size,
                   (const char *)record->state.reason.data);
     bed->forms += record->type == MU_JOURNAL_FORM;
+    if (record->type == MU_JOURNAL_FORM)
+        bed->leased = record->form.until_step;
+    if (record->type == MU_JOURNAL_LEASE)
+        bed->leased = record->lease.until_step;
 }
 
 static void note_word (struct bed *bed, uint32_t peer, const struct mu_wire *wire)
@@ -115,9 +119,10 @@ void hello (struct bed *bed, uint32_t worker)
 
 void prepared (struct bed *bed, uint32_t worker)
 {
-    struct mu_wire wire = { .type = MU_WIRE_PREPARED,
-                            .prepared = {
-                                .job = 1, .records = 1000, .parameters = 10, .targets = 1 } };
+    struct mu_wire wire = {
+        .type = MU_WIRE_PREPARED,
+        .prepared = { .job = 1, .records = 1000, .parameters = bed->parameters, .targets = 1 }
+    };
     mu_text_set (wire.prepared.digest, sizeof wire.prepared.digest, "d");
     bed->beat[worker] = (struct mu_wire_beat){ .job = 1, .phase = MU_PHASE_WAITING };
     hear (bed, worker, wire);
@@ -181,6 +186,7 @@ void opening (struct bed *bed, uint32_t workers_min)
     memset (bed, 0, sizeof *bed);
     msgpack_sbuffer_init (&bed->journal);
     bed->now_ms = 100000;
+    bed->parameters = 10;
     bed->coord = coord_create (&options);
     step (bed, (struct coord_event){ .type = COORD_START });
     for (uint32_t w = 0; w < WORKERS; w++)

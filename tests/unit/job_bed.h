@@ -26,6 +26,8 @@ struct bed {
     char told[WORKERS][256];           /* orders, in words, since last looked at */
     char ahead[64];                    /* the world that CONNECT named */
     unsigned hangs, broken, forms;
+    uint64_t parameters; /* of the model; few, unless a test says another number before form () */
+    uint64_t leased;     /* steps below this */
     struct mu_journal_hung hung; /* the newest */
     char names[256];             /* of all that hung */
     char reason[256], state[1024];
