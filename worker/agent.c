@@ -164,6 +164,38 @@ static void beat (struct agent *agent)
     job->busy_us = 0;
 }
 
+/* When the connections are given up, unless a word comes. */
+static void set_redial (struct agent *agent, uint32_t delay_ms)
+{
+    struct agent_coordinator *coordinator = &agent->coordinator;
+    coordinator->redial_delay_ms = delay_ms;
+    coordinator->redial_ms = agent->now_ms + delay_ms - draw (agent, delay_ms / 4);
+}
+
+void agent_line_leads_somewhere (struct agent *agent)
+{
+    uint32_t silence_ms = AGENT_REDIAL_SILENCES * agent->coordinator.lost_ms;
+    set_redial (agent, silence_ms > AGENT_REDIAL_MS ? silence_ms : AGENT_REDIAL_MS);
+}
+
+/* HELLO follows at once, on the new ones. */
+static void mind_line (struct agent *agent)
+{
+    struct agent_coordinator *coordinator = &agent->coordinator;
+    if (agent->now_ms < coordinator->redial_ms)
+        return;
+    agent_add (agent, AGENT_REDIAL);
+    agent_log (agent, LOG_INFO_, "redial",
+               "no word from a coordinator for %llu ms: new connections are made",
+               (unsigned long long)(agent->now_ms - coordinator->heard_ms));
+    uint32_t delay_ms = coordinator->redial_delay_ms;
+    if (delay_ms < AGENT_REDIAL_LIMIT_MS)
+        delay_ms = 2 * delay_ms < AGENT_REDIAL_LIMIT_MS ? 2 * delay_ms : AGENT_REDIAL_LIMIT_MS;
+    set_redial (agent, delay_ms);
+    coordinator->hello_delay_ms = AGENT_HELLO_MS;
+    coordinator->hello_ms = agent->now_ms;
+}
+
 /* Half the time of silence that counts as gone: ask whether anybody is there. At the whole of it:
  * be a stranger again, and go on training. */
 static void mind_silence (struct agent *agent)
@@ -187,6 +219,7 @@ static void mind_silence (struct agent *agent)
                    "address right? This worker keeps trying",
                    agent->address);
     }
+    mind_line (agent);
     if (agent->now_ms >= coordinator->hello_ms)
         agent_hello (agent);
 }
@@ -333,6 +366,7 @@ static void start (struct agent *agent)
     agent->coordinator.heard_ms = agent->now_ms;
     agent->coordinator.hello_ms = agent->now_ms;
     agent->coordinator.complain_ms = agent->now_ms + AGENT_COMPLAIN_MS;
+    agent_line_leads_somewhere (agent);
     agent->phase_since_ms = agent->now_ms;
 }
 
@@ -379,6 +413,7 @@ uint64_t agent_deadline (const struct agent *agent)
 {
     const struct agent_coordinator *coordinator = &agent->coordinator;
     uint64_t deadline = coordinator->hello_ms;
+    earlier (&deadline, coordinator->redial_ms);
     if (coordinator->welcome) {
         earlier (&deadline, coordinator->beat_next_ms);
         earlier (&deadline, coordinator->heard_ms + coordinator->lost_ms);

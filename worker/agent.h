@@ -104,6 +104,7 @@ struct agent_event {
 
 enum agent_action_type {
     AGENT_SEND,            /* `send`: to the coordinator; term is filled in */
+    AGENT_REDIAL,          /* give up the connections to the coordinators, and make new ones */
     AGENT_TELL,            /* `tell`: to the trainer */
     AGENT_START_TRAINER,   /* TRAINER_ENDED follows some day */
     AGENT_KILL_TRAINER,    /* SIGKILL */

@@ -136,6 +136,15 @@ void agent_begin_anew (struct agent *agent)
     agent_start_trainer (agent);
 }
 
+/* Said twice, it is meant: an order is said again until it is obeyed. Once, it may have come out of
+ * the past, and the job that it would end is the coordinator's own. */
+static void let_go_for (struct agent *agent, uint64_t job)
+{
+    if (agent->job.other == job)
+        let_go (agent);
+    agent->job.other = job;
+}
+
 static void on_assign (struct agent *agent, const struct mu_wire *wire)
 {
     const struct mu_wire_assign *assign = &wire->assign;
@@ -146,7 +155,7 @@ static void on_assign (struct agent *agent, const struct mu_wire *wire)
     else if (agent->job.number == assign->job)
         take_again (agent, assign);
     else if (!agent->job.releasing)
-        let_go (agent);
+        let_go_for (agent, assign->job);
 }
 
 static void say_released (struct agent *agent, uint64_t job, uint64_t generation)
@@ -317,6 +326,7 @@ static bool mind_term (struct agent *agent, const struct mu_wire *wire)
         say_all_again (agent);
     }
     coordinator->heard_ms = agent->now_ms;
+    agent_line_leads_somewhere (agent);
     if (coordinator->welcome)
         coordinator->hello_ms = agent->now_ms + coordinator->lost_ms / 2;
     return true;

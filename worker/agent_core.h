@@ -54,8 +54,8 @@ struct agent_coordinator {
     bool needed;   /* and without it nothing more can be done: that was said */
     uint32_t number;
     uint32_t beat_ms, lost_ms;
-    uint32_t hello_delay_ms;
-    uint64_t heard_ms, hello_ms, beat_next_ms, complain_ms;
+    uint32_t hello_delay_ms, redial_delay_ms;
+    uint64_t heard_ms, hello_ms, beat_next_ms, complain_ms, redial_ms;
 };
 
 enum trainer_state { TRAINER_NONE, TRAINER_OPENING, TRAINER_OPEN, TRAINER_KILLED };
@@ -66,6 +66,7 @@ struct agent_job {
     bool region;    /* the trainer's shared memory is mapped */
     bool releasing; /* let go when both children are reaped */
     uint64_t release_generation; /* as RELEASE said */
+    uint64_t other;              /* another job that ASSIGN named meanwhile; 0: none */
     bool anew;      /* begun again then: its trainer crashed, and ASSIGN was said again */
     struct agent_bytes spec, resume_path;
     char resume_hash[65];
@@ -222,6 +223,7 @@ struct mu_blob agent_text (const char *text);
 void agent_copy (char *field, size_t size, const char *text);
 
 void agent_hello (struct agent *agent);
+void agent_line_leads_somewhere (struct agent *agent); /* a word came */
 /* Do whatever the goals ask for and what is there allows. */
 void agent_settle (struct agent *agent);
 

@@ -17,6 +17,14 @@
 #define AGENT_BEAT_MS 250u
 #define AGENT_LOST_MS 1000u
 
+/* A connection may stand and lead to nobody: to a host that hangs, or to a coordinator's place that
+ * another took, behind something that keeps it up. After so many times the silence that counts as
+ * gone, and not before so long, new ones are made to all coordinators; then after twice as long, up
+ * to the limit; each time shortened by up to a quarter at random. */
+#define AGENT_REDIAL_SILENCES 4u
+#define AGENT_REDIAL_MS       8000u
+#define AGENT_REDIAL_LIMIT_MS 60000u
+
 /* Without WELCOME for so long, the log says what may be wrong, and then again after each such time.
  */
 #define AGENT_COMPLAIN_MS 15000u
@@ -54,5 +62,7 @@ _Static_assert(AGENT_SLOW_RUN_MS * AGENT_SLOW_FACTOR_MAX <= 1000, "slow is not h
 _Static_assert(AGENT_LOOK_LATE_MS >= 2 * AGENT_LOOK_MS, "a late look is not a standstill");
 _Static_assert(AGENT_HELLO_MS < AGENT_LOST_MS, "a lost coordinator is called more than once");
 _Static_assert(AGENT_REPEAT_MS < AGENT_REPEAT_LIMIT_MS, "repeats slow down");
+_Static_assert(AGENT_REDIAL_MS >= 2 * AGENT_HELLO_LIMIT_MS,
+               "an unanswered HELLO is not a dead line");
 
 #endif

@@ -73,6 +73,7 @@ static void carry_out (struct io_agent *io, const struct agent_action *action)
     case AGENT_SEND:
         io_coordinator_send (io->coordinator, &action->send.wire, action->send.to_all);
         return;
+    case AGENT_REDIAL: io_coordinator_redial (io->coordinator); return;
     case AGENT_TELL: tell (io, &action->tell); return;
     case AGENT_START_TRAINER: start_trainer (io); return;
     case AGENT_KILL_TRAINER: io_trainer_kill (&io->trainer); return;

@@ -138,6 +138,19 @@ void *io_coordinator_socket (struct io_coordinator *coordinator, size_t i)
     return i < coordinator->count ? coordinator->peer[i].socket : NULL;
 }
 
+/* libzmq does both in its own thread; there it connects anew by itself where nothing stood. */
+void io_coordinator_redial (struct io_coordinator *coordinator)
+{
+    for (size_t i = 0; i < coordinator->count; i++) {
+        const struct peer *peer = &coordinator->peer[i];
+        if (zmq_disconnect (peer->socket, peer->endpoint) < 0 ||
+            zmq_connect (peer->socket, peer->endpoint) < 0)
+            mu_log (MU_LOG_WARN, "redial", &MU_LOG_ABOUT_NOTHING,
+                    "%s: no new connection could be made: %s", peer->endpoint,
+                    zmq_strerror (errno));
+    }
+}
+
 void io_coordinator_lose (struct io_coordinator *coordinator, uint32_t in, uint32_t out)
 {
     coordinator->lose_in = in;

@@ -32,6 +32,9 @@ void *io_coordinator_socket (struct io_coordinator *coordinator, size_t i);
 void io_coordinator_send (struct io_coordinator *coordinator, const struct mu_wire *wire,
                           bool to_all);
 
+/* Give up each connection, with what waits there to be sent, and make a new one. */
+void io_coordinator_redial (struct io_coordinator *coordinator);
+
 /* A fault: of a hundred words that come, and of those that go, so many are lost. */
 void io_coordinator_lose (struct io_coordinator *coordinator, uint32_t in, uint32_t out);
 

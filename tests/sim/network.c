@@ -2,8 +2,8 @@
 /* network.c - messages as bytes: lost, late, twice, in another order, cut one way or both
  *
  * A worker's line has two directions that are cut separately, and a third one to the other workers,
- * which decides whether a world can form. Each message is encoded when it is sent and decoded when
- * it comes, by the real code. */
+ * which decides whether a world can form. Its connection may also stand and lead to nobody. Each
+ * message is encoded when it is sent and decoded when it comes, by the real code. */
 #include "sim.h"
 
 #include <msgpack.h>
@@ -18,6 +18,7 @@ struct packet {
 struct line {
     uint64_t cut_to_host_ms, cut_from_host_ms, cut_peers_ms; /* until then */
     uint64_t last_to_host_ms, last_from_host_ms;             /* for lines that keep their order */
+    bool swallowed; /* the connection stands, and nothing gets through, until there is another */
 };
 
 static struct line *lines;
@@ -123,15 +124,15 @@ static void arrive_at_client (uint32_t client, uint64_t tag, void *data)
 void network_to_host (uint32_t worker, uint64_t peer, const struct mu_wire *wire)
 {
     struct line *line = &lines[worker];
-    put (wire, clock_now () < line->cut_to_host_ms, &line->last_to_host_ms, arrive_at_host, worker,
-         peer);
+    put (wire, line->swallowed || clock_now () < line->cut_to_host_ms, &line->last_to_host_ms,
+         arrive_at_host, worker, peer);
 }
 
 void network_to_worker (uint32_t worker, uint64_t life, const struct mu_wire *wire)
 {
     struct line *line = &lines[worker];
-    put (wire, clock_now () < line->cut_from_host_ms, &line->last_from_host_ms, arrive_at_worker,
-         worker, life);
+    put (wire, line->swallowed || clock_now () < line->cut_from_host_ms, &line->last_from_host_ms,
+         arrive_at_worker, worker, life);
 }
 
 void network_from_client (uint32_t client, const struct mu_wire *wire)
@@ -159,11 +160,21 @@ void network_cut (uint32_t worker)
         line->cut_peers_ms = until_ms;
 }
 
+void network_swallow (uint32_t worker)
+{
+    statistics.swallowed += !lines[worker].swallowed;
+    lines[worker].swallowed = true;
+}
+
+void network_redialled (uint32_t worker) { lines[worker].swallowed = false; }
+
 bool network_lines_up (uint32_t worker) { return clock_now () >= lines[worker].cut_peers_ms; }
 
 void network_heal (void)
 {
     for (uint32_t i = 0; i < line_count; i++)
-        lines[i] = (struct line){ .last_to_host_ms = lines[i].last_to_host_ms,
-                                  .last_from_host_ms = lines[i].last_from_host_ms };
+        lines[i] =
+            (struct line){ .swallowed = lines[i].swallowed, /* only its worker can mend that */
+                           .last_to_host_ms = lines[i].last_to_host_ms,
+                           .last_from_host_ms = lines[i].last_from_host_ms };
 }

@@ -105,6 +105,7 @@ static void choose_faults (void)
     faults.cut = sometimes (1000000, 60000000);
     faults.freeze = sometimes (1000000, 60000000);
     faults.reconnect = sometimes (1000000, 60000000);
+    faults.swallow = mix (options.seed, 2911) % 4 ? 0 : 5000000;
     faults.trainer_stop = sometimes (1000000, 40000000);
     faults.collective_stop = sometimes (1000000, 40000000);
     faults.trainer_stuck = sometimes (10000, 1000000);
@@ -169,6 +170,8 @@ static void every_second (uint32_t number, uint64_t tag, void *data)
         network_cut (number);
     if (chance (faults.freeze))
         worker_freeze (number, draw (200, 4000));
+    if (chance (faults.swallow))
+        network_swallow (number);
     if (chance (faults.reconnect))
         worker_reconnect (number);
     hold_somebody (number);
@@ -515,7 +518,8 @@ static void report (uint64_t seeds, double seconds)
             " steps, %" PRIu64 " generations, %" PRIu64 " rewinds; %" PRIu64
             " coordinator, %" PRIu64 " worker, %" PRIu64 " trainer, %" PRIu64
             " collective crashes, %" PRIu64 " failed saves, %" PRIu64 " cuts, %" PRIu64
-            " stops, %" PRIu64 " hangs; %" PRIu64 " micro-batches kept, %" PRIu64
+            " lines swallowed, %" PRIu64 " stops, %" PRIu64 " hangs; %" PRIu64
+            " micro-batches kept, %" PRIu64
             " mismatches; jobs: %u done, %u failed, %u cancelled; poison: %u found, %u skipped; "
             "%" PRIu64 " replays, %" PRIu64 " ledgers proven, %" PRIu64
             " steps finished by a second generation; %" PRIu64 " workers expelled, %" PRIu64
@@ -525,9 +529,9 @@ static void report (uint64_t seeds, double seconds)
             " lies\n",
             seeds, seconds, s->happenings, s->messages, s->steps, s->generations, s->rewinds,
             s->host_crashes, s->worker_crashes, s->trainer_crashes, s->collective_crashes,
-            s->save_failures, s->cuts, s->stops, s->hangs, s->kept, s->mismatches, s->done,
-            s->failed, s->cancelled, s->poisons, s->skips, s->replays, s->proofs, s->joint_steps,
-            s->expelled, s->disputes, s->wrong_steps, s->connected_ahead, s->shrunk,
+            s->save_failures, s->cuts, s->swallowed, s->stops, s->hangs, s->kept, s->mismatches,
+            s->done, s->failed, s->cancelled, s->poisons, s->skips, s->replays, s->proofs,
+            s->joint_steps, s->expelled, s->disputes, s->wrong_steps, s->connected_ahead, s->shrunk,
             s->most_shrunk, s->watched, s->played, s->images, s->lies);
 }
 

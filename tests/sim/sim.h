@@ -54,7 +54,7 @@ struct sim_options {
 /* Chances are per billion. */
 struct faults {
     uint32_t loss, duplicate, host_crash, worker_crash, trainer_crash, collective_crash, save_fails;
-    uint32_t cut, freeze, reconnect;        /* per worker and second */
+    uint32_t cut, freeze, reconnect, swallow; /* per worker and second */
     uint32_t slow;                          /* workers that compute five times as long as others */
     uint32_t trainer_stop, collective_stop; /* the same */
     uint32_t trainer_stuck, long_batch;     /* per step */
@@ -79,7 +79,7 @@ struct faults {
 struct statistics {
     uint64_t happenings, messages, steps, generations, rewinds, replays;
     uint64_t host_crashes, worker_crashes, trainer_crashes, collective_crashes, save_failures;
-    uint64_t kept, mismatches, cuts, stops, hangs, proofs, joint_steps;
+    uint64_t kept, mismatches, cuts, swallowed, stops, hangs, proofs, joint_steps;
     uint64_t expelled, disputes, wrong_steps, connected_ahead, shrunk, most_shrunk, watched;
     uint64_t played, images, lies;
     uint32_t done, failed, cancelled, poisons, skips;
@@ -116,6 +116,8 @@ void network_to_worker (uint32_t worker, uint64_t life, const struct mu_wire *wi
 void network_to_client (uint32_t client, const struct mu_wire *wire);
 void network_from_client (uint32_t client, const struct mu_wire *wire);
 void network_cut (uint32_t worker);      /* its line to the coordinator, for a while */
+void network_swallow (uint32_t worker);  /* what its present connection carries, for ever */
+void network_redialled (uint32_t worker);
 bool network_lines_up (uint32_t worker); /* between workers */
 void network_heal (void);
 /* A word as bytes, as they lie in a pipe; free () it. Reading is valid until the next read. */

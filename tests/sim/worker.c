@@ -165,8 +165,9 @@ static void check_action (uint32_t number, const struct agent_action *action, bo
         workers[number].told_sums = !workers[number].prepared;
     if (type == MU_WIRE_PREPARED)
         workers[number].prepared = true, workers[number].told_sums = false;
-    CHECK (!old_term || action->type == AGENT_SEND || action->type == AGENT_LOG ||
-               action->type == AGENT_LOOK || action->type == AGENT_EXIT,
+    CHECK (!old_term || action->type == AGENT_SEND || action->type == AGENT_REDIAL ||
+               action->type == AGENT_LOG || action->type == AGENT_LOOK ||
+               action->type == AGENT_EXIT,
            "%s obeys a word of an older term", names[number]);
 }
 
@@ -175,6 +176,7 @@ static void carry_out (uint32_t number, const struct agent_action *action)
     struct sim_worker *worker = &workers[number];
     switch (action->type) {
     case AGENT_SEND: network_to_host (number, worker->peer, &action->send.wire); break;
+    case AGENT_REDIAL: worker_reconnect (number); break;
     case AGENT_TELL: trainer_hear (number, &action->tell); break;
     case AGENT_START_TRAINER: trainer_start (number); break;
     case AGENT_KILL_TRAINER: trainer_kill (number); break;
@@ -259,6 +261,7 @@ void worker_start (uint32_t number)
     worker->life++;
     worker->agent = agent_create (&settings);
     worker->peer = host_new_peer (number, worker->life);
+    network_redialled (number);
     worker->timer_ms = UINT64_MAX;
     worker->frozen_until_ms = 0;
     worker_event (number, &(struct agent_event){ .type = AGENT_START });
@@ -299,4 +302,5 @@ void worker_reconnect (uint32_t number)
     if (chance (500000000))
         clock_after (draw (1, 50), tell_gone, number, worker->peer, NULL);
     worker->peer = host_new_peer (number, worker->life);
+    network_redialled (number);
 }

@@ -113,6 +113,7 @@ static void put_action (struct story *story, const struct agent_action *action)
         put (story, "form %d rank %u of %u%s", (int)action->form.generation, action->form.rank,
              action->form.size, action->form.receives ? " receives" : "");
         return;
+    case AGENT_REDIAL: put (story, "redial"); return;
     case AGENT_CONNECT:
         put (story, "connect %d rank %u of %u to %s", (int)action->form.generation,
              action->form.rank, action->form.size, action->form.world);
@@ -634,6 +635,73 @@ static void coordinator_gone (void **state)
     finish (&story);
 }
 
+static unsigned count (const struct story *story, const char *what)
+{
+    unsigned found = 0;
+    for (unsigned i = 0; i < story->lines; i++)
+        found += !strncmp (story->line[i], what, strlen (what));
+    return found;
+}
+
+/* Time passes and nobody speaks: how often it dialled, and that it said HELLO each time. */
+static unsigned redials (struct story *story, uint64_t ms)
+{
+    unsigned dialled = 0;
+    for (uint64_t end_ms = story->now_ms + ms; story->now_ms < end_ms;) {
+        story->read = story->lines;
+        wait_ms (story, 50);
+        for (unsigned i = 0; i < story->lines; i++)
+            if (!strcmp (story->line[i], "redial")) {
+                assert_true (i + 1 < story->lines);
+                assert_string_equal (story->line[i + 1], "HELLO job 1 generation 1 step 0 to all");
+            }
+        dialled += count (story, "redial");
+    }
+    story->read = story->lines;
+    return dialled;
+}
+
+/* The connection stands and leads to nobody. Training goes on, and new ones are made, less and less often. */
+static void a_line_that_leads_to_nobody (void **state)
+{
+    (void)state;
+    struct story story;
+    running (&story); /* 4 s of silence are taken for the coordinator's end */
+    said (&story, progress (1, 0));
+    assert_int_equal (redials (&story, 11900), 0);
+    assert_int_equal (redials (&story, 4200), 1);
+    assert_int_equal (redials (&story, 19000), 0);
+    assert_int_equal (redials (&story, 13000), 1);
+    assert_in_range (redials (&story, 600000), 9, 14);
+    assert_int_equal (agent_phase (story.agent), MU_PHASE_COMPUTING);
+    hear_of (&story, 6, welcome ());
+    story.read = story.lines;
+    assert_int_equal (redials (&story, 11900), 0); /* as soon as before */
+    assert_int_equal (redials (&story, 4200), 1);
+    finish (&story);
+}
+
+/* Words are a sign of life, also those that are no welcome; those of a reign that is over are not. */
+static void a_line_that_leads_somewhere (void **state)
+{
+    (void)state;
+    struct story story;
+    running (&story);
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal (redials (&story, 3000), 0);
+        hear (&story, (struct mu_wire){ .type = MU_WIRE_WHO });
+        story.read = story.lines;
+    }
+    unsigned dialled = 0;
+    for (int i = 0; i < 10; i++) {
+        dialled += redials (&story, 3000);
+        hear_of (&story, 4, welcome ());
+        story.read = story.lines;
+    }
+    assert_int_equal (dialled, 1);
+    finish (&story);
+}
+
 /* A member died and nobody reigns: it says once what it waits for, holds all, and goes on. */
 static void nobody_forms_the_next (void **state)
 {
@@ -895,6 +963,8 @@ static void another_job_comes (void **state)
     struct mu_wire other = order (MU_WIRE_ASSIGN, 0);
     other.assign.job = 2;
     prepared (&story, 0);
+    hear (&story, other); /* once: it may be late by so much that nobody means it any more */
+    nothing (&story);
     hear (&story, other);
     expect (&story, "kill trainer");
     happen (&story, (struct agent_event){ .type = AGENT_TRAINER_ENDED, .status = 9 });
@@ -1019,6 +1089,8 @@ int main (void)
         cmocka_unit_test (collective_dies),
         cmocka_unit_test (abort_of_an_unheard_generation),
         cmocka_unit_test (coordinator_gone),
+        cmocka_unit_test (a_line_that_leads_to_nobody),
+        cmocka_unit_test (a_line_that_leads_somewhere),
         cmocka_unit_test (nobody_forms_the_next),
         cmocka_unit_test (nobody_knows_me),
         cmocka_unit_test (leases),
