@@ -11,6 +11,8 @@ usage: bench_recovery.py [--kills N] [SCENE ...]        default: 24 kills a scen
     goodput    a worker dies every 5.6 and every 1.4 steps and is started again at once: steps done in the time,
                against calm steps of the same job (torchft's published ratios of step time to failure interval)
     join       a worker joins a running job: the longest gap between two steps of the others
+    outage     no coordinator for 30 s, kill -9 and a new one: the steps of two workers meanwhile and in the 5 s afterwards,
+               against those of the 30 s before
     checkpoint the steps after each checkpoint against those before it and before the next, of one job
 
 A step counts as finished when the state in a trainer's shared memory says so; it is read there twice a millisecond,
@@ -257,6 +259,46 @@ def scene_join(kills):
           f"{1e3 * median(gaps):.0f}, worst {1e3 * max(gaps):.0f} | {spread(gaps)} | | 150 and the transfer |", flush=True)
 
 
+OUTAGE_S, AFTER_S = 30, 5
+
+
+def hundredth(values):
+    """What one step in a hundred takes at least."""
+    return sorted(values)[len(values) * 99 // 100]
+
+
+def outage(cluster, scene):
+    """The steps before and during one, in seconds."""
+    began = time.time()
+    time.sleep(OUTAGE_S)
+    killed = time.time()
+    cluster.kill_coordinator()
+    time.sleep(OUTAGE_S)
+    cluster.start_coordinator()
+    time.sleep(AFTER_S)
+    return scene.steps.step_seconds(began, killed), scene.steps.step_seconds(killed)
+
+
+def scene_outage(kills):
+    """Medians and hundredths are compared round by round."""
+    with Cluster(2) as cluster:
+        scene = Scene(cluster, layers=4, channels=64)
+        began = cluster.status(scene.job)
+        rounds = [outage(cluster, scene) for _ in range(max(kills // 8, 1))]
+        ended = wait_for("both train", lambda: (s := cluster.status(scene.job))["workers"] == 2 and s)
+        scene.steps.going = False
+        silent = any(cluster.says(name, "waits-for-coordinator") for name in cluster.workers)
+    same = (began["generation"], began["restarts"]) == (ended["generation"], ended["restarts"]) and not silent
+    before, during = ([1e3 * pace for pair in rounds for pace in pair[side]] for side in (0, 1))
+    ratios = {name: sorted(of(pair[1]) / of(pair[0]) for pair in rounds) for name, of in (("median", median), ("hundredth", hundredth))}
+    print(f"| a step while there is no coordinator for {OUTAGE_S} s, 2 workers, model of 0.8 MB, {len(rounds)} outages, ms | median "
+          f"{median(during):.1f}, one in a hundred {hundredth(during):.1f}, longest {max(during):.0f} | the {OUTAGE_S} s before each: "
+          f"{median(before):.1f}, {hundredth(before):.1f}, {max(before):.0f} | medians {median(ratios['median']):.2f} ({ratios['median'][0]:.2f} to "
+          f"{ratios['median'][-1]:.2f}), one in a hundred {median(ratios['hundredth']):.2f}; "
+          f"{'generation and restarts unchanged, nobody waited' if same else 'A GENERATION ENDED, OR SOMEBODY WAITED'} | none lost or delayed |",
+          flush=True)
+
+
 def checkpoint_cost(title, windows, every=20, **model):
     """The steps after a checkpoint against the as many before it and before the next, of the same job.
 
@@ -290,7 +332,7 @@ def scene_checkpoint(kills):
 
 
 SCENES = {"kill": scene_kill, "kill-64": scene_kill_64, "silent": scene_silent, "goodput": scene_goodput, "join": scene_join,
-          "checkpoint": scene_checkpoint}
+          "outage": scene_outage, "checkpoint": scene_checkpoint}
 
 
 def main():
