@@ -125,10 +125,9 @@ int turn_add (struct turn *turn, const struct coord_action *list, uint32_t count
     return 0;
 }
 
+/* Words first: nobody waits for the log, which may make a file for each of a hundred new jobs. */
 void turn_speak (struct turn *turn, struct mu_sockets *sockets)
 {
-    for (uint32_t i = 0; i < turn->line_count; i++)
-        announce (&turn->line[i].about, turn->bytes.data + turn->line[i].offset);
     for (uint32_t i = 0; i < turn->word_count; i++) {
         const struct word *word = &turn->word[i];
         if (i > 0 && word->offset == word[-1].offset)
@@ -136,6 +135,8 @@ void turn_speak (struct turn *turn, struct mu_sockets *sockets)
         else
             sockets_send (sockets, word->peer, turn->bytes.data + word->offset, word->size);
     }
+    for (uint32_t i = 0; i < turn->line_count; i++)
+        announce (&turn->line[i].about, turn->bytes.data + turn->line[i].offset);
     turn->word_count = turn->line_count = 0;
     turn->bytes.size = 0;
     if (turn->bytes.alloc > SPARE_BYTES) {
