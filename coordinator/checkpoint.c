@@ -40,7 +40,8 @@ void checkpoint_saved (struct coord *coord, struct worker *worker, const struct 
                                                  .path = saved->path,
                                                  .bytes = saved->bytes,
                                                  .anchor =
-                                                     audit_anchor (&job->durable, saved->step),
+                                                     audit_anchor (&job->durable, saved->step,
+                                                                   coord->unix_ms),
                                                  .time_ms = coord->unix_ms } };
         SET (record.commit.weights_hash, saved->weights_hash);
         core_store (coord, &record);

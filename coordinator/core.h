@@ -19,6 +19,7 @@
  *     shards.c      micro-batch maps, leases, the ledger of trained windows
  *     checkpoint.c  SAVED, COMMIT
  *     audit.c       who is wrong: DIGEST, AUDIT, and what becomes of it
+ *     absent.c      who left before what it did was compared
  *     trust.c       quarantine of workers that fail again and again
  *     fold.c        the records of a job that has ended, as one
  *     seal.c        a running hash over a job's records, so that the journal can be checked
@@ -101,6 +102,12 @@ struct outcast { /* was wrong, and does not get the job again */
     uint64_t incarnation;
 };
 
+struct absentee { /* left before what it did was compared; absent.c */
+    char name[64];
+    uint64_t state_step, gradient_step; /* as a member's */
+    uint64_t left_ms;                   /* Unix time of the first generation without it */
+};
+
 struct job_durable {
     uint64_t number;
     char key[64], name[64];
@@ -147,6 +154,8 @@ struct job_durable {
     uint64_t distrusted; /* states of this generation and older ones are not; 0: all are trusted */
     struct outcast *outcasts;
     uint32_t outcast_count, outcast_capacity;
+    struct absentee *absentees;
+    uint32_t absentee_count, absentee_capacity;
     char disputed[256]; /* who differed, when nobody could say who was wrong */
     uint64_t disputed_step;
 };
@@ -479,8 +488,18 @@ void audit_gradient (struct coord *coord, struct worker *worker, const struct mu
 void audit_clear (struct job *job);
 /* Are the last states still to be compared? */
 bool audit_awaits (struct coord *coord, const struct job *job);
-/* The newest committed step, `also` included, that all members are known to have been right at. */
-uint64_t audit_anchor (const struct job_durable *job, uint64_t also);
+/* The newest committed step, `also` included, that all members, and those who left lately, are known
+ * to have been right at. */
+uint64_t audit_anchor (const struct job_durable *job, uint64_t also, uint64_t unix_ms);
+/* Up to where somebody's contributions are known to be right. */
+uint64_t audit_known_step (const struct job_durable *job, uint64_t state_step,
+                           uint64_t gradient_step);
+/* What is given up, and what is gone back to; then the break, if there is something to break, and the
+ * records. */
+void audit_fill_back (const struct coord *coord, const struct job *job,
+                      struct mu_journal_expel *expel);
+void audit_go_back (struct coord *coord, struct job *job, const char *why,
+                    struct mu_journal *records, uint32_t count);
 /* Does this worker hold a state from before the newest expulsion? */
 bool audit_is_tainted (const struct job *job, const struct worker *worker);
 /* Have such states loaded anew. True: somebody was told to. */
@@ -489,9 +508,18 @@ bool audit_is_outcast (const struct job_durable *job, const char *name, uint64_t
 /* Apply's part. */
 void audit_expel (struct job_durable *job, const struct mu_journal_expel *expel);
 void audit_agree (struct job_durable *job, const struct mu_journal_agreed *agreed);
-/* What is known of a generation's members, from what was known of them in the one before. */
-void audit_follow (struct generation *generation, const struct generation *before,
-                   const struct mu_journal_form *form);
+
+/* --- absent.c --------------------------------------------------------------------------------- */
+
+/* Apply's part: what is known of a generation's members, from what was known of them in the one
+ * before, and of those who are members no more; a job that has ended asks for nothing. */
+void absent_follow (struct job_durable *job, const struct generation *before,
+                    const struct mu_journal_form *form);
+void absent_forget (struct job_durable *job);
+/* Up to where all who left lately are known to have been right; UINT64_MAX: there is nobody. */
+uint64_t absent_known_step (const struct job_durable *job, uint64_t unix_ms);
+/* That worker was wrong in one job: others in which it was, and was not compared, go back too. */
+void absent_accuse (struct coord *coord, const struct mu_journal_expel *found);
 
 /* --- generation.c ----------------------------------------------------------------------------- */
 

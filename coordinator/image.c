@@ -10,7 +10,7 @@
  * An image is trusted as memory is: its frame's check finds damage, nothing here finds malice. */
 #include "core.h"
 
-#define TABLES     11u
+#define TABLES     12u
 #define FIELDS_MAX 96u
 #define UNKNOWN    UINT32_MAX
 
@@ -81,6 +81,7 @@ static const struct field job_fields[] = {
     F (accusations), F (poison_limit), F (suspicion.step), P (suspicion.strikes),
     P (suspicion.count), P (suspicion.capacity), P (skips), P (skip_count), P (skip_capacity),
     F (anchor), F (distrusted), P (outcasts), P (outcast_count), P (outcast_capacity),
+    P (absentees), P (absentee_count), P (absentee_capacity),
     F (disputed), F (disputed_step),
 };
 #undef S
@@ -123,6 +124,11 @@ static const struct field outcast_fields[] = {
     F (name), F (incarnation),
 };
 #undef S
+#define S absentee
+static const struct field absentee_fields[] = {
+    F (name), F (state_step), F (gradient_step), F (left_ms),
+};
+#undef S
 #define S comparison
 static const struct field comparison_fields[] = {
     F (what), F (micro_batch), F (step), F (first_rank), F (ranks), F (said), P (opinions),
@@ -141,7 +147,7 @@ static const struct field opinion_fields[] = {
 #what, fields, sizeof(fields) / sizeof *(fields), sizeof(struct what)                      \
     }
 
-enum { COORD, WORKER, JOB, SOFT, MEMBER, COMMIT, STRIKE, SKIP, OUTCAST, COMPARISON, OPINION };
+enum { COORD, WORKER, JOB, SOFT, MEMBER, COMMIT, STRIKE, SKIP, OUTCAST, COMPARISON, OPINION, ABSENTEE };
 
 static const struct table tables[TABLES] = {
     [COORD] = TABLE (coord, coord_fields),
@@ -155,6 +161,7 @@ static const struct table tables[TABLES] = {
     [OUTCAST] = TABLE (outcast, outcast_fields),
     [COMPARISON] = TABLE (comparison, comparison_fields),
     [OPINION] = TABLE (opinion, opinion_fields),
+    [ABSENTEE] = TABLE (absentee, absentee_fields),
 };
 
 /* --- bytes either way ------------------------------------------------------------------------- */
@@ -432,6 +439,8 @@ static void pass_durable_job (struct pass *pass, struct job_durable *job)
     job->skips = pass_list (pass, SKIP, job->skips, &job->skip_count, &job->skip_capacity);
     job->outcasts =
         pass_list (pass, OUTCAST, job->outcasts, &job->outcast_count, &job->outcast_capacity);
+    job->absentees =
+        pass_list (pass, ABSENTEE, job->absentees, &job->absentee_count, &job->absentee_capacity);
 }
 
 static void pass_jobs (struct pass *pass, struct coord *coord)

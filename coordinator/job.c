@@ -96,6 +96,7 @@ void job_stop (struct coord *coord, struct job *job, enum mu_job_state target, e
     job_move (coord, job, MU_JOB_STOPPING, target, code, reason);
     job->soft.stopped_here = true;
     generation_clear (job);
+    audit_clear (job);
     ahead_forget (coord, job);
     release_all (coord, job);
     job_touch (coord, job);

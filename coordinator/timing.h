@@ -104,6 +104,11 @@
 #define COORD_COOL_OFF_MS 60000u
 #define COORD_COOL_OFF_DOUBLINGS 6u
 
+/* A worker that left a job before what it did was compared is remembered for so long: if it is found
+ * wrong, there or elsewhere, the job goes back to where it is known to have been right; so long a
+ * checkpoint from there is kept. */
+#define COORD_ABSENT_MS 600000u
+
 /* A job that is done waits so long for the comparison of its last states; a word may be lost. */
 #define COORD_COMPARE_MS 1000u
 

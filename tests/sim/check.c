@@ -10,6 +10,7 @@
 
 #define JOBS_MAX   512u
 #define DEATHS_MAX 128u
+#define WARNED_MS  600000u
 
 struct seen_job {
     char key[64];
@@ -20,6 +21,8 @@ struct seen_job {
     } * commits; /* owned */
     uint32_t commit_count, commit_capacity;
     uint64_t distrusted;
+    uint64_t wronged_ms; /* when the wrong worker last gave something to a step of it; 0: never */
+    bool warned;         /* it was found wrong not long after, and it was not too late */
     bool disputed;
     uint32_t micro_batches, crashes, hangs, lines;
     bool by_chance;         /* trainers may have died of something else than poison */
@@ -161,6 +164,26 @@ static void on_commit (const struct mu_journal *record)
         (struct committed){ commit->step, strtoull (commit->weights_hash, NULL, 16) };
 }
 
+/* It was found out, here or in another job: where it gave something to steps lately and training is not
+ * over, all of that has to be undone. */
+static void warn_jobs (void)
+{
+    for (uint64_t i = 1; i <= job_count; i++) {
+        struct seen_job *job = &seen[i];
+        job->warned = job->warned ||
+                      (job->wronged_ms && clock_now () < job->wronged_ms + WARNED_MS &&
+                       job->state != MU_JOB_STOPPING);
+    }
+}
+
+void check_wronged (uint64_t job, uint32_t worker)
+{
+    if (!faults.wrong || worker != faults.wrong_worker || clock_now () < faults.wrong_since_ms)
+        return;
+    seen[job].wronged_ms = clock_now ();
+    seen[job].warned = false; /* what it does from now on is another matter */
+}
+
 /* Never somebody who was right, and never back to what was not committed. */
 static void on_expel (const struct mu_journal *record)
 {
@@ -170,7 +193,8 @@ static void on_expel (const struct mu_journal *record)
     CHECK (faults.wrong, "%s is expelled, and nobody was wrong", expel->worker);
     CHECK (!*expel->worker || !strcmp (expel->worker, wrong), "%s is expelled in place of %s",
            expel->worker, wrong);
-    CHECK (expel->back_step <= expel->agreed_step && expel->agreed_step <= expel->step,
+    CHECK (expel->back_step <= expel->agreed_step &&
+               (expel->in_job || expel->agreed_step <= expel->step),
            "training goes back to step %" PRIu64 " from %" PRIu64 ", agreed on at %" PRIu64,
            expel->back_step, expel->step, expel->agreed_step);
     while (job->commit_count && job->commits[job->commit_count - 1].step > expel->back_step)
@@ -180,7 +204,10 @@ static void on_expel (const struct mu_journal *record)
            expel->back_step);
     job->distrusted = expel->generation;
     job->disputed = job->disputed || !*expel->worker;
+    if (*expel->worker && !expel->in_job)
+        warn_jobs ();
     statistics.expelled += *expel->worker != '\0';
+    statistics.elsewhere += expel->in_job != 0;
     statistics.disputes += *expel->worker == '\0';
 }
 
@@ -201,7 +228,7 @@ static void on_state (const struct mu_journal *record)
     if (job->state == MU_JOB_DONE)
         CHECK (job->committed == steps_of (client_job (record->state.job)),
                "job %" PRIu64 " is done at step %" PRIu64, record->state.job, job->committed);
-    if (job->state == MU_JOB_DONE && (!faults.wrong || faults.seen))
+    if (job->state == MU_JOB_DONE && (!faults.wrong || faults.seen || job->warned))
         CHECK (job->commits[job->commit_count - 1].state ==
                    chain_state (record->state.job, job->committed),
                "job %" PRIu64 " is done with wrong weights", record->state.job);

@@ -2,7 +2,7 @@
 /* sim.c - options, the swarm of faults, the three phases, main
  *
  *     sim [--seed N] [--seeds COUNT] [--workers W] [--jobs J] [--minutes M] [--calm] [--lies]
- *         [--verbose] [--record FILE]
+ *         [--wrong] [--verbose] [--record FILE]
  *     sim --story NAME [--record FILE]
  *
  * Safety: faults happen, nothing that must not may. Liveness: they stop, some workers never come
@@ -35,9 +35,10 @@ void sim_fail (const char *file, int line, const char *condition, const char *fo
     else
         printf ("again: sim --seed %" PRIu64 " --workers %u --jobs %u --minutes %u%s --verbose\n",
                 options.seed, options.workers, options.jobs, options.minutes,
-                options.calm   ? " --calm"
-                : options.lies ? " --lies"
-                               : "");
+                options.calm    ? " --calm"
+                : options.lies  ? " --lies"
+                : options.wrong ? " --wrong"
+                                : "");
     exit (1);
 }
 
@@ -130,7 +131,7 @@ static void hold_somebody (uint32_t number)
 static void choose_wrong (void)
 {
     uint64_t luck = mix (options.seed, 1905);
-    if (options.story || options.workers < 5 || options.workers > 64 || luck % 8)
+    if (options.story || options.workers < 5 || options.workers > 64 || (luck % 8 && !options.wrong))
         return;
     faults.wrong = luck >> 8 & 1 ? WRONG_GRADIENT : WRONG_STATE;
     faults.wrong_worker = (uint32_t)(luck >> 16) % options.workers;
@@ -505,6 +506,8 @@ static void choose_size (uint32_t workers, uint32_t jobs)
 {
     uint64_t luck = mix (options.seed, 4711);
     options.workers = workers ? workers : 1 + (uint32_t)(luck % 9);
+    if (!workers && options.wrong)
+        options.workers = 5 + (uint32_t)(luck % 5);
     options.jobs = jobs ? jobs : 1 + (uint32_t)(luck >> 8) % 4;
 }
 
@@ -519,6 +522,7 @@ static void report (uint64_t seeds, double seconds)
             " mismatches; jobs: %u done, %u failed, %u cancelled; poison: %u found, %u skipped; "
             "%" PRIu64 " replays, %" PRIu64 " ledgers proven, %" PRIu64
             " steps finished by a second generation; %" PRIu64 " workers expelled, %" PRIu64
+            " for what they did elsewhere, %" PRIu64
             " disputes, %" PRIu64 " wrong steps; %" PRIu64 " ranks connected ahead; %" PRIu64
             " times shrunk for others, %" PRIu64 " at most in peace, %" PRIu64
             " seconds watched; %" PRIu64 " events played again, from %" PRIu64 " images; %" PRIu64
@@ -527,7 +531,7 @@ static void report (uint64_t seeds, double seconds)
             s->host_crashes, s->worker_crashes, s->trainer_crashes, s->collective_crashes,
             s->save_failures, s->cuts, s->stops, s->hangs, s->kept, s->mismatches, s->done,
             s->failed, s->cancelled, s->poisons, s->skips, s->replays, s->proofs, s->joint_steps,
-            s->expelled, s->disputes, s->wrong_steps, s->connected_ahead, s->shrunk,
+            s->expelled, s->elsewhere, s->disputes, s->wrong_steps, s->connected_ahead, s->shrunk,
             s->most_shrunk, s->watched, s->played, s->images, s->lies);
 }
 
@@ -550,6 +554,8 @@ int main (int argc, char **argv)
             options.calm = true;
         else if (!strcmp (argv[i], "--lies"))
             options.lies = true;
+        else if (!strcmp (argv[i], "--wrong"))
+            options.wrong = true;
         else if (!strcmp (argv[i], "--verbose"))
             options.verbose = true;
         else if (!strcmp (argv[i], "--story") && i + 1 < argc)
@@ -558,7 +564,8 @@ int main (int argc, char **argv)
             options.record = argv[++i];
         else {
             fprintf (stderr, "usage: sim [--seed N] [--seeds COUNT] [--workers W] [--jobs J] "
-                             "[--minutes M] [--calm] [--lies] [--verbose] [--record FILE] | "
+                             "[--minutes M] [--calm] [--lies] [--wrong] [--verbose] "
+                             "[--record FILE] | "
                              "--story NAME [--record FILE]\n");
             return 64;
         }

@@ -47,7 +47,7 @@
 struct sim_options {
     uint64_t seed;
     uint32_t workers, jobs, minutes;
-    bool calm, verbose, lies;
+    bool calm, verbose, lies, wrong;
     const char *story, *record; /* record: a file to leave behind */
 };
 
@@ -80,7 +80,7 @@ struct statistics {
     uint64_t happenings, messages, steps, generations, rewinds, replays;
     uint64_t host_crashes, worker_crashes, trainer_crashes, collective_crashes, save_failures;
     uint64_t kept, mismatches, cuts, stops, hangs, proofs, joint_steps;
-    uint64_t expelled, disputes, wrong_steps, connected_ahead, shrunk, most_shrunk, watched;
+    uint64_t expelled, elsewhere, disputes, wrong_steps, connected_ahead, shrunk, most_shrunk, watched;
     uint64_t played, images, lies;
     uint32_t done, failed, cancelled, poisons, skips;
 };
@@ -298,6 +298,8 @@ void check_lease (uint64_t job, uint64_t generation, uint64_t step);
 void check_state (uint64_t job, uint64_t step, uint64_t state, uint32_t worker);
 /* A checkpoint that a trainer is told to load. */
 uint64_t check_checkpoint (uint64_t job, uint64_t step, const char *hash);
+/* A step has what this worker gave to it. */
+void check_wronged (uint64_t job, uint32_t worker);
 void check_end (void);
 uint64_t check_hangs (uint64_t job);
 uint64_t
