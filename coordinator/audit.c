@@ -308,13 +308,23 @@ static void fail_disputed (struct coord *coord, struct job *job,
                          "Workers %s differ again in %s, and there are not three opinions to tell "
                          "who is wrong. Check their memory and their builds, or give the job a "
                          "third worker; what was committed up to step %llu was agreed on.",
-                         names, describe (coord, comparison), (unsigned long long)back_step (coord, job)));
+                         names, describe (coord, comparison),
+                         (unsigned long long)back_step (coord, job)));
+}
+
+/* After going back all do, and if these differ then, somebody can be said to be wrong. */
+static bool all_have_a_voice (const struct job *job, const struct comparison *comparison)
+{
+    for (uint32_t at = 0; at < comparison->ranks; at++)
+        if (!has_voice (job, comparison, at))
+            return false;
+    return true;
 }
 
 static void dispute (struct coord *coord, struct job *job, const struct comparison *comparison)
 {
     const char *names = name_all (coord, job, comparison);
-    if (!strcmp (job->durable.disputed, names)) {
+    if (!strcmp (job->durable.disputed, names) && all_have_a_voice (job, comparison)) {
         fail_disputed (coord, job, comparison, names);
         return;
     }
@@ -373,19 +383,33 @@ static void forget (struct comparison *comparison)
 
 void audit_clear (struct job *job)
 {
-    for (uint32_t i = 0; i < COMPARISONS; i++)
-        forget (&job->soft.comparisons[i]);
+    struct job_soft *soft = &job->soft;
+    for (uint32_t i = 0; i < soft->comparison_count; i++)
+        forget (&soft->comparisons[i]);
+    free (soft->comparisons);
+    soft->comparisons = NULL;
+    soft->comparison_count = soft->comparison_next = 0;
+}
+
+/* A review makes one of every third rank, all at once. */
+static void make_room (struct job_soft *soft, uint32_t size)
+{
+    if (soft->comparisons)
+        return;
+    soft->comparison_count = COMPARISONS + size / 3;
+    soft->comparisons = calloc (soft->comparison_count, sizeof *soft->comparisons);
+    assert (soft->comparisons);
 }
 
 static struct comparison *find (struct job_soft *soft, const struct comparison *about)
 {
-    for (uint32_t i = 0; i < COMPARISONS; i++) {
+    for (uint32_t i = 0; i < soft->comparison_count; i++) {
         struct comparison *it = &soft->comparisons[i];
         if (it->ranks && it->what == about->what && it->step == about->step &&
             it->micro_batch == about->micro_batch)
             return it;
     }
-    struct comparison *it = &soft->comparisons[soft->comparison_next++ % COMPARISONS];
+    struct comparison *it = &soft->comparisons[soft->comparison_next++ % soft->comparison_count];
     forget (it);
     *it = *about;
     it->opinions = calloc (about->ranks, sizeof *it->opinions);
@@ -401,6 +425,7 @@ static void hear (struct coord *coord, const struct worker *worker, const struct
     uint32_t at = (worker->rank + size - about->first_rank) % size;
     if (about->ranks < 2 || at >= about->ranks)
         return;
+    make_room (&job->soft, size);
     struct comparison *it = find (&job->soft, about);
     if (it->opinions[at].said)
         return;
@@ -409,12 +434,13 @@ static void hear (struct coord *coord, const struct worker *worker, const struct
         judge (coord, job, it);
 }
 
+/* Once it was judged, a generation has nothing more to say: who has a voice is another question then. */
 static bool is_member (const struct worker *worker, uint64_t job, uint64_t generation)
 {
     return worker->job && worker->rank != NONE && worker->job->durable.number == job &&
            worker->job->durable.generation.number == generation &&
-           (job_has_live_generation (worker->job) ||
-            worker->job->durable.state == MU_JOB_BREAKING);
+           generation > worker->job->durable.distrusted &&
+           (job_has_live_generation (worker->job) || worker->job->durable.state == MU_JOB_BREAKING);
 }
 
 void audit_state (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
@@ -446,9 +472,10 @@ void audit_gradient (struct coord *coord, struct worker *worker, const struct mu
 bool audit_awaits (struct coord *coord, const struct job *job)
 {
     const struct generation *generation = &job->durable.generation;
-    uint64_t limit_ms = job->soft.finished_ms + COORD_COMPARE_MS;
-    if (generation->size < 2 || generation->members[0].state_step >= job->durable.steps ||
-        coord->now_ms >= limit_ms)
+    uint64_t limit_ms = job->soft.finished_ms + COORD_COMPARE_MS, steps = job->durable.steps;
+    bool compared =
+        generation->members[0].state_step >= steps && members_step (&job->durable) + 1 >= steps;
+    if (generation->size < 2 || compared || coord->now_ms >= limit_ms)
         return false;
     core_wake (coord, limit_ms);
     return true;

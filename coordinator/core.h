@@ -20,6 +20,7 @@
  *     checkpoint.c  SAVED, COMMIT
  *     audit.c       who is wrong: DIGEST, AUDIT, and what becomes of it
  *     absent.c      who left before what it did was compared
+ *     review.c      before members leave, what they did is compared
  *     trust.c       quarantine of workers that fail again and again
  *     fold.c        the records of a job that has ended, as one
  *     seal.c        a running hash over a job's records, so that the journal can be checked
@@ -49,7 +50,7 @@
 
 #define KEPT_BYTES 256u
 #define SAMPLES    16u
-#define COMPARISONS 8u
+#define COMPARISONS 8u /* at once, beside those of a review */
 
 /* --- durable: the fold of the journal --------------------------------------------------------- */
 
@@ -271,6 +272,12 @@ struct comparison {
     struct opinion *opinions; /* [ranks], owned */
 };
 
+/* A break that lets members go waits until what they did is compared; review.c. */
+struct review {
+    uint64_t since_ms, since_step; /* 0: nothing waits */
+    uint64_t step, said_ms;        /* in which step, as the members were told; 0: they were not */
+};
+
 struct job_soft {
     struct worker **workers; /* assigned, in no order */
     uint32_t worker_count, worker_capacity;
@@ -306,8 +313,9 @@ struct job_soft {
     uint32_t uneven;                         /* windows in a row with shares far from the best */
     struct sample samples[SAMPLES];
     uint32_t sample_count; /* ever */
-    struct comparison comparisons[COMPARISONS];
-    uint32_t comparison_next;
+    struct comparison *comparisons; /* owned; NULL: nobody compares anything yet */
+    uint32_t comparison_count, comparison_next;
+    struct review review;
     char sized_by[64];
     char why[1024];    /* it waits */
     char shrunk[1024]; /* it trains on fewer workers than it could use */
@@ -508,6 +516,12 @@ bool audit_is_outcast (const struct job_durable *job, const char *name, uint64_t
 /* Apply's part. */
 void audit_expel (struct job_durable *job, const struct mu_journal_expel *expel);
 void audit_agree (struct job_durable *job, const struct mu_journal_agreed *agreed);
+
+/* --- review.c --------------------------------------------------------------------------------- */
+
+/* Is a break that lets members go to wait for what they did to be compared? Asks for it if so. */
+bool review_awaits (struct coord *coord, struct job *job);
+void review_forget (struct job *job); /* nobody is to go, or the generation is over */
 
 /* --- absent.c --------------------------------------------------------------------------------- */
 

@@ -96,7 +96,8 @@ static const struct field soft_fields[] = {
     F (accuracy), F (finished), F (finished_ms), F (reducing), F (idle), F (stuck_ms), F (stepped),
     F (still_longest_ms), F (stall_longest_ms), F (stuck_longest_ms), F (running_since_ms),
     F (paced_window), F (median_us), F (uneven), F (samples), F (sample_count), P (comparisons),
-    F (comparison_next), F (sized_by), F (why), F (shrunk),
+    P (comparison_count), F (comparison_next), F (review.since_ms), F (review.since_step),
+    F (review.step), F (review.said_ms), F (sized_by), F (why), F (shrunk),
 };
 #undef S
 #define S member
@@ -553,7 +554,10 @@ static void pass_ahead (struct pass *pass, const struct coord *coord, struct ahe
 
 static void pass_comparisons (struct pass *pass, struct job_soft *soft)
 {
-    for (uint32_t i = 0; i < COMPARISONS; i++) {
+    soft->comparison_count = pass_count (pass, soft->comparison_count);
+    if (soft->comparison_count && !pass->out)
+        soft->comparisons = need (soft->comparison_count, sizeof *soft->comparisons);
+    for (uint32_t i = 0; i < soft->comparison_count; i++) {
         struct comparison *comparison = &soft->comparisons[i];
         uint32_t count = comparison->opinions ? comparison->ranks : 0;
         pass_struct (pass, COMPARISON, comparison);

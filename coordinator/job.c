@@ -251,11 +251,16 @@ static void advance_running (struct coord *coord, struct job *job)
     }
     release_leavers (coord, job);
     const char *why = why_break (coord, job);
-    if (!why)
+    bool waits = why && review_awaits (coord, job);
+    if (!why) {
+        review_forget (job);
         why = why_join (coord, job);
+    }
     if (!why)
         ahead_forget (coord, job);
-    else if (job->durable.target != MU_JOB_PAUSED && ahead_awaits (coord, job))
+    else if (job->durable.target != MU_JOB_PAUSED)
+        waits = ahead_awaits (coord, job) || waits;
+    if (waits)
         return;
     if (!why)
         why = why_unsaved (coord, job);

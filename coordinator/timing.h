@@ -109,6 +109,11 @@
  * checkpoint from there is kept. */
 #define COORD_ABSENT_MS 600000u
 
+/* A break that lets members go waits so long for the comparison of what they did; it is asked for in a
+ * step that begins so long after what was last heard. */
+#define COORD_REVIEW_MS      10000u
+#define COORD_REVIEW_LEAD_MS 100u
+
 /* A job that is done waits so long for the comparison of its last states; a word may be lost. */
 #define COORD_COMPARE_MS 1000u
 

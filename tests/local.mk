@@ -62,6 +62,12 @@ TESTS += %D%/unit/test_absent
 %C%_unit_test_absent_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
 %C%_unit_test_absent_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
 
+check_PROGRAMS += %D%/unit/test_review
+TESTS += %D%/unit/test_review
+%C%_unit_test_review_SOURCES = %D%/unit/test_review.c %D%/unit/job_bed.c %D%/unit/job_bed.h
+%C%_unit_test_review_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
+%C%_unit_test_review_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
+
 check_PROGRAMS += %D%/unit/test_fault
 TESTS += %D%/unit/test_fault
 %C%_unit_test_fault_SOURCES = %D%/unit/test_fault.c

@@ -170,9 +170,9 @@ static void warn_jobs (void)
 {
     for (uint64_t i = 1; i <= job_count; i++) {
         struct seen_job *job = &seen[i];
-        job->warned = job->warned ||
-                      (job->wronged_ms && clock_now () < job->wronged_ms + WARNED_MS &&
-                       job->state != MU_JOB_STOPPING);
+        job->warned =
+            job->warned || (job->wronged_ms && clock_now () < job->wronged_ms + WARNED_MS &&
+                            job->state != MU_JOB_STOPPING);
     }
 }
 

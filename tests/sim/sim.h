@@ -71,7 +71,10 @@ struct faults {
     } wrong; /* one worker computes wrongly */
     uint32_t wrong_worker;
     uint64_t wrong_since_ms;
-    bool seen; /* nothing else happens, and every job has three workers: it must be found out */
+    uint32_t audit_every; /* 0: in each step */
+    bool
+        seen; /* nothing worse happens than that workers go from job to job and are drained, and every
+                * job has three of them: it must be found out */
     bool parted, refusing; /* two workers cannot reach each other, for good; who tries is told */
     uint32_t part[2];
 };
@@ -80,7 +83,8 @@ struct statistics {
     uint64_t happenings, messages, steps, generations, rewinds, replays;
     uint64_t host_crashes, worker_crashes, trainer_crashes, collective_crashes, save_failures;
     uint64_t kept, mismatches, cuts, stops, hangs, proofs, joint_steps;
-    uint64_t expelled, elsewhere, disputes, wrong_steps, connected_ahead, shrunk, most_shrunk, watched;
+    uint64_t expelled, elsewhere, disputes, wrong_steps, connected_ahead, shrunk, most_shrunk,
+        watched;
     uint64_t played, images, lies;
     uint32_t done, failed, cancelled, poisons, skips;
 };
@@ -168,6 +172,7 @@ struct trainer {
     uint32_t rank, size;
     uint32_t owners[64]; /* in later steps, by micro-batch */
     bool writer, corrupted;
+    uint64_t compare_step; /* all are compared in it */
     uint64_t compute_start_ms, compute_ms, todo, total;
     uint64_t flight; /* micro-batches at work now */
     uint64_t suspect_step, suspects;

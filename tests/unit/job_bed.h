@@ -25,6 +25,7 @@ struct bed {
     bool quiet[WORKERS];               /* says nothing */
     char told[WORKERS][256];           /* orders, in words, since last looked at */
     char ahead[64];                    /* the world that CONNECT named */
+    uint64_t review_step;              /* the step that REVIEW named */
     unsigned hangs, broken, forms;
     struct mu_journal_hung hung; /* the newest */
     char names[256];             /* of all that hung */

@@ -163,6 +163,23 @@ static void opinions_are_heard_while_it_breaks (void **state)
     assert_int_equal (stored (MU_JOURNAL_BROKEN), 1);
 }
 
+/* Three that were given their state must not outvote the only right one when training has gone back. */
+static void a_generation_is_judged_once (void **state)
+{
+    (void)state;
+    open_job (1);
+    generation_break (bed.coord, bed.job, true, "test");
+    form (4, 30, 1);
+    for (uint32_t rank = 0; rank < 4; rank++)
+        say_gradient (rank, 50, 1, rank ? 9 : 7);
+    for (uint32_t rank = 0; rank < 4; rank++)
+        say_gradient (rank, 50, 0, rank ? 9 : 7);
+    for (uint32_t rank = 0; rank < 4; rank++)
+        say_state (rank, 51, rank ? 9 : 7);
+    assert_int_equal (stored (MU_JOURNAL_EXPEL), 1);
+    assert_string_equal (expelled ()->worker, "");
+}
+
 #define ABSENT_TEST(test) cmocka_unit_test_teardown (test, end)
 
 int main (void)
@@ -177,6 +194,7 @@ int main (void)
         ABSENT_TEST (going_back_settles_it),
         ABSENT_TEST (a_job_that_ends_asks_for_nothing),
         ABSENT_TEST (opinions_are_heard_while_it_breaks),
+        ABSENT_TEST (a_generation_is_judged_once),
     };
     return cmocka_run_group_tests_name ("absent", tests, NULL, NULL);
 }
