@@ -468,15 +468,3 @@ void audit_gradient (struct coord *coord, struct worker *worker, const struct mu
                                 .ranks = generation->size < 3 ? generation->size : 3 };
     hear (coord, worker, &about, said->digest);
 }
-
-bool audit_awaits (struct coord *coord, const struct job *job)
-{
-    const struct generation *generation = &job->durable.generation;
-    uint64_t limit_ms = job->soft.finished_ms + COORD_COMPARE_MS, steps = job->durable.steps;
-    bool compared =
-        generation->members[0].state_step >= steps && members_step (&job->durable) + 1 >= steps;
-    if (generation->size < 2 || compared || coord->now_ms >= limit_ms)
-        return false;
-    core_wake (coord, limit_ms);
-    return true;
-}

@@ -494,8 +494,6 @@ void audit_state (struct coord *coord, struct worker *worker, const struct mu_wi
 void audit_gradient (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 /* The generation's comparisons are forgotten: those that lack an opinion do not count. */
 void audit_clear (struct job *job);
-/* Are the last states still to be compared? */
-bool audit_awaits (struct coord *coord, const struct job *job);
 /* The newest committed step, `also` included, that all members, and those who left lately, are known
  * to have been right at. */
 uint64_t audit_anchor (const struct job_durable *job, uint64_t also, uint64_t unix_ms);

@@ -238,8 +238,8 @@ static const char *why_unsaved (struct coord *coord, struct job *job)
 
 static void advance_running (struct coord *coord, struct job *job)
 {
-    if (is_complete (job) && job->soft.finished == job->durable.generation.size &&
-        !audit_awaits (coord, job)) {
+    /* A rank says that it is finished after it has said what it compared. */
+    if (is_complete (job) && job->soft.finished == job->durable.generation.size) {
         finish (coord, job);
         return;
     }

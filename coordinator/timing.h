@@ -114,9 +114,6 @@
 #define COORD_REVIEW_MS      10000u
 #define COORD_REVIEW_LEAD_MS 100u
 
-/* A job that is done waits so long for the comparison of its last states; a word may be lost. */
-#define COORD_COMPARE_MS 1000u
-
 /* A failing worker's penalty halves in PENALTY_HALF_MS; so QUARANTINE_FAILURES in a short time keep it
  * from work that others can do until it has sunk to one failure, some eight minutes after the third.
  * Ends of quarantines are looked for every TRUST_MS. */

@@ -20,6 +20,10 @@ struct seen_job {
         uint64_t step, state;
     } * commits; /* owned */
     uint32_t commit_count, commit_capacity;
+    struct known {
+        uint64_t state, gradient; /* of generation 1, by rank: the newest step that was agreed on */
+    } known[64];
+    uint32_t ranks;
     uint64_t distrusted;
     uint64_t wronged_ms; /* when the wrong worker last gave something to a step of it; 0: never */
     bool warned;         /* it was found wrong not long after, and it was not too late */
@@ -111,6 +115,7 @@ static void on_form (const struct mu_journal *record)
     move (job, MU_JOB_FORMING);
     job->generation = form->generation;
     job->until_step = form->until_step;
+    job->ranks = form->members.count;
     statistics.generations++;
 }
 
@@ -140,6 +145,36 @@ static void on_lease (const struct mu_journal *record)
     job->until_step = record->lease.until_step;
 }
 
+static void on_agreed (const struct mu_journal *record)
+{
+    const struct mu_journal_agreed *agreed = &record->agreed;
+    struct seen_job *job = of (agreed->job);
+    for (uint32_t i = 0; i < agreed->ranks && job->generation == 1 && job->ranks <= 64; i++) {
+        uint32_t first = agreed->place ? agreed->place - 1 : 0;
+        struct known *known = &job->known[(first + i) % job->ranks];
+        *(agreed->place ? &known->gradient : &known->state) = agreed->step;
+    }
+}
+
+/* Where nobody has come or gone yet it is easy to say: the anchor is the newest checkpoint up to which
+ * all have agreed on everything. */
+static void check_anchor (const struct seen_job *job, const struct mu_journal_commit *commit)
+{
+    uint64_t agreed = UINT64_MAX, anchor = commit->step;
+    if (job->generation != 1 || job->ranks > 64)
+        return;
+    for (uint32_t rank = 0; rank < job->ranks; rank++) {
+        const struct known *known = &job->known[rank];
+        agreed = known->state < agreed ? known->state : agreed;
+        agreed = known->gradient < agreed ? known->gradient : agreed;
+    }
+    for (uint32_t i = job->commit_count; i > 0 && anchor > agreed; i--)
+        anchor = job->commits[i - 1].step;
+    anchor = anchor > agreed ? 0 : anchor;
+    CHECK (commit->anchor == anchor, "the anchor of step %" PRIu64 " is %" PRIu64 ", not %" PRIu64,
+           commit->step, commit->anchor, anchor);
+}
+
 static void on_commit (const struct mu_journal *record)
 {
     const struct mu_journal_commit *commit = &record->commit;
@@ -152,6 +187,7 @@ static void on_commit (const struct mu_journal *record)
     CHECK (!job->distrusted || commit->generation > job->distrusted,
            "step %" PRIu64 " of generation %" PRIu64 " is committed, in which a worker was wrong",
            commit->step, commit->generation);
+    check_anchor (job, commit);
     job->committed = commit->step;
     job->promised = commit->step > job->promised ? commit->step : job->promised;
     if (job->commit_count == job->commit_capacity) {
@@ -339,7 +375,7 @@ static checker *const checkers[] = {
     [MU_JOURNAL_COMMIT] = on_commit, [MU_JOURNAL_STATE] = on_state,
     [MU_JOURNAL_CRASH] = on_crash,   [MU_JOURNAL_REWIND] = on_rewind,
     [MU_JOURNAL_HUNG] = on_hung,     [MU_JOURNAL_POISON] = on_poison,
-    [MU_JOURNAL_EXPEL] = on_expel,
+    [MU_JOURNAL_EXPEL] = on_expel,   [MU_JOURNAL_AGREED] = on_agreed,
 };
 
 void check_record (const struct mu_journal *record)
