@@ -202,7 +202,7 @@ static int apply_form (struct coord *coord, const struct mu_journal *record, str
         member->incarnation = form->members.items[rank].incarnation;
         member->windows = form->step / job->durable.window_steps;
     }
-    audit_follow (generation, &before, form);
+    absent_follow (&job->durable, &before, form);
     free (before.members);
     uint32_t size = form->map.size;
     generation->first_map = copy_bytes (form->first_map.data, 2 * (size_t)size);
@@ -387,6 +387,7 @@ static int apply_state (struct coord *coord, const struct mu_journal *record,
     set_reason (job, state->reason);
     if (ended (job->durable.state)) {
         job->durable.ended_ms = state->time_ms;
+        absent_forget (&job->durable);
         job_leave_live (&coord->durable, job);
     }
     return 0;
@@ -672,6 +673,12 @@ static void mix_job (uint64_t *digest, const struct job_durable *job)
     for (uint32_t i = 0; i < job->outcast_count; i++) {
         mix_text (digest, job->outcasts[i].name);
         mix (digest, job->outcasts[i].incarnation);
+    }
+    for (uint32_t i = 0; i < job->absentee_count; i++) {
+        mix_text (digest, job->absentees[i].name);
+        mix (digest, job->absentees[i].state_step);
+        mix (digest, job->absentees[i].gradient_step);
+        mix (digest, job->absentees[i].left_ms);
     }
     for (uint32_t i = 0; i < job->commit_count; i++) {
         const struct commit *commit = &job->commits[i];

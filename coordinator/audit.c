@@ -3,8 +3,9 @@
  *
  * Workers compare two things: the hash of their states after some steps (DIGEST, all ranks), and
  * that of one micro-batch's gradient (AUDIT, its owner and the two ranks after it). When all have
- * spoken and all is equal, AGREED is stored. A comparison that lacks an opinion, because its
- * generation ended or a word was lost, does not count.
+ * spoken and all is equal, AGREED is stored. Opinions that were on their way when the generation broke
+ * are heard until the next one is formed: who died meanwhile had said its own. A comparison that lacks
+ * one does not count.
  *
  * When opinions differ, the majority of at least three rules, and whoever is against it is wrong.
  * Only a rank with a state of its own has a voice: one that was given its state by another rank in
@@ -24,26 +25,32 @@
 
 /* --- what is known to be right ---------------------------------------------------------------- */
 
-static uint64_t known_step (const struct job_durable *job, const struct member *member)
+uint64_t audit_known_step (const struct job_durable *job, uint64_t state_step,
+                           uint64_t gradient_step)
 {
-    if (job->audited && member->gradient_step < member->state_step)
-        return member->gradient_step;
-    return member->state_step;
+    return job->audited && gradient_step < state_step ? gradient_step : state_step;
 }
 
-static uint64_t agreed_step (const struct job_durable *job)
+static uint64_t members_step (const struct job_durable *job)
 {
     uint64_t step = job->generation.size ? UINT64_MAX : 0;
     for (uint32_t rank = 0; rank < job->generation.size; rank++) {
-        uint64_t known = known_step (job, &job->generation.members[rank]);
+        const struct member *member = &job->generation.members[rank];
+        uint64_t known = audit_known_step (job, member->state_step, member->gradient_step);
         step = known < step ? known : step;
     }
     return step;
 }
 
-uint64_t audit_anchor (const struct job_durable *job, uint64_t also)
+static uint64_t agreed_step (const struct job_durable *job, uint64_t unix_ms)
 {
-    uint64_t agreed = agreed_step (job), anchor = also <= agreed ? also : job->anchor;
+    uint64_t members = members_step (job), absent = absent_known_step (job, unix_ms);
+    return absent < members ? absent : members;
+}
+
+uint64_t audit_anchor (const struct job_durable *job, uint64_t also, uint64_t unix_ms)
+{
+    uint64_t agreed = agreed_step (job, unix_ms), anchor = also <= agreed ? also : job->anchor;
     for (uint32_t i = 0; i < job->commit_count; i++)
         if (job->commits[i].step <= agreed && job->commits[i].step > anchor)
             anchor = job->commits[i].step;
@@ -51,10 +58,19 @@ uint64_t audit_anchor (const struct job_durable *job, uint64_t also)
 }
 
 /* The newest checkpoint is on storage, and so is the anchor; others may be pruned. */
-static uint64_t back_step (const struct job *job)
+static uint64_t back_step (const struct coord *coord, const struct job *job)
 {
     uint64_t committed = job_committed_step (job);
-    return committed <= agreed_step (&job->durable) ? committed : job->durable.anchor;
+    return committed <= agreed_step (&job->durable, coord->unix_ms) ? committed
+                                                                    : job->durable.anchor;
+}
+
+void audit_fill_back (const struct coord *coord, const struct job *job,
+                      struct mu_journal_expel *expel)
+{
+    expel->generation = job->durable.generation.number;
+    expel->agreed_step = agreed_step (&job->durable, coord->unix_ms);
+    expel->back_step = back_step (coord, job);
 }
 
 /* --- apply ------------------------------------------------------------------------------------ */
@@ -70,7 +86,7 @@ void audit_agree (struct job_durable *job, const struct mu_journal_agreed *agree
         *known = agreed->step > *known ? agreed->step : *known;
         member->echo = member->echo && !states;
     }
-    if (agreed_step (job) >= job->disputed_step)
+    if (members_step (job) >= job->disputed_step)
         memset (job->disputed, 0, sizeof job->disputed);
 }
 
@@ -103,37 +119,6 @@ void audit_expel (struct job_durable *job, const struct mu_journal_expel *expel)
     drop_commits (job, expel->back_step);
     for (uint32_t rank = 0; rank < job->generation.size; rank++)
         job->generation.members[rank].echo = false; /* each will load a state of its own */
-}
-
-static const struct member *find_member (const struct generation *generation, const char *name,
-                                         uint32_t *hint)
-{
-    for (uint32_t i = 0; i < generation->size; i++) { /* mostly they stand in the same order */
-        const struct member *member = &generation->members[(*hint + i) % generation->size];
-        if (strcmp (member->name, name) != 0)
-            continue;
-        *hint = (*hint + i + 1) % generation->size;
-        return member;
-    }
-    return NULL;
-}
-
-void audit_follow (struct generation *generation, const struct generation *before,
-                   const struct mu_journal_form *form)
-{
-    uint32_t hint = 0;
-    for (uint32_t rank = 0; rank < generation->size; rank++) {
-        struct member *member = &generation->members[rank];
-        const struct mu_journal_member *said = &form->members.items[rank];
-        const struct member *known = find_member (before, member->name, &hint);
-        member->state_step = member->gradient_step = form->step;
-        if (known && known->state_step < form->step)
-            member->state_step = known->state_step;
-        if (known && known->gradient_step < form->step)
-            member->gradient_step = known->gradient_step;
-        member->echo = (known && known->incarnation == member->incarnation && known->echo) ||
-                       said->step != form->step || said->attempt != form->attempt;
-    }
 }
 
 bool audit_is_outcast (const struct job_durable *job, const char *name, uint64_t incarnation)
@@ -257,22 +242,20 @@ static struct mu_journal make_record (const struct coord *coord, const struct jo
 {
     struct mu_journal record = { .type = MU_JOURNAL_EXPEL,
                                  .expel = { .job = job->durable.number,
-                                            .generation = job->durable.generation.number,
                                             .what = comparison->what,
                                             .step = comparison->step,
                                             .micro_batch = comparison->micro_batch,
-                                            .agreed_step = agreed_step (&job->durable),
-                                            .back_step = back_step (job),
                                             .time_ms = coord->unix_ms } };
+    audit_fill_back (coord, job, &record.expel);
     SET (record.expel.others, others);
     return record;
 }
 
-/* In the place of comparisons, which end with their generation. */
-static void go_back (struct coord *coord, struct job *job, const char *why,
-                     struct mu_journal *records, uint32_t count)
+void audit_go_back (struct coord *coord, struct job *job, const char *why,
+                    struct mu_journal *records, uint32_t count)
 {
-    generation_break (coord, job, false, why);
+    if (job_has_live_generation (job))
+        generation_break (coord, job, false, why);
     for (uint32_t i = 0; i < count; i++)
         core_store (coord, &records[i]);
     job->soft.step = records[0].expel.back_step;
@@ -310,9 +293,11 @@ static void expel (struct coord *coord, struct job *job, const struct comparison
                                   why, (unsigned long long)record->expel.back_step));
         wrong[count++] = rank_of (job, comparison, at);
     }
-    go_back (coord, job, why, records, count);
-    for (uint32_t i = 0; i < count; i++)
+    audit_go_back (coord, job, why, records, count);
+    for (uint32_t i = 0; i < count; i++) {
         put_out (coord, job, wrong[i], why);
+        absent_accuse (coord, &records[i].expel);
+    }
 }
 
 static void fail_disputed (struct coord *coord, struct job *job,
@@ -323,13 +308,23 @@ static void fail_disputed (struct coord *coord, struct job *job,
                          "Workers %s differ again in %s, and there are not three opinions to tell "
                          "who is wrong. Check their memory and their builds, or give the job a "
                          "third worker; what was committed up to step %llu was agreed on.",
-                         names, describe (coord, comparison), (unsigned long long)back_step (job)));
+                         names, describe (coord, comparison),
+                         (unsigned long long)back_step (coord, job)));
+}
+
+/* After going back all do, and if these differ then, somebody can be said to be wrong. */
+static bool all_have_a_voice (const struct job *job, const struct comparison *comparison)
+{
+    for (uint32_t at = 0; at < comparison->ranks; at++)
+        if (!has_voice (job, comparison, at))
+            return false;
+    return true;
 }
 
 static void dispute (struct coord *coord, struct job *job, const struct comparison *comparison)
 {
     const char *names = name_all (coord, job, comparison);
-    if (!strcmp (job->durable.disputed, names)) {
+    if (!strcmp (job->durable.disputed, names) && all_have_a_voice (job, comparison)) {
         fail_disputed (coord, job, comparison, names);
         return;
     }
@@ -338,7 +333,7 @@ static void dispute (struct coord *coord, struct job *job, const struct comparis
                                  names, describe (coord, comparison));
     record.expel.text = core_blob (core_text (coord, "%s; training goes back to step %llu", why,
                                               (unsigned long long)record.expel.back_step));
-    go_back (coord, job, why, &record, 1);
+    audit_go_back (coord, job, why, &record, 1);
 }
 
 static bool is_unanimous (const struct comparison *comparison)
@@ -388,19 +383,33 @@ static void forget (struct comparison *comparison)
 
 void audit_clear (struct job *job)
 {
-    for (uint32_t i = 0; i < COMPARISONS; i++)
-        forget (&job->soft.comparisons[i]);
+    struct job_soft *soft = &job->soft;
+    for (uint32_t i = 0; i < soft->comparison_count; i++)
+        forget (&soft->comparisons[i]);
+    free (soft->comparisons);
+    soft->comparisons = NULL;
+    soft->comparison_count = soft->comparison_next = 0;
+}
+
+/* A review makes one of every third rank, all at once. */
+static void make_room (struct job_soft *soft, uint32_t size)
+{
+    if (soft->comparisons)
+        return;
+    soft->comparison_count = COMPARISONS + size / 3;
+    soft->comparisons = calloc (soft->comparison_count, sizeof *soft->comparisons);
+    assert (soft->comparisons);
 }
 
 static struct comparison *find (struct job_soft *soft, const struct comparison *about)
 {
-    for (uint32_t i = 0; i < COMPARISONS; i++) {
+    for (uint32_t i = 0; i < soft->comparison_count; i++) {
         struct comparison *it = &soft->comparisons[i];
         if (it->ranks && it->what == about->what && it->step == about->step &&
             it->micro_batch == about->micro_batch)
             return it;
     }
-    struct comparison *it = &soft->comparisons[soft->comparison_next++ % COMPARISONS];
+    struct comparison *it = &soft->comparisons[soft->comparison_next++ % soft->comparison_count];
     forget (it);
     *it = *about;
     it->opinions = calloc (about->ranks, sizeof *it->opinions);
@@ -416,6 +425,7 @@ static void hear (struct coord *coord, const struct worker *worker, const struct
     uint32_t at = (worker->rank + size - about->first_rank) % size;
     if (about->ranks < 2 || at >= about->ranks)
         return;
+    make_room (&job->soft, size);
     struct comparison *it = find (&job->soft, about);
     if (it->opinions[at].said)
         return;
@@ -424,11 +434,13 @@ static void hear (struct coord *coord, const struct worker *worker, const struct
         judge (coord, job, it);
 }
 
+/* Once it was judged, a generation has nothing more to say: who has a voice is another question then. */
 static bool is_member (const struct worker *worker, uint64_t job, uint64_t generation)
 {
     return worker->job && worker->rank != NONE && worker->job->durable.number == job &&
            worker->job->durable.generation.number == generation &&
-           job_has_live_generation (worker->job);
+           generation > worker->job->durable.distrusted &&
+           (job_has_live_generation (worker->job) || worker->job->durable.state == MU_JOB_BREAKING);
 }
 
 void audit_state (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
@@ -455,15 +467,4 @@ void audit_gradient (struct coord *coord, struct worker *worker, const struct mu
                                 .first_rank = shards_rank (generation->map, said->micro_batch),
                                 .ranks = generation->size < 3 ? generation->size : 3 };
     hear (coord, worker, &about, said->digest);
-}
-
-bool audit_awaits (struct coord *coord, const struct job *job)
-{
-    const struct generation *generation = &job->durable.generation;
-    uint64_t limit_ms = job->soft.finished_ms + COORD_COMPARE_MS;
-    if (generation->size < 2 || generation->members[0].state_step >= job->durable.steps ||
-        coord->now_ms >= limit_ms)
-        return false;
-    core_wake (coord, limit_ms);
-    return true;
 }

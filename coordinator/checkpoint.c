@@ -39,8 +39,8 @@ void checkpoint_saved (struct coord *coord, struct worker *worker, const struct 
                                                  .step = saved->step,
                                                  .path = saved->path,
                                                  .bytes = saved->bytes,
-                                                 .anchor =
-                                                     audit_anchor (&job->durable, saved->step),
+                                                 .anchor = audit_anchor (&job->durable, saved->step,
+                                                                         coord->unix_ms),
                                                  .time_ms = coord->unix_ms } };
         SET (record.commit.weights_hash, saved->weights_hash);
         core_store (coord, &record);

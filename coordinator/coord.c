@@ -256,6 +256,7 @@ static void destroy_job (struct job *job)
 {
     struct job_durable *durable = &job->durable;
     generation_clear (job);
+    audit_clear (job);
     ahead_clear (job);
     free (job->soft.workers);
     free (job->soft.ranks);
@@ -265,6 +266,7 @@ static void destroy_job (struct job *job)
     free (durable->suspicion.strikes);
     free (durable->skips);
     free (durable->outcasts);
+    absent_forget (durable);
     free (durable->generation.members);
     free (durable->generation.first_map);
     free (durable->reason);

@@ -19,6 +19,8 @@
  *     shards.c      micro-batch maps, leases, the ledger of trained windows
  *     checkpoint.c  SAVED, COMMIT
  *     audit.c       who is wrong: DIGEST, AUDIT, and what becomes of it
+ *     absent.c      who left before what it did was compared
+ *     review.c      before members leave, what they did is compared
  *     trust.c       quarantine of workers that fail again and again
  *     fold.c        the records of a job that has ended, as one
  *     seal.c        a running hash over a job's records, so that the journal can be checked
@@ -48,7 +50,7 @@
 
 #define KEPT_BYTES 256u
 #define SAMPLES    16u
-#define COMPARISONS 8u
+#define COMPARISONS 8u /* at once, beside those of a review */
 
 /* --- durable: the fold of the journal --------------------------------------------------------- */
 
@@ -101,6 +103,12 @@ struct outcast { /* was wrong, and does not get the job again */
     uint64_t incarnation;
 };
 
+struct absentee { /* left before what it did was compared; absent.c */
+    char name[64];
+    uint64_t state_step, gradient_step; /* as a member's */
+    uint64_t left_ms;                   /* Unix time of the first generation without it */
+};
+
 struct job_durable {
     uint64_t number;
     char key[64], name[64];
@@ -147,6 +155,8 @@ struct job_durable {
     uint64_t distrusted; /* states of this generation and older ones are not; 0: all are trusted */
     struct outcast *outcasts;
     uint32_t outcast_count, outcast_capacity;
+    struct absentee *absentees;
+    uint32_t absentee_count, absentee_capacity;
     char disputed[256]; /* who differed, when nobody could say who was wrong */
     uint64_t disputed_step;
 };
@@ -262,6 +272,12 @@ struct comparison {
     struct opinion *opinions; /* [ranks], owned */
 };
 
+/* A break that lets members go waits until what they did is compared; review.c. */
+struct review {
+    uint64_t since_ms, since_step; /* 0: nothing waits */
+    uint64_t step, said_ms;        /* in which step, as the members were told; 0: they were not */
+};
+
 struct job_soft {
     struct worker **workers; /* assigned, in no order */
     uint32_t worker_count, worker_capacity;
@@ -298,8 +314,9 @@ struct job_soft {
     struct sample samples[SAMPLES];
     uint32_t sample_count; /* since the newest generation formed */
     double rate_best;      /* steps a second, the highest seen in this reign; 0: none yet */
-    struct comparison comparisons[COMPARISONS];
-    uint32_t comparison_next;
+    struct comparison *comparisons; /* owned; NULL: nobody compares anything yet */
+    uint32_t comparison_count, comparison_next;
+    struct review review;
     char sized_by[64];
     char why[1024];    /* it waits */
     char shrunk[1024]; /* it trains on fewer workers than it could use */
@@ -478,10 +495,18 @@ void audit_state (struct coord *coord, struct worker *worker, const struct mu_wi
 void audit_gradient (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 /* The generation's comparisons are forgotten: those that lack an opinion do not count. */
 void audit_clear (struct job *job);
-/* Are the last states still to be compared? */
-bool audit_awaits (struct coord *coord, const struct job *job);
-/* The newest committed step, `also` included, that all members are known to have been right at. */
-uint64_t audit_anchor (const struct job_durable *job, uint64_t also);
+/* The newest committed step, `also` included, that all members, and those who left lately, are known
+ * to have been right at. */
+uint64_t audit_anchor (const struct job_durable *job, uint64_t also, uint64_t unix_ms);
+/* Up to where somebody's contributions are known to be right. */
+uint64_t audit_known_step (const struct job_durable *job, uint64_t state_step,
+                           uint64_t gradient_step);
+/* What is given up, and what is gone back to; then the break, if there is something to break, and the
+ * records. */
+void audit_fill_back (const struct coord *coord, const struct job *job,
+                      struct mu_journal_expel *expel);
+void audit_go_back (struct coord *coord, struct job *job, const char *why,
+                    struct mu_journal *records, uint32_t count);
 /* Does this worker hold a state from before the newest expulsion? */
 bool audit_is_tainted (const struct job *job, const struct worker *worker);
 /* Have such states loaded anew. True: somebody was told to. */
@@ -490,9 +515,24 @@ bool audit_is_outcast (const struct job_durable *job, const char *name, uint64_t
 /* Apply's part. */
 void audit_expel (struct job_durable *job, const struct mu_journal_expel *expel);
 void audit_agree (struct job_durable *job, const struct mu_journal_agreed *agreed);
-/* What is known of a generation's members, from what was known of them in the one before. */
-void audit_follow (struct generation *generation, const struct generation *before,
-                   const struct mu_journal_form *form);
+
+/* --- review.c --------------------------------------------------------------------------------- */
+
+/* Is a break that lets members go to wait for what they did to be compared? Asks for it if so. */
+bool review_awaits (struct coord *coord, struct job *job);
+void review_forget (struct job *job); /* nobody is to go, or the generation is over */
+
+/* --- absent.c --------------------------------------------------------------------------------- */
+
+/* Apply's part: what is known of a generation's members, from what was known of them in the one
+ * before, and of those who are members no more; a job that has ended asks for nothing. */
+void absent_follow (struct job_durable *job, const struct generation *before,
+                    const struct mu_journal_form *form);
+void absent_forget (struct job_durable *job);
+/* Up to where all who left lately are known to have been right; UINT64_MAX: there is nobody. */
+uint64_t absent_known_step (const struct job_durable *job, uint64_t unix_ms);
+/* That worker was wrong in one job: others in which it was, and was not compared, go back too. */
+void absent_accuse (struct coord *coord, const struct mu_journal_expel *found);
 
 /* --- generation.c ----------------------------------------------------------------------------- */
 

@@ -20,7 +20,7 @@ void generation_clear (struct job *job)
 {
     struct job_soft *soft = &job->soft;
     fences_free (&soft->fences);
-    audit_clear (job);
+    review_forget (job);
     soft->finished = soft->reducing = soft->idle = soft->uneven = 0;
     soft->running_since_ms = 0;
     soft->join_since_ms = soft->stuck_ms = 0;
@@ -164,6 +164,7 @@ static void form (struct coord *coord, struct job *job, struct worker **members,
     uint64_t step = source->position.step;
     late_begin (job, members, count);
     generation_clear (job);
+    audit_clear (job);
     if (step < shards_trained_step (&job->durable))
         store_rewind (coord, job, step);
     if (!ahead_has (job, members, count))

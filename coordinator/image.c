@@ -10,7 +10,7 @@
  * An image is trusted as memory is: its frame's check finds damage, nothing here finds malice. */
 #include "core.h"
 
-#define TABLES     11u
+#define TABLES     12u
 #define FIELDS_MAX 96u
 #define UNKNOWN    UINT32_MAX
 
@@ -81,6 +81,7 @@ static const struct field job_fields[] = {
     F (accusations), F (poison_limit), F (suspicion.step), P (suspicion.strikes),
     P (suspicion.count), P (suspicion.capacity), P (skips), P (skip_count), P (skip_capacity),
     F (anchor), F (distrusted), P (outcasts), P (outcast_count), P (outcast_capacity),
+    P (absentees), P (absentee_count), P (absentee_capacity),
     F (disputed), F (disputed_step),
 };
 #undef S
@@ -94,8 +95,9 @@ static const struct field soft_fields[] = {
     F (save_tries), F (save_limit_ms), F (step), F (evaluated_step), F (loss), F (loss_evaluated),
     F (accuracy), F (finished), F (finished_ms), F (reducing), F (idle), F (stuck_ms), F (stepped),
     F (still_longest_ms), F (stall_longest_ms), F (stuck_longest_ms), F (running_since_ms),
-    F (paced_window), F (median_us), F (uneven), F (samples), F (sample_count), F (rate_best),
-    P (comparisons), F (comparison_next), F (sized_by), F (why), F (shrunk),
+    F (paced_window), F (median_us), F (uneven), F (samples), F (sample_count), F (rate_best), P (comparisons),
+    P (comparison_count), F (comparison_next), F (review.since_ms), F (review.since_step),
+    F (review.step), F (review.said_ms), F (sized_by), F (why), F (shrunk),
 };
 #undef S
 #define S member
@@ -123,6 +125,11 @@ static const struct field outcast_fields[] = {
     F (name), F (incarnation),
 };
 #undef S
+#define S absentee
+static const struct field absentee_fields[] = {
+    F (name), F (state_step), F (gradient_step), F (left_ms),
+};
+#undef S
 #define S comparison
 static const struct field comparison_fields[] = {
     F (what), F (micro_batch), F (step), F (first_rank), F (ranks), F (said), P (opinions),
@@ -141,7 +148,7 @@ static const struct field opinion_fields[] = {
 #what, fields, sizeof(fields) / sizeof *(fields), sizeof(struct what)                      \
     }
 
-enum { COORD, WORKER, JOB, SOFT, MEMBER, COMMIT, STRIKE, SKIP, OUTCAST, COMPARISON, OPINION };
+enum { COORD, WORKER, JOB, SOFT, MEMBER, COMMIT, STRIKE, SKIP, OUTCAST, COMPARISON, OPINION, ABSENTEE };
 
 static const struct table tables[TABLES] = {
     [COORD] = TABLE (coord, coord_fields),
@@ -155,6 +162,7 @@ static const struct table tables[TABLES] = {
     [OUTCAST] = TABLE (outcast, outcast_fields),
     [COMPARISON] = TABLE (comparison, comparison_fields),
     [OPINION] = TABLE (opinion, opinion_fields),
+    [ABSENTEE] = TABLE (absentee, absentee_fields),
 };
 
 /* --- bytes either way ------------------------------------------------------------------------- */
@@ -432,6 +440,8 @@ static void pass_durable_job (struct pass *pass, struct job_durable *job)
     job->skips = pass_list (pass, SKIP, job->skips, &job->skip_count, &job->skip_capacity);
     job->outcasts =
         pass_list (pass, OUTCAST, job->outcasts, &job->outcast_count, &job->outcast_capacity);
+    job->absentees =
+        pass_list (pass, ABSENTEE, job->absentees, &job->absentee_count, &job->absentee_capacity);
 }
 
 static void pass_jobs (struct pass *pass, struct coord *coord)
@@ -544,7 +554,10 @@ static void pass_ahead (struct pass *pass, const struct coord *coord, struct ahe
 
 static void pass_comparisons (struct pass *pass, struct job_soft *soft)
 {
-    for (uint32_t i = 0; i < COMPARISONS; i++) {
+    soft->comparison_count = pass_count (pass, soft->comparison_count);
+    if (soft->comparison_count && !pass->out)
+        soft->comparisons = need (soft->comparison_count, sizeof *soft->comparisons);
+    for (uint32_t i = 0; i < soft->comparison_count; i++) {
         struct comparison *comparison = &soft->comparisons[i];
         uint32_t count = comparison->opinions ? comparison->ranks : 0;
         pass_struct (pass, COMPARISON, comparison);

@@ -96,6 +96,7 @@ void job_stop (struct coord *coord, struct job *job, enum mu_job_state target, e
     job_move (coord, job, MU_JOB_STOPPING, target, code, reason);
     job->soft.stopped_here = true;
     generation_clear (job);
+    audit_clear (job);
     ahead_forget (coord, job);
     release_all (coord, job);
     job_touch (coord, job);
@@ -237,8 +238,8 @@ static const char *why_unsaved (struct coord *coord, struct job *job)
 
 static void advance_running (struct coord *coord, struct job *job)
 {
-    if (is_complete (job) && job->soft.finished == job->durable.generation.size &&
-        !audit_awaits (coord, job)) {
+    /* A rank says that it is finished after it has said what it compared. */
+    if (is_complete (job) && job->soft.finished == job->durable.generation.size) {
         finish (coord, job);
         return;
     }
@@ -250,11 +251,16 @@ static void advance_running (struct coord *coord, struct job *job)
     }
     release_leavers (coord, job);
     const char *why = why_break (coord, job);
-    if (!why)
+    bool waits = why && review_awaits (coord, job);
+    if (!why) {
+        review_forget (job);
         why = why_join (coord, job);
+    }
     if (!why)
         ahead_forget (coord, job);
-    else if (job->durable.target != MU_JOB_PAUSED && ahead_awaits (coord, job))
+    else if (job->durable.target != MU_JOB_PAUSED)
+        waits = ahead_awaits (coord, job) || waits;
+    if (waits)
         return;
     if (!why)
         why = why_unsaved (coord, job);

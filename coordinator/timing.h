@@ -104,8 +104,15 @@
 #define COORD_COOL_OFF_MS 60000u
 #define COORD_COOL_OFF_DOUBLINGS 6u
 
-/* A job that is done waits so long for the comparison of its last states; a word may be lost. */
-#define COORD_COMPARE_MS 1000u
+/* A worker that left a job before what it did was compared is remembered for so long: if it is found
+ * wrong, there or elsewhere, the job goes back to where it is known to have been right; so long a
+ * checkpoint from there is kept. */
+#define COORD_ABSENT_MS 600000u
+
+/* A break that lets members go waits so long for the comparison of what they did; it is asked for in a
+ * step that begins so long after what was last heard. */
+#define COORD_REVIEW_MS      10000u
+#define COORD_REVIEW_LEAD_MS 100u
 
 /* A failing worker's penalty halves in PENALTY_HALF_MS; so QUARANTINE_FAILURES in a short time keep it
  * from work that others can do until it has sunk to one failure, some eight minutes after the third.

@@ -52,9 +52,21 @@ TESTS += %D%/unit/test_power
 %C%_unit_test_pace_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
 %C%_unit_test_pace_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
 
-%C%_unit_test_audit_SOURCES = %D%/unit/test_audit.c
+%C%_unit_test_audit_SOURCES = %D%/unit/test_audit.c %D%/unit/audit_bed.c %D%/unit/audit_bed.h
 %C%_unit_test_audit_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
 %C%_unit_test_audit_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
+
+check_PROGRAMS += %D%/unit/test_absent
+TESTS += %D%/unit/test_absent
+%C%_unit_test_absent_SOURCES = %D%/unit/test_absent.c %D%/unit/audit_bed.c %D%/unit/audit_bed.h
+%C%_unit_test_absent_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
+%C%_unit_test_absent_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
+
+check_PROGRAMS += %D%/unit/test_review
+TESTS += %D%/unit/test_review
+%C%_unit_test_review_SOURCES = %D%/unit/test_review.c %D%/unit/job_bed.c %D%/unit/job_bed.h
+%C%_unit_test_review_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
+%C%_unit_test_review_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
 
 check_PROGRAMS += %D%/unit/test_fault
 TESTS += %D%/unit/test_fault

@@ -242,6 +242,12 @@ static void on_lease (struct agent *agent, const struct mu_wire *wire)
         agent_on_lease (agent, &wire->lease);
 }
 
+static void on_review (struct agent *agent, const struct mu_wire *wire)
+{
+    if (is_here (agent, wire->review.job, wire->review.generation, false))
+        agent_on_review (agent, &wire->review);
+}
+
 static void on_abort (struct agent *agent, const struct mu_wire *wire)
 {
     if (is_here (agent, wire->abort.job, wire->abort.generation, true))
@@ -308,6 +314,7 @@ static void (*const hears[]) (struct agent *agent, const struct mu_wire *wire) =
     [MU_WIRE_REFUSED] = on_refused,
     [MU_WIRE_COMMITTED] = on_committed,
     [MU_WIRE_SAVE] = on_save,
+    [MU_WIRE_REVIEW] = on_review,
     [MU_WIRE_HARM] = agent_fault_order,
 };
 

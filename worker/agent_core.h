@@ -240,6 +240,7 @@ void agent_on_form (struct agent *agent, const struct mu_wire_form *form);
 void agent_on_fenced (struct agent *agent, const struct mu_wire_fenced *fenced);
 void agent_on_go (struct agent *agent, const struct mu_wire_go *go);
 void agent_on_lease (struct agent *agent, const struct mu_wire_lease *lease);
+void agent_on_review (struct agent *agent, const struct mu_wire_review *review);
 void agent_on_abort (struct agent *agent, const struct mu_wire_abort *abort_order);
 void agent_on_collective (struct agent *agent, const struct agent_event *event);
 /* The generation cannot go on here: end it and say DOWN. */

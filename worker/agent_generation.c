@@ -109,6 +109,16 @@ void agent_on_lease (struct agent *agent, const struct mu_wire_lease *lease)
     extend->until_step = lease->until_step;
 }
 
+void agent_on_review (struct agent *agent, const struct mu_wire_review *review)
+{
+    const struct agent_generation *generation = &agent->generation;
+    if (review->generation != generation->formed || generation->part != PART_IN)
+        return;
+    struct mu_wire_compare *compare = &agent_tell (agent, MU_WIRE_COMPARE)->compare;
+    compare->generation = review->generation;
+    compare->step = review->step;
+}
+
 /* An order to end a generation that this worker never heard of is an order too: its FORM may still
  * be on the way. */
 void agent_on_abort (struct agent *agent, const struct mu_wire_abort *abort_order)

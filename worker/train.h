@@ -192,6 +192,7 @@ struct train_orders {
     struct train_generation generation;
     uint64_t leave_generation, write_generation;
     uint64_t until_step, until_generation;
+    uint64_t compare_generation, compare_step;
     uint64_t entered;      /* newest generation the stepper took */
     atomic_bool interrupt; /* stop what you do for the generation you are in */
 };
@@ -202,6 +203,7 @@ void train_orders_init (struct train_orders *orders);
 int train_post_enter (struct train_orders *orders, const struct mu_wire_enter *enter,
                       const struct train_job *job, struct mu_error *error);
 void train_post_extend (struct train_orders *orders, const struct mu_wire_extend *extend);
+void train_post_compare (struct train_orders *orders, const struct mu_wire_compare *compare);
 void train_post_leave (struct train_orders *orders, uint64_t generation);
 void train_post_write (struct train_orders *orders, uint64_t generation);
 /* Something else that the stepper may wait for has changed. */
@@ -219,6 +221,9 @@ uint64_t train_skipped_before (const struct train_generation *generation, uint64
 enum train_order train_next_order (struct train_orders *orders, struct train_generation *generation,
                                    uint64_t *number);
 uint64_t train_until (struct train_orders *orders);
+/* Is all to be compared in this step? So it is in a job's last. */
+bool train_compares (struct train_orders *orders, const struct train_generation *generation,
+                     uint64_t step);
 /* Wait until leases reach beyond `step`, or the generation is to be left, or at most timeout_ms, or
  * a nudge. */
 void train_wait_lease (struct train_orders *orders, uint64_t step, int timeout_ms);
@@ -277,13 +282,18 @@ bool train_saver_has (struct train_saver *saver, uint64_t step);
 
 /* --- audits (train_audit.c) ------------------------------------------------------------------- */
 
-enum train_audit_role { TRAIN_AUDIT_NONE, TRAIN_AUDIT_OWNER, TRAIN_AUDIT_OTHER };
+#define TRAIN_AUDITS_MAX 4u /* of one rank in one step */
 
 struct train_audit { /* of this step */
-    enum train_audit_role role;
+    bool owns;       /* it is computed for the sums; else for its hash alone */
     uint32_t micro_batch;
     uint64_t digest;
     bool done;
+};
+
+struct train_audits {
+    struct train_audit list[TRAIN_AUDITS_MAX]; /* those for the hash alone come first */
+    uint32_t count, others;
 };
 
 /* --- one step, one generation ----------------------------------------------------------------- */
@@ -298,7 +308,7 @@ struct train {
     uint64_t sums_attempt;
     bool sums_begun;
     uint64_t evaluated; /* the newest step that was evaluated here, plus one */
-    struct train_audit audit;
+    struct train_audits audits;
 };
 
 enum train_share {
@@ -316,8 +326,10 @@ enum train_share train_gradients (struct train *train, const struct train_genera
 int train_check_skips (const struct train *train, const struct train_generation *generation,
                        struct mu_error *error);
 
-/* Which micro-batch of the coming step is compared, and what this rank has to do with it. */
+/* Which micro-batches of the coming step are compared, and what this rank has to do with them. */
 void train_audit_plan (struct train *train, const struct train_generation *generation);
+/* The one of this micro-batch, if this rank owns it and it is compared; or NULL. */
+struct train_audit *train_audit_owned (struct train *train, uint32_t micro_batch);
 /* Its gradient of this tensor: each once, in any order. */
 void train_audit_tensor (struct train_audit *audit, const struct train_job *job, uint32_t tensor,
                          const float *gradient);

@@ -2,12 +2,13 @@
 /* train_audit.c - now and then one micro-batch is computed by several ranks, and compared
  *
  * Which one is told by the step and the generation's map, so no word is needed: the ranks take
- * turns, and so do a rank's micro-batches. Its owner hashes what it adds to its sums, tensor by
+ * turns, and so do a rank's micro-batches. In a job's last step, and in one that the coordinator names
+ * because some are to leave (its review.c), all ranks are compared in threes. An owner hashes what it adds to its sums, tensor by
  * tensor and while it adds, so the hash is of what counts; the two ranks after it compute the same
  * gradient and add it to nothing. The coordinator compares (its audit.c).
  *
- * The first step of a generation is left out: what its ranks had kept was computed before, and in
- * another map. A rank that is interrupted, or whose gradient fails here, says nothing; then the
+ * The first step of a generation is left out of the turns: what its ranks had kept was computed
+ * before, and in another map. A rank that is interrupted, or whose gradient fails here, says nothing; then the
  * comparison does not count, and who computes it for the step meets the same failure. Where a job
  * says `exact: false`, right gradients may differ, and there are no audits. */
 #include "train.h"
@@ -18,48 +19,96 @@
 
 static bool is_due (const struct train_job *job, const struct train_generation *generation)
 {
-    uint64_t step = job->state->step, every = job->spec.audit_every;
-    return every && job->spec.exact && generation->size > 1 && step != generation->step &&
-           (step % every == 0 || step + 1 == generation->steps);
+    return job->state->step != generation->step && job->state->step % job->spec.audit_every == 0;
 }
 
-static uint32_t count_of (const struct train_job *job, const uint16_t *map, uint32_t rank)
+static uint32_t count_of (const struct train_job *job, const struct train_generation *generation,
+                          uint32_t rank)
 {
     uint32_t count = 0;
     for (uint32_t m = 0; m < job->micro_batches; m++)
-        count += map[m] == rank;
+        count += generation->map[m] == rank;
     return count;
 }
 
-/* The turn's rank, or the next that has any; of its micro-batches, the turn's. */
-static uint32_t choose (const struct train_job *job, const struct train_generation *generation)
+/* This one of the rank's micro-batches. */
+static uint32_t find (const struct train_generation *generation, uint32_t rank, uint32_t left)
 {
-    uint64_t step = job->state->step, every = job->spec.audit_every;
-    uint64_t turn = step % every ? step : step / every;
-    uint32_t rank = (uint32_t)(turn % generation->size), count, m = 0;
-    while (!(count = count_of (job, generation->map, rank)))
-        rank = (rank + 1) % generation->size;
-    uint32_t left = (uint32_t)(turn / generation->size % count);
+    uint32_t m = 0;
     while (generation->map[m] != rank || left--)
         m++;
     return m;
 }
 
+static void add (struct train_audits *audits, bool owns, uint32_t micro_batch)
+{
+    if (audits->count == TRAIN_AUDITS_MAX)
+        return;
+    uint32_t at = owns ? audits->count : audits->others++;
+    memmove (&audits->list[at + 1], &audits->list[at],
+             (audits->count++ - at) * sizeof *audits->list);
+    audits->list[at] = (struct train_audit){ .owns = owns, .micro_batch = micro_batch };
+}
+
+/* Poison is computed by nobody, or by one who may die of it. In a generation's first step the owner
+ * computes it once more: it may have done so before, in another map. */
+static void plan_one (struct train *train, const struct train_generation *generation,
+                      uint32_t micro_batch)
+{
+    uint64_t step = train->job.state->step;
+    uint32_t owner = generation->map[micro_batch];
+    uint32_t after = (generation->rank + generation->size - owner) % generation->size;
+    if (after < AUDITORS && !train_is_skipped (generation, step, micro_batch) &&
+        !train_is_suspect (generation, step, micro_batch))
+        add (&train->audits, !after && step != generation->step, micro_batch);
+}
+
+/* The turn's rank, or the next that has any; of its micro-batches, the turn's. */
+static void plan_turn (struct train *train, const struct train_generation *generation)
+{
+    const struct train_job *job = &train->job;
+    uint64_t turn = job->state->step / job->spec.audit_every;
+    uint32_t rank = (uint32_t)(turn % generation->size), count;
+    while (!(count = count_of (job, generation, rank)))
+        rank = (rank + 1) % generation->size;
+    uint32_t which = (uint32_t)(turn / generation->size % count);
+    plan_one (train, generation, find (generation, rank, which));
+}
+
+/* Every third rank, or the next of these three that has any: with the two after it that is all. */
+static void plan_all (struct train *train, const struct train_generation *generation)
+{
+    const struct train_job *job = &train->job;
+    for (uint32_t first = 0; first < generation->size; first += AUDITORS)
+        for (uint32_t rank = first; rank < first + AUDITORS && rank < generation->size; rank++) {
+            uint32_t count = count_of (job, generation, rank);
+            if (!count)
+                continue;
+            plan_one (train, generation,
+                      find (generation, rank, (uint32_t)(job->state->step % count)));
+            break;
+        }
+}
+
 void train_audit_plan (struct train *train, const struct train_generation *generation)
 {
     const struct train_job *job = &train->job;
-    struct train_audit *audit = &train->audit;
-    *audit = (struct train_audit){ .role = TRAIN_AUDIT_NONE };
-    if (!is_due (job, generation))
+    train->audits = (struct train_audits){ .count = 0 };
+    if (!job->spec.audit_every || !job->spec.exact || generation->size < 2)
         return;
-    audit->micro_batch = choose (job, generation);
-    if (train_is_skipped (generation, job->state->step, audit->micro_batch) ||
-        train_is_suspect (generation, job->state->step, audit->micro_batch))
-        return; /* poison: it is computed by nobody, or by one who may die of it */
-    uint32_t owner = generation->map[audit->micro_batch];
-    uint32_t after = (generation->rank + generation->size - owner) % generation->size;
-    if (after < AUDITORS)
-        audit->role = after ? TRAIN_AUDIT_OTHER : TRAIN_AUDIT_OWNER;
+    if (train_compares (&train->orders, generation, job->state->step))
+        plan_all (train, generation);
+    else if (is_due (job, generation))
+        plan_turn (train, generation);
+}
+
+struct train_audit *train_audit_owned (struct train *train, uint32_t micro_batch)
+{
+    struct train_audits *audits = &train->audits;
+    for (uint32_t i = audits->others; i < audits->count; i++)
+        if (audits->list[i].micro_batch == micro_batch)
+            return &audits->list[i];
+    return NULL;
 }
 
 /* --- the hash --------------------------------------------------------------------------------- */
@@ -113,12 +162,15 @@ void train_audit_compute (struct train_thread *thread, struct train_audit *audit
 
 void train_audit_say (struct train *train, const struct train_generation *generation)
 {
-    struct mu_wire wire = { .type = MU_WIRE_AUDITED };
-    if (!train->audit.done)
-        return;
-    wire.audited.generation = generation->number;
-    wire.audited.step = train->job.state->step;
-    wire.audited.micro_batch = train->audit.micro_batch;
-    wire.audited.digest = train->audit.digest;
-    train_say (&train->report, &wire, -1);
+    for (uint32_t i = 0; i < train->audits.count; i++) {
+        const struct train_audit *audit = &train->audits.list[i];
+        struct mu_wire wire = { .type = MU_WIRE_AUDITED };
+        if (!audit->done)
+            continue;
+        wire.audited.generation = generation->number;
+        wire.audited.step = train->job.state->step;
+        wire.audited.micro_batch = audit->micro_batch;
+        wire.audited.digest = audit->digest;
+        train_say (&train->report, &wire, -1);
+    }
 }

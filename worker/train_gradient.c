@@ -58,8 +58,8 @@ static void add_tensor (struct train_thread *thread, uint32_t tensor, uint32_t m
                  thread->gradients[tensor]);
     pthread_mutex_unlock (&share->tensor_lock[tensor]);
     train_worked (job);
-    struct train_audit *audit = &share->train->audit;
-    if (audit->role == TRAIN_AUDIT_OWNER && audit->micro_batch == micro_batch)
+    struct train_audit *audit = train_audit_owned (share->train, micro_batch);
+    if (audit)
         train_audit_tensor (audit, job, tensor, thread->gradients[tensor]);
     uint32_t bucket = job->buckets.of_tensor[tensor];
     if (atomic_fetch_sub (&share->missing[bucket], 1) == 1)
@@ -158,8 +158,8 @@ static bool add_gradient (struct train_thread *thread, uint32_t micro_batch)
             add_tensor (thread, tensor, micro_batch);
     mu_sums_finish (&job->layout, job->comm->sums, job->state, micro_batch, &result);
     train_worked (job);
-    struct train_audit *audit = &share->train->audit;
-    if (audit->role == TRAIN_AUDIT_OWNER && audit->micro_batch == micro_batch)
+    struct train_audit *audit = train_audit_owned (share->train, micro_batch);
+    if (audit)
         audit->done = true;
     return true;
 }
@@ -167,15 +167,15 @@ static bool add_gradient (struct train_thread *thread, uint32_t micro_batch)
 static bool compute (struct train_thread *thread, void *task, uint32_t item)
 {
     const struct share *share = task;
-    struct train_audit *audit = &share->train->audit;
-    bool audits = share->first + item == share->count; /* the item after the last */
-    uint32_t micro_batch =
-        audits ? audit->micro_batch : share->micro_batches[share->first + item];
+    uint32_t at = share->first + item;
+    struct train_audit *audit = /* those come after the share's last item */
+        at < share->count ? NULL : &share->train->audits.list[at - share->count];
+    uint32_t micro_batch = audit ? audit->micro_batch : share->micro_batches[at];
     bool good = true;
     thread->task = task;
     train_choose_records (thread, micro_batch);
     note_work (thread, micro_batch);
-    if (audits)
+    if (audit)
         train_audit_compute (thread, audit);
     else
         good = add_gradient (thread, micro_batch);
@@ -243,9 +243,9 @@ static void run_items (struct share *share)
         train_pool_run (train->pool, compute, share, 1, stop);
     share->alone = false;
     mu_flight_describe (train->job.region, NULL);
-    uint32_t audits = train->audit.role == TRAIN_AUDIT_OTHER;
+    uint32_t others = train->audits.others;
     if (share->wrong_micro_batch == UINT32_MAX)
-        train_pool_run (train->pool, compute, share, share->count - share->suspects + audits, stop);
+        train_pool_run (train->pool, compute, share, share->count - share->suspects + others, stop);
 }
 
 static enum train_share run_share (struct share *share, struct mu_error *error)

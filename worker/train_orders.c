@@ -136,6 +136,14 @@ void train_post_extend (struct train_orders *orders, const struct mu_wire_extend
     pthread_mutex_unlock (&orders->lock);
 }
 
+void train_post_compare (struct train_orders *orders, const struct mu_wire_compare *compare)
+{
+    pthread_mutex_lock (&orders->lock);
+    orders->compare_generation = compare->generation;
+    orders->compare_step = compare->step;
+    pthread_mutex_unlock (&orders->lock);
+}
+
 void train_post_leave (struct train_orders *orders, uint64_t generation)
 {
     pthread_mutex_lock (&orders->lock);
@@ -204,6 +212,16 @@ uint64_t train_until (struct train_orders *orders)
     uint64_t until = orders->until_generation == orders->entered ? orders->until_step : 0;
     pthread_mutex_unlock (&orders->lock);
     return until;
+}
+
+bool train_compares (struct train_orders *orders, const struct train_generation *generation,
+                     uint64_t step)
+{
+    pthread_mutex_lock (&orders->lock);
+    bool compares =
+        orders->compare_generation == generation->number && orders->compare_step == step;
+    pthread_mutex_unlock (&orders->lock);
+    return compares || step + 1 == generation->steps;
 }
 
 void train_wait_lease (struct train_orders *orders, uint64_t step, int timeout_ms)

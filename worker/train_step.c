@@ -186,7 +186,7 @@ static void after_step (struct train *train, const struct train_generation *gene
                        train_skipped_before (generation, step) * job->spec.batch.micro;
     train_report_step (&train->report, step, update->verdict.loss,
                        records * targets_of_record (job));
-    if (due (step, job->spec.hash_every) || last)
+    if (due (step, job->spec.hash_every) || train_compares (&train->orders, generation, step - 1))
         say_hashed (train, generation);
     if (!generation->writer || last) /* finish () does the last step's */
         return;

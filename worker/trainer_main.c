@@ -106,6 +106,8 @@ static void obey (struct train *train, const struct train_options *options,
         on_enter (train, &wire->enter);
     else if (type == MU_WIRE_EXTEND)
         train_post_extend (&train->orders, &wire->extend);
+    else if (type == MU_WIRE_COMPARE)
+        train_post_compare (&train->orders, &wire->compare);
     else if (type == MU_WIRE_LEAVE)
         on_leave (train, &wire->leave);
     else if (type == MU_WIRE_WRITE)

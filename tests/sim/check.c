@@ -10,6 +10,7 @@
 
 #define JOBS_MAX   512u
 #define DEATHS_MAX 128u
+#define WARNED_MS  600000u
 
 struct seen_job {
     char key[64];
@@ -19,7 +20,13 @@ struct seen_job {
         uint64_t step, state;
     } * commits; /* owned */
     uint32_t commit_count, commit_capacity;
+    struct known {
+        uint64_t state, gradient; /* of generation 1, by rank: the newest step that was agreed on */
+    } known[64];
+    uint32_t ranks;
     uint64_t distrusted;
+    uint64_t wronged_ms; /* when the wrong worker last gave something to a step of it; 0: never */
+    bool warned;         /* it was found wrong not long after, and it was not too late */
     bool disputed;
     uint32_t micro_batches, crashes, hangs, lines;
     bool by_chance;         /* trainers may have died of something else than poison */
@@ -108,6 +115,7 @@ static void on_form (const struct mu_journal *record)
     move (job, MU_JOB_FORMING);
     job->generation = form->generation;
     job->until_step = form->until_step;
+    job->ranks = form->members.count;
     statistics.generations++;
 }
 
@@ -137,6 +145,36 @@ static void on_lease (const struct mu_journal *record)
     job->until_step = record->lease.until_step;
 }
 
+static void on_agreed (const struct mu_journal *record)
+{
+    const struct mu_journal_agreed *agreed = &record->agreed;
+    struct seen_job *job = of (agreed->job);
+    for (uint32_t i = 0; i < agreed->ranks && job->generation == 1 && job->ranks <= 64; i++) {
+        uint32_t first = agreed->place ? agreed->place - 1 : 0;
+        struct known *known = &job->known[(first + i) % job->ranks];
+        *(agreed->place ? &known->gradient : &known->state) = agreed->step;
+    }
+}
+
+/* Where nobody has come or gone yet it is easy to say: the anchor is the newest checkpoint up to which
+ * all have agreed on everything. */
+static void check_anchor (const struct seen_job *job, const struct mu_journal_commit *commit)
+{
+    uint64_t agreed = UINT64_MAX, anchor = commit->step;
+    if (job->generation != 1 || job->ranks > 64)
+        return;
+    for (uint32_t rank = 0; rank < job->ranks; rank++) {
+        const struct known *known = &job->known[rank];
+        agreed = known->state < agreed ? known->state : agreed;
+        agreed = known->gradient < agreed ? known->gradient : agreed;
+    }
+    for (uint32_t i = job->commit_count; i > 0 && anchor > agreed; i--)
+        anchor = job->commits[i - 1].step;
+    anchor = anchor > agreed ? 0 : anchor;
+    CHECK (commit->anchor == anchor, "the anchor of step %" PRIu64 " is %" PRIu64 ", not %" PRIu64,
+           commit->step, commit->anchor, anchor);
+}
+
 static void on_commit (const struct mu_journal *record)
 {
     const struct mu_journal_commit *commit = &record->commit;
@@ -149,6 +187,7 @@ static void on_commit (const struct mu_journal *record)
     CHECK (!job->distrusted || commit->generation > job->distrusted,
            "step %" PRIu64 " of generation %" PRIu64 " is committed, in which a worker was wrong",
            commit->step, commit->generation);
+    check_anchor (job, commit);
     job->committed = commit->step;
     job->promised = commit->step > job->promised ? commit->step : job->promised;
     if (job->commit_count == job->commit_capacity) {
@@ -161,6 +200,26 @@ static void on_commit (const struct mu_journal *record)
         (struct committed){ commit->step, strtoull (commit->weights_hash, NULL, 16) };
 }
 
+/* It was found out, here or in another job: where it gave something to steps lately and training is not
+ * over, all of that has to be undone. */
+static void warn_jobs (void)
+{
+    for (uint64_t i = 1; i <= job_count; i++) {
+        struct seen_job *job = &seen[i];
+        job->warned =
+            job->warned || (job->wronged_ms && clock_now () < job->wronged_ms + WARNED_MS &&
+                            job->state != MU_JOB_STOPPING);
+    }
+}
+
+void check_wronged (uint64_t job, uint32_t worker)
+{
+    if (!faults.wrong || worker != faults.wrong_worker || clock_now () < faults.wrong_since_ms)
+        return;
+    seen[job].wronged_ms = clock_now ();
+    seen[job].warned = false; /* what it does from now on is another matter */
+}
+
 /* Never somebody who was right, and never back to what was not committed. */
 static void on_expel (const struct mu_journal *record)
 {
@@ -170,7 +229,8 @@ static void on_expel (const struct mu_journal *record)
     CHECK (faults.wrong, "%s is expelled, and nobody was wrong", expel->worker);
     CHECK (!*expel->worker || !strcmp (expel->worker, wrong), "%s is expelled in place of %s",
            expel->worker, wrong);
-    CHECK (expel->back_step <= expel->agreed_step && expel->agreed_step <= expel->step,
+    CHECK (expel->back_step <= expel->agreed_step &&
+               (expel->in_job || expel->agreed_step <= expel->step),
            "training goes back to step %" PRIu64 " from %" PRIu64 ", agreed on at %" PRIu64,
            expel->back_step, expel->step, expel->agreed_step);
     while (job->commit_count && job->commits[job->commit_count - 1].step > expel->back_step)
@@ -180,7 +240,10 @@ static void on_expel (const struct mu_journal *record)
            expel->back_step);
     job->distrusted = expel->generation;
     job->disputed = job->disputed || !*expel->worker;
+    if (*expel->worker && !expel->in_job)
+        warn_jobs ();
     statistics.expelled += *expel->worker != '\0';
+    statistics.elsewhere += expel->in_job != 0;
     statistics.disputes += *expel->worker == '\0';
 }
 
@@ -201,7 +264,7 @@ static void on_state (const struct mu_journal *record)
     if (job->state == MU_JOB_DONE)
         CHECK (job->committed == steps_of (client_job (record->state.job)),
                "job %" PRIu64 " is done at step %" PRIu64, record->state.job, job->committed);
-    if (job->state == MU_JOB_DONE && (!faults.wrong || faults.seen))
+    if (job->state == MU_JOB_DONE && (!faults.wrong || faults.seen || job->warned))
         CHECK (job->commits[job->commit_count - 1].state ==
                    chain_state (record->state.job, job->committed),
                "job %" PRIu64 " is done with wrong weights", record->state.job);
@@ -312,7 +375,7 @@ static checker *const checkers[] = {
     [MU_JOURNAL_COMMIT] = on_commit, [MU_JOURNAL_STATE] = on_state,
     [MU_JOURNAL_CRASH] = on_crash,   [MU_JOURNAL_REWIND] = on_rewind,
     [MU_JOURNAL_HUNG] = on_hung,     [MU_JOURNAL_POISON] = on_poison,
-    [MU_JOURNAL_EXPEL] = on_expel,
+    [MU_JOURNAL_EXPEL] = on_expel,   [MU_JOURNAL_AGREED] = on_agreed,
 };
 
 void check_record (const struct mu_journal *record)

@@ -23,7 +23,7 @@ try () { # name, arguments
 }
 
 once=$(sed -n 's/^\([0-9][0-9]*\) .*/\1/p' "${top_srcdir:-.}/tests/sim/seeds.txt")
-echo 1..$(($(echo "$once" | wc -l) + 4))
+echo 1..$(($(echo "$once" | wc -l) + 5))
 for seed in $once; do
     try "seed $seed, which once failed" --seed "$seed"
 done
@@ -31,6 +31,8 @@ try "$seeds seeds: what may never happen does not, and every job ends" \
     --seed "${MUSTER_SIM_FIRST:-1}" --seeds "$seeds"
 try "60 seeds: whatever workers and clients say, the coordinator bears it" \
     --seed "${MUSTER_SIM_FIRST:-1}" --seeds 60 --lies
+try "60 seeds in which one worker computes wrongly: nobody else is blamed, and what can be put right is" \
+    --seed "${MUSTER_SIM_FIRST:-1}" --seeds 60 --wrong
 try "10,000 workers" --seed 1 --workers 10000 --calm --jobs 2 --minutes 1
 sim=${top_builddir:-.}/tests/sim/reigns
 try "$seeds seeds of two and three coordinators: one reigns, nothing acknowledged is lost" \

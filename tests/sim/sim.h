@@ -47,7 +47,7 @@
 struct sim_options {
     uint64_t seed;
     uint32_t workers, jobs, minutes;
-    bool calm, verbose, lies;
+    bool calm, verbose, lies, wrong;
     const char *story, *record; /* record: a file to leave behind */
 };
 
@@ -71,7 +71,10 @@ struct faults {
     } wrong; /* one worker computes wrongly */
     uint32_t wrong_worker;
     uint64_t wrong_since_ms;
-    bool seen; /* nothing else happens, and every job has three workers: it must be found out */
+    uint32_t audit_every; /* 0: in each step */
+    bool
+        seen; /* nothing worse happens than that workers go from job to job and are drained, and every
+                * job has three of them: it must be found out */
     bool parted, refusing; /* two workers cannot reach each other, for good; who tries is told */
     uint32_t part[2];
 };
@@ -80,7 +83,8 @@ struct statistics {
     uint64_t happenings, messages, steps, generations, rewinds, replays;
     uint64_t host_crashes, worker_crashes, trainer_crashes, collective_crashes, save_failures;
     uint64_t kept, mismatches, cuts, swallowed, stops, hangs, proofs, joint_steps;
-    uint64_t expelled, disputes, wrong_steps, connected_ahead, shrunk, most_shrunk, watched;
+    uint64_t expelled, elsewhere, disputes, wrong_steps, connected_ahead, shrunk, most_shrunk,
+        watched;
     uint64_t played, images, lies;
     uint32_t done, failed, cancelled, poisons, skips;
 };
@@ -170,6 +174,7 @@ struct trainer {
     uint32_t rank, size;
     uint32_t owners[64]; /* in later steps, by micro-batch */
     bool writer, corrupted;
+    uint64_t compare_step; /* all are compared in it */
     uint64_t compute_start_ms, compute_ms, todo, total;
     uint64_t flight; /* micro-batches at work now */
     uint64_t suspect_step, suspects;
@@ -300,6 +305,8 @@ void check_lease (uint64_t job, uint64_t generation, uint64_t step);
 void check_state (uint64_t job, uint64_t step, uint64_t state, uint32_t worker);
 /* A checkpoint that a trainer is told to load. */
 uint64_t check_checkpoint (uint64_t job, uint64_t step, const char *hash);
+/* A step has what this worker gave to it. */
+void check_wronged (uint64_t job, uint32_t worker);
 void check_end (void);
 uint64_t check_hangs (uint64_t job);
 uint64_t

@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HASH_EVERY 8u
-
 /* --- the run that nothing disturbs ------------------------------------------------------------ */
 
 struct chain {
@@ -209,14 +207,13 @@ static uint64_t left_out (const struct trainer *trainer)
     return bits;
 }
 
+static uint64_t audit_every (void) { return faults.audit_every ? faults.audit_every : 1; }
+
 /* Another scale does not change the gradient itself: attempts have one digest. */
-static void audit (uint32_t number)
+static void audit_one (uint32_t number, uint32_t m)
 {
     struct trainer *trainer = &worker_at (number)->trainer;
-    uint32_t micro_batches = client_job (trainer->job)->micro_batches;
-    uint32_t m = (uint32_t)(trainer->step % micro_batches);
-    if (trainer->size < 2 || trainer->step == trainer->first_step ||
-        (trainer->rank + trainer->size - trainer->owners[m]) % trainer->size >= 3 ||
+    if ((trainer->rank + trainer->size - trainer->owners[m]) % trainer->size >= 3 ||
         ((left_out (trainer) | (trainer->step == trainer->suspect_step ? trainer->suspects : 0)) >>
              m &
          1))
@@ -228,6 +225,40 @@ static void audit (uint32_t number)
                                          .digest = gradient (trainer->state, trainer->step, 0, m) +
                                                    is_wrong (number, WRONG_GRADIENT) } };
     say (number, &wire);
+}
+
+static bool compares (const struct trainer *trainer, uint64_t step)
+{
+    return step == trainer->compare_step || step + 1 == trainer->steps;
+}
+
+/* A micro-batch of the first of three ranks that has any, and so on for all ranks. */
+static void audit_all (uint32_t number, uint64_t turn)
+{
+    const struct trainer *trainer = &worker_at (number)->trainer;
+    uint32_t micro_batches = client_job (trainer->job)->micro_batches, size = trainer->size;
+    for (uint32_t first = 0; first < size; first += 3) {
+        uint32_t found = UINT32_MAX;
+        for (uint32_t m = 0; m < micro_batches && m < 64; m++)
+            if (trainer->owners[m] / 3 == first / 3 &&
+                (found == UINT32_MAX || trainer->owners[m] < trainer->owners[found]))
+                found = m;
+        if (found != UINT32_MAX && !is_void (number, turn))
+            audit_one (number, found);
+    }
+}
+
+static void audit (uint32_t number, uint64_t turn)
+{
+    const struct trainer *trainer = &worker_at (number)->trainer;
+    uint64_t every = audit_every ();
+    if (trainer->size < 2)
+        return;
+    if (compares (trainer, trainer->step))
+        audit_all (number, turn);
+    else if (trainer->step != trainer->first_step && trainer->step % every == 0)
+        audit_one (number,
+                   (uint32_t)(trainer->step / every % client_job (trainer->job)->micro_batches));
 }
 
 /* These micro-batches are counted in the sums. */
@@ -300,7 +331,7 @@ static void computed (uint32_t number, uint64_t turn, void *data)
         return;
     }
     trainer->computing = false;
-    audit (number);
+    audit (number, turn);
     if (is_void (number, turn))
         return;
     trainer->phase = MU_PHASE_REDUCING;
@@ -394,7 +425,7 @@ void trainer_reduced (uint32_t number, uint64_t turn, uint64_t total)
     corrupt (number);
     check_state (trainer->job, trainer->step, trainer->state, number);
     uint64_t generation = trainer->generation, life = trainer->life;
-    if (trainer->step % HASH_EVERY == 0) {
+    if (trainer->step % (8 * audit_every ()) == 0 || compares (trainer, trainer->step - 1)) {
         struct mu_wire hashed = {
             .type = MU_WIRE_HASHED,
             .hashed = { .generation = generation, .step = trainer->step, .digest = trainer->state }
@@ -501,7 +532,7 @@ static void enter (uint32_t number, const struct mu_wire_enter *enter)
     trainer->until_step = enter->until_step;
     trainer->steps = enter->steps;
     trainer->writer = enter->writer;
-    trainer->saved_step = UINT64_MAX;
+    trainer->saved_step = trainer->compare_step = UINT64_MAX;
     trainer->suspect_step = enter->suspect_step;
     trainer->suspects = 0;
     for (uint32_t i = 0; i < enter->suspects.size && i < 8; i++)
@@ -582,6 +613,13 @@ static void extend (uint32_t number, const struct mu_wire_extend *extend)
     }
 }
 
+static void compare (uint32_t number, const struct mu_wire_compare *compare)
+{
+    struct trainer *trainer = &worker_at (number)->trainer;
+    if (trainer->in && trainer->generation == compare->generation)
+        trainer->compare_step = compare->step;
+}
+
 static void obey (uint32_t number, const struct mu_wire *wire)
 {
     if (!worker_at (number)->trainer.alive)
@@ -592,6 +630,8 @@ static void obey (uint32_t number, const struct mu_wire *wire)
         enter (number, &wire->enter);
     else if (wire->type == MU_WIRE_EXTEND)
         extend (number, &wire->extend);
+    else if (wire->type == MU_WIRE_COMPARE)
+        compare (number, &wire->compare);
     else if (wire->type == MU_WIRE_LEAVE)
         leave (number, wire->leave.generation);
     else if (wire->type == MU_WIRE_WRITE)

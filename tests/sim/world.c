@@ -455,6 +455,7 @@ static void finish_reduction (struct world *world)
                world->places[0].step);
         total += place->sums;
         ledgers_note (world->job, world->generation, place->worker);
+        check_wronged (world->job, place->worker);
     }
     world->arrived = 0;
     for (uint32_t rank = 0; rank < world->size; rank++) {

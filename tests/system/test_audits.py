@@ -8,8 +8,10 @@ import struct
 import sys
 
 from cluster import Cluster, Tap, children, wait_for
+from test_fault import FLAG, need_faults, order
 
 WRONG = {"BAD_TRAINER_WRONG": "1"}
+NEVER = 1 << 20  # no audit has its turn before the job is over
 STATE_OFFSET_AT, WEIGHTS_AT, M_AT = 24, 80, 88  # struct mu_region_control, struct mu_state
 
 
@@ -17,6 +19,10 @@ def submit(cluster, steps, workers, *more):
     spec = cluster.mlp("audited", steps=steps, workers=workers)
     return cluster.submit(spec, f"trainer={cluster.bad_trainer()}", "model={fault: 'wrong@40.0'}", "audit_every=4",
                           "hash_every=5", "checkpoint.every=20", *more)
+
+
+def submit_unseen(cluster, steps, workers, *more):
+    return submit(cluster, steps, workers, f"audit_every={NEVER}", f"hash_every={NEVER}", *more)
 
 
 def expulsions(cluster):
@@ -112,5 +118,63 @@ def two_differ():
         proven(cluster, job)
 
 
+def drained_before_its_turn():
+    """a worker whose memory fell over is drained before any comparison was due: it is compared first, and found"""
+    need_faults()
+    spec = {"steps": 1_000_000, "workers": (1, 3), "every": 50, "hash_every": NEVER, "audit_every": NEVER}
+    with Cluster(2, coordinator_options=(FLAG,)) as cluster:
+        cluster.start_worker("odd", FLAG)
+        wait_for("three workers", lambda: len(cluster.json("workers")) == 3)
+        job = cluster.submit(cluster.gpt(**spec))
+        cluster.wait_step(job, 60)
+        order(cluster, "corrupt", "odd", "--what", "state")
+        cluster.muster("drain", "odd")
+        wait_for("the wrong worker is expelled", lambda: expulsions(cluster))
+        assert [record["worker"] for record in expulsions(cluster)] == ["odd"], expulsions(cluster)
+        wait_for("training has begun anew", lambda: cluster.status(job)["weights_step"] >= 50)
+        cluster.same_as_calm(job, **spec)
+        proven(cluster, job)
+
+
+def wrong_to_the_end():
+    """no audit has its turn before the job ends: in its last step all are compared, and the wrong one of five is found"""
+    many = ("batch.global=40", "batch.micro=4")
+    right = calm_run(300, (1, 5), *many)[0]
+    with Cluster(4) as cluster:
+        cluster.start_worker("odd", env=WRONG)
+        wait_for("five workers", lambda: len(cluster.json("workers")) == 5)
+        job = submit_unseen(cluster, 300, (4, 5), *many)
+        assert cluster.wait_done(job)["weights_hash"] == right
+        assert [record["worker"] for record in expulsions(cluster)] == ["odd"], expulsions(cluster)
+        proven(cluster, job)
+
+
+def found_out_elsewhere():
+    """a wrong worker is killed before it was compared, and found wrong in another job: the first one goes back, too"""
+    right = calm_run(3000, (1, 3))[0]
+    with Cluster(2) as cluster:
+        cluster.start_worker("odd", env=WRONG)
+        wait_for("three workers", lambda: len(cluster.json("workers")) == 3)
+        first = submit_unseen(cluster, 3000, (2, 3), "name=first")
+        cluster.wait_step(first, 60)
+        cluster.kill_worker("odd")
+        cluster.muster("pause", first)
+        wait_for("it is paused", lambda: cluster.status(first)["state"] == "paused")
+        assert cluster.status(first)["weights_step"] > 60
+        cluster.start_worker("odd", env=WRONG)
+        wait_for("the wrong worker is back", lambda: {w["name"]: w["state"] for w in cluster.json("workers")}["odd"] == "free")
+        second = submit(cluster, 2000, (3, 3), "name=second", f"checkpoint.dir={cluster.dir}/of-second")
+        wait_for("both jobs go back", lambda: len(expulsions(cluster)) == 2)
+        found = {record["job"]: record for record in expulsions(cluster)}
+        here, there = found[int(first)], found[int(second)]
+        assert here["worker"] == there["worker"] == "odd", found
+        assert here["in_job"] == int(second) and here["back_step"] <= 40, found
+        cluster.muster("cancel", second)
+        cluster.muster("resume", first)
+        assert cluster.wait_done(first)["weights_hash"] == right
+        proven(cluster, first)
+
+
 if __name__ == "__main__":
-    sys.exit(Tap().run(wrong_gradient, wrong_state, two_differ))
+    sys.exit(Tap().run(wrong_gradient, wrong_state, two_differ, drained_before_its_turn, wrong_to_the_end,
+                       found_out_elsewhere))

@@ -48,6 +48,8 @@ static void note_word (struct bed *bed, uint32_t peer, const struct mu_wire *wir
         return;
     if (wire->type == MU_WIRE_CONNECT)
         snprintf (bed->ahead, sizeof bed->ahead, "%s", wire->connect.world);
+    if (wire->type == MU_WIRE_REVIEW)
+        bed->review_step = wire->review.step;
     size_t used = strlen (bed->told[peer]);
     snprintf (bed->told[peer] + used, sizeof bed->told[peer] - used, "%s ",
               mu_record_name (&mu_wire_family, wire->type));

@@ -25,6 +25,7 @@ struct bed {
     bool quiet[WORKERS];               /* says nothing */
     char told[WORKERS][256];           /* orders, in words, since last looked at */
     char ahead[64];                    /* the world that CONNECT named */
+    uint64_t review_step;              /* the step that REVIEW named */
     unsigned hangs, broken, forms;
     uint64_t parameters; /* of the model; few, unless a test says another number before form () */
     uint64_t leased;     /* steps below this */

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* review.c - before members leave, what they did is compared
+ *
+ * Audits take turns, and a worker that is told to go to another job, is drained or is paused might be
+ * gone before its turn. So a break that lets members go waits a little:
+ *
+ *     advance_running () wants to let somebody go
+ *       -> REVIEW names a step that is soon to come: in it one micro-batch of every third rank is
+ *          computed by that rank and the two after it, and after it all states are hashed
+ *       -> AGREED of all who leave: now the generation is broken. Or somebody is found wrong (audit.c)
+ *
+ * A job's last step is such a step by itself. Training goes on meanwhile, so a review delays nobody but
+ * whoever waits for the workers. All of it is soft: a word that is lost, or comes when the step has gone
+ * by, leads to another step; after COORD_REVIEW_MS the break comes without, and those who left are
+ * remembered (absent.c). */
+#include "core.h"
+
+static bool leaves (const struct coord *coord, const struct job *job, uint32_t rank)
+{
+    const struct worker *worker = job->soft.ranks[rank];
+    return worker && (job->durable.target == MU_JOB_PAUSED || worker_leaves (coord, worker));
+}
+
+static bool lacks_somebody (const struct coord *coord, const struct job *job)
+{
+    const struct generation *generation = &job->durable.generation;
+    for (uint32_t rank = 0; rank < generation->size; rank++) {
+        const struct member *member = &generation->members[rank];
+        if (leaves (coord, job, rank) &&
+            audit_known_step (&job->durable, member->state_step, member->gradient_step) <
+                job->soft.review.since_step)
+            return true;
+    }
+    return false;
+}
+
+/* Late enough for the word to reach all ranks before they begin it: what we know of their step is as
+ * old as their last beat. */
+static uint64_t coming_step (const struct coord *coord, const struct job *job)
+{
+    uint64_t lead_ms = coord->options.beat_ms + COORD_REVIEW_LEAD_MS, last = job->durable.steps - 1;
+    uint64_t step = job->soft.step + 1 +
+                    (uint64_t)(shards_steps_a_second (coord, job) * (double)lead_ms / 1000.0);
+    return step < last ? step : last;
+}
+
+static void say_review (struct coord *coord, struct job *job)
+{
+    struct review *review = &job->soft.review;
+    review->step = coming_step (coord, job);
+    review->said_ms = coord->now_ms;
+    for (uint32_t rank = 0; rank < job->durable.generation.size; rank++) {
+        struct mu_wire_review *said =
+            &core_tell (coord, job->soft.ranks[rank], MU_WIRE_REVIEW)->review;
+        said->job = job->durable.number;
+        said->generation = job->durable.generation.number;
+        said->step = review->step;
+    }
+}
+
+static void begin (const struct coord *coord, struct job *job)
+{
+    uint64_t last = job->durable.steps - 1;
+    job->soft.review.since_ms = coord->now_ms;
+    job->soft.review.since_step = job->soft.step < last ? job->soft.step : last;
+}
+
+bool review_awaits (struct coord *coord, struct job *job)
+{
+    struct review *review = &job->soft.review;
+    if (job->durable.generation.size < 2)
+        return false;
+    if (!review->since_ms)
+        begin (coord, job);
+    uint64_t limit_ms = review->since_ms + COORD_REVIEW_MS;
+    if (coord->now_ms >= limit_ms || !lacks_somebody (coord, job))
+        return false;
+    uint64_t again_ms = review->said_ms + COORD_REPEAT_MS;
+    bool gone_by = job->soft.step > review->step + 1 && coord->now_ms >= again_ms;
+    if (!review->said_ms || gone_by)
+        say_review (coord, job);
+    core_wake (coord, limit_ms);
+    core_wake (coord, coord->now_ms + COORD_REPEAT_MS);
+    return true;
+}
+
+void review_forget (struct job *job) { job->soft.review = (struct review){ 0 }; }

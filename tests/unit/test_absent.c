@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_absent.c - a wrong worker that left before what it did was compared */
+#include "tests/unit/audit_bed.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static const struct job_durable *job_of (uint64_t job)
+{
+    return &core_job (bed.coord, job)->durable;
+}
+
+/* Job 1 agrees on step 50, goes on to step 80, and then without the last of its three workers. */
+static void leave_at_80 (void)
+{
+    open_job (3);
+    save (1, 40);
+    agree (50);
+    save (1, 45);
+    save (1, 70);
+    generation_break (bed.coord, bed.job, true, "test");
+    form (2, 80, 2);
+}
+
+/* In job 2, w2 is found wrong. */
+static void find_out (uint32_t ranks)
+{
+    use_job (2);
+    form (ranks, 0, ranks);
+    for (uint32_t rank = 0; rank < ranks; rank++)
+        say_state (rank, 10, rank == 2 ? 9 : 7);
+}
+
+static void pass (uint64_t ms) { bed.coord->unix_ms += ms; }
+
+static void who_left_is_remembered (void **state)
+{
+    (void)state;
+    leave_at_80 ();
+    assert_int_equal (job_of (1)->absentee_count, 1);
+    agree (90);
+    save (2, 92);
+    assert_int_equal (job_of (1)->anchor, 45); /* what w2 did up to step 80 may be wrong */
+    assert_int_equal (absent_known_step (job_of (1), bed.coord->unix_ms), 50);
+}
+
+static void who_left_is_forgotten_after_a_while (void **state)
+{
+    (void)state;
+    leave_at_80 ();
+    agree (90);
+    pass (COORD_ABSENT_MS);
+    save (2, 88);
+    assert_int_equal (job_of (1)->anchor, 88);
+    find_out (3);
+    assert_int_equal (stored (MU_JOURNAL_EXPEL), 1);
+    use_job (1);
+    generation_break (bed.coord, bed.job, true, "test");
+    form (3, 95, 3);
+    assert_int_equal (job_of (1)->absentee_count, 0);
+    assert_int_equal (job_of (1)->generation.members[2].state_step, 95);
+}
+
+static void wrong_in_one_job_is_wrong_in_the_one_before (void **state)
+{
+    (void)state;
+    leave_at_80 ();
+    save (2, 85);
+    find_out (3);
+    assert_int_equal (stored (MU_JOURNAL_EXPEL), 2);
+    const struct mu_journal_expel *expel = expelled ();
+    assert_int_equal (expel->job, 1);
+    assert_int_equal (expel->in_job, 2);
+    assert_string_equal (expel->worker, "w2");
+    assert_int_equal (expel->agreed_step, 50);
+    assert_int_equal (expel->back_step, 45);
+    assert_int_equal (job_of (1)->state, MU_JOB_BREAKING);
+    assert_int_equal (job_committed_step (core_job (bed.coord, 1)), 45);
+    assert_true (audit_is_outcast (job_of (1), "w2", 1));
+}
+
+/* It has not been formed anew since. */
+static void a_job_that_waits_goes_back_too (void **state)
+{
+    (void)state;
+    open_job (3);
+    save (1, 40);
+    agree (50);
+    save (1, 60);
+    generation_break (bed.coord, bed.job, true, "test");
+    find_out (3);
+    assert_int_equal (stored (MU_JOURNAL_EXPEL), 2);
+    assert_int_equal (job_of (1)->anchor, 40);
+    assert_int_equal (job_committed_step (core_job (bed.coord, 1)), 40);
+}
+
+static void who_was_right_all_the_time_has_nothing_to_be_asked_for (void **state)
+{
+    (void)state;
+    open_job (3);
+    agree (80);
+    generation_break (bed.coord, bed.job, true, "test");
+    form (2, 80, 2);
+    assert_int_equal (job_of (1)->absentee_count, 0);
+    find_out (3);
+    assert_int_equal (stored (MU_JOURNAL_EXPEL), 1);
+    assert_int_equal (expelled ()->job, 2);
+}
+
+static void who_comes_back_is_asked_for_all_of_it (void **state)
+{
+    (void)state;
+    leave_at_80 ();
+    agree (90);
+    generation_break (bed.coord, bed.job, true, "test");
+    bed.workers[2]->incarnation = 2;
+    form (3, 95, 3);
+    assert_int_equal (job_of (1)->absentee_count, 0);
+    assert_int_equal (job_of (1)->generation.members[2].gradient_step, 50);
+    for (uint32_t rank = 0; rank < 3; rank++)
+        say_state (rank, 100, rank == 2 ? 9 : 7);
+    assert_string_equal (expelled ()->worker, "w2");
+    assert_int_equal (expelled ()->back_step, 45);
+}
+
+static void going_back_settles_it (void **state)
+{
+    (void)state;
+    leave_at_80 ();
+    generation_break (bed.coord, bed.job, true, "test");
+    form (2, 45, 2);
+    assert_int_equal (job_of (1)->absentee_count, 0);
+}
+
+static void a_job_that_ends_asks_for_nothing (void **state)
+{
+    (void)state;
+    leave_at_80 ();
+    job_stop (bed.coord, bed.job, MU_JOB_CANCELLED, MU_CANCELLED, "test");
+    find_out (3);
+    assert_int_equal (stored (MU_JOURNAL_EXPEL), 1);
+    assert_int_equal (job_of (1)->absentee_count, 1);
+    job_move (bed.coord, core_job (bed.coord, 1), MU_JOB_CANCELLED, MU_JOB_PENDING, MU_CANCELLED,
+              "test");
+    assert_int_equal (job_of (1)->absentee_count, 0);
+}
+
+/* The words of all were on their way when somebody else's death broke the generation. */
+static void opinions_are_heard_while_it_breaks (void **state)
+{
+    (void)state;
+    open_job (4);
+    say_state (1, 50, 9);
+    say_state (3, 50, 7);
+    generation_break (bed.coord, bed.job, false, "test");
+    worker_detach (bed.coord, bed.workers[1]);
+    say_state (0, 50, 7);
+    say_state (2, 50, 7);
+    assert_string_equal (expelled ()->worker, "w1");
+    assert_int_equal (job_of (1)->state, MU_JOB_BREAKING);
+    assert_int_equal (stored (MU_JOURNAL_BROKEN), 1);
+}
+
+/* Three that were given their state must not outvote the only right one when training has gone back. */
+static void a_generation_is_judged_once (void **state)
+{
+    (void)state;
+    open_job (1);
+    generation_break (bed.coord, bed.job, true, "test");
+    form (4, 30, 1);
+    for (uint32_t rank = 0; rank < 4; rank++)
+        say_gradient (rank, 50, 1, rank ? 9 : 7);
+    for (uint32_t rank = 0; rank < 4; rank++)
+        say_gradient (rank, 50, 0, rank ? 9 : 7);
+    for (uint32_t rank = 0; rank < 4; rank++)
+        say_state (rank, 51, rank ? 9 : 7);
+    assert_int_equal (stored (MU_JOURNAL_EXPEL), 1);
+    assert_string_equal (expelled ()->worker, "");
+}
+
+#define ABSENT_TEST(test) cmocka_unit_test_teardown (test, end)
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        ABSENT_TEST (who_left_is_remembered),
+        ABSENT_TEST (who_left_is_forgotten_after_a_while),
+        ABSENT_TEST (wrong_in_one_job_is_wrong_in_the_one_before),
+        ABSENT_TEST (a_job_that_waits_goes_back_too),
+        ABSENT_TEST (who_was_right_all_the_time_has_nothing_to_be_asked_for),
+        ABSENT_TEST (who_comes_back_is_asked_for_all_of_it),
+        ABSENT_TEST (going_back_settles_it),
+        ABSENT_TEST (a_job_that_ends_asks_for_nothing),
+        ABSENT_TEST (opinions_are_heard_while_it_breaks),
+        ABSENT_TEST (a_generation_is_judged_once),
+    };
+    return cmocka_run_group_tests_name ("absent", tests, NULL, NULL);
+}
