@@ -160,12 +160,10 @@ static bool save (struct train *train, uint64_t generation)
 
 static void say_hashed (struct train *train, const struct train_generation *generation)
 {
-    uint8_t digest[MU_STATE_HASH_SIZE];
     struct mu_wire wire = { .type = MU_WIRE_HASHED };
-    mu_state_digest (train->job.state, digest);
     wire.hashed.generation = generation->number;
     wire.hashed.step = train->job.state->step;
-    memcpy (&wire.hashed.digest, digest, sizeof wire.hashed.digest);
+    wire.hashed.digest = mu_state_sum (train->job.state);
     train_say (&train->report, &wire, -1);
 }
 

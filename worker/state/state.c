@@ -5,6 +5,7 @@
  * elsewhere is compared with what those tensors give, never believed. */
 #include "worker/state/state.h"
 
+#include "common/mix.h"
 #include "worker/state/quantise.h"
 
 #include <sodium.h>
@@ -291,6 +292,11 @@ void mu_state_hash (const struct mu_state *state, uint8_t hash[MU_STATE_HASH_SIZ
 
 /* All of the digest but weights, m and v. */
 static void hash_facts (crypto_generichash_state *running, const struct mu_state *state)
+uint64_t mu_state_sum (const struct mu_state *state)
+{
+    return mu_mix_bytes (MU_STATE_MAGIC, state, state->bytes);
+}
+
 {
     const uint64_t counters[] = { state->magic, state->tensors, state->parameters,
                                   state->step,  state->attempt, state->skipped };

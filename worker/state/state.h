@@ -98,8 +98,10 @@ void mu_state_pointers_const (const struct mu_state *state, const float *region,
  */
 void mu_state_hash (const struct mu_state *state, uint8_t hash[MU_STATE_HASH_SIZE]);
 
-/* BLAKE2b-256 over everything that decides the future: counters, products, scales, weights, m, v.
- * Equal digests on all ranks: nobody has drifted. */
+/* Of the whole block, as fast as memory. Equal sums on all ranks: nobody has drifted. */
+uint64_t mu_state_sum (const struct mu_state *state);
+
+/* BLAKE2b-256 over everything that decides the future: counters, products, scales, weights, m, v. */
 void mu_state_digest (const struct mu_state *state, uint8_t digest[MU_STATE_HASH_SIZE]);
 
 /* The same over `size` bytes of hashes in place of weights, m and v: for who hashes those in parts.
