@@ -92,7 +92,6 @@ struct train_job {
     struct mu_comm *comm;
     struct mu_state *state; /* in the region, as are the sums */
     struct mu_sums_layout layout;
-    float *gradient; /* scratch of the update */
     uint32_t micro_batches;
     uint32_t threads;
     char checkpoint_dir[PATH_MAX];
@@ -158,6 +157,9 @@ void train_pool_run (struct train_pool *pool, train_item run, void *task, uint32
                      const atomic_bool *stop);
 
 /* Time spent computing since the last call. */
+/* Room for a gradient between two steps: that of the thread which calls train_pool_run (). */
+float *train_pool_gradient (struct train_pool *pool);
+
 uint64_t train_pool_busy_us (struct train_pool *pool);
 
 /* Read records into the thread's buffers and fill `batch`. */

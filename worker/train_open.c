@@ -223,7 +223,8 @@ static int plan_sums (struct train_job *job, size_t state_bytes, uint32_t tensor
     void *memory = aligned_alloc (MU_STATE_ALIGNMENT, state_bytes);
     if (!memory)
         return mu_fail (error, MU_SYSTEM, "no memory for a state of %zu bytes", state_bytes);
-    struct mu_state *shape = mu_state_lay_out (memory, state_bytes, job->tensors, tensors, error);
+    struct mu_state *shape =
+        mu_state_lay_out_head (memory, state_bytes, job->tensors, tensors, error);
     int status = -1;
     if (shape && mu_sums_plan (&job->layout, shape, form, job->micro_batches, error) == 0)
         status = train_plan_buckets (&job->buckets, &job->layout, shape, error);
@@ -251,11 +252,9 @@ static int make_region (struct train_job *job, struct mu_error *error)
     job->comm = mu_comm_mpi_create (job->region, error);
     if (!job->comm)
         return -1;
-    job->state = mu_state_lay_out (job->region->state, state_bytes, job->tensors, tensors, error);
-    if (!job->state)
-        return -1;
-    job->gradient = train_memory_take (job->state->padded * sizeof (float));
-    return job->gradient ? 0 : mu_fail (error, MU_SYSTEM, "no memory for a gradient");
+    job->state =
+        mu_state_lay_out_head (job->region->state, state_bytes, job->tensors, tensors, error);
+    return job->state ? 0 : -1;
 }
 
 /* --- state ------------------------------------------------------------------------------------ */
@@ -397,7 +396,6 @@ int train_open (struct train_job *job, const struct train_options *options,
 
 void train_close (struct train_job *job)
 {
-    train_memory_free (job->gradient);
     mu_comm_destroy (&job->comm);
     mu_region_detach (&job->region);
     if (job->region_fd >= 0)

@@ -230,7 +230,7 @@ static bool update (struct train *train, const struct train_generation *generati
         return false;
     }
     if (mu_update (job->state, &job->layout, job->comm->result, &job->optimizer, job->kernels,
-                   job->gradient, &done, &error) < 0) {
+                   train_pool_gradient (train->pool), &done, &error) < 0) {
         if (done.verdict.decision == MU_NON_FINITE)
             refuse_non_finite (train, &done.verdict, &error);
         else

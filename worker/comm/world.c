@@ -200,8 +200,10 @@ void world_broadcast_state (struct collective *self)
     MPI_Comm some = givers_and_takers (self);
     collective_await (self, &control->trainer.entered_generation, form->generation);
     uint64_t start = collective_now_ns ();
-    if (form->receives)
+    if (form->receives) {
         atomic_store (&control->collective.state_begun_generation, form->generation);
+        mu_region_prefault (self->region->state, self->region->layout.state_bytes);
+    }
     compare_hashes (self, move_state (self, some));
     atomic_store (&control->collective.state_done_generation, form->generation);
     mu_bell_ring (&control->trainer_bell);

@@ -67,6 +67,12 @@ size_t mu_state_size (const struct muster_tensor *tensors, uint32_t count, struc
 struct mu_state *mu_state_lay_out (void *memory, size_t size, const struct muster_tensor *tensors,
                                    uint32_t count, struct mu_error *error);
 
+/* The same for memory that is all zero already, or whose weights, m and v will be written whole: a
+ * page that nobody has touched stays untouched. */
+struct mu_state *mu_state_lay_out_head (void *memory, size_t size,
+                                        const struct muster_tensor *tensors, uint32_t count,
+                                        struct mu_error *error);
+
 /* Whether `memory` of `size` bytes, which came from somewhere else, is a state block of just these
  * tensors with sane counters. Nothing in a block may be believed before this. */
 int mu_state_check (const void *memory, size_t size, const struct muster_tensor *tensors,
