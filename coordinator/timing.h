@@ -104,6 +104,10 @@
 #define COORD_COOL_OFF_MS 60000u
 #define COORD_COOL_OFF_DOUBLINGS 6u
 
+/* Who waited for another's state that is gone is told to make its own; who then waits again, so often,
+ * is not given that job for COOL_OFF_MS. */
+#define COORD_ANEW_MAX 3u
+
 /* A job that is done waits so long for the comparison of its last states; a word may be lost. */
 #define COORD_COMPARE_MS 1000u
 

@@ -46,6 +46,7 @@ static void say_left (struct train *train, uint64_t generation)
     wire.left.step = job->state->step;
     wire.left.attempt = (uint32_t)job->state->attempt;
     wire.left.kept = (struct mu_blob){ kept, (job->micro_batches + 7) / 8 };
+    wire.left.blank = job->blank;
     train_report_phase (&train->report, MU_PHASE_WAITING, false);
     train_say (&train->report, &wire, -1);
 }
@@ -64,15 +65,16 @@ static void cannot_take_part (struct train *train, const struct train_generation
 static bool is_level (const struct train *train, const struct train_generation *generation)
 {
     const struct mu_state *state = train->job.state;
-    return state->step == generation->step && state->attempt == generation->attempt;
+    return !train->job.blank && state->step == generation->step &&
+           state->attempt == generation->attempt;
 }
 
-/* The block is half of one state and half of another: be as new. */
+/* The block is half of one state and half of another. */
 static void start_over (struct train *train)
 {
     struct mu_error error;
     train->sums_begun = false;
-    if (train_first_state (&train->job, &error) < 0) {
+    if (train_go_blank (&train->job, &error) < 0) {
         train_refuse (&train->report, &error);
         _exit (mu_code_exit ((int)error.code));
     }
@@ -85,6 +87,7 @@ static void trust_received (struct train *train)
     struct mu_error error;
     train->sums_begun = false;
     if (mu_state_check (job->region->state, job->region->layout.state_bytes, job->tensors,
+    job->blank = false;
                         job->layout.tensors, &error) == 0)
         return;
     mu_log (MU_LOG_ERROR, "state", &MU_LOG_ABOUT_NOTHING,
@@ -133,10 +136,11 @@ static bool join_world (struct train *train, const struct train_generation *gene
     if (is_level (train, generation))
         return true;
     char why[160];
-    snprintf (why, sizeof why, "it begins at step %llu, attempt %u; this state is at %llu, %llu",
+    snprintf (why, sizeof why, "it begins at step %llu, attempt %u; this state is at %llu, %llu%s",
               (unsigned long long)generation->step, generation->attempt,
               (unsigned long long)train->job.state->step,
-              (unsigned long long)train->job.state->attempt);
+              (unsigned long long)train->job.state->attempt,
+              train->job.blank ? ", and holds nothing" : "");
     cannot_take_part (train, generation, why);
     return false;
 }
@@ -344,7 +348,7 @@ static void run_generation (struct train *train, const struct train_generation *
 /* The job is to be paused: the state as it is, whoever wrote the last checkpoint. */
 static void write_now (struct train *train, uint64_t generation)
 {
-    if (train_saver_has (&train->saver, train->job.state->step))
+    if (train->job.blank || train_saver_has (&train->saver, train->job.state->step))
         return;
     while (!save (train, generation))
         train_wait_lease (&train->orders, UINT64_MAX, IDLE_MS);
