@@ -2,8 +2,9 @@
 /* train_step.c - the stepper: enters generations, trains steps, leaves with its sums intact
  *
  * In a generation, between two steps, the state is at rest; it changes in mu_update () alone, or
- * while another rank's state is broadcast into it. The first step of a generation that needs no
- * broadcast is begun at once, while the world still connects: its gradients need nobody.
+ * while another rank's state is broadcast into it. Who needs no such state begins the first step at
+ * once, while the world still connects and others receive theirs: its gradients need nobody, and
+ * nothing is reduced before all are level.
  *
  * How a generation ends: LEAVE (interrupt), or the communicator says TORN. Both lead back to
  * waiting for orders; LEFT is said when LEAVE is taken from the letter box. LEFT without LEAVE says
@@ -45,8 +46,8 @@ static void say_left (struct train *train, uint64_t generation)
     wire.left.generation = generation;
     wire.left.step = job->state->step;
     wire.left.attempt = (uint32_t)job->state->attempt;
-    wire.left.kept = (struct mu_blob){ kept, (job->micro_batches + 7) / 8 };
     wire.left.blank = job->blank;
+    wire.left.kept = (struct mu_blob){ kept, (job->micro_batches + 7) / 8 };
     train_report_phase (&train->report, MU_PHASE_WAITING, false);
     train_say (&train->report, &wire, -1);
 }
@@ -86,8 +87,8 @@ static void trust_received (struct train *train)
     struct train_job *job = &train->job;
     struct mu_error error;
     train->sums_begun = false;
-    if (mu_state_check (job->region->state, job->region->layout.state_bytes, job->tensors,
     job->blank = false;
+    if (mu_state_check (job->region->state, job->region->layout.state_bytes, job->tensors,
                         job->layout.tensors, &error) == 0)
         return;
     mu_log (MU_LOG_ERROR, "state", &MU_LOG_ABOUT_NOTHING,
@@ -95,16 +96,12 @@ static void trust_received (struct train *train)
     _exit (mu_code_exit (MU_INTERNAL));
 }
 
-static bool receive_state (struct train *train, const struct train_generation *generation,
-                           bool receives)
+static bool receive_state (struct train *train, const struct train_generation *generation)
 {
     struct mu_error error = { .code = MU_OK };
     train_report_phase (&train->report, MU_PHASE_RECEIVING, true);
     switch (mu_comm_broadcast (train->job.comm, -1, &error)) {
-    case MU_COMM_DONE:
-        if (receives)
-            trust_received (train);
-        return true;
+    case MU_COMM_DONE: trust_received (train); return true;
     case MU_COMM_STATE_LOST: start_over (train); return false;
     case MU_COMM_FAILED: cannot_take_part (train, generation, error.text); return false;
     case MU_COMM_TORN:
@@ -131,7 +128,7 @@ static bool join_world (struct train *train, const struct train_generation *gene
         cannot_take_part (train, generation, error.text);
         return false;
     }
-    if (generation->transfer && !receive_state (train, generation, receives))
+    if (receives && !receive_state (train, generation))
         return false;
     if (is_level (train, generation))
         return true;
