@@ -434,8 +434,7 @@ void generation_aborted (struct coord *coord, struct worker *worker, const struc
         position->lineage = index_hash (&said->generation, sizeof said->generation);
     else if (position->step != said->step || position->attempt != said->attempt)
         position->lineage = 0;
-    position->generation =
-        said->blank ? 0 : trained_in (&job->durable.generation, position, said);
+    position->generation = said->blank ? 0 : trained_in (&job->durable.generation, position, said);
     position->step = said->step;
     position->attempt = said->attempt;
     position->blank = said->blank;

@@ -527,8 +527,8 @@ static void report (uint64_t seeds, double seconds)
             s->host_crashes, s->worker_crashes, s->trainer_crashes, s->collective_crashes,
             s->save_failures, s->cuts, s->stops, s->hangs, s->kept, s->mismatches, s->done,
             s->failed, s->cancelled, s->poisons, s->skips, s->replays, s->proofs, s->joint_steps,
-            s->expelled, s->disputes, s->wrong_steps, s->connected_ahead, s->shrunk,
-            s->most_shrunk, s->watched, s->played, s->images, s->lies, s->blanks);
+            s->expelled, s->disputes, s->wrong_steps, s->connected_ahead, s->shrunk, s->most_shrunk,
+            s->watched, s->played, s->images, s->lies, s->blanks);
 }
 
 int main (int argc, char **argv)

@@ -38,10 +38,7 @@ static void assert_hash (const uint8_t *hash, const uint8_t *bytes, size_t size)
 /* --- lanes ------------------------------------------------------------------------------------ */
 
 /* What is left of a stream for mu_lanes_end (). */
-static size_t last_of (size_t size)
-{
-    return size ? (size - 1) % MU_LANES_BLOCK + 1 : 0;
-}
+static size_t last_of (size_t size) { return size ? (size - 1) % MU_LANES_BLOCK + 1 : 0; }
 
 static void each_length_alone (void **unused)
 {

@@ -135,8 +135,7 @@ typedef uint8_t bytes __attribute__ ((vector_size (32)));
         b = b >> 63 | (b + b);                                                                     \
     } while (0)
 
-AVX2 static void compress_four (four h[8], const four *count,
-                                const uint8_t *const block[MU_LANES])
+AVX2 static void compress_four (four h[8], const four *count, const uint8_t *const block[MU_LANES])
 {
     four v[16], m[16];
     for (uint32_t i = 0; i < 16; i++)

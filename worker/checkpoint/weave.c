@@ -124,8 +124,8 @@ static int end_lanes (struct hand *hand, struct mu_error *error)
         if (!strand->busy || !is_at_end (strand))
             continue;
         strand->busy = false;
-        mu_lanes_end (&hand->lanes, lane, strand->part + strand->used,
-                      strand->have - strand->used, hash);
+        mu_lanes_end (&hand->lanes, lane, strand->part + strand->used, strand->have - strand->used,
+                      hash);
         if (run->weave->done (run->about, strand->number, hash, error) < 0)
             return -1;
     }
