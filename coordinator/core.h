@@ -183,6 +183,7 @@ struct position {
     uint64_t lineage;
     uint64_t generation; /* in which the state was trained; 0: it is new, or was loaded */
     uint64_t distrusted; /* as the job's was when the trainer was started */
+    bool blank;          /* it holds no state yet; step and attempt say nothing */
 };
 
 /* What one micro-batch costs a worker in its job, as its beats tell; pace.c. */
@@ -230,6 +231,7 @@ struct worker {
     bool reducing, idle;    /* as counted in its job */
     uint32_t doubts;        /* BEATs in a row that do not know the job */
     uint64_t reopened_step; /* was asked to load this committed step before */
+    uint32_t anew;          /* so often told to make a state of its own, since it had one */
     uint64_t refused_job, refused_until_ms; /* does not get this job for a while */
     uint32_t left_out; /* so often, of generations that did not get ready, since one did */
     bool on_trial;     /* ... the last time because somebody had to be */

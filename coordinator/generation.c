@@ -47,7 +47,8 @@ static bool is_ahead (const struct position *a, const struct position *b)
 
 static bool is_equal (const struct position *a, const struct position *b)
 {
-    return a->step == b->step && a->attempt == b->attempt && a->lineage && a->lineage == b->lineage;
+    return a->step == b->step && a->attempt == b->attempt && a->lineage &&
+           a->lineage == b->lineage && !a->blank && !b->blank;
 }
 
 struct worker *generation_best (const struct coord *coord, const struct job *job, bool staying)
@@ -56,7 +57,8 @@ struct worker *generation_best (const struct coord *coord, const struct job *job
     for (uint32_t i = 0; i < job->soft.worker_count; i++) {
         struct worker *worker = job->soft.workers[i];
         if (!worker_is_prepared (worker) || worker->order == ORDER_ABORT ||
-            audit_is_tainted (job, worker) || (staying && worker_leaves (coord, worker)))
+            worker->position.blank || audit_is_tainted (job, worker) ||
+            (staying && worker_leaves (coord, worker)))
             continue;
         if (!best || is_ahead (&worker->position, &best->position) ||
             (!is_ahead (&best->position, &worker->position) && worker->number < best->number))
@@ -90,6 +92,23 @@ static bool reopen (struct coord *coord, const struct job *job, struct worker **
             any = true;
         }
     return any;
+}
+
+/* All whose state was waited for are gone: have these make their own. */
+static void begin_anew (struct coord *coord, const struct job *job, struct worker **members,
+                        uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct worker *worker = members[i];
+        if (!worker->position.blank)
+            continue;
+        bool again = worker->anew++ < COORD_ANEW_MAX;
+        if (!again) {
+            trust_blame (coord, worker, "it makes no state of its own when it is told to");
+            worker_refuse (coord, worker, job->durable.number, COORD_COOL_OFF_MS);
+        }
+        worker_release (coord, worker, again);
+    }
 }
 
 /* --- FORM ------------------------------------------------------------------------------------- */
@@ -202,6 +221,10 @@ bool generation_try_form (struct coord *coord, struct job *job)
     if (count < job->durable.workers_min)
         return false;
     const struct worker *source = generation_best (coord, job, true);
+    if (!source) {
+        begin_anew (coord, job, members, count);
+        return false;
+    }
     if (source->position.step < job_committed_step (job) && reopen (coord, job, members, count))
         return false;
     form (coord, job, members, count, source);
@@ -413,9 +436,10 @@ void generation_aborted (struct coord *coord, struct worker *worker, const struc
         position->lineage = index_hash (&said->generation, sizeof said->generation);
     else if (position->step != said->step || position->attempt != said->attempt)
         position->lineage = 0;
-    position->generation = trained_in (&job->durable.generation, position, said);
+    position->generation = said->blank ? 0 : trained_in (&job->durable.generation, position, said);
     position->step = said->step;
     position->attempt = said->attempt;
+    position->blank = said->blank;
     memset (worker->kept, 0, sizeof worker->kept);
     if (said->kept.size)
         memcpy (worker->kept, said->kept.data,

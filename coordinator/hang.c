@@ -243,8 +243,8 @@ static bool holds_state (const struct worker *worker)
     if (!worker_is_prepared (worker))
         return false;
     if (job->state == MU_JOB_FORMING)
-        return worker->position.step == job->generation.step;
-    return worker->rank != NONE || job->state == MU_JOB_PREPARING;
+        return worker->position.step == job->generation.step && !worker->position.blank;
+    return worker->rank != NONE || (job->state == MU_JOB_PREPARING && !worker->position.blank);
 }
 
 /* Where all that hold the state hang, something common may hold them up, and ending them all costs

@@ -58,10 +58,10 @@ static const struct field worker_fields[] = {
     F (faults), F (number), F (peer), F (connected), F (lost), F (gone), F (beat_ms), F (heard_ms),
     F (lost_at_ms), F (stray_ms), P (job), F (slot), F (rank), F (order), F (order_since_ms),
     F (order_said_ms), F (letting_go), F (again), F (yields), F (yields_to), F (opened), F (finished),
-    F (reducing), F (idle), F (doubts), F (reopened_step), F (refused_job), F (refused_until_ms),
+    F (reducing), F (idle), F (doubts), F (reopened_step), F (anew), F (refused_job), F (refused_until_ms),
     F (left_out), F (on_trial), F (refused_for_good),
     F (position.step), F (position.attempt), F (position.lineage), F (position.generation),
-    F (position.distrusted), F (kept), F (pace.cost_us), F (pace.generation), F (pace.step),
+    F (position.distrusted), F (position.blank), F (kept), F (pace.cost_us), F (pace.generation), F (pace.step),
     F (pace.busy_us), F (pace.share), F (penalty), F (penalty_ms),
 };
 #undef S

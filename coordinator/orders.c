@@ -10,6 +10,17 @@
 
 /* --- saying ----------------------------------------------------------------------------------- */
 
+/* Others are members of a generation: what they hold is newer than what this one could make, and
+ * comes to it when it joins them. Should they all be lost before, it begins anew. */
+static bool is_joiner (const struct worker *worker)
+{
+    const struct job *job = worker->job;
+    bool others = false;
+    for (uint32_t i = 0; i < job->soft.worker_count && !others; i++)
+        others = job->soft.workers[i] != worker && job->soft.workers[i]->rank != NONE;
+    return others;
+}
+
 static void say_assign (struct coord *coord, struct worker *worker)
 {
     const struct job *job = worker->job;
@@ -25,6 +36,7 @@ static void say_assign (struct coord *coord, struct worker *worker)
     }
     said->distrusted = job->durable.distrusted;
     said->anew = said->distrusted && said->distrusted == job->durable.generation.number;
+    said->joins = !said->anew && is_joiner (worker);
 }
 
 static void say_form (struct coord *coord, struct worker *worker)

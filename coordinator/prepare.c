@@ -248,11 +248,14 @@ void prepare_prepared (struct coord *coord, struct worker *worker, const struct 
     order_clear (worker);
     worker->holds = prepared->job;
     worker->opened = true;
+    if (!prepared->blank)
+        worker->anew = 0;
     worker->position = (struct position){
         .step = prepared->step,
         .attempt = prepared->attempt,
         .lineage = *prepared->digest ? index_hash_text (prepared->digest) : 0,
         .distrusted = prepared->distrusted,
+        .blank = prepared->blank,
     };
     job_touch (coord, job);
 }

@@ -327,6 +327,7 @@ static void replace (struct coord *coord, struct worker *worker, const struct mu
     worker->on_trial = false;
     worker->refused_for_good = false;
     worker->reopened_step = 0;
+    worker->anew = 0;
     worker->buried = 0;
     worker->lost = false;
 }

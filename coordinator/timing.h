@@ -114,6 +114,10 @@
 #define COORD_REVIEW_MS      10000u
 #define COORD_REVIEW_LEAD_MS 100u
 
+/* Who waited for another's state that is gone is told to make its own; who then waits again, so often,
+ * is not given that job for COOL_OFF_MS. */
+#define COORD_ANEW_MAX 3u
+
 /* A failing worker's penalty halves in PENALTY_HALF_MS; so QUARANTINE_FAILURES in a short time keep it
  * from work that others can do until it has sunk to one failure, some eight minutes after the third.
  * Ends of quarantines are looked for every TRUST_MS. */

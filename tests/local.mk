@@ -134,6 +134,12 @@ TESTS += %D%/unit/test_reign
 %C%_unit_test_reign_SOURCES = %D%/unit/test_reign.c
 %C%_unit_test_reign_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
 %C%_unit_test_reign_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
+check_PROGRAMS += %D%/unit/test_blank
+TESTS += %D%/unit/test_blank
+%C%_unit_test_blank_SOURCES = %D%/unit/test_blank.c %D%/unit/job_bed.c %D%/unit/job_bed.h
+%C%_unit_test_blank_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
+%C%_unit_test_blank_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
+
 check_PROGRAMS += %D%/unit/test_late
 TESTS += %D%/unit/test_late
 %C%_unit_test_late_SOURCES = %D%/unit/test_late.c %D%/unit/job_bed.c %D%/unit/job_bed.h

@@ -88,6 +88,7 @@ static void take_orders (struct agent_job *job, const struct mu_wire_assign *ass
     job->resume_step = assign->resume_step;
     job->distrusted = assign->distrusted;
     job->clears = assign->anew;
+    job->joins = assign->joins;
 }
 
 static void take_job (struct agent *agent, const struct mu_wire_assign *assign)
@@ -133,6 +134,7 @@ void agent_begin_anew (struct agent *agent)
     job->resume_step = was.resume_step;
     job->distrusted = was.distrusted;
     job->clears = was.clears;
+    job->joins = was.joins;
     agent_start_trainer (agent);
 }
 

@@ -70,8 +70,8 @@ struct agent_job {
     bool anew;      /* begun again then: its trainer crashed, and ASSIGN was said again */
     struct agent_bytes spec, resume_path;
     char resume_hash[65];
-    uint64_t resume_step, distrusted; /* distrusted: ASSIGN's, with `clears` */
-    bool clears;
+    uint64_t resume_step, distrusted; /* distrusted: ASSIGN's, with `clears` and `joins` */
+    bool clears, joins;
 
     /* From OPENED. */
     uint64_t records, parameters, targets, opened_step;
@@ -88,6 +88,7 @@ struct agent_job {
     char suspect_records[1024];
 
     /* Where the trainer stands. */
+    bool blank; /* it holds no state yet: what follows says nothing */
     uint64_t step, busy_us, evaluated_step;
     uint32_t attempt;
     double loss, loss_evaluated, accuracy;

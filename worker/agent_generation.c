@@ -267,7 +267,7 @@ static void ask_collective (struct agent *agent, const struct agent_order *order
     form->source_rank = order->source_rank;
     form->transfer = order->transfer;
     form->receives = order->transfer && order->rank != order->source_rank &&
-                     (job->step != order->step || job->attempt != order->attempt);
+                     (job->blank || job->step != order->step || job->attempt != order->attempt);
     form->world = order->world;
     form->connected = order->connected;
 }

@@ -24,6 +24,7 @@ void agent_start_trainer (struct agent *agent)
     prepare->resume_step = job->resume_step;
     prepare->distrusted = job->distrusted;
     prepare->anew = job->clears;
+    prepare->joins = job->joins;
 }
 
 /* No part of any generation is possible here any more. */
@@ -73,9 +74,14 @@ static void on_opened (struct agent *agent, const struct agent_event *event)
     job->attempt = job->opened_attempt = opened->attempt;
     agent_copy (job->data_identity, sizeof job->data_identity, opened->data_identity);
     agent_copy (job->digest, sizeof job->digest, opened->digest);
-    agent_log (agent, LOG_INFO_, "prepared", "%llu parameters, %llu records, at step %llu",
-               (unsigned long long)job->parameters, (unsigned long long)job->records,
-               (unsigned long long)job->step);
+    job->blank = opened->blank;
+    if (job->blank)
+        agent_log (agent, LOG_INFO_, "prepared", "%llu parameters, %llu records, waits for a state",
+                   (unsigned long long)job->parameters, (unsigned long long)job->records);
+    else
+        agent_log (agent, LOG_INFO_, "prepared", "%llu parameters, %llu records, at step %llu",
+                   (unsigned long long)job->parameters, (unsigned long long)job->records,
+                   (unsigned long long)job->step);
     agent_repeat (agent, WORD_PREPARED);
 }
 
@@ -137,6 +143,7 @@ static void on_left (struct agent *agent, const struct agent_event *event)
     struct agent_job *job = &agent->job;
     if (left->generation != generation->formed || generation->part == PART_OUT)
         return;
+    job->blank = left->blank;
     job->step = left->step;
     job->attempt = left->attempt;
     job->kept_size = left->kept.size < AGENT_KEPT_MAX ? left->kept.size : AGENT_KEPT_MAX;

@@ -16,8 +16,9 @@ static void say_prepared (struct agent *agent)
     said->attempt = job->attempt;
     said->targets = job->targets;
     said->distrusted = job->distrusted;
+    said->blank = job->blank;
     agent_copy (said->data_identity, sizeof said->data_identity, job->data_identity);
-    if (job->step == job->opened_step && job->attempt == job->opened_attempt)
+    if (job->step == job->opened_step && job->attempt == job->opened_attempt && !job->blank)
         agent_copy (said->digest, sizeof said->digest, job->digest);
 }
 
@@ -96,6 +97,7 @@ static void say_aborted (struct agent *agent)
     aborted->generation = agent->generation.number;
     aborted->step = agent->job.step;
     aborted->attempt = agent->job.attempt;
+    aborted->blank = agent->job.blank;
     aborted->kept = (struct mu_blob){ agent->job.kept, agent->job.kept_size };
 }
 

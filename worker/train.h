@@ -91,8 +91,8 @@ struct train_job {
     int region_fd;
     struct mu_comm *comm;
     struct mu_state *state; /* in the region, as are the sums */
+    bool blank;             /* `state` is laid out and holds nothing: another's is waited for */
     struct mu_sums_layout layout;
-    float *gradient; /* scratch of the update */
     uint32_t micro_batches;
     uint32_t threads;
     char checkpoint_dir[PATH_MAX];
@@ -102,8 +102,8 @@ struct train_job {
 /* Open everything that PREPARE names; on failure what was opened is closed. */
 int train_open (struct train_job *job, const struct train_options *options,
                 const struct mu_wire_prepare *prepare, struct mu_error *error);
-/* The state of step 0: initial weights, or those that checkpoint.init names. */
-int train_first_state (struct train_job *job, struct mu_error *error);
+/* The state is lost, or half of another's: be as one that waits for it. */
+int train_go_blank (struct train_job *job, struct mu_error *error);
 /* Can its checkpoints be written where it wants them, and is nobody else's work in the way? */
 int train_check_folder (const struct train_job *job, struct mu_error *error);
 /* Move away what this job wrote beyond `step` while a worker was wrong. */
@@ -156,6 +156,9 @@ void train_pool_destroy (struct train_pool **pool);
  * *stop becomes true (NULL: never), after which items that were begun are finished. */
 void train_pool_run (struct train_pool *pool, train_item run, void *task, uint32_t count,
                      const atomic_bool *stop);
+
+/* Room for a gradient between two steps: that of the thread which calls train_pool_run (). */
+float *train_pool_gradient (struct train_pool *pool);
 
 /* Time spent computing since the last call. */
 uint64_t train_pool_busy_us (struct train_pool *pool);

@@ -87,6 +87,8 @@ int train_check_folder (const struct train_job *job, struct mu_error *error)
         mu_error_prefix (error, "checkpoint.dir: ");
         return -1;
     }
+    if (job->blank) /* those that it joins have looked, and it does not know from which step on */
+        return 0;
     if (mu_checkpoint_list (job->checkpoint_dir, &entries, &count, error) < 0)
         return -1;
     for (size_t i = 0; i < count && status == 0; i++)

@@ -20,6 +20,7 @@ void *train_memory_take (size_t bytes)
     if (base == MAP_FAILED)
         return NULL;
     madvise (base, whole, MADV_DONTFORK);
+    madvise (base, whole, MADV_HUGEPAGE); /* where there are any: a start touches all of it */
     memset (base, 0, whole); /* memory that is short is known now */
     ((struct head *)(void *)base)->bytes = whole;
     return base + MU_STATE_ALIGNMENT;

@@ -3,10 +3,12 @@
  * input is found here
  *
  * Order: job file, kernels, data, plug-in and model (it must fit the records), layout, region,
- * state, checkpoint folder. The state comes from the checkpoint that the coordinator names; else
- * from the one that the job names; else it is made new. A checkpoint that the coordinator named and
- * that cannot be read here is no failure: another worker's state will be broadcast, or the
- * coordinator will see that nobody has it. One that the job's owner named is.
+ * state, checkpoint folder. Who joins others needs no state: theirs comes, and all that it would
+ * make or load before is work that they would lack on the same cores. Else the state comes from the
+ * checkpoint that the coordinator names; else from the one that the job names; else it is made new.
+ * A checkpoint that the coordinator named and that cannot be read here is no failure: another
+ * worker's state will be broadcast, or the coordinator will see that nobody has it. One that the
+ * job's owner named is.
  *
  * Failures leave a job that train_close () can close. */
 #include "train.h"
@@ -223,7 +225,8 @@ static int plan_sums (struct train_job *job, size_t state_bytes, uint32_t tensor
     void *memory = aligned_alloc (MU_STATE_ALIGNMENT, state_bytes);
     if (!memory)
         return mu_fail (error, MU_SYSTEM, "no memory for a state of %zu bytes", state_bytes);
-    struct mu_state *shape = mu_state_lay_out (memory, state_bytes, job->tensors, tensors, error);
+    struct mu_state *shape =
+        mu_state_lay_out_head (memory, state_bytes, job->tensors, tensors, error);
     int status = -1;
     if (shape && mu_sums_plan (&job->layout, shape, form, job->micro_batches, error) == 0)
         status = train_plan_buckets (&job->buckets, &job->layout, shape, error);
@@ -251,11 +254,9 @@ static int make_region (struct train_job *job, struct mu_error *error)
     job->comm = mu_comm_mpi_create (job->region, error);
     if (!job->comm)
         return -1;
-    job->state = mu_state_lay_out (job->region->state, state_bytes, job->tensors, tensors, error);
-    if (!job->state)
-        return -1;
-    job->gradient = train_memory_take (job->state->padded * sizeof (float));
-    return job->gradient ? 0 : mu_fail (error, MU_SYSTEM, "no memory for a gradient");
+    job->state =
+        mu_state_lay_out_head (job->region->state, state_bytes, job->tensors, tensors, error);
+    return job->state ? 0 : -1;
 }
 
 /* --- state ------------------------------------------------------------------------------------ */
@@ -268,12 +269,24 @@ static bool is_muster_checkpoint (const char *path)
            stat (name, &found) == 0;
 }
 
-int train_first_state (struct train_job *job, struct mu_error *error)
+/* Sizes from this process's own memory: the block may be half of somebody else's. */
+static struct mu_state *lay_out_again (struct train_job *job, struct mu_error *error)
+{
+    return mu_state_lay_out_head (job->region->state, job->region->layout.state_bytes, job->tensors,
+                                  job->layout.tensors, error);
+}
+
+int train_go_blank (struct train_job *job, struct mu_error *error)
+{
+    job->blank = true;
+    return lay_out_again (job, error) ? 0 : -1;
+}
+
+/* The state of step 0: initial weights, or those that checkpoint.init names. */
+static int make_first_state (struct train_job *job, struct mu_error *error)
 {
     const char *init = job->spec.checkpoint.init;
-    /* Sizes from this process's own memory: the block may be half of somebody else's. */
-    if (!mu_state_lay_out (job->region->state, job->region->layout.state_bytes, job->tensors,
-                           job->layout.tensors, error))
+    if (!lay_out_again (job, error))
         return -1;
     mu_state_init (job->state, job->trainer, job->model, job->spec.seed);
     if (!init || !*init)
@@ -332,7 +345,7 @@ static int load_named (struct train_job *job, struct mu_error *error)
     if (find_resume (job, path, error) < 0)
         return -1;
     if (!*path)
-        return train_first_state (job, error);
+        return make_first_state (job, error);
     if (load_state (job, path, "", error) == 0)
         return 0;
     mu_error_prefix (error, "checkpoint.resume: ");
@@ -352,7 +365,17 @@ static int load_ordered (struct train_job *job, const struct mu_wire_prepare *pr
             "the checkpoint %s of step %llu cannot be used here, so this worker needs the state "
             "from another: %s",
             path, (unsigned long long)prepare->resume_step, why.text);
-    return train_first_state (job, error);
+    return make_first_state (job, error);
+}
+
+static int fill_state (struct train_job *job, const struct mu_wire_prepare *prepare,
+                       struct mu_error *error)
+{
+    if (prepare->joins) {
+        job->blank = true;
+        return 0;
+    }
+    return prepare->resume_path.size ? load_ordered (job, prepare, error) : load_named (job, error);
 }
 
 /* --- all of it -------------------------------------------------------------------------------- */
@@ -389,15 +412,11 @@ int train_open (struct train_job *job, const struct train_options *options,
     job->distrusts = prepare->distrusted != 0;
     if (prepare->anew && train_clear_folder (job, prepare->resume_step, error) < 0)
         return -1;
-    if ((prepare->resume_path.size ? load_ordered (job, prepare, error) : load_named (job, error)) <
-        0)
-        return -1;
-    return train_check_folder (job, error);
+    return fill_state (job, prepare, error) < 0 ? -1 : train_check_folder (job, error);
 }
 
 void train_close (struct train_job *job)
 {
-    train_memory_free (job->gradient);
     mu_comm_destroy (&job->comm);
     mu_region_detach (&job->region);
     if (job->region_fd >= 0)

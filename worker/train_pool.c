@@ -170,6 +170,8 @@ void train_pool_run (struct train_pool *pool, train_item run, void *task, uint32
     pthread_mutex_unlock (&pool->lock);
 }
 
+float *train_pool_gradient (struct train_pool *pool) { return pool->thread[0].gradient; }
+
 uint64_t train_pool_busy_us (struct train_pool *pool)
 {
     uint64_t sum = 0;

@@ -2,8 +2,9 @@
 /* train_step.c - the stepper: enters generations, trains steps, leaves with its sums intact
  *
  * In a generation, between two steps, the state is at rest; it changes in mu_update () alone, or
- * while another rank's state is broadcast into it. The first step of a generation that needs no
- * broadcast is begun at once, while the world still connects: its gradients need nobody.
+ * while another rank's state is broadcast into it. Who needs no such state begins the first step at
+ * once, while the world still connects and others receive theirs: its gradients need nobody, and
+ * nothing is reduced before all are level.
  *
  * How a generation ends: LEAVE (interrupt), or the communicator says TORN. Both lead back to
  * waiting for orders; LEFT is said when LEAVE is taken from the letter box. LEFT without LEAVE says
@@ -45,6 +46,7 @@ static void say_left (struct train *train, uint64_t generation)
     wire.left.generation = generation;
     wire.left.step = job->state->step;
     wire.left.attempt = (uint32_t)job->state->attempt;
+    wire.left.blank = job->blank;
     wire.left.kept = (struct mu_blob){ kept, (job->micro_batches + 7) / 8 };
     train_report_phase (&train->report, MU_PHASE_WAITING, false);
     train_say (&train->report, &wire, -1);
@@ -64,15 +66,16 @@ static void cannot_take_part (struct train *train, const struct train_generation
 static bool is_level (const struct train *train, const struct train_generation *generation)
 {
     const struct mu_state *state = train->job.state;
-    return state->step == generation->step && state->attempt == generation->attempt;
+    return !train->job.blank && state->step == generation->step &&
+           state->attempt == generation->attempt;
 }
 
-/* The block is half of one state and half of another: be as new. */
+/* The block is half of one state and half of another. */
 static void start_over (struct train *train)
 {
     struct mu_error error;
     train->sums_begun = false;
-    if (train_first_state (&train->job, &error) < 0) {
+    if (train_go_blank (&train->job, &error) < 0) {
         train_refuse (&train->report, &error);
         _exit (mu_code_exit ((int)error.code));
     }
@@ -84,6 +87,7 @@ static void trust_received (struct train *train)
     struct train_job *job = &train->job;
     struct mu_error error;
     train->sums_begun = false;
+    job->blank = false;
     if (mu_state_check (job->region->state, job->region->layout.state_bytes, job->tensors,
                         job->layout.tensors, &error) == 0)
         return;
@@ -92,16 +96,12 @@ static void trust_received (struct train *train)
     _exit (mu_code_exit (MU_INTERNAL));
 }
 
-static bool receive_state (struct train *train, const struct train_generation *generation,
-                           bool receives)
+static bool receive_state (struct train *train, const struct train_generation *generation)
 {
     struct mu_error error = { .code = MU_OK };
     train_report_phase (&train->report, MU_PHASE_RECEIVING, true);
     switch (mu_comm_broadcast (train->job.comm, -1, &error)) {
-    case MU_COMM_DONE:
-        if (receives)
-            trust_received (train);
-        return true;
+    case MU_COMM_DONE: trust_received (train); return true;
     case MU_COMM_STATE_LOST: start_over (train); return false;
     case MU_COMM_FAILED: cannot_take_part (train, generation, error.text); return false;
     case MU_COMM_TORN:
@@ -128,15 +128,16 @@ static bool join_world (struct train *train, const struct train_generation *gene
         cannot_take_part (train, generation, error.text);
         return false;
     }
-    if (generation->transfer && !receive_state (train, generation, receives))
+    if (receives && !receive_state (train, generation))
         return false;
     if (is_level (train, generation))
         return true;
     char why[160];
-    snprintf (why, sizeof why, "it begins at step %llu, attempt %u; this state is at %llu, %llu",
+    snprintf (why, sizeof why, "it begins at step %llu, attempt %u; this state is at %llu, %llu%s",
               (unsigned long long)generation->step, generation->attempt,
               (unsigned long long)train->job.state->step,
-              (unsigned long long)train->job.state->attempt);
+              (unsigned long long)train->job.state->attempt,
+              train->job.blank ? ", and holds nothing" : "");
     cannot_take_part (train, generation, why);
     return false;
 }
@@ -160,12 +161,10 @@ static bool save (struct train *train, uint64_t generation)
 
 static void say_hashed (struct train *train, const struct train_generation *generation)
 {
-    uint8_t digest[MU_STATE_HASH_SIZE];
     struct mu_wire wire = { .type = MU_WIRE_HASHED };
-    mu_state_digest (train->job.state, digest);
     wire.hashed.generation = generation->number;
     wire.hashed.step = train->job.state->step;
-    memcpy (&wire.hashed.digest, digest, sizeof wire.hashed.digest);
+    wire.hashed.digest = mu_state_sum (train->job.state);
     train_say (&train->report, &wire, -1);
 }
 
@@ -232,7 +231,7 @@ static bool update (struct train *train, const struct train_generation *generati
         return false;
     }
     if (mu_update (job->state, &job->layout, job->comm->result, &job->optimizer, job->kernels,
-                   job->gradient, &done, &error) < 0) {
+                   train_pool_gradient (train->pool), &done, &error) < 0) {
         if (done.verdict.decision == MU_NON_FINITE)
             refuse_non_finite (train, &done.verdict, &error);
         else
@@ -346,7 +345,7 @@ static void run_generation (struct train *train, const struct train_generation *
 /* The job is to be paused: the state as it is, whoever wrote the last checkpoint. */
 static void write_now (struct train *train, uint64_t generation)
 {
-    if (train_saver_has (&train->saver, train->job.state->step))
+    if (train->job.blank || train_saver_has (&train->saver, train->job.state->step))
         return;
     while (!save (train, generation))
         train_wait_lease (&train->orders, UINT64_MAX, IDLE_MS);

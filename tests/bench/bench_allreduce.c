@@ -3,8 +3,9 @@
  *
  * Started by bench_collective with muster-collective's own arguments. It reduces between buffers of
  * its own, whole, and proves nothing: what a program does that calls MPI itself. A request says
- * that it is time for one; `reduced_ns` tells how long it took. Same MPI, same guards, same malloc
- * settings. */
+ * that it is time for one; `reduced_ns` tells how long it took. Where a state is to be moved it is
+ * broadcast in the same way, once to touch all memory and once for the clock, and READY tells how
+ * long that took. Same MPI, same guards, same malloc settings. */
 #include "worker/comm/collective_protocol.h"
 #include "worker/comm/guards.h"
 #include "worker/comm/region.h"
@@ -51,6 +52,26 @@ static void await (struct mu_region *region, const _Atomic uint64_t *field, uint
     }
 }
 
+/* Microseconds of this rank's part. */
+static uint64_t broadcast (struct mu_region *region, const struct mu_collective_form *form)
+{
+    size_t count = region->layout.state_bytes;
+    uint64_t start = 0;
+    void *state = malloc (count);
+    if (!state)
+        exit (1);
+    for (int time = 0; time < 2; time++) {
+        MPI_Barrier (MPI_COMM_WORLD);
+        start = now_ns ();
+        MPI_Bcast (state, (int)count, MPI_BYTE, (int)form->source_rank, MPI_COMM_WORLD);
+    }
+    uint64_t took = now_ns () - start;
+    free (state);
+    atomic_store (&region->control->collective.state_done_generation, form->generation);
+    mu_bell_ring (&region->control->trainer_bell);
+    return took / 1000;
+}
+
 static void serve (struct mu_region *region)
 {
     size_t count = region->layout.sums_elements;
@@ -85,6 +106,8 @@ int main (int argc, char **argv)
     struct mu_collective_report ready = { .protocol = MU_COLLECTIVE_PROTOCOL,
                                           .kind = MU_COLLECTIVE_READY,
                                           .generation = form.generation };
+    if (form.source_rank < form.size)
+        ready.broadcast_us = broadcast (region, &form);
     if (send (command, &ready, sizeof ready, MSG_NOSIGNAL) != sizeof ready)
         return 1;
     serve (region);

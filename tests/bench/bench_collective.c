@@ -8,6 +8,9 @@
  * alternate; each pair gives a ratio, and the median of them counts, so that what else the machine
  * does hits both alike. Exit 1 if from 4 MiB up it is below 0.95. "cpu" is the same ratio of the
  * processor time that the ranks' processes took.
+ * State: from its source to one rank that is behind, until its hash is proven, against MPI_Bcast of
+ * as much inside a process, in turns; the other ranks compare theirs. Exit 1 if it is below 0.8 of
+ * that bandwidth.
  * Start: from the fork, or with spares from the command, until all ranks are READY. */
 #include "tests/system/collective_bed.h"
 
@@ -16,8 +19,9 @@
 #include <string.h>
 #include <time.h>
 
-#define ENOUGH 0.95
-enum { ROUNDS = 41, STARTS = 11, READY_MS = 30000 };
+#define ENOUGH       0.95
+#define ENOUGH_STATE 0.8
+enum { ROUNDS = 41, STARTS = 11, STATES = 11, READY_MS = 30000 };
 
 static double now_ms (void)
 {
@@ -145,6 +149,39 @@ static int by_bandwidth (unsigned mib, int rounds)
     return mib >= 4 && ratio < ENOUGH;
 }
 
+/* Rank 1 is behind; its part is the whole of it, as it ends with the last piece. */
+static double state_ms (const char *program, unsigned size, unsigned mib)
+{
+    const struct mu_region_bucket bucket = { 0, 1024 };
+    const struct mu_region_layout layout = { MU_ELEMENT_INT32, (uint64_t)mib << 20, 1024, 1,
+                                             &bucket };
+    bed_open (&ours, size, &layout);
+    memset (ours.ranks[0].region->state, 1, layout.state_bytes);
+    ours.source_rank = 0;
+    ours.receives[1] = true;
+    check (bed_world (&ours, bed_program (program), READY_MS), ours.ranks[1].text);
+    double took = (double)ours.ranks[1].report.broadcast_us / 1e3;
+    bed_end (&ours);
+    bed_close (&ours);
+    ours.receives[1] = false;
+    return took;
+}
+
+static int by_state (unsigned size, unsigned mib)
+{
+    double own[STATES], theirs[STATES], ratios[STATES];
+    for (int i = 0; i < STATES; i++) {
+        own[i] = state_ms ("muster-collective", size, mib);
+        theirs[i] = state_ms ("../bench/bench_allreduce", 2, mib);
+        ratios[i] = theirs[i] / own[i];
+    }
+    double x = median (own, STATES), y = median (theirs, STATES), ratio = median (ratios, STATES);
+    printf ("%u ranks, %3u MiB  %8.2f ms %6.0f MB/s  %8.2f ms %6.0f MB/s   %5.2f\n", size, mib, x,
+            mib * 1048.576 / x, y, mib * 1048.576 / y, ratio);
+    fflush (stdout);
+    return ratio < ENOUGH_STATE;
+}
+
 static double start_ms (unsigned size, bool spare)
 {
     const struct mu_region_bucket bucket = { 0, 1024 };
@@ -185,6 +222,10 @@ int main (int argc, char **argv)
         "2 ranks   collective process      in-process MPI_Allreduce  ratio     cpu       proof\n");
     for (unsigned mib = 1; mib <= 64; mib *= 2)
         slow += by_bandwidth (mib, mib > 8 && rounds > 15 ? 15 : rounds);
+    printf ("\na state to one rank  collective process  in-process MPI_Bcast  ratio\n");
+    for (unsigned mib = 8; mib <= 128; mib *= 4)
+        slow += by_state (2, mib);
+    slow += by_state (4, 32);
     printf ("\nto READY   started     with spares\n");
     for (unsigned size = 2; size <= 8; size *= 2)
         by_start (size);

@@ -549,13 +549,14 @@ static void report (uint64_t seeds, double seconds)
             " for what they did elsewhere, %" PRIu64 " disputes, %" PRIu64 " wrong steps; %" PRIu64
             " ranks connected ahead; %" PRIu64 " times shrunk for others, %" PRIu64
             " at most in peace, %" PRIu64 " seconds watched; %" PRIu64
-            " events played again, from %" PRIu64 " images; %" PRIu64 " lies\n",
+            " events played again, from %" PRIu64 " images; %" PRIu64
+            " lies; %" PRIu64 " trainers began without a state\n",
             seeds, seconds, s->happenings, s->messages, s->steps, s->generations, s->rewinds,
             s->host_crashes, s->worker_crashes, s->trainer_crashes, s->collective_crashes,
             s->save_failures, s->cuts, s->swallowed, s->stops, s->hangs, s->kept, s->mismatches,
             s->done, s->failed, s->cancelled, s->poisons, s->skips, s->replays, s->proofs,
-            s->joint_steps, s->expelled, s->elsewhere, s->disputes, s->wrong_steps, s->connected_ahead, s->shrunk,
-            s->most_shrunk, s->watched, s->played, s->images, s->lies);
+            s->joint_steps, s->expelled, s->elsewhere, s->disputes, s->wrong_steps,
+            s->connected_ahead, s->shrunk, s->most_shrunk, s->watched, s->played, s->images, s->lies, s->blanks);
 }
 
 int main (int argc, char **argv)

@@ -85,7 +85,7 @@ struct statistics {
     uint64_t kept, mismatches, cuts, swallowed, stops, hangs, proofs, joint_steps;
     uint64_t expelled, elsewhere, disputes, wrong_steps, connected_ahead, shrunk, most_shrunk,
         watched;
-    uint64_t played, images, lies;
+    uint64_t played, images, lies, blanks;
     uint32_t done, failed, cancelled, poisons, skips;
 };
 
@@ -164,6 +164,7 @@ struct trainer {
     uint64_t life; /* happenings of another life are void */
     uint64_t job;
     uint64_t step, state, kept, sums; /* kept: bit m is in sums */
+    bool blank;                       /* it waits for another's state and holds none */
     uint32_t attempt, window;
     uint64_t made_in[64]; /* by micro-batch in sums: the generation in which it was computed */
     uint64_t unheard; /* bit m: it came into some generation without the coordinator's knowing */

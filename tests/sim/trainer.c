@@ -171,6 +171,8 @@ static void save (uint32_t number, uint64_t generation)
     struct snapshot *snapshot = malloc (sizeof *snapshot);
     if (!snapshot)
         abort ();
+    CHECK (!trainer->blank, "%s is told to save a state that it does not hold",
+           worker_name (number));
     *snapshot = (struct snapshot){ generation, trainer->step, trainer->state };
     trainer->saved_step = trainer->step;
     clock_after (draw (5, 400), wrote, number, trainer->life, snapshot);
@@ -480,10 +482,12 @@ static void opened (uint32_t number, uint64_t life, void *data)
                                         .parameters = parameters_of (trainer->job),
                                         .step = trainer->step,
                                         .targets = 10,
-                                        .window = job->window_steps } };
+                                        .window = job->window_steps,
+                                        .blank = trainer->blank } };
     bool odd = job->odd_data && number == 0;
     snprintf (wire.opened.data_identity, sizeof wire.opened.data_identity, "data-%d", odd);
-    snprintf (wire.opened.digest, sizeof wire.opened.digest, "%016" PRIx64, trainer->state);
+    if (!trainer->blank)
+        snprintf (wire.opened.digest, sizeof wire.opened.digest, "%016" PRIx64, trainer->state);
     say (number, &wire);
 }
 
@@ -491,11 +495,15 @@ static void prepare (uint32_t number, const struct mu_wire_prepare *prepare)
 {
     struct trainer *trainer = &worker_at (number)->trainer;
     trainer->job = prepare->job;
-    trainer->step = prepare->resume_step;
+    trainer->blank = prepare->joins;
+    trainer->step = prepare->joins ? 0 : prepare->resume_step;
     trainer->state = chain_state (prepare->job, prepare->resume_step);
-    if (prepare->resume_path.size)
+    if (trainer->blank)
+        trainer->state = draw (1, UINT32_MAX); /* whatever lies there */
+    else if (prepare->resume_path.size)
         trainer->state =
             check_checkpoint (prepare->job, prepare->resume_step, prepare->resume_hash);
+    statistics.blanks += trainer->blank;
     trainer->phase = MU_PHASE_OPENING;
     clock_after (draw (20, 800), opened, number, trainer->life, NULL);
 }
@@ -562,7 +570,8 @@ static void left (uint32_t number, uint64_t generation, void *data)
                             .left = { .generation = generation,
                                       .step = trainer->step,
                                       .attempt = trainer->attempt,
-                                      .kept = { kept, sizeof kept } } };
+                                      .kept = { kept, sizeof kept },
+                                      .blank = trainer->blank } };
     say (number, &wire);
 }
 

@@ -194,16 +194,20 @@ static void get_ready (uint32_t number, uint64_t life, void *data)
     if (collective->receives) {
         const struct place *place = &world->places[world->source_rank];
         const struct trainer *source = &worker_at (place->worker)->trainer;
+        CHECK (!source->alive || !source->blank, "%s gives a state that it does not hold",
+               worker_name (place->worker));
         if (!source->alive || source->step != collective->step ||
             source->attempt != collective->attempt)
             return;
         trainer->step = source->step;
         trainer->attempt = source->attempt;
         trainer->state = source->state;
+        trainer->blank = false;
         trainer->kept = trainer->sums = 0;
         trainer->phase = MU_PHASE_RECEIVING;
         trainer_progress (number);
-    } else if (trainer->step != collective->step || trainer->attempt != collective->attempt) {
+    } else if (trainer->blank || trainer->step != collective->step ||
+               trainer->attempt != collective->attempt) {
         statistics.mismatches++;
         end (number);
         return;

@@ -51,8 +51,9 @@ static void note_word (struct bed *bed, uint32_t peer, const struct mu_wire *wir
     if (wire->type == MU_WIRE_REVIEW)
         bed->review_step = wire->review.step;
     size_t used = strlen (bed->told[peer]);
-    snprintf (bed->told[peer] + used, sizeof bed->told[peer] - used, "%s ",
-              mu_record_name (&mu_wire_family, wire->type));
+    snprintf (bed->told[peer] + used, sizeof bed->told[peer] - used, "%s%s ",
+              mu_record_name (&mu_wire_family, wire->type),
+              wire->type == MU_WIRE_ASSIGN && wire->assign.joins ? "-TO-JOIN" : "");
 }
 
 void step (struct bed *bed, struct coord_event event)
@@ -251,7 +252,10 @@ void aborted (struct bed *bed, uint32_t worker, uint64_t at)
 {
     hear (bed, worker,
           (struct mu_wire){ .type = MU_WIRE_ABORTED,
-                            .aborted = { 1, bed->forms, at, 0, { "\0", 1 } } });
+                            .aborted = { .job = 1,
+                                         .generation = bed->forms,
+                                         .step = at,
+                                         .kept = { "\0", 1 } } });
 }
 
 void finish (struct bed *bed)

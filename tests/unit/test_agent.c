@@ -54,7 +54,8 @@ static void put_send (struct story *story, const struct agent_send *send)
         return;
     case MU_WIRE_BEAT: return; /* looked at in a story of its own */
     case MU_WIRE_PREPARED:
-        put (story, "PREPARED step %d %s", (int)wire->prepared.step, wire->prepared.digest);
+        put (story, "PREPARED step %d %s%s", (int)wire->prepared.step, wire->prepared.digest,
+             wire->prepared.blank ? "blank" : "");
         return;
     case MU_WIRE_FAILED:
         put (story, "FAILED %u %.*s", wire->failed.code, (int)wire->failed.text.size,
@@ -75,9 +76,10 @@ static void put_send (struct story *story, const struct agent_send *send)
         put (story, "DOWN %d %s", (int)wire->down.generation, wire->down.text);
         return;
     case MU_WIRE_ABORTED:
-        put (story, "ABORTED %d step %d attempt %u kept %02x", (int)wire->aborted.generation,
+        put (story, "ABORTED %d step %d attempt %u kept %02x%s", (int)wire->aborted.generation,
              (int)wire->aborted.step, wire->aborted.attempt,
-             wire->aborted.kept.size ? ((const uint8_t *)wire->aborted.kept.data)[0] : 0u);
+             wire->aborted.kept.size ? ((const uint8_t *)wire->aborted.kept.data)[0] : 0u,
+             wire->aborted.blank ? " blank" : "");
         return;
     case MU_WIRE_TRAINED: put (story, "TRAINED %d", (int)wire->trained.windows); return;
     case MU_WIRE_DIGEST: put (story, "DIGEST step %d", (int)wire->digest.step); return;
@@ -98,6 +100,9 @@ static void put_tell (struct story *story, const struct mu_wire *wire)
     case MU_WIRE_EXTEND: put (story, "tell EXTEND %d", (int)wire->extend.until_step); return;
     case MU_WIRE_LEAVE: put (story, "tell LEAVE %d", (int)wire->leave.generation); return;
     case MU_WIRE_PRUNE: put (story, "tell PRUNE %d", (int)wire->prune.step); return;
+    case MU_WIRE_PREPARE:
+        put (story, "tell PREPARE%s", wire->prepare.joins ? " to join" : "");
+        return;
     default: put (story, "tell %s", mu_record_name (&mu_wire_family, wire->type)); return;
     }
 }
@@ -569,6 +574,51 @@ static void level_ranks_compare (void **state)
     hear (&story, form (2, 1, 40, true));
     expect (&story, "tell ENTER 2 rank 1 step 40 until 100 transfer");
     expect (&story, "form 2 rank 1 of 3");
+    finish (&story);
+}
+
+static void blank (struct story *story)
+{
+    struct mu_wire assign = order (MU_WIRE_ASSIGN, 0), open = opened (0);
+    begin (story);
+    assign.assign.joins = true;
+    hear (story, assign);
+    expect (story, "start trainer");
+    expect (story, "tell PREPARE to join");
+    open.opened.blank = true;
+    open.opened.digest[0] = '\0';
+    said (story, open);
+    expect (story, "PREPARED step 0 blank");
+}
+
+/* The others stand at step 0, too: what it holds is no state all the same. */
+static void blank_workers_receive (void **state)
+{
+    (void)state;
+    struct story story;
+    blank (&story);
+    hear (&story, form (1, 1, 0, true));
+    expect (&story, "tell ENTER 1 rank 1 step 0 until 100 transfer");
+    expect (&story, "form 1 rank 1 of 3 receives");
+    collective (&story, AGENT_COLLECTIVE_ENDED, 1, "status 49"); /* half of it has come */
+    expect (&story, "DOWN 1 status 49");
+    expect (&story, "end 1");
+    expect (&story, "tell LEAVE 1");
+    struct mu_wire wire = left (1, 0, "\x00");
+    wire.left.blank = true;
+    said (&story, wire);
+    hear (&story, order (MU_WIRE_ABORT, 1));
+    expect (&story, "ABORTED 1 step 0 attempt 0 kept 00 blank");
+    hear (&story, form (2, 1, 0, true));
+    expect (&story, "tell ENTER 2 rank 1 step 0 until 100 transfer");
+    expect (&story, "form 2 rank 1 of 3 receives");
+    collective (&story, AGENT_COLLECTIVE_ENDED, 2, "status 49"); /* all of it had come */
+    expect (&story, "DOWN 2 status 49");
+    expect (&story, "end 2");
+    expect (&story, "tell LEAVE 2");
+    said (&story, left (2, 0, "\x01"));
+    hear (&story, order (MU_WIRE_ABORT, 2));
+    expect (&story, "ABORTED 2 step 0 attempt 0 kept 01");
     finish (&story);
 }
 
@@ -1086,6 +1136,7 @@ int main (void)
         cmocka_unit_test (what_was_connected_ahead_ends),
         cmocka_unit_test (form_while_one_lives),
         cmocka_unit_test (level_ranks_compare),
+        cmocka_unit_test (blank_workers_receive),
         cmocka_unit_test (collective_dies),
         cmocka_unit_test (abort_of_an_unheard_generation),
         cmocka_unit_test (coordinator_gone),

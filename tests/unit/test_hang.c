@@ -256,7 +256,10 @@ static void a_trainer_that_always_hangs_fails_the_job (void **state)
         for (uint32_t w = 0; w < WORKERS; w += 2)
             hear (&bed, w,
                   (struct mu_wire){ .type = MU_WIRE_ABORTED,
-                                    .aborted = { 1, generation, 3, 0, { "\0", 1 } } });
+                                    .aborted = { .job = 1,
+                                                 .generation = generation,
+                                                 .step = 3,
+                                                 .kept = { "\0", 1 } } });
         hear (&bed, 1, (struct mu_wire){ .type = MU_WIRE_RELEASED, .released = { 1 } });
         generation++;
         while (bed.forms < generation)
@@ -269,7 +272,10 @@ static void a_trainer_that_always_hangs_fails_the_job (void **state)
         for (uint32_t w = 0; w < WORKERS; w += 2)
             hear (&bed, w,
                   (struct mu_wire){ .type = MU_WIRE_ABORTED,
-                                    .aborted = { 1, generation, 3, 0, { "\0", 1 } } });
+                                    .aborted = { .job = 1,
+                                                 .generation = generation,
+                                                 .step = 3,
+                                                 .kept = { "\0", 1 } } });
         generation++;
         while (bed.forms < generation)
             pass (&bed, 250);

@@ -2,9 +2,10 @@
 # Checkpoints: safetensors, muster.json, written whole or not at all
 noinst_LTLIBRARIES += %D%/libcheckpoint.la
 %C%_libcheckpoint_la_SOURCES = %D%/checkpoint.h %D%/crew.c %D%/crew.h %D%/digest.c \
-    %D%/digest.h %D%/directory.c %D%/directory.h %D%/folder.c %D%/import.c %D%/load.c \
-    %D%/manifest.c %D%/manifest.h %D%/safetensors.c %D%/safetensors.h %D%/save.c %D%/sheet.c \
-    %D%/sheet.h %D%/slices.c %D%/slices.h %D%/storage.c %D%/storage.h %D%/write.c
+    %D%/digest.h %D%/directory.c %D%/directory.h %D%/folder.c %D%/import.c %D%/lanes.c \
+    %D%/lanes.h %D%/load.c %D%/manifest.c %D%/manifest.h %D%/safetensors.c %D%/safetensors.h %D%/save.c %D%/sheet.c \
+    %D%/sheet.h %D%/slices.c %D%/slices.h %D%/storage.c %D%/storage.h %D%/weave.c \
+    %D%/weave.h %D%/write.c
 %C%_libcheckpoint_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(SODIUM_CFLAGS)
 %C%_libcheckpoint_la_LIBADD = $(JANSSON_LIBS) $(SODIUM_LIBS) -lm
 
@@ -12,7 +13,11 @@ if HAVE_CMOCKA
 mu_checkpoint_test_libs = %D%/libcheckpoint.la worker/state/libstate.la \
     worker/kernels/libkernels.la common/libcommon.la $(JANSSON_LIBS) $(SODIUM_LIBS) \
     $(CMOCKA_LIBS) -lpthread -lm
-check_PROGRAMS += tests/unit/test_safetensors tests/unit/test_checkpoint tests/unit/test_slices
+check_PROGRAMS += tests/unit/test_safetensors tests/unit/test_checkpoint tests/unit/test_slices \
+    tests/unit/test_weave
+tests_unit_test_weave_SOURCES = tests/unit/test_weave.c
+tests_unit_test_weave_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(SODIUM_CFLAGS)
+tests_unit_test_weave_LDADD = $(mu_checkpoint_test_libs)
 tests_unit_test_safetensors_SOURCES = tests/unit/test_safetensors.c
 tests_unit_test_safetensors_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(SODIUM_CFLAGS)
 tests_unit_test_safetensors_LDADD = $(mu_checkpoint_test_libs)
@@ -25,7 +30,8 @@ tests_unit_test_slices_SOURCES = tests/unit/test_slices.c $(mu_checkpoint_bed)
 tests_unit_test_slices_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(SODIUM_CFLAGS)
 tests_unit_test_slices_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pwrite,--wrap=fsync
 tests_unit_test_slices_LDADD = $(mu_checkpoint_test_libs)
-TESTS += tests/unit/test_safetensors tests/unit/test_checkpoint tests/unit/test_slices
+TESTS += tests/unit/test_safetensors tests/unit/test_checkpoint tests/unit/test_slices \
+    tests/unit/test_weave
 endif
 
 if FUZZING

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* slices.c - writes, hashes and checks files in slices, several at once
  *
- * Bytes pass through a buffer that the processor's cache holds: gathered from the state, hashed,
- * written at their place. The kernel is asked to store each slice at once, so that the sync at the
+ * What is written passes through the buffers of who hashes it (weave.c): gathered from the state,
+ * written at its place, hashed. The kernel is asked to store each slice at once, so that the sync at the
  * end finds little to wait for; a failure that it meets is told by that sync. */
 #include "worker/checkpoint/slices.h"
 
@@ -16,14 +16,19 @@
 #include <unistd.h>
 
 #define BUFFER        ((size_t)256 << 10)
-#define SLICE_LEAST   ((uint64_t)4 << 20)
+#define SLICE_USUAL   ((uint64_t)4 << 20)
+#define SLICE_LEAST   ((uint64_t)64 << 10)
 #define SLICES_ENOUGH 1024u /* in both files together: 70 kB of muster.json */
+#define SLICES_FEW    16u   /* with less, lanes of a hash would end one by one */
 
 uint64_t mu_slices_size (uint64_t parameters)
 {
-    uint64_t slice = SLICE_LEAST;
-    while (parameters * 3 * sizeof (float) / slice > SLICES_ENOUGH)
+    const uint64_t bytes = parameters * 3 * sizeof (float);
+    uint64_t slice = SLICE_USUAL;
+    while (bytes / slice > SLICES_ENOUGH)
         slice *= 2;
+    while (slice > SLICE_LEAST && bytes / slice < SLICES_FEW)
+        slice /= 2;
     return slice;
 }
 
@@ -112,35 +117,31 @@ static void fetch (const struct mu_sliced_file *file, uint64_t at, void *to, siz
         mu_sheet_copy (file->sheet, at - file->record.head, to, size);
 }
 
-static int write_piece (struct mu_sliced_file *file, uint32_t number, unsigned char *buffer,
-                        struct mu_error *error)
+uint64_t mu_slices_bytes (const struct mu_sliced_file *file, uint32_t number)
 {
     uint64_t from, to;
-    crypto_generichash_state running;
-    crypto_generichash_init (&running, NULL, 0, MU_STORAGE_HASH_SIZE);
     locate (&file->record, number, &from, &to);
-    for (uint64_t at = from; at < to;) {
-        const size_t part = (size_t)least (BUFFER, to - at);
-        fetch (file, at, buffer, part);
-        crypto_generichash_update (&running, buffer, part);
-        if (write_at (file, buffer, part, at, error) < 0)
-            return -1;
-        at += part;
-    }
-    crypto_generichash_final (&running, file->record.piece[number], MU_STORAGE_HASH_SIZE);
-    sync_file_range (file->fd, (off_t)from, (off_t)(to - from), SYNC_FILE_RANGE_WRITE);
-    return 0;
+    return to - from;
 }
 
-int mu_slices_write (struct mu_sliced_file *file, uint32_t number, struct mu_error *error)
+int mu_slices_pass (const struct mu_sliced_file *file, uint32_t number, uint64_t at,
+                    unsigned char *to, size_t size, struct mu_error *error)
 {
-    unsigned char *buffer = malloc (BUFFER);
-    if (!buffer)
-        return mu_fail (error, MU_SYSTEM, "no memory to write %s", file->record.name);
-    const int status = write_piece (file, number, buffer, error);
-    free (buffer);
-    if (status < 0 || atomic_fetch_sub (&file->left, 1) > 1)
-        return status;
+    uint64_t from, end;
+    locate (&file->record, number, &from, &end);
+    fetch (file, from + at, to, size);
+    return write_at (file, to, size, from + at, error);
+}
+
+int mu_slices_note (struct mu_sliced_file *file, uint32_t number,
+                    const uint8_t hash[MU_STORAGE_HASH_SIZE], struct mu_error *error)
+{
+    uint64_t from, to;
+    locate (&file->record, number, &from, &to);
+    memcpy (file->record.piece[number], hash, MU_STORAGE_HASH_SIZE);
+    sync_file_range (file->fd, (off_t)from, (off_t)(to - from), SYNC_FILE_RANGE_WRITE);
+    if (atomic_fetch_sub (&file->left, 1) > 1)
+        return 0;
     if (fsync (file->fd) < 0)
         return mu_storage_fail (file->fd, file->record.name, file->record.bytes, errno, "storing",
                                 error);

@@ -35,9 +35,14 @@ int mu_slices_hash (const struct mu_sheet *sheet, uint64_t slice, uint32_t numbe
 int mu_slices_create (struct mu_sliced_file *file, int dir, const char *name, const void *head,
                       uint64_t head_size, const struct mu_sheet *sheet, uint64_t slice,
                       struct mu_error *error);
-/* Hash and write piece `number` of file->record.pieces. For any thread, in any order; whoever is
- * the last syncs the file. When all have returned 0, the record is complete and stored. */
-int mu_slices_write (struct mu_sliced_file *file, uint32_t number, struct mu_error *error);
+/* Piece `number` of file->record.pieces: its bytes; those from `at` on fetched and written; its hash
+ * noted. For any thread, in any order of pieces; whoever notes the last one syncs the file, and when
+ * that has returned 0, the record is complete and stored. */
+uint64_t mu_slices_bytes (const struct mu_sliced_file *file, uint32_t number);
+int mu_slices_pass (const struct mu_sliced_file *file, uint32_t number, uint64_t at,
+                    unsigned char *to, size_t size, struct mu_error *error);
+int mu_slices_note (struct mu_sliced_file *file, uint32_t number,
+                    const uint8_t hash[MU_STORAGE_HASH_SIZE], struct mu_error *error);
 /* Close, and forget the hashes. Harmless when nothing is open. */
 void mu_slices_close (struct mu_sliced_file *file);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* write.c - writes one checkpoint, whole or not at all
  *
- * The two large files are hashed and written in slices by a few hands, beside the hash of all
+ * The two large files are hashed and written in slices, several side by side, beside the hash of all
  * weights; what fails with one slice fails the whole. muster.json is written when all have ended.
  *
  * All files go into a directory with a name of its own that begins with a dot; a lock on it (flock)
@@ -20,6 +20,7 @@
 #include "worker/checkpoint/safetensors.h"
 #include "worker/checkpoint/sheet.h"
 #include "worker/checkpoint/slices.h"
+#include "worker/checkpoint/weave.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -110,18 +111,49 @@ static void close_large (struct large *large)
     free (large->head);
 }
 
-/* Piece 0 is the hash of the weights, which takes longest; then come the pieces of both files. */
-static int write_piece (void *about, uint32_t number, struct mu_error *error)
+/* Stream 0 is all weights, whose hash takes longest; then come the pieces of both files. The piece's
+ * file, and its number there. */
+static struct mu_sliced_file *file_of (struct task *task, uint32_t *number)
+{
+    const uint32_t moments = task->optimizer.file.record.pieces;
+    *number -= 1;
+    if (*number < moments)
+        return &task->optimizer.file;
+    *number -= moments;
+    return &task->model.file;
+}
+
+static uint64_t bytes_of (void *about, uint32_t number)
 {
     struct task *task = about;
-    const uint32_t moments = task->optimizer.file.record.pieces;
+    if (number == 0)
+        return task->model.sheet.size;
+    const struct mu_sliced_file *file = file_of (task, &number);
+    return mu_slices_bytes (file, number);
+}
+
+static int pass (void *about, uint32_t number, uint64_t at, unsigned char *to, size_t size,
+                 struct mu_error *error)
+{
+    struct task *task = about;
     if (number == 0) {
-        mu_state_hash (task->state, task->saved->weights_hash);
+        mu_sheet_copy (&task->model.sheet, at, to, size);
         return 0;
     }
-    if (number <= moments)
-        return mu_slices_write (&task->optimizer.file, number - 1, error);
-    return mu_slices_write (&task->model.file, number - 1 - moments, error);
+    const struct mu_sliced_file *file = file_of (task, &number);
+    return mu_slices_pass (file, number, at, to, size, error);
+}
+
+static int note (void *about, uint32_t number, const uint8_t hash[MU_STORAGE_HASH_SIZE],
+                 struct mu_error *error)
+{
+    struct task *task = about;
+    if (number == 0) {
+        memcpy (task->saved->weights_hash, hash, MU_STATE_HASH_SIZE);
+        return 0;
+    }
+    struct mu_sliced_file *file = file_of (task, &number);
+    return mu_slices_note (file, number, hash, error);
 }
 
 static int write_large (struct task *task, struct mu_error *error)
@@ -131,7 +163,11 @@ static int write_large (struct task *task, struct mu_error *error)
     const struct mu_storage_record *model = &task->model.file.record;
     const struct mu_storage_record *optimizer = &task->optimizer.file.record;
     const uint32_t hands = task->job->hands ? task->job->hands : mu_crew_hands (task->state->bytes);
-    if (mu_crew_run (hands, 1 + model->pieces + optimizer->pieces, write_piece, task, error) < 0)
+    const struct mu_weave weave = { .streams = 1 + model->pieces + optimizer->pieces,
+                                    .size = bytes_of,
+                                    .fetch = pass,
+                                    .done = note };
+    if (mu_weave_run (&weave, task, hands, error) < 0)
         return -1;
     return mu_digest_of_records (task->state, model, optimizer, task->saved->digest, error);
 }

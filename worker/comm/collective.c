@@ -128,6 +128,8 @@ static void open_region (struct collective *self, int fd)
     self->region = mu_region_attach (fd, &error);
     if (!self->region)
         collective_end (self, MU_COLLECTIVE_REGION, "%s", error.text);
+    const struct mu_region_layout *layout = &self->region->layout;
+    mu_region_prefault (self->region->result, layout->sums_elements * (uint64_t)layout->element);
 }
 
 static bool is_jobid (const char *text)

@@ -7,7 +7,9 @@
  *
  *     for each generation (a message of the agent):
  *         mu_comm_enter (comm, &generation)         between steps or with a torn one; sums are kept
- *         mu_comm_broadcast (comm, timeout)         until the state block is this generation's
+ *         mu_comm_broadcast (comm, timeout)         who is behind: until the state block is this
+ *                                                   generation's. Who is not need not wait: the
+ *                                                   world reduces nothing before all have it
  *         for each step, and each attempt of it:
  *             mu_comm_begin (comm, step, attempt)
  *             mu_comm_bucket_ready (comm, b) ...    as backward finishes them, from any thread

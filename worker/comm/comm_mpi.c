@@ -15,7 +15,7 @@ struct comm_mpi {
     struct mu_region *region;
     struct mu_comm_generation now;
     bool entered;   /* between enter () and leave () */
-    bool level;     /* this generation's state is in the state block */
+    bool level;     /* the world has agreed that all have this generation's state */
     bool requested; /* a request is begun and not yet answered DONE */
     _Atomic uint64_t request;
 };
@@ -113,10 +113,11 @@ static enum mu_comm_outcome mpi_broadcast (struct mu_comm *comm, int timeout_ms,
 static int mpi_begin (struct mu_comm *comm, uint64_t step, uint32_t attempt, struct mu_error *error)
 {
     struct comm_mpi *self = mine (comm);
-    if (!self->entered || !self->level || self->requested)
+    bool behind = self->now.receives && !self->level;
+    if (!self->entered || behind || self->requested)
         return mu_fail (error, MU_INTERNAL, "step %llu cannot begin: %s", (unsigned long long)step,
                         !self->entered ? "no generation is entered"
-                        : !self->level ? "the state is not broadcast yet"
+                        : behind       ? "the state is not broadcast yet"
                                        : "the one before is not done");
     struct mu_region_control *control = self->region->control;
     uint64_t request = atomic_load_explicit (&self->request, memory_order_relaxed) + 1;

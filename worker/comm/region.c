@@ -200,6 +200,26 @@ static int open_memory (uint64_t bytes, struct mu_error *error)
     return fd;
 }
 
+/* Reserved is not yet zeroed: each page is when it is first touched. Here all are at once, which costs
+ * half as much as one fault each, and costs it before anybody waits. */
+static void touch (char *base, uint64_t bytes)
+{
+#ifdef MADV_POPULATE_WRITE
+    madvise (base, bytes, MADV_POPULATE_WRITE);
+#else
+    (void)base, (void)bytes;
+#endif
+}
+
+void mu_region_prefault (void *block, uint64_t bytes)
+{
+#ifdef MADV_POPULATE_READ
+    madvise (block, page_up (bytes), MADV_POPULATE_READ);
+#else
+    (void)block, (void)bytes;
+#endif
+}
+
 static void write_fixed (struct mu_region *region, const struct plan *p)
 {
     struct mu_region_control *control = region->control;
@@ -233,6 +253,7 @@ struct mu_region *mu_region_create (const struct mu_region_layout *layout, int *
     int memory = open_memory (p.total, error);
     char *base = memory < 0 ? NULL : map (memory, p.total, error);
     if (base && (region = make_view (base, layout, &p, buckets))) {
+        touch (base, p.total);
         write_fixed (region, &p);
         *fd = memory;
         return region;

@@ -139,6 +139,10 @@ struct mu_region *mu_region_create (const struct mu_region_layout *layout, int *
  * everything about it is as it must be. */
 struct mu_region *mu_region_attach (int fd, struct mu_error *error);
 
+/* Map a block now, many pages at a time, and not each page by a fault of its own when it is first
+ * written to. A hint: it may do nothing. */
+void mu_region_prefault (void *block, uint64_t bytes);
+
 /* Unmap and free the view; NULL is fine. */
 void mu_region_detach (struct mu_region **region);
 

@@ -11,6 +11,8 @@
 #include "comm.h"
 #include "guards.h"
 
+#include "common/mix.h"
+
 #include <mpi.h>
 #include <signal.h>
 #include <stdio.h>
@@ -32,21 +34,15 @@
 
 /* --- start ------------------------------------------------------------------------------------ */
 
-static uint64_t mix (uint64_t hash, uint64_t word)
-{
-    hash = (hash ^ word) * UINT64_C (0x9fb21c651e98df25);
-    return hash ^ (hash >> 32);
-}
-
 static uint64_t make_ticket (const struct collective *self)
 {
     const struct mu_collective_form *form = &self->form;
-    uint64_t hash = mix (MU_COLLECTIVE_PROTOCOL, self->region->layout_hash);
-    hash = mix (mix (hash, form->generation), form->size);
-    hash = mix (mix (hash, form->step), form->attempt);
-    hash = mix (hash, form->source_rank);
+    uint64_t hash = mu_mix (MU_COLLECTIVE_PROTOCOL, self->region->layout_hash);
+    hash = mu_mix (mu_mix (hash, form->generation), form->size);
+    hash = mu_mix (mu_mix (hash, form->step), form->attempt);
+    hash = mu_mix (hash, form->source_rank);
     for (const char *c = form->jobid; *c; c++)
-        hash = mix (hash, (unsigned char)*c);
+        hash = mu_mix (hash, (unsigned char)*c);
     return hash;
 }
 
@@ -148,22 +144,6 @@ void world_confirm (struct collective *self)
 
 /* --- state ------------------------------------------------------------------------------------ */
 
-/* Four independent chains, so that the multiplications overlap. */
-static uint64_t hash_piece (uint64_t hash, const unsigned char *bytes, size_t count)
-{
-    uint64_t chain[4] = { hash, hash + 1, hash + 2, hash + 3 };
-    size_t i = 0;
-    for (; i + 32 <= count; i += 32) {
-        uint64_t word[4];
-        memcpy (word, bytes + i, sizeof word);
-        for (int c = 0; c < 4; c++)
-            chain[c] = mix (chain[c], word[c]);
-    }
-    for (; i < count; i++)
-        chain[i % 4] = mix (chain[i % 4], bytes[i] + UINT64_C (1));
-    return mix (mix (mix (chain[0], chain[1]), chain[2]), chain[3] + count);
-}
-
 /* The source and those that take its state; the source is rank 0 there. MPI_COMM_NULL: not this
  * rank. */
 static MPI_Comm givers_and_takers (struct collective *self)
@@ -185,7 +165,7 @@ static uint64_t move_state (struct collective *self, MPI_Comm some)
         size_t count = left < PIECE_BYTES ? (size_t)left : PIECE_BYTES;
         if (some != MPI_COMM_NULL)
             MPI_TRY (self, MPI_Bcast (at, (int)count, MPI_BYTE, 0, some));
-        hash = hash_piece (hash, (const unsigned char *)at, count);
+        hash = mu_mix_bytes (hash, at, count);
         collective_progress (self);
         at += count;
         left -= count;
@@ -220,8 +200,10 @@ void world_broadcast_state (struct collective *self)
     MPI_Comm some = givers_and_takers (self);
     collective_await (self, &control->trainer.entered_generation, form->generation);
     uint64_t start = collective_now_ns ();
-    if (form->receives)
+    if (form->receives) {
         atomic_store (&control->collective.state_begun_generation, form->generation);
+        mu_region_prefault (self->region->state, self->region->layout.state_bytes);
+    }
     compare_hashes (self, move_state (self, some));
     atomic_store (&control->collective.state_done_generation, form->generation);
     mu_bell_ring (&control->trainer_bell);
@@ -277,7 +259,7 @@ static void prove (struct collective *self, const struct request *request,
 {
     uint64_t size = self->form.size;
     uint64_t step = request->step + (fault_now ("step", request->step) ? 1 : 0);
-    uint64_t moment = mix (mix (self->ticket, step), request->attempt);
+    uint64_t moment = mu_mix (mu_mix (self->ticket, step), request->attempt);
     uint64_t words[CLOSE_WORDS] = { step, request->attempt, moment, own->a, own->b };
     agree (self, words, CLOSE_WORDS);
     if (words[CLOSE_STEP] != size * step || words[CLOSE_ATTEMPT] != size * request->attempt ||

@@ -5,6 +5,7 @@
  * elsewhere is compared with what those tensors give, never believed. */
 #include "worker/state/state.h"
 
+#include "common/mix.h"
 #include "worker/state/quantise.h"
 
 #include <sodium.h>
@@ -114,8 +115,9 @@ size_t mu_state_size (const struct muster_tensor *tensors, uint32_t count, struc
     return head.bytes;
 }
 
-struct mu_state *mu_state_lay_out (void *memory, size_t size, const struct muster_tensor *tensors,
-                                   uint32_t count, struct mu_error *error)
+struct mu_state *mu_state_lay_out_head (void *memory, size_t size,
+                                        const struct muster_tensor *tensors, uint32_t count,
+                                        struct mu_error *error)
 {
     struct mu_state head;
     if (measure (tensors, count, &head, error) < 0)
@@ -125,7 +127,7 @@ struct mu_state *mu_state_lay_out (void *memory, size_t size, const struct muste
                  (unsigned long long)head.bytes, size, memory);
         return NULL;
     }
-    memset (memory, 0, head.bytes);
+    memset (memory, 0, head.weights_at);
     struct mu_state *state = memory;
     *state = head;
     struct mu_state_tensor *table = mu_state_table (state);
@@ -137,6 +139,15 @@ struct mu_state *mu_state_lay_out (void *memory, size_t size, const struct muste
                                              .scale = MU_SCALE_FIRST };
         first += round_up (table[i].elements, FLOATS_PER_LINE);
     }
+    return state;
+}
+
+struct mu_state *mu_state_lay_out (void *memory, size_t size, const struct muster_tensor *tensors,
+                                   uint32_t count, struct mu_error *error)
+{
+    struct mu_state *state = mu_state_lay_out_head (memory, size, tensors, count, error);
+    if (state)
+        memset (mu_state_weights (state), 0, state->bytes - state->weights_at);
     return state;
 }
 
@@ -279,6 +290,11 @@ static void hash_region (crypto_generichash_state *hash, const struct mu_state *
     const struct mu_state_tensor *table = mu_state_table_const (state);
     for (uint32_t i = 0; i < state->tensors; i++)
         hash_bytes (hash, region + table[i].first, table[i].elements * sizeof (float));
+}
+
+uint64_t mu_state_sum (const struct mu_state *state)
+{
+    return mu_mix_bytes (MU_STATE_MAGIC, state, state->bytes);
 }
 
 void mu_state_hash (const struct mu_state *state, uint8_t hash[MU_STATE_HASH_SIZE])

@@ -67,6 +67,12 @@ size_t mu_state_size (const struct muster_tensor *tensors, uint32_t count, struc
 struct mu_state *mu_state_lay_out (void *memory, size_t size, const struct muster_tensor *tensors,
                                    uint32_t count, struct mu_error *error);
 
+/* The same for memory that is all zero already, or whose weights, m and v will be written whole: a
+ * page that nobody has touched stays untouched. */
+struct mu_state *mu_state_lay_out_head (void *memory, size_t size,
+                                        const struct muster_tensor *tensors, uint32_t count,
+                                        struct mu_error *error);
+
 /* Whether `memory` of `size` bytes, which came from somewhere else, is a state block of just these
  * tensors with sane counters. Nothing in a block may be believed before this. */
 int mu_state_check (const void *memory, size_t size, const struct muster_tensor *tensors,
@@ -98,8 +104,10 @@ void mu_state_pointers_const (const struct mu_state *state, const float *region,
  */
 void mu_state_hash (const struct mu_state *state, uint8_t hash[MU_STATE_HASH_SIZE]);
 
-/* BLAKE2b-256 over everything that decides the future: counters, products, scales, weights, m, v.
- * Equal digests on all ranks: nobody has drifted. */
+/* Of the whole block, as fast as memory. Equal sums on all ranks: nobody has drifted. */
+uint64_t mu_state_sum (const struct mu_state *state);
+
+/* BLAKE2b-256 over everything that decides the future: counters, products, scales, weights, m, v. */
 void mu_state_digest (const struct mu_state *state, uint8_t digest[MU_STATE_HASH_SIZE]);
 
 /* The same over `size` bytes of hashes in place of weights, m and v: for who hashes those in parts.
