@@ -309,6 +309,14 @@ uint32_t coord_worker_count (const struct coord *coord)
     return count;
 }
 
+uint32_t coord_roster_size (const struct coord *coord) { return coord->worker_count; }
+
+bool coord_worker_peer (const struct coord *coord, uint32_t index, uint32_t *peer)
+{
+    *peer = coord->workers[index]->peer;
+    return coord->workers[index]->connected;
+}
+
 const char *coord_member (const struct coord *coord, uint64_t job_number, uint32_t rank)
 {
     const struct job *job = core_job (coord, job_number);

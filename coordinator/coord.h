@@ -127,6 +127,10 @@ bool coord_deposed (const struct coord *coord);
 uint32_t coord_job_count (const struct coord *coord);
 uint32_t coord_worker_count (const struct coord *coord);
 
+/* Its roster by index, the lost ones too; false: that one is not connected. */
+uint32_t coord_roster_size (const struct coord *coord);
+bool coord_worker_peer (const struct coord *coord, uint32_t index, uint32_t *peer);
+
 /* 0 and *info (borrowed texts), or -1 if there is no such job. Numbers count from 1. */
 int coord_job_info (const struct coord *coord, uint64_t job, struct mu_wire_job_info *info);
 

@@ -84,14 +84,26 @@ void followers_fed (struct follower *follower, struct claim *claim, uint64_t num
 
 void followers_sent (struct follower *follower, uint64_t number) { follower->sent = number; }
 
+static void forget (struct follower *follower, struct claim *claim)
+{
+    claim_lost (claim, follower->id);
+    memset (follower, 0, sizeof *follower);
+}
+
+void followers_leave (struct followers *followers, struct claim *claim, uint64_t id,
+                      uint64_t stream)
+{
+    struct follower *follower = id ? find (followers, id) : NULL;
+    if (follower && follower->stream == stream)
+        forget (follower, claim);
+}
+
 void followers_scan (struct followers *followers, struct claim *claim, uint64_t now_ms)
 {
     for (uint32_t i = 0; i < FOLLOWERS_MAX; i++) {
         struct follower *follower = &followers->list[i];
-        if (!follower->id || now_ms < follower->heard_ms + followers->lost_ms)
-            continue;
-        claim_lost (claim, follower->id);
-        memset (follower, 0, sizeof *follower);
+        if (follower->id && now_ms >= follower->heard_ms + followers->lost_ms)
+            forget (follower, claim);
     }
 }
 

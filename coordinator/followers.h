@@ -52,6 +52,10 @@ struct follower *followers_follow (struct followers *followers, struct claim *cl
 bool followers_have (struct followers *followers, struct claim *claim, uint64_t id, uint64_t stream,
                      uint64_t newest, uint64_t now_ms);
 
+/* UNFOLLOW: it follows no more, and is not to be waited for. */
+void followers_leave (struct followers *followers, struct claim *claim, uint64_t id,
+                      uint64_t stream);
+
 /* One that is to be sent the rows above `sent` now, or NULL. */
 struct follower *followers_hungry (struct followers *followers, uint64_t newest);
 

@@ -27,6 +27,7 @@
 #define HIGH_WATER        4096
 #define BEATS             4
 #define WAIT_MAX_MS       1000
+#define FAREWELL_MS       200
 #define TAKE_MAX          64 /* messages of each kind before the others are looked at */
 
 struct follow {
@@ -122,6 +123,17 @@ static void say_follow (struct follow *follow)
     wire.follow.last_term = coord_term (*options->coord);
     mu_text_set (wire.follow.version, sizeof wire.follow.version, options->version);
     say (follow, &wire);
+}
+
+/* It is told to stop: the leader's promises need not wait for the silence that follows. */
+static void say_unfollow (struct follow *follow)
+{
+    struct mu_wire wire = { .type = MU_WIRE_UNFOLLOW };
+    wire.unfollow.id = follow->options->claim->options.id;
+    wire.unfollow.stream = follow->following.stream;
+    say (follow, &wire);
+    if (follow->dealer)
+        set (follow->dealer, ZMQ_LINGER, FAREWELL_MS);
 }
 
 static void speak (struct follow *follow, uint64_t now_ms)
@@ -241,6 +253,29 @@ static int on_rows (struct follow *follow, const struct mu_wire *wire, uint64_t 
     return 0;
 }
 
+static int on_word (struct follow *follow, const struct mu_wire *wire, uint64_t now_ms,
+                    struct mu_error *error)
+{
+    struct claim *claim = follow->options->claim;
+    switch ((int)wire->type) {
+    case MU_WIRE_ROWS:
+        if (claim_heard (claim, wire->rows.leader, wire->term, now_ms))
+            return on_rows (follow, wire, now_ms, error);
+        return 0;
+    case MU_WIRE_LEADING:
+        if (claim_heard (claim, wire->leading.leader, wire->term, now_ms))
+            following_heard (&follow->following, wire->term, wire->leading.stream,
+                             wire->leading.sent, now_ms);
+        return 0;
+    case MU_WIRE_RESIGN:
+        if (claim_heard_resign (claim, wire->resign.leader, wire->term, now_ms))
+            following_heard (&follow->following, wire->term, wire->resign.stream,
+                             wire->resign.newest, now_ms);
+        return 0;
+    default: return 0;
+    }
+}
+
 static int hear_leader (struct follow *follow, uint64_t now_ms, struct mu_error *error)
 {
     struct mu_wire wire;
@@ -255,16 +290,10 @@ static int hear_leader (struct follow *follow, uint64_t now_ms, struct mu_error 
         }
         msgpack_zone_clear (&follow->zone);
         if (mu_record_decode (&mu_wire_family, &wire, zmq_msg_data (&message),
-                              zmq_msg_size (&message), 1u << MU_ROLE_PEER, &follow->zone, &why)) {
+                              zmq_msg_size (&message), 1u << MU_ROLE_PEER, &follow->zone, &why))
             mu_log (MU_LOG_WARN, "bad_message", NULL, "from the leader: %s", why.text);
-        } else if (wire.type == MU_WIRE_ROWS &&
-                   claim_heard (follow->options->claim, wire.rows.leader, wire.term, now_ms)) {
-            rc = on_rows (follow, &wire, now_ms, error);
-        } else if (wire.type == MU_WIRE_LEADING &&
-                   claim_heard (follow->options->claim, wire.leading.leader, wire.term, now_ms)) {
-            following_heard (&follow->following, wire.term, wire.leading.stream, wire.leading.sent,
-                             now_ms);
-        }
+        else
+            rc = on_word (follow, &wire, now_ms, error);
         zmq_msg_close (&message);
     }
     return rc;
@@ -404,6 +433,7 @@ static enum follow_end run (struct follow *follow, struct mu_error *error)
         }
         speak (follow, now_ms);
     } while (wait_for_something (follow));
+    say_unfollow (follow);
     return FOLLOW_STOPPED;
 }
 

@@ -19,6 +19,7 @@
 #define PIECE_ROWS  4096
 #define PIECE_BYTES (1u << 20)
 #define BEATS       4 /* in the time after which the leader is thought lost */
+#define RESIGN_MS   50 /* a resignation is said as often, until somebody reigns */
 
 struct lead {
     struct lead_options options;
@@ -194,6 +195,8 @@ static void on_word (struct lead *lead, uint32_t peer, const struct mu_wire *wir
     else if (wire->type == MU_WIRE_HAVE && wire->term == claim->term)
         followers_have (&lead->followers, claim, wire->have.id, wire->have.stream,
                         wire->have.newest, lead->now_ms);
+    else if (wire->type == MU_WIRE_UNFOLLOW && wire->term == claim->term)
+        followers_leave (&lead->followers, claim, wire->unfollow.id, wire->unfollow.stream);
 }
 
 static void hear (struct lead *lead)
@@ -204,20 +207,55 @@ static void hear (struct lead *lead)
         on_word (lead, peer, &wire);
 }
 
+static void say_leading (struct lead *lead, const struct follower *follower)
+{
+    struct mu_wire wire = { .type = MU_WIRE_LEADING };
+    wire.leading.leader = lead->options.claim->options.id;
+    wire.leading.stream = follower->stream;
+    wire.leading.sent = follower->sent;
+    say (lead, follower->peer, &wire);
+}
+
+static void say_resign (struct lead *lead, const struct follower *follower)
+{
+    struct mu_wire wire = { .type = MU_WIRE_RESIGN };
+    wire.resign.leader = lead->options.claim->options.id;
+    wire.resign.stream = follower->stream;
+    wire.resign.newest = store_newest (lead->options.store);
+    say (lead, follower->peer, &wire);
+}
+
 static void beat (struct lead *lead)
 {
+    const struct claim *claim = lead->options.claim;
+    bool resigned = claim->role == CLAIM_RESIGNED;
     if (lead->now_ms < lead->beat_ms)
         return;
-    lead->beat_ms = lead->now_ms + lead->options.claim->options.lost_ms / BEATS;
+    lead->beat_ms = lead->now_ms + (resigned ? RESIGN_MS : claim->options.lost_ms / BEATS);
     for (uint32_t i = 0; i < FOLLOWERS_MAX; i++) {
         const struct follower *follower = &lead->followers.list[i];
-        struct mu_wire wire = { .type = MU_WIRE_LEADING };
-        wire.leading.leader = lead->options.claim->options.id;
-        wire.leading.stream = follower->stream;
-        wire.leading.sent = follower->sent;
-        if (follower->id)
-            say (lead, follower->peer, &wire);
+        if (follower->id && resigned)
+            say_resign (lead, follower);
+        else if (follower->id)
+            say_leading (lead, follower);
     }
+}
+
+bool lead_has_heir (const struct lead *lead) { return claim_has_heir (lead->options.claim); }
+
+bool lead_is_followed (const struct lead *lead)
+{
+    for (uint32_t i = 0; i < FOLLOWERS_MAX; i++)
+        if (lead->followers.list[i].id)
+            return true;
+    return false;
+}
+
+void lead_resign (struct lead *lead, uint64_t now_ms)
+{
+    claim_resign (lead->options.claim, now_ms);
+    lead->now_ms = lead->beat_ms = now_ms;
+    beat (lead);
 }
 
 static void tell_members (struct lead *lead)
@@ -260,6 +298,8 @@ uint64_t lead_deadline (const struct lead *lead)
     uint64_t claim = claim_deadline (lead->options.claim);
     return claim < lead->beat_ms ? claim : lead->beat_ms;
 }
+
+const char *lead_address (const struct lead *lead) { return lead->options.claim->value.client; }
 
 void *lead_socket (struct lead *lead) { return peers_socket (lead->options.peers); }
 int lead_fd (struct lead *lead) { return io_reign_fd (lead->options.reign); }

@@ -28,8 +28,19 @@ void lead_give (struct lead *lead, const struct store_batch *batch, uint64_t uni
 /* Is what the store holds confirmed by all that must have? */
 bool lead_confirmed (const struct lead *lead);
 
+/* Is another in sync, so that it can take over at once; does any follow at all? */
+bool lead_has_heir (const struct lead *lead);
+bool lead_is_followed (const struct lead *lead);
+
+/* The last turn is acknowledged: tell those who follow that this reign is over. From now on lead_turn ()
+ * says NOT_LEADER when another has begun. */
+void lead_resign (struct lead *lead, uint64_t now_ms);
+
 /* Words, the register, time. `idle`: no commit is in flight. NOT_LEADER when the reign is over. */
 int lead_turn (struct lead *lead, bool idle, uint64_t now_ms, struct mu_error *error);
+
+/* Where workers and clients find the one that reigns, by the register's last word. */
+const char *lead_address (const struct lead *lead);
 
 uint64_t lead_deadline (const struct lead *lead);
 void *lead_socket (struct lead *lead);

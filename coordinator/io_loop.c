@@ -13,6 +13,7 @@
 #include "io_compactor.h"
 #include "io_faults.h"
 #include "io_requests.h"
+#include "io_resign.h"
 #include "io_turn.h"
 #include "log.h"
 
@@ -47,6 +48,8 @@ struct loop {
     struct turn *aside;           /* words that need not wait for a commit */
     struct turn *awaiting;        /* durable here, not yet at all that are in sync */
     bool drained;                 /* no message waited when we last looked */
+    uint32_t stops;               /* how often it was told to */
+    uint64_t stop_ms;             /* the first time */
     struct loop_counts counts;
     msgpack_zone zone;
     struct mu_wire wire;
@@ -153,7 +156,7 @@ static int notice_gone (struct loop *loop, struct mu_error *error)
 
 /* --- turns ------------------------------------------------------------------------------------ */
 
-static void hand_over (struct loop *loop)
+static void commit_turn (struct loop *loop)
 {
     if (!loop->spare)
         return;
@@ -215,7 +218,20 @@ bool loop_told_to_stop (int signal_fd)
     return false;
 }
 
-static int wait_for_something (struct loop *loop, bool *stop)
+/* Once is enough, unless somebody is on the way who can take over. */
+static void told_to_stop (struct loop *loop)
+{
+    if (!loop->stops++)
+        loop->stop_ms = mu_now_ms ();
+}
+
+static bool may_end (const struct loop *loop)
+{
+    return loop->stops > 1 ||
+           (loop->stops && !resign_awaits_heir (loop->options->lead, loop->stop_ms, mu_now_ms ()));
+}
+
+static int wait_for_something (struct loop *loop)
 {
     bool full = turn_is_full (loop->filling);
     struct lead *lead = loop->options->lead;
@@ -234,7 +250,8 @@ static int wait_for_something (struct loop *loop, bool *stop)
             (zmq_pollitem_t){ sockets_router (loop->options->sockets), 0, ZMQ_POLLIN, 0 };
     if (zmq_poll (items, count, wait_ms (loop, full)) < 0 && zmq_errno () != EINTR)
         return -1;
-    *stop = items[1].revents != 0 && loop_told_to_stop (loop->options->signal_fd);
+    if (items[1].revents && loop_told_to_stop (loop->options->signal_fd))
+        told_to_stop (loop);
     return 0;
 }
 
@@ -272,9 +289,9 @@ static int serve (struct loop *loop, struct mu_error *error)
     if (step (loop, &start, no_wire, error))
         return -1;
     greet (loop);
-    for (bool stop = false; !stop;) {
-        hand_over (loop);
-        if (wait_for_something (loop, &stop))
+    while (!may_end (loop)) {
+        commit_turn (loop);
+        if (wait_for_something (loop))
             return mu_fail (error, MU_INTERNAL, "waiting failed: %s", zmq_strerror (zmq_errno ()));
         if (finish_commit (loop, error) || receive (loop, error) || notice_gone (loop, error) ||
             on_time (loop, error) || check_reign (loop, error))
@@ -305,8 +322,14 @@ static void finish (struct loop *loop, bool failed)
     await_commit (loop);
     if (failed)
         return;
-    hand_over (loop);
+    commit_turn (loop);
     await_commit (loop);
+    struct resign_options resign = { .lead = loop->options->lead,
+                                     .coord = loop->options->coord,
+                                     .sockets = loop->options->sockets,
+                                     .requests = &loop->requests,
+                                     .signal_fd = loop->options->signal_fd };
+    resign_run (&resign);
 }
 
 int loop_run (const struct loop_options *options, struct mu_error *error)

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cluster import Tap, wait_for  # noqa: E402
@@ -127,6 +128,78 @@ def majority_with_witness():
         cluster.wait_step(job, cluster.status(job)["step"] + 10)
 
 
+class Patient(Crew):
+    """Nobody is thought lost in the time of a test: what goes on without a wait, goes on for another reason."""
+
+    peer_lost_ms = 60_000
+
+
+class Submitter(threading.Thread):
+    """Submits one job after the other, each known by its name; keeps the names of those that were acknowledged."""
+
+    def __init__(self, cluster):
+        super().__init__(daemon=True)
+        self.cluster, self.acknowledged, self.failed, self.over = cluster, [], [], False
+        self.spec = cluster.gpt("many", workers=(200, 200), batch=400)
+        self.start()
+
+    def run(self):
+        number = 0
+        while not self.over:
+            number += 1
+            run = self.cluster.try_muster("--timeout", "60", "submit", self.spec, "--set", f"name=many-{number}", limit_s=90)
+            (self.failed if run.returncode else self.acknowledged).append(f"many-{number}")
+
+    def end(self):
+        self.over = True
+        self.join()
+        return self.acknowledged
+
+
+def stop(cluster, name):
+    cluster.processes[name].send_signal(signal.SIGTERM)
+    assert cluster.processes[name].wait(60) == 0, f"{name} ends with {cluster.processes[name].returncode}"
+
+
+def hands_over():
+    """the leader is told to stop, twice, under submits: the other reigns long before a leader is thought lost, nothing acknowledged lacks, no step is disturbed"""
+    with Patient(2) as cluster:
+        job = cluster.submit(cluster.gpt(**STEPS))
+        cluster.wait_step(job, 10)
+        wait_for("both train", lambda: cluster.status(job)["workers"] == 2)
+        generation = cluster.status(job)["generation"]
+        submitter = Submitter(cluster)
+        for _ in range(2):
+            old, before = cluster.leader(), len(submitter.acknowledged)
+            wait_for("submits are acknowledged", lambda before=before: len(submitter.acknowledged) > before + 3)
+            stop(cluster, old)
+            told = [event["event"] for event in cluster.events(old)][-3:]
+            assert "handed_over" in told, told
+            assert next_leader(cluster, old)
+            after = len(submitter.acknowledged)
+            wait_for("the other acknowledges submits", lambda after=after: len(submitter.acknowledged) > after + 3)
+            cluster.start(old)
+            cluster.wait_in_sync(2)
+        acknowledged = submitter.end()
+        assert not submitter.failed, submitter.failed
+        names = [j["name"] for j in cluster.json("jobs")]
+        assert all(names.count(name) == 1 for name in acknowledged), "an acknowledged submit is not there once"
+        undisturbed(cluster, job, generation)
+        cluster.same_as_calm(job, **STEPS)
+
+
+def standby_is_told_to_stop():
+    """a standby that is told to stop says so: promises do not wait for it"""
+    with Patient(0) as cluster:
+        leader = cluster.leader()
+        other = next(name for name in cluster.names if name != leader)
+        stop(cluster, other)
+        alone = cluster.ask(leader, "submit", cluster.mlp("alone", steps=100_000))
+        assert alone.returncode == 0, alone.stderr
+        cluster.start(other)
+        cluster.wait_in_sync(2)
+
+
 def bad_usage():
     """a standby without a register, a register without a place to meet, jobs of its own: refused with a sentence"""
     with Crew(0) as cluster:
@@ -141,4 +214,4 @@ def bad_usage():
         assert refused.returncode == 75 and cluster.endpoints[leader] in refused.stderr, refused.stderr
 
 
-sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, both_die, majority_with_witness, bad_usage))
+sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, both_die, majority_with_witness, hands_over, standby_is_told_to_stop, bad_usage))

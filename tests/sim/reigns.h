@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* reigns.h - the model that reigns.c describes: its world, and what its parts ask of each other
+ *
+ * reigns.c has the world, what breaks in it and the main loop; reigns_node.c one coordinator;
+ * reigns_check.c what may never happen. */
+#ifndef SIM_REIGNS_H
+#define SIM_REIGNS_H
+
+#include "followers.h"
+#include "following.h"
+#include "reign.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define NODES_MAX   3
+#define ENTRIES_MAX 4096
+#define MAIL_MAX    512
+#define LOST_MS     200
+#define BEAT_MS     50
+#define FAULTS_MS   12000
+#define CALM_MS     6000
+#define PIECE       7 /* entries of a catch-up's piece */
+#define HEIR_MS     300
+#define FLUSH_MS    150
+#define RESIGN_MS   300
+
+struct entry {
+    uint64_t term, value;
+};
+
+struct journal {
+    struct entry entry[ENTRIES_MAX];
+    uint32_t count;
+};
+
+enum mail_kind { FOLLOW, ROWS, HAVE, LEADING, RESIGN, UNFOLLOW };
+
+enum stopping { STOP_NOT, STOP_SERVING, STOP_FLUSHING };
+
+struct mail {
+    enum mail_kind kind;
+    uint32_t from, to;
+    uint64_t due_ms, id, term, stream, before, newest;
+    bool first, fresh, whole;
+    struct entry row[PIECE];
+    uint32_t row_count;
+    uint64_t last_term;
+    bool used;
+};
+
+struct request {
+    bool used, is_swap;
+    uint64_t force_ms, answer_ms, give_up_ms; /* force 0: it was in force already */
+    struct reign expected, next, value;
+    bool in;
+};
+
+struct node {
+    bool alive, leads;
+    uint64_t id, cluster, paused_ms, clock_ms, restart_ms;
+    struct journal disk;
+    struct journal fresh; /* being put together */
+    bool has_fresh;
+    struct claim claim;
+    struct followers followers;
+    struct following following;
+    uint64_t beat_ms;
+    struct request request; /* the one in flight */
+    /* a turn: stored at commit_ms, acknowledged when confirmed */
+    bool committing, awaiting;
+    uint64_t commit_ms;
+    struct entry turn;
+    uint32_t turn_number; /* of its entry, from 1 */
+    enum stopping stopping;
+    uint64_t stop_ms; /* since it was told to, or has resigned */
+};
+
+struct world {
+    uint64_t now_ms, random, seed;
+    uint32_t count;
+    struct node node[NODES_MAX];
+    bool cut[NODES_MAX][NODES_MAX], register_cut[NODES_MAX];
+    struct mail mail[MAIL_MAX];
+    struct reign reg;
+    struct request
+        orphan[64]; /* swaps whose askers gave up or died: they may still come into force */
+    struct entry acked[ENTRIES_MAX]; /* by number; value 0: not acknowledged */
+    uint32_t acked_newest;
+    uint64_t acked_term, values, acks, reigns, terms[ENTRIES_MAX];
+    uint32_t term_count;
+    bool calm;
+};
+
+extern struct world world;
+
+/* --- the world --------------------------------------------------------------------------------- */
+
+uint64_t draw (void);
+uint64_t below (uint64_t limit);
+bool chance (uint64_t in);
+
+void say (const char *format, ...) __attribute__ ((format (printf, 1, 2)));
+void fail (const char *what) __attribute__ ((noreturn));
+
+/* To be filled in; where it is lost, into nowhere. */
+struct mail *post (const struct node *from, uint32_t to, enum mail_kind kind);
+
+/* --- what may never happen ---------------------------------------------------------------------- */
+
+bool holds_all (const struct journal *journal);
+void check_in_sync (void);
+void check_leader (const struct node *node);
+void acknowledge (struct node *node);
+
+/* --- one coordinator ---------------------------------------------------------------------------- */
+
+void start_node (struct node *node);
+void kill_node (struct node *node);
+void stop_node (struct node *node); /* as SIGTERM does */
+void run_node (struct node *node, uint32_t me);
+void hear (struct node *node, const struct mail *mail);
+
+/* The request in flight comes to the register; its asker is gone. */
+void enforce (struct request *request);
+void orphan (struct request *request);
+
+#endif
