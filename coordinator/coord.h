@@ -47,7 +47,11 @@ struct coord_event {
     enum coord_event_type type;
     uint64_t now_ms;  /* monotonic */
     uint64_t unix_ms; /* for people: goes into records, decides nothing */
-    uint64_t term;    /* START: one that was taken in the register (reign.h); 0: the next */
+    /* START: what REIGN is to say, where there is a register (reign.h). Term 0: the next. */
+    struct coord_reign {
+        uint64_t term, leader;
+        uint32_t ahead_ms, lacks_ms;
+    } reign;
     uint32_t peer;    /* RECEIVE, GONE */
     const struct mu_wire *wire; /* RECEIVE */
     /* RECEIVE of SUBMIT: what the job file says, read and checked by the caller; its job number and

@@ -41,6 +41,7 @@ struct follower *followers_follow (struct followers *followers, struct claim *cl
                                    .sent = at,
                                    .have = at,
                                    .fresh = !is_prefix,
+                                   .filling = !is_prefix,
                                    .heard_ms = now_ms };
     return follower;
 }
@@ -54,8 +55,10 @@ bool followers_have (struct followers *followers, struct claim *claim, uint64_t 
     follower->heard_ms = now_ms;
     if (newest > follower->have)
         follower->have = newest;
-    if (follower->live && follower->have >= follower->whole_at)
+    if (follower->live && follower->have >= follower->whole_at) {
+        follower->filling = false;
         claim_whole (claim, id);
+    }
     return true;
 }
 
@@ -107,6 +110,11 @@ void followers_scan (struct followers *followers, struct claim *claim, uint64_t 
     }
 }
 
+bool followers_may_answer (const struct followers *followers, uint64_t given_ms, uint64_t now_ms)
+{
+    return followers->ahead && now_ms < given_ms + followers->lost_ms;
+}
+
 uint64_t followers_confirmed (const struct followers *followers, const struct claim *claim,
                               uint64_t newest)
 {
@@ -114,7 +122,7 @@ uint64_t followers_confirmed (const struct followers *followers, const struct cl
     for (uint32_t i = 0; (id = claim_required (claim, i)); i++) {
         uint64_t have = 0;
         for (uint32_t k = 0; k < FOLLOWERS_MAX; k++)
-            if (followers->list[k].id == id)
+            if (followers->list[k].id == id && !followers->list[k].filling)
                 have = followers->list[k].have;
         if (have < newest)
             newest = have;

@@ -25,6 +25,7 @@ struct follower {
     uint64_t whole_at; /* once it has this, it has all that was before it became live */
     bool begun;        /* its first rows were sent */
     bool fresh;        /* what it has is of no use: it begins with nothing */
+    bool filling;      /* and nothing of what it got instead is durable before it has whole_at */
     bool live;         /* and claim_live () was told */
 };
 
@@ -32,6 +33,7 @@ struct followers {
     struct follower list[FOLLOWERS_MAX];
     uint64_t streams;
     uint32_t lost_ms;
+    bool ahead; /* clients are answered before all have confirmed */
 };
 
 /* Which terms began at which record. */
@@ -68,6 +70,10 @@ void followers_sent (struct follower *follower, uint64_t number);
 
 /* Forget who was silent for too long. */
 void followers_scan (struct followers *followers, struct claim *claim, uint64_t now_ms);
+
+/* May clients be answered, when the oldest turn that somebody has not confirmed was given to them at
+ * `given_ms`? So what a takeover can lose was answered within lost_ms. */
+bool followers_may_answer (const struct followers *followers, uint64_t given_ms, uint64_t now_ms);
 
 /* The newest record that all who must have confirmed. */
 uint64_t followers_confirmed (const struct followers *followers, const struct claim *claim,

@@ -35,7 +35,8 @@ struct follow {
     struct following following;
     void *context, *dealer;
     uint64_t dealer_term; /* the reign that it leads to */
-    uint64_t beat_ms, last_term;
+    uint64_t beat_ms;
+    uint64_t said, heard_ms; /* the newest record that the leader was heard to have, and when */
     struct store_line *line;
     uint32_t line_capacity;
     uint32_t *worker, worker_count, worker_capacity;
@@ -253,22 +254,43 @@ static int on_rows (struct follow *follow, const struct mu_wire *wire, uint64_t 
     return 0;
 }
 
+static void note_said (struct follow *follow, uint64_t newest, uint64_t now_ms)
+{
+    follow->said = newest;
+    follow->heard_ms = now_ms;
+}
+
+/* As far as is known; what the leader stored since is not. */
+static void tell_how_far (const struct follow *follow)
+{
+    if (follow->heard_ms)
+        mu_log (MU_LOG_INFO, "takes_over", NULL,
+                "the leader of before was last heard %" PRIu64 " ms ago and had record %" PRIu64
+                " then; this one has %" PRIu64,
+                mu_now_ms () - follow->heard_ms, follow->said,
+                store_newest (follow->options->store));
+}
+
 static int on_word (struct follow *follow, const struct mu_wire *wire, uint64_t now_ms,
                     struct mu_error *error)
 {
     struct claim *claim = follow->options->claim;
     switch ((int)wire->type) {
     case MU_WIRE_ROWS:
-        if (claim_heard (claim, wire->rows.leader, wire->term, now_ms))
-            return on_rows (follow, wire, now_ms, error);
-        return 0;
+        if (!claim_heard (claim, wire->rows.leader, wire->term, now_ms))
+            return 0;
+        note_said (follow, wire->rows.newest, now_ms);
+        return on_rows (follow, wire, now_ms, error);
     case MU_WIRE_LEADING:
-        if (claim_heard (claim, wire->leading.leader, wire->term, now_ms))
-            following_heard (&follow->following, wire->term, wire->leading.stream,
-                             wire->leading.sent, now_ms);
+        if (!claim_heard (claim, wire->leading.leader, wire->term, now_ms))
+            return 0;
+        note_said (follow, wire->leading.sent, now_ms);
+        following_heard (&follow->following, wire->term, wire->leading.stream, wire->leading.sent,
+                         now_ms);
         return 0;
     case MU_WIRE_RESIGN:
-        if (claim_heard_resign (claim, wire->resign.leader, wire->term, now_ms))
+        if (claim_heard_resign (claim, wire->resign.leader, wire->term, wire->resign.newest,
+                                now_ms))
             following_heard (&follow->following, wire->term, wire->resign.stream,
                              wire->resign.newest, now_ms);
         return 0;
@@ -427,6 +449,7 @@ static enum follow_end run (struct follow *follow, struct mu_error *error)
         }
         if (claim->role == CLAIM_LEADING) {
             store_abandon (follow->options->store);
+            tell_how_far (follow);
             return store_set_cluster (follow->options->store, claim->value.cluster, error)
                        ? FOLLOW_FAILED
                        : FOLLOW_LEADS;

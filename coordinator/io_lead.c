@@ -31,6 +31,7 @@ struct lead {
     size_t row_bytes;
     msgpack_sbuffer bytes, bodies;
     uint64_t beat_ms, now_ms, told_revision;
+    struct mu_journal_reign before; /* the newest in the journal */
 };
 
 /* --- which terms began where ------------------------------------------------------------------- */
@@ -44,7 +45,9 @@ static void note_term (struct lead *lead, uint64_t term, uint64_t number)
 
 static int note_start (void *arg, uint64_t number, const struct mu_journal *record)
 {
-    note_term (arg, record->reign.term, number);
+    struct lead *lead = arg;
+    note_term (lead, record->reign.term, number);
+    lead->before = record->reign;
     return 0;
 }
 
@@ -152,10 +155,41 @@ void lead_give (struct lead *lead, const struct store_batch *batch, uint64_t uni
     }
 }
 
-bool lead_confirmed (const struct lead *lead)
+uint64_t lead_confirmed (const struct lead *lead)
 {
-    uint64_t newest = store_newest (lead->options.store);
-    return followers_confirmed (&lead->followers, lead->options.claim, newest) == newest;
+    return followers_confirmed (&lead->followers, lead->options.claim,
+                                store_newest (lead->options.store));
+}
+
+bool lead_answers_ahead (const struct lead *lead) { return lead->followers.ahead; }
+
+bool lead_may_answer (const struct lead *lead, uint64_t given_ms, uint64_t now_ms)
+{
+    return followers_may_answer (&lead->followers, given_ms, now_ms);
+}
+
+uint32_t lead_in_sync (const struct lead *lead)
+{
+    return lead->options.claim->value.in_sync_count - 1; /* itself is one */
+}
+
+uint64_t lead_behind (const struct lead *lead)
+{
+    return store_newest (lead->options.store) - lead_confirmed (lead);
+}
+
+uint32_t lead_ahead_ms (const struct lead *lead)
+{
+    return lead->followers.ahead ? lead->followers.lost_ms : 0;
+}
+
+uint32_t lead_lacks_ms (const struct lead *lead)
+{
+    const struct mu_journal_reign *before = &lead->before;
+    const struct claim *claim = lead->options.claim;
+    bool all = before->leader == claim->options.id ||
+               claim_was_left_all (claim, before->term, store_newest (lead->options.store));
+    return all ? 0 : before->ahead_ms;
 }
 
 /* --- words --------------------------------------------------------------------------------------- */
@@ -314,6 +348,7 @@ int lead_begin (struct lead **lead_p, const struct lead_options *options, struct
     *lead_p = lead;
     lead->options = *options;
     lead->followers.lost_ms = options->claim->options.lost_ms;
+    lead->followers.ahead = options->ahead;
     msgpack_sbuffer_init (&lead->bytes);
     msgpack_sbuffer_init (&lead->bodies);
     if (store_read_type (options->store, MU_JOURNAL_REIGN, note_start, lead, error)) {

@@ -306,13 +306,15 @@ bool claim_heard (struct claim *claim, uint64_t leader, uint64_t term, uint64_t 
     return true;
 }
 
-bool claim_heard_resign (struct claim *claim, uint64_t leader, uint64_t term, uint64_t now_ms)
+bool claim_heard_resign (struct claim *claim, uint64_t leader, uint64_t term, uint64_t newest,
+                         uint64_t now_ms)
 {
     if (!claim_heard (claim, leader, term, now_ms))
         return false;
     if (claim->resigned != term)
         claim->ask_ms = now_ms; /* it may have come in sync since it looked */
     claim->resigned = term;
+    claim->resigned_at = newest;
     return true;
 }
 
@@ -320,6 +322,11 @@ void claim_resign (struct claim *claim, uint64_t now_ms)
 {
     claim->role = CLAIM_RESIGNED;
     claim->ask_ms = now_ms + RESIGNED_ASK_MS;
+}
+
+bool claim_was_left_all (const struct claim *claim, uint64_t term, uint64_t newest)
+{
+    return claim->resigned == term && newest >= claim->resigned_at;
 }
 
 bool claim_has_heir (const struct claim *claim)

@@ -16,6 +16,8 @@
 
 #define NODES_MAX   3
 #define ENTRIES_MAX 4096
+#define ANSWERS_MAX 4096
+#define TURNS_MAX   8
 #define MAIL_MAX    512
 #define LOST_MS     200
 #define BEAT_MS     50
@@ -57,6 +59,20 @@ struct request {
     bool in;
 };
 
+struct turn {
+    struct entry entry;
+    uint32_t number; /* of its entry, from 1 */
+    uint64_t given_ms;
+    bool answered;
+};
+
+/* A client was told so before all that are in sync had confirmed it. */
+struct answer {
+    uint64_t term, value, given_ms, answered_ms; /* by the leader's clock */
+    uint32_t number;
+    bool ahead;
+};
+
 struct node {
     bool alive, leads;
     uint64_t id, cluster, paused_ms, clock_ms, restart_ms;
@@ -68,19 +84,21 @@ struct node {
     struct following following;
     uint64_t beat_ms;
     struct request request; /* the one in flight */
-    /* a turn: stored at commit_ms, acknowledged when confirmed */
-    bool committing, awaiting;
+    /* turns: the newest is stored at commit_ms if `committing`; the oldest is acknowledged when confirmed */
+    struct turn turn[TURNS_MAX];
+    uint32_t turn_count;
+    bool committing, ahead; /* ahead: clients do not wait for followers */
     uint64_t commit_ms;
-    struct entry turn;
-    uint32_t turn_number; /* of its entry, from 1 */
     enum stopping stopping;
     uint64_t stop_ms; /* since it was told to, or has resigned */
+    uint64_t patience_ms; /* with turns that are not confirmed by then */
 };
 
 struct world {
     uint64_t now_ms, random, seed;
     uint32_t count;
     struct node node[NODES_MAX];
+    uint64_t last_due_ms[NODES_MAX][NODES_MAX];
     bool cut[NODES_MAX][NODES_MAX], register_cut[NODES_MAX];
     struct mail mail[MAIL_MAX];
     struct reign reg;
@@ -88,7 +106,9 @@ struct world {
         orphan[64]; /* swaps whose askers gave up or died: they may still come into force */
     struct entry acked[ENTRIES_MAX]; /* by number; value 0: not acknowledged */
     uint32_t acked_newest;
-    uint64_t acked_term, values, acks, reigns, terms[ENTRIES_MAX];
+    struct answer answer[ANSWERS_MAX];
+    uint32_t answer_count;
+    uint64_t acked_term, values, acks, lost, reigns, terms[ENTRIES_MAX];
     uint32_t term_count;
     bool calm;
 };
@@ -112,7 +132,10 @@ struct mail *post (const struct node *from, uint32_t to, enum mail_kind kind);
 bool holds_all (const struct journal *journal);
 void check_in_sync (void);
 void check_leader (const struct node *node);
-void acknowledge (struct node *node);
+void acknowledge (struct node *node, const struct turn *turn);
+void answer (struct node *node, const struct turn *turn);
+/* Who leads now, at the end, has all but what was answered ahead of followers, and within what time. */
+uint64_t check_answers (const struct node *leader);
 
 /* --- one coordinator ---------------------------------------------------------------------------- */
 

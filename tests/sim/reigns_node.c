@@ -51,12 +51,15 @@ static void feed (struct node *node)
 
 static void decide (struct node *node)
 {
-    if (node->committing || node->awaiting || node->disk.count + 1 >= ENTRIES_MAX)
+    if (node->committing || node->turn_count == (node->ahead ? TURNS_MAX : 1) ||
+        node->disk.count + 1 >= ENTRIES_MAX)
         return;
     feed (node);
-    node->turn = (struct entry){ node->claim.term, ++world.values };
-    node->turn_number = node->disk.count + 1;
-    node->committing = node->awaiting = true;
+    struct turn *turn = &node->turn[node->turn_count++];
+    *turn = (struct turn){ .entry = { node->claim.term, ++world.values },
+                           .number = node->disk.count + 1,
+                           .given_ms = node->clock_ms };
+    node->committing = true;
     node->commit_ms = world.now_ms + 1 + below (10);
     for (uint32_t i = 0; i < FOLLOWERS_MAX; i++) {
         struct follower *follower = &node->followers.list[i];
@@ -65,25 +68,30 @@ static void decide (struct node *node)
         struct mail *mail = post (node, follower->peer, ROWS);
         mail->stream = follower->stream;
         mail->before = follower->sent;
-        mail->newest = node->turn_number;
+        mail->newest = turn->number;
         mail->whole = true;
-        mail->row[mail->row_count++] = node->turn;
-        followers_sent (follower, node->turn_number);
+        mail->row[mail->row_count++] = turn->entry;
+        followers_sent (follower, turn->number);
     }
 }
 
 static void follow_commit (struct node *node)
 {
     if (node->committing && world.now_ms >= node->commit_ms) {
-        node->disk.entry[node->disk.count++] = node->turn;
+        node->disk.entry[node->disk.count++] = node->turn[node->turn_count - 1].entry;
         node->committing = false;
     }
-    if (node->awaiting && !node->committing &&
-        followers_confirmed (&node->followers, &node->claim, node->turn_number) ==
-            node->turn_number) {
-        node->awaiting = false;
-        acknowledge (node);
+    uint64_t confirmed = followers_confirmed (&node->followers, &node->claim, node->disk.count);
+    while (node->turn_count > node->committing && node->turn[0].number <= confirmed) {
+        acknowledge (node, &node->turn[0]);
+        memmove (node->turn, node->turn + 1, --node->turn_count * sizeof *node->turn);
     }
+    for (uint32_t i = 0; i + node->committing < node->turn_count; i++)
+        if (!node->turn[i].answered &&
+            followers_may_answer (&node->followers, node->turn[0].given_ms, node->clock_ms)) {
+            node->turn[i].answered = true;
+            answer (node, &node->turn[i]);
+        }
 }
 
 static void say_to_followers (struct node *node, enum mail_kind kind)
@@ -92,7 +100,7 @@ static void say_to_followers (struct node *node, enum mail_kind kind)
         if (node->followers.list[i].id) {
             struct mail *mail = post (node, node->followers.list[i].peer, kind);
             mail->stream = node->followers.list[i].stream;
-            mail->newest = node->followers.list[i].sent;
+            mail->newest = kind == RESIGN ? node->disk.count : node->followers.list[i].sent;
         }
 }
 
@@ -105,7 +113,7 @@ static void end_reign (struct node *node)
         if (!claim_has_heir (&node->claim) && passed_ms < HEIR_MS)
             return;
         node->stopping = STOP_FLUSHING;
-        if (node->awaiting && passed_ms < HEIR_MS + FLUSH_MS)
+        if (node->turn_count && passed_ms < node->patience_ms)
             return;
         say ("node %d resigns in term %" PRIu64, (int)(node - world.node), node->claim.term);
         claim_resign (&node->claim, node->clock_ms);
@@ -139,9 +147,12 @@ static void begin_to_lead (struct node *node)
     node->leads = true;
     node->has_fresh = false;
     node->cluster = node->claim.value.cluster;
-    node->committing = node->awaiting = false;
+    node->committing = false;
+    node->turn_count = 0;
+    node->ahead = chance (2);
     memset (&node->followers, 0, sizeof node->followers);
     node->followers.lost_ms = LOST_MS;
+    node->followers.ahead = node->ahead;
     world.reigns++;
     say ("node %d leads in term %" PRIu64 " from entry %u", (int)(node - world.node),
          node->claim.term, node->disk.count);
@@ -210,7 +221,7 @@ void hear (struct node *node, const struct mail *mail)
     } else if (mail->kind == UNFOLLOW && ours) {
         followers_leave (&node->followers, &node->claim, mail->id, mail->stream);
     } else if (mail->kind == RESIGN && !node->leads) {
-        claim_heard_resign (&node->claim, mail->id, mail->term, node->clock_ms);
+        claim_heard_resign (&node->claim, mail->id, mail->term, mail->newest, node->clock_ms);
     } else if ((mail->kind == ROWS || mail->kind == LEADING) && !node->leads &&
                claim_heard (&node->claim, mail->id, mail->term, node->clock_ms)) {
         if (mail->kind == LEADING) {
@@ -288,7 +299,7 @@ void start_node (struct node *node)
                                      .standby = me > 0 };
     node->alive = true;
     node->stopping = STOP_NOT;
-    node->leads = node->has_fresh = node->committing = node->awaiting = false;
+    node->leads = node->has_fresh = node->committing = false;
     node->beat_ms = 0;
     claim_start (&node->claim, &options, node->clock_ms);
     following_start (&node->following, node->disk.count, LOST_MS / 2);
@@ -300,7 +311,7 @@ void kill_node (struct node *node)
     node->alive = false;
     node->restart_ms = world.now_ms + 20 + below (600);
     if (node->committing && chance (2)) /* stored, and nobody was told */
-        node->disk.entry[node->disk.count++] = node->turn;
+        node->disk.entry[node->disk.count++] = node->turn[node->turn_count - 1].entry;
     node->committing = false;
 }
 
@@ -310,6 +321,7 @@ void stop_node (struct node *node)
     if (node->leads && !node->stopping) {
         node->stopping = STOP_SERVING;
         node->stop_ms = node->clock_ms;
+        node->patience_ms = chance (4) && !world.calm ? 0 : HEIR_MS + FLUSH_MS;
     } else if (!node->leads) {
         if (leader != NODES_MAX)
             post (node, leader, UNFOLLOW)->stream = node->following.stream;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """test_standby.py - the coordinator that reigns dies, stands still, loses its disk; another takes its place"""
+import json
 import os
 import shutil
 import signal
@@ -200,6 +201,48 @@ def standby_is_told_to_stop():
         cluster.wait_in_sync(2)
 
 
+class Slow(Crew):
+    """Time enough to do things before somebody is thought lost."""
+
+    peer_lost_ms = 15_000
+
+
+def async_loses_only_answers():
+    """clients do not wait for a standby that stands still; when it takes over without what it never got, the submit is lost, which is said; training is not disturbed"""
+    with Slow(2, coordinator_options=("--standby-mode", "async")) as cluster:
+        job = cluster.submit(cluster.gpt(**STEPS))
+        cluster.wait_step(job, 10)
+        wait_for("both train", lambda: cluster.status(job)["workers"] == 2)
+        generation, leader = cluster.status(job)["generation"], cluster.leader()
+        other = next(name for name in cluster.names if name != leader)
+        kept = cluster.submit(cluster.gpt("kept", workers=(200, 200), batch=400))
+        calm = wait_for("all is confirmed", lambda: (c := coordinators(cluster)[leader]) and c["behind"] == 0 and c)
+        assert calm["in_sync"] == 1 and calm["ahead_ms"] == Slow.peer_lost_ms, calm
+        os.kill(cluster.processes[other].pid, signal.SIGSTOP)
+        lost = cluster.ask(leader, "submit", cluster.gpt("lost", workers=(200, 200), batch=400))
+        assert lost.returncode == 0, lost.stderr
+        assert coordinators(cluster)[leader]["behind"] > 0
+        cluster.kill(leader)
+        cluster.kill(other)  # and what lay in its connection
+        cluster.start(other)
+        wait_for("it reigns", lambda: cluster.leader() == other, 60)
+        assert [j["id"] for j in cluster.json("jobs")] == [int(job), int(kept)], "a submit that was not lost"
+        events = map(json.loads, cluster.muster("-o", "json", "events").splitlines())
+        reigns = [event for event in events if event["event"] == "REIGN"]
+        assert reigns[-1]["lacks_ms"] == Slow.peer_lost_ms and "may be missing" in reigns[-1]["text"], reigns
+        cluster.start(leader)
+        cluster.wait_in_sync(2)
+        cluster.wait_step(job, cluster.status(job)["step"] + 20)
+        undisturbed(cluster, job, generation)
+        cluster.same_as_calm(job, **STEPS)
+
+
+def coordinators(cluster):
+    """What `muster coordinators` says of each, by name."""
+    said = {c["coordinator"]: c for c in cluster.json("--timeout", "1", "coordinators")}
+    return {name: said[cluster.endpoints[name]] for name in cluster.names}
+
+
 def bad_usage():
     """a standby without a register, a register without a place to meet, jobs of its own: refused with a sentence"""
     with Crew(0) as cluster:
@@ -214,4 +257,4 @@ def bad_usage():
         assert refused.returncode == 75 and cluster.endpoints[leader] in refused.stderr, refused.stderr
 
 
-sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, both_die, majority_with_witness, hands_over, standby_is_told_to_stop, bad_usage))
+sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, both_die, majority_with_witness, hands_over, standby_is_told_to_stop, async_loses_only_answers, bad_usage))

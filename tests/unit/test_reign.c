@@ -82,7 +82,7 @@ static void a_reign_that_was_given_up_is_taken_at_once (void **state)
     struct reign value = value_of (true);
     (void)state;
     follow (&claim);
-    assert_true (claim_heard_resign (&claim, LEADER, 1, 100));
+    assert_true (claim_heard_resign (&claim, LEADER, 1, 4, 100));
     assert_int_equal (claim_ask (&claim, 100), CLAIM_READ); /* it may have come in sync */
     claim_read (&claim, &value, 101);
     assert_true (claim_heard (&claim, LEADER, 1, 102)); /* a beat that was late changes nothing */
@@ -90,6 +90,9 @@ static void a_reign_that_was_given_up_is_taken_at_once (void **state)
     claim_swapped (&claim, 103);
     assert_int_equal (claim.role, CLAIM_LEADING);
     assert_int_equal (claim.term, 2);
+    assert_true (claim_was_left_all (&claim, 1, 4));
+    assert_false (claim_was_left_all (&claim, 1, 3));
+    assert_false (claim_was_left_all (&claim, 0, 4));
 }
 
 static void who_is_not_in_sync_takes_no_reign_that_was_given_up (void **state)
@@ -101,7 +104,7 @@ static void who_is_not_in_sync_takes_no_reign_that_was_given_up (void **state)
     follow (&claim);
     for (uint64_t now_ms = 100; now_ms < 2 * LOST_MS; now_ms++) {
         if (now_ms % 50 == 0) /* it is said again and again */
-            assert_true (claim_heard_resign (&claim, LEADER, 1, now_ms));
+            assert_true (claim_heard_resign (&claim, LEADER, 1, 4, now_ms));
         enum claim_wish wish = claim_ask (&claim, now_ms);
         assert_int_not_equal (wish, CLAIM_SWAP);
         if (wish == CLAIM_READ) {
@@ -117,8 +120,8 @@ static void a_stranger_can_give_up_nothing (void **state)
     struct claim claim;
     (void)state;
     follow (&claim);
-    assert_false (claim_heard_resign (&claim, LEADER, 2, 100));
-    assert_false (claim_heard_resign (&claim, STANDBY + 1, 1, 100));
+    assert_false (claim_heard_resign (&claim, LEADER, 2, 4, 100));
+    assert_false (claim_heard_resign (&claim, STANDBY + 1, 1, 4, 100));
     claim_ask (&claim, 100); /* a higher term: it looks */
     assert_int_equal (claim.resigned, 0);
 }
