@@ -5,8 +5,10 @@
 #include <string.h>
 
 bool followers_is_prefix (const struct term_start *starts, uint32_t count, uint64_t own_newest,
-                          uint64_t term, uint64_t newest)
+                          uint64_t folded_to, uint64_t term, uint64_t newest)
 {
+    if (newest < folded_to)
+        return false;
     for (uint32_t i = 0; i < count; i++) {
         if (starts[i].term != term)
             continue;
@@ -60,6 +62,22 @@ bool followers_have (struct followers *followers, struct claim *claim, uint64_t 
         claim_whole (claim, id);
     }
     return true;
+}
+
+void followers_fold (struct followers *followers, uint64_t folded_to)
+{
+    if (folded_to == followers->folded_to)
+        return;
+    followers->folded_to = folded_to;
+    for (uint32_t i = 0; i < FOLLOWERS_MAX; i++) {
+        struct follower *follower = &followers->list[i];
+        if (!follower->id || follower->live || follower->sent >= folded_to)
+            continue;
+        follower->stream = ++followers->streams;
+        follower->sent = follower->have = 0;
+        follower->begun = false;
+        follower->fresh = follower->filling = true;
+    }
 }
 
 struct follower *followers_hungry (struct followers *followers, uint64_t newest)

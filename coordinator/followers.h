@@ -32,6 +32,7 @@ struct follower {
 struct followers {
     struct follower list[FOLLOWERS_MAX];
     uint64_t streams;
+    uint64_t folded_to; /* as followers_fold () last heard */
     uint32_t lost_ms;
     bool ahead; /* clients are answered before all have confirmed */
 };
@@ -42,9 +43,10 @@ struct term_start {
 };
 
 /* Is what a journal holds that ends with record `newest`, of `term`, the beginning of this one? Each
- * term has one leader, which numbers its records: number and term say which record it is. */
+ * term has one leader, which numbers its records: number and term say which record it is. What ends before
+ * `folded_to` is not: records that follow on it here stand for others that it has. */
 bool followers_is_prefix (const struct term_start *starts, uint32_t count, uint64_t own_newest,
-                          uint64_t term, uint64_t newest);
+                          uint64_t folded_to, uint64_t term, uint64_t newest);
 
 /* FOLLOW: NULL if there are too many already. */
 struct follower *followers_follow (struct followers *followers, struct claim *claim, uint32_t peer,
@@ -57,6 +59,10 @@ bool followers_have (struct followers *followers, struct claim *claim, uint64_t 
 /* UNFOLLOW: it follows no more, and is not to be waited for. */
 void followers_leave (struct followers *followers, struct claim *claim, uint64_t id,
                       uint64_t stream);
+
+/* The rows up to that number were folded. Who has a part of what they were before cannot go on with what they
+ * are now: it gets all of them anew. Before rows are read to be sent. */
+void followers_fold (struct followers *followers, uint64_t folded_to);
 
 /* One that is to be sent the rows above `sent` now, or NULL. */
 struct follower *followers_hungry (struct followers *followers, uint64_t newest);

@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "following.h"
 #include "grow.h"
+#include "io_compactor.h"
 #include "io_loop.h"
 #include "io_requests.h"
 #include "io_turn.h"
@@ -40,6 +41,7 @@ struct follow {
     struct store_line *line;
     uint32_t line_capacity;
     uint32_t *worker, worker_count, worker_capacity;
+    struct compactor *compactor;
     struct requests requests;
     struct loop_counts counts;
     struct turn *turn;
@@ -433,6 +435,13 @@ static void ignore_peers (struct follow *follow)
         ;
 }
 
+/* Between two pieces of a fresh journal there is nothing to fold. */
+static void fold (struct follow *follow)
+{
+    if (store_is_settled (follow->options->store))
+        compactor_turn (follow->compactor);
+}
+
 static enum follow_end run (struct follow *follow, struct mu_error *error)
 {
     struct claim *claim = follow->options->claim;
@@ -455,6 +464,7 @@ static enum follow_end run (struct follow *follow, struct mu_error *error)
                        : FOLLOW_LEADS;
         }
         speak (follow, now_ms);
+        fold (follow);
     } while (wait_for_something (follow));
     say_unfollow (follow);
     return FOLLOW_STOPPED;
@@ -480,7 +490,12 @@ enum follow_end follow_run (const struct follow_options *options, uint32_t **wor
                                          .version = options->version,
                                          .started_ms = mu_now_ms (),
                                          .follows = true };
-    end = run (&follow, error);
+    struct compactor_options folding = { .dir = options->dir,
+                                         .history_ms = options->history_ms,
+                                         .store = options->store };
+    if (!compactor_start (&follow.compactor, &folding, error))
+        end = run (&follow, error);
+    compactor_stop (&follow.compactor);
     store_abandon (options->store);
     disconnect (&follow);
     *workers = follow.worker;

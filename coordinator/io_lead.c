@@ -131,12 +131,18 @@ static int feed (struct lead *lead, struct follower *follower)
     return 0;
 }
 
+/* What is being folded just now is read a moment later. */
 static void feed_all (struct lead *lead)
 {
+    struct store *store = lead->options.store;
     struct follower *follower;
-    while ((follower = followers_hungry (&lead->followers, store_newest (lead->options.store))))
-        if (feed (lead, follower))
-            return;
+    if (!store_hold (store))
+        return;
+    followers_fold (&lead->followers, store_folded_to (store));
+    while ((follower = followers_hungry (&lead->followers, store_newest (store))) &&
+           !feed (lead, follower))
+        ;
+    store_release (store);
 }
 
 void lead_give (struct lead *lead, const struct store_batch *batch, uint64_t unix_ms)
@@ -198,8 +204,8 @@ static void on_follow (struct lead *lead, uint32_t peer, const struct mu_wire_fo
 {
     struct claim *claim = lead->options.claim;
     uint64_t newest = store_newest (lead->options.store);
-    bool prefix = follow->newest >= store_folded_to (lead->options.store) &&
-                  followers_is_prefix (lead->start, lead->start_count, newest, follow->last_term,
+    bool prefix = followers_is_prefix (lead->start, lead->start_count, newest,
+                                       store_folded_to (lead->options.store), follow->last_term,
                                        follow->newest);
     if (follow->cluster && follow->cluster != claim->value.cluster) {
         mu_log (MU_LOG_WARN, "not_ours", NULL, "a coordinator of another cluster would follow");

@@ -352,12 +352,11 @@ static int run (struct loop *loop, struct mu_error *error)
         .faults = options->faults,
         .started_ms = mu_now_ms (),
     };
-    /* Who follows reads rows while they are folded: a coordinator that leads others leaves them. */
-    int rc = (!options->lead && compactor_start (&compactor, options->dir, options->history_ms,
-                                                 options->store, loop->committer, error)) ||
-                     serve (loop, error)
-                 ? -1
-                 : 0;
+    struct compactor_options folding = { .dir = options->dir,
+                                         .history_ms = options->history_ms,
+                                         .store = options->store,
+                                         .committer = loop->committer };
+    int rc = compactor_start (&compactor, &folding, error) || serve (loop, error) ? -1 : 0;
     compactor_stop (&compactor);
     finish (loop, rc != 0);
     return rc;

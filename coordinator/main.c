@@ -238,6 +238,8 @@ static enum follow_end follow (struct daemon *daemon, struct mu_error *error)
         .rebuild = rebuild,
         .arg = daemon,
         .version = PACKAGE_VERSION,
+        .dir = daemon->dir,
+        .history_ms = daemon->options.history_days * 86400000,
         .signal_fd = daemon->signal_fd,
     };
     begin_claim (daemon);

@@ -4,7 +4,7 @@
  *   reigns [--seed S] [--seeds N] [--verbose]
  *
  * The real claim, followers and following, with a model of the journal (a list of entries, the end of
- * which a crash may lose), of the register (linearizable; answers late or lost, swaps that come into
+ * which a crash may lose, and the beginning of which each folds as it likes), of the register (linearizable; answers late or lost, swaps that come into
  * force after their asker gave up) and of the network (late, lost, in any order, cut). Coordinators
  * crash, are told to stop, stand still as under SIGSTOP or a move of their machine, lose their disks, are started twice
  * at once on copies, and their clocks jump. After each event:
@@ -166,7 +166,7 @@ static void break_something (void)
     case 10: /* its disk is gone: it comes back as somebody else */
         if (another_holds_all (node) && chance (4)) {
             kill_node (node);
-            node->disk.count = 0;
+            node->disk.count = node->disk.folded_to = 0;
             node->cluster = 0;
             node->id = draw () | 1;
             say ("node %u loses its disk", i);

@@ -2,7 +2,7 @@
 /* reigns.h - the model that reigns.c describes: its world, and what its parts ask of each other
  *
  * reigns.c has the world, what breaks in it and the main loop; reigns_node.c one coordinator;
- * reigns_check.c what may never happen. */
+ * reigns_journal.c its journal; reigns_check.c what may never happen. */
 #ifndef SIM_REIGNS_H
 #define SIM_REIGNS_H
 
@@ -16,6 +16,7 @@
 
 #define NODES_MAX   3
 #define ENTRIES_MAX 4096
+#define VALUES_MAX  65536
 #define ANSWERS_MAX 4096
 #define TURNS_MAX   8
 #define MAIL_MAX    512
@@ -24,17 +25,25 @@
 #define FAULTS_MS   12000
 #define CALM_MS     6000
 #define PIECE       7 /* entries of a catch-up's piece */
+#define FOLD_IN     1500 /* ms, of each, by chance */
 #define HEIR_MS     300
 #define FLUSH_MS    150
 #define RESIGN_MS   300
 
+/* A folded entry stands for all before it, which are gone but for the one that began the newest reign. */
 struct entry {
     uint64_t term, value;
+    bool reign, gone, folded;
 };
 
 struct journal {
-    struct entry entry[ENTRIES_MAX];
-    uint32_t count;
+    struct entry entry[ENTRIES_MAX]; /* by number, from 1 */
+    uint32_t count, folded_to;
+};
+
+struct row {
+    uint32_t number;
+    struct entry entry;
 };
 
 enum mail_kind { FOLLOW, ROWS, HAVE, LEADING, RESIGN, UNFOLLOW };
@@ -46,7 +55,7 @@ struct mail {
     uint32_t from, to;
     uint64_t due_ms, id, term, stream, before, newest;
     bool first, fresh, whole;
-    struct entry row[PIECE];
+    struct row row[PIECE];
     uint32_t row_count;
     uint64_t last_term;
     bool used;
@@ -105,6 +114,7 @@ struct world {
     struct request
         orphan[64]; /* swaps whose askers gave up or died: they may still come into force */
     struct entry acked[ENTRIES_MAX]; /* by number; value 0: not acknowledged */
+    uint64_t before[VALUES_MAX]; /* the value of the entry that this one's decider had before it */
     uint32_t acked_newest;
     struct answer answer[ANSWERS_MAX];
     uint32_t answer_count;
@@ -126,6 +136,15 @@ void fail (const char *what) __attribute__ ((noreturn));
 
 /* To be filled in; where it is lost, into nowhere. */
 struct mail *post (const struct node *from, uint32_t to, enum mail_kind kind);
+
+/* --- journals ----------------------------------------------------------------------------------- */
+
+void journal_put (struct journal *journal, uint32_t number, const struct entry *entry);
+void journal_end (struct journal *journal, uint32_t newest); /* so far; fails if something lacks */
+void journal_fold (struct journal *journal, uint32_t to);
+
+/* Is that value the number's, in the history that this journal tells or stands for? */
+bool journal_tells (const struct journal *journal, uint32_t number, uint64_t value);
 
 /* --- what may never happen ---------------------------------------------------------------------- */
 

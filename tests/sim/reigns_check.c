@@ -2,12 +2,18 @@
 /* reigns_check.c - asked after each event of the model: may this be? */
 #include "reigns.h"
 
+/* Of those that an entry stands for the newest is looked at: the others are in its history, or it would
+ * not have been acknowledged. */
 bool holds_all (const struct journal *journal)
 {
-    for (uint32_t i = 1; i <= world.acked_newest; i++)
-        if (world.acked[i].value &&
-            (i > journal->count || journal->entry[i - 1].value != world.acked[i].value))
+    for (uint32_t i = world.acked_newest; i > 0; i--) {
+        if (!world.acked[i].value)
+            continue;
+        if (!journal_tells (journal, i, world.acked[i].value))
             return false;
+        if (i <= journal->folded_to)
+            return true;
+    }
     return true;
 }
 
@@ -20,8 +26,7 @@ void check_in_sync (void)
 
 static bool holds (const struct journal *journal, const struct answer *answer)
 {
-    return answer->number <= journal->count &&
-           journal->entry[answer->number - 1].value == answer->value;
+    return journal_tells (journal, answer->number, answer->value);
 }
 
 /* The leader of before, as its journal knows it, said that it has no more than this. */

@@ -14,7 +14,7 @@ static uint32_t term_starts (const struct journal *journal, struct term_start *s
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < journal->count; i++)
-        if (!count || starts[count - 1].term != journal->entry[i].term)
+        if (journal->entry[i].reign)
             starts[count++] = (struct term_start){ journal->entry[i].term, i + 1 };
     return count;
 }
@@ -29,22 +29,33 @@ static uint32_t node_of_id (uint64_t id)
 
 /* --- the leader ---------------------------------------------------------------------------------- */
 
+/* Rows above `after`, as many as go into a piece; the number with which it ends. */
+static uint64_t read_rows (const struct journal *journal, uint64_t after, struct mail *mail)
+{
+    for (uint32_t number = (uint32_t)after + 1; number <= journal->count; number++) {
+        if (journal->entry[number - 1].gone)
+            continue;
+        if (mail->row_count == PIECE)
+            return mail->row[PIECE - 1].number;
+        mail->row[mail->row_count++] = (struct row){ number, journal->entry[number - 1] };
+    }
+    return journal->count;
+}
+
 static void feed (struct node *node)
 {
     struct follower *follower;
+    followers_fold (&node->followers, node->disk.folded_to);
     while (!node->committing &&
            (follower = followers_hungry (&node->followers, node->disk.count))) {
         struct mail *mail = post (node, follower->peer, ROWS);
-        uint64_t end =
-            follower->sent + PIECE < node->disk.count ? follower->sent + PIECE : node->disk.count;
+        uint64_t end = read_rows (&node->disk, follower->sent, mail);
         mail->stream = follower->stream;
         mail->before = follower->sent;
         mail->newest = end;
         mail->first = !follower->begun;
         mail->fresh = follower->fresh;
         mail->whole = end == node->disk.count;
-        for (uint64_t i = follower->sent; i < end; i++)
-            mail->row[mail->row_count++] = node->disk.entry[i];
         followers_fed (follower, &node->claim, end, node->disk.count);
     }
 }
@@ -56,10 +67,14 @@ static void decide (struct node *node)
         return;
     feed (node);
     struct turn *turn = &node->turn[node->turn_count++];
-    *turn = (struct turn){ .entry = { node->claim.term, ++world.values },
+    *turn = (struct turn){ .entry = { .term = node->claim.term,
+                                      .value = ++world.values,
+                                      .reign = last_term (&node->disk) != node->claim.term },
                            .number = node->disk.count + 1,
                            .given_ms = node->clock_ms };
     node->committing = true;
+    world.before[turn->entry.value] =
+        node->disk.count ? node->disk.entry[node->disk.count - 1].value : 0;
     node->commit_ms = world.now_ms + 1 + below (10);
     for (uint32_t i = 0; i < FOLLOWERS_MAX; i++) {
         struct follower *follower = &node->followers.list[i];
@@ -70,15 +85,21 @@ static void decide (struct node *node)
         mail->before = follower->sent;
         mail->newest = turn->number;
         mail->whole = true;
-        mail->row[mail->row_count++] = turn->entry;
+        mail->row[mail->row_count++] = (struct row){ turn->number, turn->entry };
         followers_sent (follower, turn->number);
     }
+}
+
+static void store_turn (struct node *node)
+{
+    const struct turn *turn = &node->turn[node->turn_count - 1];
+    journal_put (&node->disk, turn->number, &turn->entry);
 }
 
 static void follow_commit (struct node *node)
 {
     if (node->committing && world.now_ms >= node->commit_ms) {
-        node->disk.entry[node->disk.count++] = node->turn[node->turn_count - 1].entry;
+        store_turn (node);
         node->committing = false;
     }
     uint64_t confirmed = followers_confirmed (&node->followers, &node->claim, node->disk.count);
@@ -165,17 +186,19 @@ static void take_rows (struct node *node, const struct mail *mail, enum followin
 {
     struct journal *journal = &node->disk;
     if (what == FOLLOWING_REPLACE) {
-        node->fresh.count = 0;
+        node->fresh.count = node->fresh.folded_to = 0;
         node->has_fresh = true;
     }
     if (node->has_fresh)
         journal = &node->fresh;
     for (uint32_t i = 0; i < mail->row_count; i++)
-        journal->entry[journal->count++] = mail->row[i];
+        journal_put (journal, mail->row[i].number, &mail->row[i].entry);
     if (node->has_fresh && !node->following.filling) {
         node->disk = node->fresh;
         node->has_fresh = false;
     }
+    if (!node->has_fresh)
+        journal_end (&node->disk, (uint32_t)mail->newest);
     check_in_sync ();
 }
 
@@ -211,8 +234,8 @@ void hear (struct node *node, const struct mail *mail)
     bool ours = mail->term == node->claim.term && node->leads;
     if (mail->kind == FOLLOW && ours) {
         uint32_t count = term_starts (&node->disk, starts);
-        bool prefix =
-            followers_is_prefix (starts, count, node->disk.count, mail->last_term, mail->newest);
+        bool prefix = followers_is_prefix (starts, count, node->disk.count, node->disk.folded_to,
+                                           mail->last_term, mail->newest);
         followers_follow (&node->followers, &node->claim, mail->from, mail->id, prefix,
                           mail->newest, node->clock_ms);
     } else if (mail->kind == HAVE && ours) {
@@ -311,7 +334,7 @@ void kill_node (struct node *node)
     node->alive = false;
     node->restart_ms = world.now_ms + 20 + below (600);
     if (node->committing && chance (2)) /* stored, and nobody was told */
-        node->disk.entry[node->disk.count++] = node->turn[node->turn_count - 1].entry;
+        store_turn (node);
     node->committing = false;
 }
 
@@ -339,6 +362,10 @@ void run_node (struct node *node, uint32_t me)
     }
     if (world.now_ms < node->paused_ms)
         return;
+    if (chance (FOLD_IN) && !node->committing && !node->has_fresh &&
+        node->disk.folded_to < node->disk.count)
+        journal_fold (&node->disk, node->disk.folded_to + 1 +
+                                       (uint32_t)below (node->disk.count - node->disk.folded_to));
     mind_register (node, me);
     if (node->claim.role == CLAIM_OVER) { /* as the daemon does: from the beginning */
         if (node->claim.why.code != MU_NOT_LEADER)

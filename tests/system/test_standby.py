@@ -243,6 +243,41 @@ def coordinators(cluster):
     return {name: said[cluster.endpoints[name]] for name in cluster.names}
 
 
+def fold_now(cluster, name):
+    """A coordinator looks seconds after it has begun what there is to fold: it is started again for that."""
+    before = len(cluster.events(name))
+    cluster.kill(name)
+    cluster.start(name)
+    wait_for(f"{name} has folded", lambda: any(e["event"] == "folded" for e in cluster.events(name)[before:]), 60)
+
+
+def folds_while_leading():
+    """with a register, leader and standby each fold what ended; one that lacks what was folded meanwhile gets everything anew"""
+    with Crew(1, coordinator_options=("--history-days", "0")) as cluster:
+        leader = cluster.leader()
+        other = next(name for name in cluster.names if name != leader)
+        cluster.wait_done(cluster.submit(cluster.mlp("first", steps=40)))
+        fold_now(cluster, other)
+        cluster.wait_in_sync(2)
+        job = cluster.submit(cluster.gpt("second", **STEPS))
+        cluster.wait_step(job, 10)
+        cluster.kill(other)  # it has a part of this job's rows
+        cluster.wait_in_sync(1)
+        cluster.muster("cancel", job)
+        before = cluster.wait_end(job)
+        fold_now(cluster, leader)
+        cluster.start(other)
+        cluster.wait_in_sync(2)
+        cluster.kill(leader)
+        assert next_leader(cluster, leader) == other
+        after = cluster.status(job)
+        assert all(after[key] == before[key] for key in ("state", "generation", "restarts", "weights_step")), (before, after)
+        assert not [e for e in cluster.events(other) if e["event"] in ("bad_record", "not_folded")]
+        for name in cluster.names:
+            check = cluster.try_muster("admin", "check", "--dir", os.path.join(cluster.dir, f"state-{name}"))
+            assert check.returncode == 0, check.stdout + check.stderr
+
+
 def bad_usage():
     """a standby without a register, a register without a place to meet, jobs of its own: refused with a sentence"""
     with Crew(0) as cluster:
@@ -257,4 +292,4 @@ def bad_usage():
         assert refused.returncode == 75 and cluster.endpoints[leader] in refused.stderr, refused.stderr
 
 
-sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, both_die, majority_with_witness, hands_over, standby_is_told_to_stop, async_loses_only_answers, bad_usage))
+sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, both_die, majority_with_witness, hands_over, standby_is_told_to_stop, async_loses_only_answers, folds_while_leading, bad_usage))
