@@ -147,7 +147,7 @@ static int fold_all (struct store *store, const char *dir, uint64_t before_ms,
 {
     for (bool more = true; more;) {
         struct compaction *plan = NULL;
-        if (compaction_plan (dir, before_ms, &plan, error))
+        if (compaction_plan (dir, before_ms, NULL, &plan, error))
             return -1;
         const struct compaction_counts *counts = compaction_counts (plan);
         int rc = compaction_apply (plan, store, error);

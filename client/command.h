@@ -32,6 +32,7 @@ int command_pause (const struct command *command);
 int command_resume (const struct command *command);
 int command_scale (const struct command *command);
 int command_workers (const struct command *command);
+int command_coordinators (const struct command *command);
 int command_drain (const struct command *command);
 int command_fault (const struct command *command);
 int command_shards (const struct command *command);

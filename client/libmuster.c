@@ -529,6 +529,10 @@ int muster_ping (struct muster *muster, struct muster_pong *pong, struct muster_
         .records = from->records,
         .jobs = from->jobs,
         .workers = from->workers,
+        .follows = from->follows,
+        .in_sync = from->in_sync,
+        .ahead_ms = from->ahead_ms,
+        .behind = from->behind,
     };
     memcpy (pong->version, from->version, sizeof pong->version);
     muster_answer_free (&answer);

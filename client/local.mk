@@ -23,7 +23,7 @@ noinst_LTLIBRARIES += %D%/libledger.la
 
 bin_PROGRAMS += muster
 muster_SOURCES = %D%/main.c %D%/command.h %D%/jobs.c %D%/lists.c %D%/watch.c %D%/up.c %D%/output.c %D%/output.h \
-    %D%/admin.c %D%/sample.c %D%/data.c %D%/fault.c %D%/metrics.c %D%/libmuster.c \
+    %D%/admin.c %D%/sample.c %D%/data.c %D%/fault.c %D%/metrics.c %D%/coordinators.c %D%/libmuster.c \
     %D%/connect.c %D%/connect.h \
     %D%/ledger_command.c %D%/ledger_order.c %D%/ledger_print.c %D%/ledger_print.h
 muster_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/%D% -I$(top_builddir)/%D%/include $(ZMQ_CFLAGS) $(JANSSON_CFLAGS)

@@ -24,6 +24,7 @@ static const struct {
     [MU_CLIENT_RESUME] = { command_resume, false },
     [MU_CLIENT_SCALE] = { command_scale, false },
     [MU_CLIENT_WORKERS] = { command_workers, false },
+    [MU_CLIENT_COORDINATORS] = { command_coordinators, true },
     [MU_CLIENT_DRAIN] = { command_drain, false },
     [MU_CLIENT_FAULT_KILL] = { command_fault, false },
     [MU_CLIENT_FAULT_STOP] = { command_fault, false },

@@ -144,6 +144,10 @@ struct muster_pong {
     char version[32];
     uint64_t term, uptime_ms, commits, records;
     uint32_t jobs, workers;
+    int follows;       /* another coordinator reigns */
+    uint32_t in_sync;  /* others that can take its place at any moment */
+    uint32_t ahead_ms; /* for so long it may answer what those have not confirmed; 0: not at all */
+    uint64_t behind;   /* records that one of them has not confirmed yet */
 };
 int muster_ping (struct muster *muster, struct muster_pong *pong, struct muster_error *error);
 

@@ -70,7 +70,7 @@ struct mu_field {
 struct mu_shape {
     uint32_t id; /* 0 for a struct that only lies in lists */
     const char *name;
-    enum mu_role sender;
+    enum mu_role sender, receiver;
     size_t size;
     const struct mu_field *fields;
     uint32_t field_count;

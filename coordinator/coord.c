@@ -140,10 +140,15 @@ bool core_in_grace (const struct coord *coord) { return coord->now_ms < coord->g
 
 /* --- events ----------------------------------------------------------------------------------- */
 
-static void start (struct coord *coord, uint64_t term)
+static void start (struct coord *coord, const struct coord_reign *reign)
 {
-    struct mu_journal record = { .type = MU_JOURNAL_REIGN,
-                                 .reign = { .term = term ? term : coord->durable.term + 1 } };
+    struct mu_journal record = {
+        .type = MU_JOURNAL_REIGN,
+        .reign = { .term = reign->term ? reign->term : coord->durable.term + 1,
+                   .leader = reign->leader,
+                   .ahead_ms = reign->ahead_ms,
+                   .lacks_ms = reign->lacks_ms },
+    };
     mu_text_set (record.reign.version, sizeof record.reign.version, coord->options.version);
     core_store (coord, &record);
     coord->started = true;
@@ -207,7 +212,7 @@ void coord_step (struct coord *coord, const struct coord_event *event, struct co
     assert (coord->started || event->type == COORD_START ||
             (event->type == COORD_RECEIVE && coord_may_answer (event->wire)));
     switch (event->type) {
-    case COORD_START: start (coord, event->term); break;
+    case COORD_START: start (coord, &event->reign); break;
     case COORD_TIMER: timer (coord); break;
     case COORD_RECEIVE:
         if (event->wire->type >= MU_WIRE_SUBMIT && !roster_hears (event->wire))
@@ -309,6 +314,14 @@ uint32_t coord_worker_count (const struct coord *coord)
     for (uint32_t i = 0; i < coord->worker_count; i++)
         count += !coord->workers[i]->lost;
     return count;
+}
+
+uint32_t coord_roster_size (const struct coord *coord) { return coord->worker_count; }
+
+bool coord_worker_peer (const struct coord *coord, uint32_t index, uint32_t *peer)
+{
+    *peer = coord->workers[index]->peer;
+    return coord->workers[index]->connected;
 }
 
 const char *coord_member (const struct coord *coord, uint64_t job_number, uint32_t rank)

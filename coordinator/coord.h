@@ -47,7 +47,11 @@ struct coord_event {
     enum coord_event_type type;
     uint64_t now_ms;  /* monotonic */
     uint64_t unix_ms; /* for people: goes into records, decides nothing */
-    uint64_t term;    /* START: one that was taken in the register (reign.h); 0: the next */
+    /* START: what REIGN is to say, where there is a register (reign.h). Term 0: the next. */
+    struct coord_reign {
+        uint64_t term, leader;
+        uint32_t ahead_ms, lacks_ms;
+    } reign;
     uint32_t peer;    /* RECEIVE, GONE */
     const struct mu_wire *wire; /* RECEIVE */
     /* RECEIVE of SUBMIT: what the job file says, read and checked by the caller; its job number and
@@ -126,6 +130,10 @@ uint64_t coord_term (const struct coord *coord);
 bool coord_deposed (const struct coord *coord);
 uint32_t coord_job_count (const struct coord *coord);
 uint32_t coord_worker_count (const struct coord *coord);
+
+/* Its roster by index, the lost ones too; false: that one is not connected. */
+uint32_t coord_roster_size (const struct coord *coord);
+bool coord_worker_peer (const struct coord *coord, uint32_t index, uint32_t *peer);
 
 /* 0 and *info (borrowed texts), or -1 if there is no such job. Numbers count from 1. */
 int coord_job_info (const struct coord *coord, uint64_t job, struct mu_wire_job_info *info);

@@ -5,8 +5,10 @@
 #include <string.h>
 
 bool followers_is_prefix (const struct term_start *starts, uint32_t count, uint64_t own_newest,
-                          uint64_t term, uint64_t newest)
+                          uint64_t folded_to, uint64_t term, uint64_t newest)
 {
+    if (newest < folded_to)
+        return false;
     for (uint32_t i = 0; i < count; i++) {
         if (starts[i].term != term)
             continue;
@@ -41,6 +43,7 @@ struct follower *followers_follow (struct followers *followers, struct claim *cl
                                    .sent = at,
                                    .have = at,
                                    .fresh = !is_prefix,
+                                   .filling = !is_prefix,
                                    .heard_ms = now_ms };
     return follower;
 }
@@ -54,9 +57,27 @@ bool followers_have (struct followers *followers, struct claim *claim, uint64_t 
     follower->heard_ms = now_ms;
     if (newest > follower->have)
         follower->have = newest;
-    if (follower->live && follower->have >= follower->whole_at)
+    if (follower->live && follower->have >= follower->whole_at) {
+        follower->filling = false;
         claim_whole (claim, id);
+    }
     return true;
+}
+
+void followers_fold (struct followers *followers, uint64_t folded_to)
+{
+    if (folded_to == followers->folded_to)
+        return;
+    followers->folded_to = folded_to;
+    for (uint32_t i = 0; i < FOLLOWERS_MAX; i++) {
+        struct follower *follower = &followers->list[i];
+        if (!follower->id || follower->live || follower->sent >= folded_to)
+            continue;
+        follower->stream = ++followers->streams;
+        follower->sent = follower->have = 0;
+        follower->begun = false;
+        follower->fresh = follower->filling = true;
+    }
 }
 
 struct follower *followers_hungry (struct followers *followers, uint64_t newest)
@@ -84,15 +105,32 @@ void followers_fed (struct follower *follower, struct claim *claim, uint64_t num
 
 void followers_sent (struct follower *follower, uint64_t number) { follower->sent = number; }
 
+static void forget (struct follower *follower, struct claim *claim)
+{
+    claim_lost (claim, follower->id);
+    memset (follower, 0, sizeof *follower);
+}
+
+void followers_leave (struct followers *followers, struct claim *claim, uint64_t id,
+                      uint64_t stream)
+{
+    struct follower *follower = id ? find (followers, id) : NULL;
+    if (follower && follower->stream == stream)
+        forget (follower, claim);
+}
+
 void followers_scan (struct followers *followers, struct claim *claim, uint64_t now_ms)
 {
     for (uint32_t i = 0; i < FOLLOWERS_MAX; i++) {
         struct follower *follower = &followers->list[i];
-        if (!follower->id || now_ms < follower->heard_ms + followers->lost_ms)
-            continue;
-        claim_lost (claim, follower->id);
-        memset (follower, 0, sizeof *follower);
+        if (follower->id && now_ms >= follower->heard_ms + followers->lost_ms)
+            forget (follower, claim);
     }
+}
+
+bool followers_may_answer (const struct followers *followers, uint64_t given_ms, uint64_t now_ms)
+{
+    return followers->ahead && now_ms < given_ms + followers->lost_ms;
 }
 
 uint64_t followers_confirmed (const struct followers *followers, const struct claim *claim,
@@ -102,7 +140,7 @@ uint64_t followers_confirmed (const struct followers *followers, const struct cl
     for (uint32_t i = 0; (id = claim_required (claim, i)); i++) {
         uint64_t have = 0;
         for (uint32_t k = 0; k < FOLLOWERS_MAX; k++)
-            if (followers->list[k].id == id)
+            if (followers->list[k].id == id && !followers->list[k].filling)
                 have = followers->list[k].have;
         if (have < newest)
             newest = have;

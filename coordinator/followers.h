@@ -25,13 +25,16 @@ struct follower {
     uint64_t whole_at; /* once it has this, it has all that was before it became live */
     bool begun;        /* its first rows were sent */
     bool fresh;        /* what it has is of no use: it begins with nothing */
+    bool filling;      /* and nothing of what it got instead is durable before it has whole_at */
     bool live;         /* and claim_live () was told */
 };
 
 struct followers {
     struct follower list[FOLLOWERS_MAX];
     uint64_t streams;
+    uint64_t folded_to; /* as followers_fold () last heard */
     uint32_t lost_ms;
+    bool ahead; /* clients are answered before all have confirmed */
 };
 
 /* Which terms began at which record. */
@@ -40,9 +43,10 @@ struct term_start {
 };
 
 /* Is what a journal holds that ends with record `newest`, of `term`, the beginning of this one? Each
- * term has one leader, which numbers its records: number and term say which record it is. */
+ * term has one leader, which numbers its records: number and term say which record it is. What ends before
+ * `folded_to` is not: records that follow on it here stand for others that it has. */
 bool followers_is_prefix (const struct term_start *starts, uint32_t count, uint64_t own_newest,
-                          uint64_t term, uint64_t newest);
+                          uint64_t folded_to, uint64_t term, uint64_t newest);
 
 /* FOLLOW: NULL if there are too many already. */
 struct follower *followers_follow (struct followers *followers, struct claim *claim, uint32_t peer,
@@ -51,6 +55,14 @@ struct follower *followers_follow (struct followers *followers, struct claim *cl
 /* HAVE; false if it is of no stream. */
 bool followers_have (struct followers *followers, struct claim *claim, uint64_t id, uint64_t stream,
                      uint64_t newest, uint64_t now_ms);
+
+/* UNFOLLOW: it follows no more, and is not to be waited for. */
+void followers_leave (struct followers *followers, struct claim *claim, uint64_t id,
+                      uint64_t stream);
+
+/* The rows up to that number were folded. Who has a part of what they were before cannot go on with what they
+ * are now: it gets all of them anew. Before rows are read to be sent. */
+void followers_fold (struct followers *followers, uint64_t folded_to);
 
 /* One that is to be sent the rows above `sent` now, or NULL. */
 struct follower *followers_hungry (struct followers *followers, uint64_t newest);
@@ -64,6 +76,10 @@ void followers_sent (struct follower *follower, uint64_t number);
 
 /* Forget who was silent for too long. */
 void followers_scan (struct followers *followers, struct claim *claim, uint64_t now_ms);
+
+/* May clients be answered, when the oldest turn that somebody has not confirmed was given to them at
+ * `given_ms`? So what a takeover can lose was answered within lost_ms. */
+bool followers_may_answer (const struct followers *followers, uint64_t given_ms, uint64_t now_ms);
 
 /* The newest record that all who must have confirmed. */
 uint64_t followers_confirmed (const struct followers *followers, const struct claim *claim,

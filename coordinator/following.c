@@ -31,7 +31,7 @@ enum following_what following_rows (struct following *following, const struct fo
 {
     bool begins = rows->stream > following->stream;
     if (rows->term != following->term || rows->stream < following->stream ||
-        begins != rows->first || (begins && following->filling))
+        begins != rows->first || (begins && following->filling && !rows->fresh))
         return FOLLOWING_IGNORE;
     if (!rows->fresh && rows->before != following->at) {
         following->ask_ms = now_ms; /* a piece was lost: begin again */

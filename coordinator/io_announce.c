@@ -31,13 +31,22 @@ static void poisoned (const struct mu_journal_poison *poison, char *text, size_t
               (int)poison->text.size, poison->text.size ? (const char *)poison->text.data : "");
 }
 
+static void reigns (const struct mu_journal_reign *reign, char *text, size_t size)
+{
+    int used =
+        snprintf (text, size, "term %" PRIu64 " begins (version %s)%s", reign->term, reign->version,
+                  reign->ahead_ms ? ", clients do not wait for standbys" : "");
+    if (reign->lacks_ms && used >= 0 && (size_t)used < size)
+        snprintf (text + used, size - (size_t)used,
+                  "; in the one before they did not either: what it answered in its last %u ms may "
+                  "be missing, such as the newest jobs: look, and ask again",
+                  reign->lacks_ms);
+}
+
 static void tell (const struct mu_journal *record, char *text, size_t size)
 {
     switch (record->type) {
-    case MU_JOURNAL_REIGN:
-        snprintf (text, size, "term %" PRIu64 " begins (version %s)", record->reign.term,
-                  record->reign.version);
-        break;
+    case MU_JOURNAL_REIGN: reigns (&record->reign, text, size); break;
     case MU_JOURNAL_SUBMIT:
         snprintf (text, size, "%s is submitted: %u to %u workers, %u micro-batches a step",
                   record->submit.name, record->submit.workers_min, record->submit.workers_max,
@@ -122,6 +131,7 @@ struct announcement announcement_of (const struct mu_journal *record)
                (record->type == MU_JOURNAL_QUARANTINE && record->quarantine.quarantined) ||
                record->type == MU_JOURNAL_REWIND || record->type == MU_JOURNAL_POISON ||
                record->type == MU_JOURNAL_EXPEL ||
+               (record->type == MU_JOURNAL_REIGN && record->reign.lacks_ms) ||
                (record->type == MU_JOURNAL_BROKEN && !record->broken.planned);
     struct announcement about = { .job = mu_record_number (&mu_journal_family, record, "job"),
                                   .type = record->type,

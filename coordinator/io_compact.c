@@ -50,6 +50,7 @@ struct compaction {
 struct planning {
     struct compaction *plan;
     sqlite3 *database;
+    const _Atomic bool *cancelled; /* or NULL */
     struct coord *coord; /* of the reading in progress */
     uint64_t before_ms, reign; /* the newest one's number */
     uint64_t young_reign;      /* the first that is not old: between two reigns none may lack */
@@ -99,12 +100,16 @@ static int read_all (struct planning *planning,
     while (!rc && (state = sqlite3_step (statement)) == SQLITE_ROW) {
         struct row row;
         struct mu_error why;
-        if (!take_row (planning, statement, &row, &why) && !each (planning, &row, &why))
+        if (planning->cancelled && atomic_load (planning->cancelled))
+            rc = mu_fail (error, MU_TRY_AGAIN, "it was called off");
+        else if (!take_row (planning, statement, &row, &why) && !each (planning, &row, &why))
             continue;
-        rc = mu_fail (error, why.code == MU_UNAVAILABLE ? MU_UNAVAILABLE : MU_BAD_INPUT,
-                      "record %" PRIu64 " cannot be read (%s): start a coordinator on it, which sets "
-                      "it aside, or see what `muster admin check` says",
-                      row.number, why.text);
+        else
+            rc = mu_fail (error, why.code == MU_UNAVAILABLE ? MU_UNAVAILABLE : MU_BAD_INPUT,
+                          "record %" PRIu64
+                          " cannot be read (%s): start a coordinator on it, which sets "
+                          "it aside, or see what `muster admin check` says",
+                          row.number, why.text);
     }
     if (!rc && state != SQLITE_DONE)
         rc = database_fail (planning->database, "be read", error);
@@ -307,13 +312,13 @@ static int plan_and_prove (struct planning *planning, struct mu_error *error)
     return rc;
 }
 
-int compaction_plan (const char *dir, uint64_t before_ms, struct compaction **compaction_p,
-                     struct mu_error *error)
+int compaction_plan (const char *dir, uint64_t before_ms, const _Atomic bool *cancelled,
+                     struct compaction **compaction_p, struct mu_error *error)
 {
     char path[4200];
     snprintf (path, sizeof path, "%s/muster.db", dir);
     struct compaction *plan = calloc (1, sizeof *plan);
-    struct planning planning = { .plan = plan, .before_ms = before_ms };
+    struct planning planning = { .plan = plan, .before_ms = before_ms, .cancelled = cancelled };
     if (!plan || !msgpack_zone_init (&planning.zone, 8192)) {
         free (plan);
         return mu_fail (error, MU_UNAVAILABLE, "out of memory");
@@ -424,7 +429,7 @@ static int change (void *arg, sqlite3 *writer, struct mu_error *error)
 int compaction_apply (const struct compaction *compaction, struct store *store,
                       struct mu_error *error)
 {
-    return compaction->counts.gone
-               ? store_change (store, change, (void *)(uintptr_t)compaction, error)
-               : 0;
+    return compaction->counts.gone ? store_fold (store, change, (void *)(uintptr_t)compaction,
+                                                 compaction->folded_to, error)
+                                   : 0;
 }

@@ -13,6 +13,8 @@
 
 #include "io_store.h"
 
+#include <stdatomic.h>
+
 struct compaction;
 
 struct compaction_counts {
@@ -23,9 +25,9 @@ struct compaction_counts {
 };
 
 /* What could go, some ten thousand rows at a time. BAD_INPUT: a row cannot be read or contradicts
- * those before it; a coordinator's start sets such rows aside. */
-int compaction_plan (const char *dir, uint64_t before_ms, struct compaction **compaction_p,
-                     struct mu_error *error);
+ * those before it; a coordinator's start sets such rows aside. TRY_AGAIN: *cancelled, unless it is NULL. */
+int compaction_plan (const char *dir, uint64_t before_ms, const _Atomic bool *cancelled,
+                     struct compaction **compaction_p, struct mu_error *error);
 void compaction_destroy (struct compaction **compaction_p);
 const struct compaction_counts *compaction_counts (const struct compaction *compaction);
 

@@ -23,50 +23,101 @@
 #define GROWN_MIN     10000u
 
 struct compactor {
-    char *dir;
-    uint64_t history_ms, next; /* record */
-    struct store *store;
-    struct committer *committer;
+    struct compactor_options options;
+    uint64_t next; /* record */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
+    struct planned *waiting; /* for compactor_turn () */
     _Atomic bool stopping;
+};
+
+struct planned {
+    struct compaction *plan;
+    uint64_t fills; /* of which journal */
+    int result;
+    struct mu_error error;
 };
 
 static int apply (void *arg, struct store *store, struct mu_error *error)
 {
-    return compaction_apply (arg, store, error);
+    const struct planned *planned = arg;
+    if (store_fills (store) != planned->fills)
+        return mu_fail (error, MU_TRY_AGAIN, "it was replaced by the leader's meanwhile");
+    return compaction_apply (planned->plan, store, error);
+}
+
+void compactor_turn (struct compactor *compactor)
+{
+    pthread_mutex_lock (&compactor->lock);
+    struct planned *planned = compactor->waiting;
+    if (planned) {
+        planned->result = apply (planned, compactor->options.store, &planned->error);
+        compactor->waiting = NULL;
+        pthread_cond_broadcast (&compactor->changed);
+    }
+    pthread_mutex_unlock (&compactor->lock);
+}
+
+static int await_turn (struct compactor *compactor, struct planned *planned)
+{
+    pthread_mutex_lock (&compactor->lock);
+    compactor->waiting = planned;
+    while (compactor->waiting && !atomic_load (&compactor->stopping))
+        pthread_cond_wait (&compactor->changed, &compactor->lock);
+    int rc = compactor->waiting ? mu_fail (&planned->error, MU_TRY_AGAIN, "it was called off")
+                                : planned->result;
+    compactor->waiting = NULL;
+    pthread_mutex_unlock (&compactor->lock);
+    return rc;
+}
+
+static int carry_out (struct compactor *compactor, struct planned *planned)
+{
+    return compactor->options.committer
+               ? committer_do (compactor->options.committer, apply, planned, &compactor->stopping,
+                               &planned->error)
+               : await_turn (compactor, planned);
 }
 
 static uint64_t before_ms (const struct compactor *compactor)
 {
-    uint64_t now_ms = mu_unix_ms ();
-    return now_ms > compactor->history_ms ? now_ms - compactor->history_ms : 0;
+    uint64_t now_ms = mu_unix_ms (), history_ms = compactor->options.history_ms;
+    return now_ms > history_ms ? now_ms - history_ms : 0;
+}
+
+static void tell (const struct compactor *compactor, const struct planned *planned, bool failed,
+                  const struct compaction_counts *counts)
+{
+    if (failed && planned->error.code != MU_TRY_AGAIN && !atomic_load (&compactor->stopping))
+        mu_log (MU_LOG_WARN, "not_folded", NULL, "the journal was not folded: %s",
+                planned->error.text);
+    else if (!failed && counts->gone)
+        mu_log (MU_LOG_INFO, "folded", NULL,
+                "%" PRIu64 " of %" PRIu64 " rows of the journal were let go; %" PRIu64
+                " jobs that ended long ago are one record each",
+                counts->gone - counts->jobs, counts->rows, counts->jobs);
 }
 
 /* True: look again at once. */
 static bool look (struct compactor *compactor)
 {
-    struct compaction *plan = NULL;
-    struct mu_error error;
+    const struct compactor_options *options = &compactor->options;
     struct compaction_counts counts = { 0 };
-    uint64_t newest = store_newest (compactor->store);
-    bool failed = compaction_plan (compactor->dir, before_ms (compactor), &plan, &error) != 0;
+    uint64_t newest = store_newest (options->store);
+    struct planned planned = { .fills = store_fills (options->store) };
+    bool failed = compaction_plan (options->dir, before_ms (compactor), &compactor->stopping,
+                                   &planned.plan, &planned.error) != 0;
     if (!failed) {
-        counts = *compaction_counts (plan);
-        failed = counts.gone && committer_do (compactor->committer, apply, plan,
-                                              &compactor->stopping, &error);
+        counts = *compaction_counts (planned.plan);
+        failed = counts.gone && carry_out (compactor, &planned);
     }
-    compaction_destroy (&plan);
+    compaction_destroy (&planned.plan);
     uint64_t left = counts.rows - counts.gone, grown = left / 2;
     compactor->next = newest + (grown > GROWN_MIN ? grown : GROWN_MIN);
-    if (failed && !atomic_load (&compactor->stopping))
-        mu_log (MU_LOG_WARN, "not_folded", NULL, "the journal was not folded: %s", error.text);
-    else if (!failed && counts.gone)
-        mu_log (MU_LOG_INFO, "folded", NULL,
-                "%" PRIu64 " of %" PRIu64 " rows of the journal were let go; %" PRIu64
-                " jobs that ended long ago are one record each",
-                counts.gone - counts.jobs, counts.rows, counts.jobs);
+    if (failed && planned.error.code == MU_TRY_AGAIN)
+        compactor->next = 0; /* the journal is another one now, or busy */
+    tell (compactor, &planned, failed, &counts);
     return !failed && counts.more;
 }
 
@@ -87,23 +138,19 @@ static void *compactor_thread (void *arg)
     struct compactor *compactor = arg;
     wait_ms (compactor, FIRST_LOOK_MS);
     while (!atomic_load (&compactor->stopping)) {
-        if (store_newest (compactor->store) < compactor->next || !look (compactor))
+        if (store_newest (compactor->options.store) < compactor->next || !look (compactor))
             wait_ms (compactor, LOOK_MS);
     }
     return NULL;
 }
 
-int compactor_start (struct compactor **compactor_p, const char *dir, uint64_t history_ms,
-                     struct store *store, struct committer *committer, struct mu_error *error)
+int compactor_start (struct compactor **compactor_p, const struct compactor_options *options,
+                     struct mu_error *error)
 {
     struct compactor *compactor = calloc (1, sizeof *compactor);
-    if (!compactor || !(compactor->dir = strdup (dir))) {
-        free (compactor);
+    if (!compactor)
         return mu_fail (error, MU_UNAVAILABLE, "out of memory");
-    }
-    compactor->history_ms = history_ms;
-    compactor->store = store;
-    compactor->committer = committer;
+    compactor->options = *options;
     pthread_condattr_t clock;
     pthread_condattr_init (&clock);
     pthread_condattr_setclock (&clock, CLOCK_MONOTONIC);
@@ -112,7 +159,6 @@ int compactor_start (struct compactor **compactor_p, const char *dir, uint64_t h
     pthread_mutex_init (&compactor->lock, NULL);
     int number = pthread_create (&compactor->thread, NULL, compactor_thread, compactor);
     if (number) {
-        free (compactor->dir);
         free (compactor);
         return mu_fail_errno (error, MU_SYSTEM, number, "the folding thread cannot start");
     }
@@ -127,12 +173,11 @@ void compactor_stop (struct compactor **compactor_p)
         return;
     pthread_mutex_lock (&compactor->lock);
     atomic_store (&compactor->stopping, true);
-    pthread_cond_signal (&compactor->changed);
+    pthread_cond_broadcast (&compactor->changed);
     pthread_mutex_unlock (&compactor->lock);
     pthread_join (compactor->thread, NULL);
     pthread_mutex_destroy (&compactor->lock);
     pthread_cond_destroy (&compactor->changed);
-    free (compactor->dir);
     free (compactor);
     *compactor_p = NULL;
 }

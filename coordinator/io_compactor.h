@@ -2,7 +2,8 @@
 /* io_compactor.h - the journal is folded while the coordinator works, so that it does not grow for ever
  *
  * A thread looks soon after the start, then whenever the journal has grown by a half; it plans with a
- * connection of its own, and the commit thread carries plans out between two turns. */
+ * connection of its own. Plans are carried out by whom the store belongs to: the commit thread, between two
+ * turns; or the loop of one that follows, between two pieces of the leader's journal. */
 #ifndef COORD_IO_COMPACTOR_H
 #define COORD_IO_COMPACTOR_H
 
@@ -10,9 +11,21 @@
 
 struct compactor;
 
-/* What ended `history_ms` ago may be folded. All but `compactor_p` must outlive it. */
-int compactor_start (struct compactor **compactor_p, const char *dir, uint64_t history_ms,
-                     struct store *store, struct committer *committer, struct mu_error *error);
+struct compactor_options {
+    const char *dir;
+    uint64_t history_ms; /* what ended longer ago may be folded */
+    struct store *store;
+    struct committer *committer; /* NULL: compactor_turn () carries plans out */
+};
+
+/* What the options name must outlive it. */
+int compactor_start (struct compactor **compactor_p, const struct compactor_options *options,
+                     struct mu_error *error);
+
+/* Calls off what is being planned, and does not wait for it longer than for a row. */
 void compactor_stop (struct compactor **compactor_p);
+
+/* By the thread that the store belongs to, while no fresh journal is being put together. */
+void compactor_turn (struct compactor *compactor);
 
 #endif

@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "following.h"
 #include "grow.h"
+#include "io_compactor.h"
 #include "io_loop.h"
 #include "io_requests.h"
 #include "io_turn.h"
@@ -27,6 +28,7 @@
 #define HIGH_WATER        4096
 #define BEATS             4
 #define WAIT_MAX_MS       1000
+#define FAREWELL_MS       200
 #define TAKE_MAX          64 /* messages of each kind before the others are looked at */
 
 struct follow {
@@ -34,10 +36,12 @@ struct follow {
     struct following following;
     void *context, *dealer;
     uint64_t dealer_term; /* the reign that it leads to */
-    uint64_t beat_ms, last_term;
+    uint64_t beat_ms;
+    uint64_t said, heard_ms; /* the newest record that the leader was heard to have, and when */
     struct store_line *line;
     uint32_t line_capacity;
     uint32_t *worker, worker_count, worker_capacity;
+    struct compactor *compactor;
     struct requests requests;
     struct loop_counts counts;
     struct turn *turn;
@@ -122,6 +126,17 @@ static void say_follow (struct follow *follow)
     wire.follow.last_term = coord_term (*options->coord);
     mu_text_set (wire.follow.version, sizeof wire.follow.version, options->version);
     say (follow, &wire);
+}
+
+/* It is told to stop: the leader's promises need not wait for the silence that follows. */
+static void say_unfollow (struct follow *follow)
+{
+    struct mu_wire wire = { .type = MU_WIRE_UNFOLLOW };
+    wire.unfollow.id = follow->options->claim->options.id;
+    wire.unfollow.stream = follow->following.stream;
+    say (follow, &wire);
+    if (follow->dealer)
+        set (follow->dealer, ZMQ_LINGER, FAREWELL_MS);
 }
 
 static void speak (struct follow *follow, uint64_t now_ms)
@@ -241,6 +256,50 @@ static int on_rows (struct follow *follow, const struct mu_wire *wire, uint64_t 
     return 0;
 }
 
+static void note_said (struct follow *follow, uint64_t newest, uint64_t now_ms)
+{
+    follow->said = newest;
+    follow->heard_ms = now_ms;
+}
+
+/* As far as is known; what the leader stored since is not. */
+static void tell_how_far (const struct follow *follow)
+{
+    if (follow->heard_ms)
+        mu_log (MU_LOG_INFO, "takes_over", NULL,
+                "the leader of before was last heard %" PRIu64 " ms ago and had record %" PRIu64
+                " then; this one has %" PRIu64,
+                mu_now_ms () - follow->heard_ms, follow->said,
+                store_newest (follow->options->store));
+}
+
+static int on_word (struct follow *follow, const struct mu_wire *wire, uint64_t now_ms,
+                    struct mu_error *error)
+{
+    struct claim *claim = follow->options->claim;
+    switch ((int)wire->type) {
+    case MU_WIRE_ROWS:
+        if (!claim_heard (claim, wire->rows.leader, wire->term, now_ms))
+            return 0;
+        note_said (follow, wire->rows.newest, now_ms);
+        return on_rows (follow, wire, now_ms, error);
+    case MU_WIRE_LEADING:
+        if (!claim_heard (claim, wire->leading.leader, wire->term, now_ms))
+            return 0;
+        note_said (follow, wire->leading.sent, now_ms);
+        following_heard (&follow->following, wire->term, wire->leading.stream, wire->leading.sent,
+                         now_ms);
+        return 0;
+    case MU_WIRE_RESIGN:
+        if (claim_heard_resign (claim, wire->resign.leader, wire->term, wire->resign.newest,
+                                now_ms))
+            following_heard (&follow->following, wire->term, wire->resign.stream,
+                             wire->resign.newest, now_ms);
+        return 0;
+    default: return 0;
+    }
+}
+
 static int hear_leader (struct follow *follow, uint64_t now_ms, struct mu_error *error)
 {
     struct mu_wire wire;
@@ -255,16 +314,10 @@ static int hear_leader (struct follow *follow, uint64_t now_ms, struct mu_error 
         }
         msgpack_zone_clear (&follow->zone);
         if (mu_record_decode (&mu_wire_family, &wire, zmq_msg_data (&message),
-                              zmq_msg_size (&message), 1u << MU_ROLE_PEER, &follow->zone, &why)) {
+                              zmq_msg_size (&message), 1u << MU_ROLE_PEER, &follow->zone, &why))
             mu_log (MU_LOG_WARN, "bad_message", NULL, "from the leader: %s", why.text);
-        } else if (wire.type == MU_WIRE_ROWS &&
-                   claim_heard (follow->options->claim, wire.rows.leader, wire.term, now_ms)) {
-            rc = on_rows (follow, &wire, now_ms, error);
-        } else if (wire.type == MU_WIRE_LEADING &&
-                   claim_heard (follow->options->claim, wire.leading.leader, wire.term, now_ms)) {
-            following_heard (&follow->following, wire.term, wire.leading.stream, wire.leading.sent,
-                             now_ms);
-        }
+        else
+            rc = on_word (follow, &wire, now_ms, error);
         zmq_msg_close (&message);
     }
     return rc;
@@ -382,6 +435,13 @@ static void ignore_peers (struct follow *follow)
         ;
 }
 
+/* Between two pieces of a fresh journal there is nothing to fold. */
+static void fold (struct follow *follow)
+{
+    if (store_is_settled (follow->options->store))
+        compactor_turn (follow->compactor);
+}
+
 static enum follow_end run (struct follow *follow, struct mu_error *error)
 {
     struct claim *claim = follow->options->claim;
@@ -398,12 +458,15 @@ static enum follow_end run (struct follow *follow, struct mu_error *error)
         }
         if (claim->role == CLAIM_LEADING) {
             store_abandon (follow->options->store);
+            tell_how_far (follow);
             return store_set_cluster (follow->options->store, claim->value.cluster, error)
                        ? FOLLOW_FAILED
                        : FOLLOW_LEADS;
         }
         speak (follow, now_ms);
+        fold (follow);
     } while (wait_for_something (follow));
+    say_unfollow (follow);
     return FOLLOW_STOPPED;
 }
 
@@ -427,7 +490,12 @@ enum follow_end follow_run (const struct follow_options *options, uint32_t **wor
                                          .version = options->version,
                                          .started_ms = mu_now_ms (),
                                          .follows = true };
-    end = run (&follow, error);
+    struct compactor_options folding = { .dir = options->dir,
+                                         .history_ms = options->history_ms,
+                                         .store = options->store };
+    if (!compactor_start (&follow.compactor, &folding, error))
+        end = run (&follow, error);
+    compactor_stop (&follow.compactor);
     store_abandon (options->store);
     disconnect (&follow);
     *workers = follow.worker;

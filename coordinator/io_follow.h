@@ -24,7 +24,8 @@ struct follow_options {
     /* The journal was replaced: make *coord anew from it. */
     int (*rebuild) (void *arg, struct mu_error *error);
     void *arg;
-    const char *version;
+    const char *version, *dir;
+    uint64_t history_ms; /* the full history of what ended longer ago is folded, here as there */
     int signal_fd;
 };
 

@@ -19,6 +19,7 @@
 #define PIECE_ROWS  4096
 #define PIECE_BYTES (1u << 20)
 #define BEATS       4 /* in the time after which the leader is thought lost */
+#define RESIGN_MS   50 /* a resignation is said as often, until somebody reigns */
 
 struct lead {
     struct lead_options options;
@@ -30,6 +31,7 @@ struct lead {
     size_t row_bytes;
     msgpack_sbuffer bytes, bodies;
     uint64_t beat_ms, now_ms, told_revision;
+    struct mu_journal_reign before; /* the newest in the journal */
 };
 
 /* --- which terms began where ------------------------------------------------------------------- */
@@ -43,7 +45,9 @@ static void note_term (struct lead *lead, uint64_t term, uint64_t number)
 
 static int note_start (void *arg, uint64_t number, const struct mu_journal *record)
 {
-    note_term (arg, record->reign.term, number);
+    struct lead *lead = arg;
+    note_term (lead, record->reign.term, number);
+    lead->before = record->reign;
     return 0;
 }
 
@@ -127,12 +131,18 @@ static int feed (struct lead *lead, struct follower *follower)
     return 0;
 }
 
+/* What is being folded just now is read a moment later. */
 static void feed_all (struct lead *lead)
 {
+    struct store *store = lead->options.store;
     struct follower *follower;
-    while ((follower = followers_hungry (&lead->followers, store_newest (lead->options.store))))
-        if (feed (lead, follower))
-            return;
+    if (!store_hold (store))
+        return;
+    followers_fold (&lead->followers, store_folded_to (store));
+    while ((follower = followers_hungry (&lead->followers, store_newest (store))) &&
+           !feed (lead, follower))
+        ;
+    store_release (store);
 }
 
 void lead_give (struct lead *lead, const struct store_batch *batch, uint64_t unix_ms)
@@ -151,10 +161,41 @@ void lead_give (struct lead *lead, const struct store_batch *batch, uint64_t uni
     }
 }
 
-bool lead_confirmed (const struct lead *lead)
+uint64_t lead_confirmed (const struct lead *lead)
 {
-    uint64_t newest = store_newest (lead->options.store);
-    return followers_confirmed (&lead->followers, lead->options.claim, newest) == newest;
+    return followers_confirmed (&lead->followers, lead->options.claim,
+                                store_newest (lead->options.store));
+}
+
+bool lead_answers_ahead (const struct lead *lead) { return lead->followers.ahead; }
+
+bool lead_may_answer (const struct lead *lead, uint64_t given_ms, uint64_t now_ms)
+{
+    return followers_may_answer (&lead->followers, given_ms, now_ms);
+}
+
+uint32_t lead_in_sync (const struct lead *lead)
+{
+    return lead->options.claim->value.in_sync_count - 1; /* itself is one */
+}
+
+uint64_t lead_behind (const struct lead *lead)
+{
+    return store_newest (lead->options.store) - lead_confirmed (lead);
+}
+
+uint32_t lead_ahead_ms (const struct lead *lead)
+{
+    return lead->followers.ahead ? lead->followers.lost_ms : 0;
+}
+
+uint32_t lead_lacks_ms (const struct lead *lead)
+{
+    const struct mu_journal_reign *before = &lead->before;
+    const struct claim *claim = lead->options.claim;
+    bool all = before->leader == claim->options.id ||
+               claim_was_left_all (claim, before->term, store_newest (lead->options.store));
+    return all ? 0 : before->ahead_ms;
 }
 
 /* --- words --------------------------------------------------------------------------------------- */
@@ -163,8 +204,8 @@ static void on_follow (struct lead *lead, uint32_t peer, const struct mu_wire_fo
 {
     struct claim *claim = lead->options.claim;
     uint64_t newest = store_newest (lead->options.store);
-    bool prefix = follow->newest >= store_folded_to (lead->options.store) &&
-                  followers_is_prefix (lead->start, lead->start_count, newest, follow->last_term,
+    bool prefix = followers_is_prefix (lead->start, lead->start_count, newest,
+                                       store_folded_to (lead->options.store), follow->last_term,
                                        follow->newest);
     if (follow->cluster && follow->cluster != claim->value.cluster) {
         mu_log (MU_LOG_WARN, "not_ours", NULL, "a coordinator of another cluster would follow");
@@ -194,6 +235,8 @@ static void on_word (struct lead *lead, uint32_t peer, const struct mu_wire *wir
     else if (wire->type == MU_WIRE_HAVE && wire->term == claim->term)
         followers_have (&lead->followers, claim, wire->have.id, wire->have.stream,
                         wire->have.newest, lead->now_ms);
+    else if (wire->type == MU_WIRE_UNFOLLOW && wire->term == claim->term)
+        followers_leave (&lead->followers, claim, wire->unfollow.id, wire->unfollow.stream);
 }
 
 static void hear (struct lead *lead)
@@ -204,20 +247,55 @@ static void hear (struct lead *lead)
         on_word (lead, peer, &wire);
 }
 
+static void say_leading (struct lead *lead, const struct follower *follower)
+{
+    struct mu_wire wire = { .type = MU_WIRE_LEADING };
+    wire.leading.leader = lead->options.claim->options.id;
+    wire.leading.stream = follower->stream;
+    wire.leading.sent = follower->sent;
+    say (lead, follower->peer, &wire);
+}
+
+static void say_resign (struct lead *lead, const struct follower *follower)
+{
+    struct mu_wire wire = { .type = MU_WIRE_RESIGN };
+    wire.resign.leader = lead->options.claim->options.id;
+    wire.resign.stream = follower->stream;
+    wire.resign.newest = store_newest (lead->options.store);
+    say (lead, follower->peer, &wire);
+}
+
 static void beat (struct lead *lead)
 {
+    const struct claim *claim = lead->options.claim;
+    bool resigned = claim->role == CLAIM_RESIGNED;
     if (lead->now_ms < lead->beat_ms)
         return;
-    lead->beat_ms = lead->now_ms + lead->options.claim->options.lost_ms / BEATS;
+    lead->beat_ms = lead->now_ms + (resigned ? RESIGN_MS : claim->options.lost_ms / BEATS);
     for (uint32_t i = 0; i < FOLLOWERS_MAX; i++) {
         const struct follower *follower = &lead->followers.list[i];
-        struct mu_wire wire = { .type = MU_WIRE_LEADING };
-        wire.leading.leader = lead->options.claim->options.id;
-        wire.leading.stream = follower->stream;
-        wire.leading.sent = follower->sent;
-        if (follower->id)
-            say (lead, follower->peer, &wire);
+        if (follower->id && resigned)
+            say_resign (lead, follower);
+        else if (follower->id)
+            say_leading (lead, follower);
     }
+}
+
+bool lead_has_heir (const struct lead *lead) { return claim_has_heir (lead->options.claim); }
+
+bool lead_is_followed (const struct lead *lead)
+{
+    for (uint32_t i = 0; i < FOLLOWERS_MAX; i++)
+        if (lead->followers.list[i].id)
+            return true;
+    return false;
+}
+
+void lead_resign (struct lead *lead, uint64_t now_ms)
+{
+    claim_resign (lead->options.claim, now_ms);
+    lead->now_ms = lead->beat_ms = now_ms;
+    beat (lead);
 }
 
 static void tell_members (struct lead *lead)
@@ -261,6 +339,8 @@ uint64_t lead_deadline (const struct lead *lead)
     return claim < lead->beat_ms ? claim : lead->beat_ms;
 }
 
+const char *lead_address (const struct lead *lead) { return lead->options.claim->value.client; }
+
 void *lead_socket (struct lead *lead) { return peers_socket (lead->options.peers); }
 int lead_fd (struct lead *lead) { return io_reign_fd (lead->options.reign); }
 
@@ -274,6 +354,7 @@ int lead_begin (struct lead **lead_p, const struct lead_options *options, struct
     *lead_p = lead;
     lead->options = *options;
     lead->followers.lost_ms = options->claim->options.lost_ms;
+    lead->followers.ahead = options->ahead;
     msgpack_sbuffer_init (&lead->bytes);
     msgpack_sbuffer_init (&lead->bodies);
     if (store_read_type (options->store, MU_JOURNAL_REIGN, note_start, lead, error)) {

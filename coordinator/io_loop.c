@@ -12,7 +12,9 @@
 #include "clock.h"
 #include "io_compactor.h"
 #include "io_faults.h"
+#include "io_outbox.h"
 #include "io_requests.h"
+#include "io_resign.h"
 #include "io_turn.h"
 #include "log.h"
 
@@ -43,10 +45,12 @@ struct loop {
     struct requests requests;
     struct committer *committer;
     struct coord_actions actions;
-    struct turn *filling, *spare; /* spare is NULL while a commit is in flight */
+    struct outbox *outbox; /* turns that are full */
+    struct turn *filling;
     struct turn *aside;           /* words that need not wait for a commit */
-    struct turn *awaiting;        /* durable here, not yet at all that are in sync */
     bool drained;                 /* no message waited when we last looked */
+    uint32_t stops;               /* how often it was told to */
+    uint64_t stop_ms;             /* the first time */
     struct loop_counts counts;
     msgpack_zone zone;
     struct mu_wire wire;
@@ -153,40 +157,14 @@ static int notice_gone (struct loop *loop, struct mu_error *error)
 
 /* --- turns ------------------------------------------------------------------------------------ */
 
-static void hand_over (struct loop *loop)
-{
-    if (!loop->spare)
-        return;
-    if (!turn_records (loop->filling)) {
-        loop->counts.sent += turn_words (loop->filling);
-        turn_speak (loop->filling, loop->options->sockets);
-        return;
-    }
-    if (loop->options->lead)
-        lead_give (loop->options->lead, turn_batch (loop->filling), mu_unix_ms ());
-    committer_give (loop->committer, loop->filling);
-    loop->filling = loop->spare;
-    loop->spare = NULL;
-}
-
-/* A turn is spoken when it is durable here, and at all that are in sync. */
-static int finish_commit (struct loop *loop, struct mu_error *error)
+/* What is on its way goes on. */
+static int mind_turns (struct loop *loop, struct mu_error *error)
 {
     struct lead *lead = loop->options->lead;
-    if (!loop->awaiting)
-        loop->awaiting = committer_take (loop->committer);
-    bool idle = loop->spare || loop->awaiting;
-    if (lead && lead_turn (lead, idle, mu_now_ms (), error))
+    outbox_collect (loop->outbox);
+    if (lead && lead_turn (lead, !outbox_is_committing (loop->outbox), mu_now_ms (), error))
         return -1;
-    if (!loop->awaiting)
-        return committer_check (loop->committer, error);
-    if (lead && !lead_confirmed (lead))
-        return 0;
-    loop->counts.sent += turn_words (loop->awaiting);
-    turn_speak (loop->awaiting, loop->options->sockets);
-    loop->spare = loop->awaiting;
-    loop->awaiting = NULL;
-    return 0;
+    return outbox_speak (loop->outbox, error);
 }
 
 /* A full turn waits for its commit alone. */
@@ -215,7 +193,20 @@ bool loop_told_to_stop (int signal_fd)
     return false;
 }
 
-static int wait_for_something (struct loop *loop, bool *stop)
+/* Once is enough, unless somebody is on the way who can take over. */
+static void told_to_stop (struct loop *loop)
+{
+    if (!loop->stops++)
+        loop->stop_ms = mu_now_ms ();
+}
+
+static bool may_end (const struct loop *loop)
+{
+    return loop->stops > 1 ||
+           (loop->stops && !resign_awaits_heir (loop->options->lead, loop->stop_ms, mu_now_ms ()));
+}
+
+static int wait_for_something (struct loop *loop)
 {
     bool full = turn_is_full (loop->filling);
     struct lead *lead = loop->options->lead;
@@ -234,7 +225,8 @@ static int wait_for_something (struct loop *loop, bool *stop)
             (zmq_pollitem_t){ sockets_router (loop->options->sockets), 0, ZMQ_POLLIN, 0 };
     if (zmq_poll (items, count, wait_ms (loop, full)) < 0 && zmq_errno () != EINTR)
         return -1;
-    *stop = items[1].revents != 0 && loop_told_to_stop (loop->options->signal_fd);
+    if (items[1].revents && loop_told_to_stop (loop->options->signal_fd))
+        told_to_stop (loop);
     return 0;
 }
 
@@ -268,33 +260,36 @@ static void greet (struct loop *loop)
 
 static int serve (struct loop *loop, struct mu_error *error)
 {
-    struct coord_event start = { .type = COORD_START, .term = loop->options->term };
+    struct coord_event start = { .type = COORD_START, .reign = loop->options->reign };
     if (step (loop, &start, no_wire, error))
         return -1;
     greet (loop);
-    for (bool stop = false; !stop;) {
-        hand_over (loop);
-        if (wait_for_something (loop, &stop))
+    while (!may_end (loop)) {
+        outbox_pass (loop->outbox, &loop->filling);
+        if (wait_for_something (loop))
             return mu_fail (error, MU_INTERNAL, "waiting failed: %s", zmq_strerror (zmq_errno ()));
-        if (finish_commit (loop, error) || receive (loop, error) || notice_gone (loop, error) ||
+        if (mind_turns (loop, error) || receive (loop, error) || notice_gone (loop, error) ||
             on_time (loop, error) || check_reign (loop, error))
             return -1;
     }
     return 0;
 }
 
-static void await_commit (struct loop *loop)
+/* Until all that is on its way is spoken; what nobody confirms in time stays unsaid, whatever it was. */
+static void await_turns (struct loop *loop)
 {
     struct mu_error error;
+    struct lead *lead = loop->options->lead;
     uint64_t limit_ms = mu_now_ms () + CONFIRM_MAX_MS;
-    while (!loop->spare && !committer_is_stuck (loop->committer)) {
+    while (!outbox_is_empty (loop->outbox) && !committer_is_stuck (loop->committer)) {
         zmq_pollitem_t items[] = {
             { NULL, committer_done_fd (loop->committer), ZMQ_POLLIN, 0 },
-            { loop->options->lead ? lead_socket (loop->options->lead) : NULL, 0, ZMQ_POLLIN, 0 },
+            { lead ? lead_socket (lead) : NULL, 0, ZMQ_POLLIN, 0 },
         };
-        zmq_poll (items, loop->options->lead ? 2 : 1, WAIT_MAX_MS / 10);
-        if (finish_commit (loop, &error) || (loop->awaiting && mu_now_ms () >= limit_ms))
-            return; /* unsaid, whatever it was */
+        zmq_poll (items, lead ? 2 : 1, WAIT_MAX_MS / 10);
+        if (mind_turns (loop, &error) ||
+            (!outbox_is_committing (loop->outbox) && mu_now_ms () >= limit_ms))
+            return;
     }
 }
 
@@ -302,53 +297,77 @@ static void await_commit (struct loop *loop)
  * was on its way to the store, for the rest may be half a decision. */
 static void finish (struct loop *loop, bool failed)
 {
-    await_commit (loop);
+    await_turns (loop);
     if (failed)
         return;
-    hand_over (loop);
-    await_commit (loop);
+    outbox_pass (loop->outbox, &loop->filling);
+    await_turns (loop);
+    struct resign_options resign = { .lead = loop->options->lead,
+                                     .coord = loop->options->coord,
+                                     .sockets = loop->options->sockets,
+                                     .requests = &loop->requests,
+                                     .signal_fd = loop->options->signal_fd };
+    resign_run (&resign);
+}
+
+static int open_turns (struct loop *loop, struct mu_error *error)
+{
+    const struct loop_options *options = loop->options;
+    loop->filling = turn_create ();
+    loop->aside = turn_create ();
+    if (!loop->filling || !loop->aside)
+        return mu_fail (error, MU_UNAVAILABLE, "out of memory");
+    loop->committer = committer_start (options->store, error);
+    struct outbox_options outbox = { .store = options->store,
+                                     .committer = loop->committer,
+                                     .lead = options->lead,
+                                     .sockets = options->sockets,
+                                     .counts = &loop->counts };
+    return !loop->committer || outbox_open (&loop->outbox, &outbox, error) ? -1 : 0;
+}
+
+static void close_turns (struct loop *loop)
+{
+    committer_stop (&loop->committer);
+    outbox_close (&loop->outbox);
+    turn_destroy (&loop->filling);
+    turn_destroy (&loop->aside);
+    free (loop->actions.list);
+    msgpack_zone_destroy (&loop->zone);
+}
+
+static int run (struct loop *loop, struct mu_error *error)
+{
+    const struct loop_options *options = loop->options;
+    struct compactor *compactor = NULL;
+    loop->requests = (struct requests){
+        .coord = options->coord,
+        .store = options->store,
+        .logs = options->logs,
+        .committer = loop->committer,
+        .sockets = options->sockets,
+        .counts = &loop->counts,
+        .lead = options->lead,
+        .version = options->version,
+        .faults = options->faults,
+        .started_ms = mu_now_ms (),
+    };
+    struct compactor_options folding = { .dir = options->dir,
+                                         .history_ms = options->history_ms,
+                                         .store = options->store,
+                                         .committer = loop->committer };
+    int rc = compactor_start (&compactor, &folding, error) || serve (loop, error) ? -1 : 0;
+    compactor_stop (&compactor);
+    finish (loop, rc != 0);
+    return rc;
 }
 
 int loop_run (const struct loop_options *options, struct mu_error *error)
 {
     struct loop loop = { .options = options };
-    int rc = -1;
     if (!msgpack_zone_init (&loop.zone, 16384))
         return mu_fail (error, MU_UNAVAILABLE, "out of memory");
-    loop.filling = turn_create ();
-    loop.spare = turn_create ();
-    loop.aside = turn_create ();
-    if (loop.filling && loop.spare && loop.aside &&
-        (loop.committer = committer_start (options->store, error))) {
-        loop.requests = (struct requests){
-            .coord = options->coord,
-            .store = options->store,
-            .logs = options->logs,
-            .committer = loop.committer,
-            .sockets = options->sockets,
-            .counts = &loop.counts,
-            .version = options->version,
-            .faults = options->faults,
-            .started_ms = mu_now_ms (),
-        };
-        struct compactor *compactor = NULL;
-        /* Who follows reads rows while they are folded: a coordinator that leads others leaves them. */
-        rc = (!options->lead && compactor_start (&compactor, options->dir, options->history_ms, options->store,
-                                                   loop.committer, error)) ||
-                     serve (&loop, error)
-                 ? -1
-                 : 0;
-        compactor_stop (&compactor);
-        finish (&loop, rc != 0);
-        committer_stop (&loop.committer);
-    } else if (!loop.filling || !loop.spare || !loop.aside) {
-        mu_fail (error, MU_UNAVAILABLE, "out of memory");
-    }
-    turn_destroy (&loop.filling);
-    turn_destroy (&loop.spare);
-    turn_destroy (&loop.aside);
-    turn_destroy (&loop.awaiting);
-    free (loop.actions.list);
-    msgpack_zone_destroy (&loop.zone);
+    int rc = open_turns (&loop, error) || run (&loop, error) ? -1 : 0;
+    close_turns (&loop);
     return rc;
 }

@@ -21,7 +21,7 @@ struct loop_options {
     struct job_logs *logs;
     struct recorder *recorder; /* or NULL */
     struct lead *lead;         /* NULL: it reigns without a register */
-    uint64_t term;             /* that was taken there */
+    struct coord_reign reign;  /* the term that was taken there */
     const uint32_t *workers;   /* peers to be told that this one reigns now */
     uint32_t worker_count;
     const char *version, *dir;

@@ -38,6 +38,13 @@ static void add_process (struct list *list, const struct metrics_sources *from)
     add (list, MU_METRIC_WORKERS, "", coord_worker_count (from->coord));
 }
 
+static void add_standbys (struct list *list, const struct lead *lead)
+{
+    add (list, MU_METRIC_STANDBYS_IN_SYNC, "", lead_in_sync (lead));
+    add (list, MU_METRIC_STANDBYS_BEHIND_RECORDS, "", (double)lead_behind (lead));
+    add (list, MU_METRIC_ANSWERS_AHEAD_SECONDS, "", lead_ahead_ms (lead) / 1e3);
+}
+
 static void add_states (struct list *list, const struct coord *coord)
 {
     uint32_t count[MU_JOB_STATES] = { 0 };
@@ -88,6 +95,8 @@ void metrics_answer (const struct metrics_sources *sources, struct turn *turn, u
 {
     struct list list = { 0 };
     add_process (&list, sources);
+    if (sources->lead)
+        add_standbys (&list, sources->lead);
     add_states (&list, sources->coord);
     add_jobs (&list, sources->coord);
     struct mu_wire answer = { .type = MU_WIRE_METRIC_LIST, .term = coord_term (sources->coord) };

@@ -4,6 +4,7 @@
 #define COORD_IO_METRICS_H
 
 #include "coord.h"
+#include "io_lead.h"
 #include "io_socket.h"
 #include "io_store.h"
 #include "io_turn.h"
@@ -21,6 +22,7 @@ struct metrics_sources {
     const struct mu_sockets *sockets;
     const struct committer *committer;
     const struct loop_counts *counts;
+    const struct lead *lead; /* or NULL */
     uint64_t uptime_ms;
 };
 

@@ -63,6 +63,11 @@ static void pong (const struct requests *requests, struct turn *turn, uint32_t p
         .records = store_newest (requests->store),
         .follows = requests->follows,
     };
+    if (requests->lead) {
+        answer.pong.in_sync = lead_in_sync (requests->lead);
+        answer.pong.ahead_ms = lead_ahead_ms (requests->lead);
+        answer.pong.behind = lead_behind (requests->lead);
+    }
     mu_text_set (answer.pong.version, sizeof answer.pong.version, requests->version);
     turn_say (turn, peer, &answer);
 }
@@ -104,6 +109,7 @@ static void metrics (const struct requests *requests, struct turn *turn, uint32_
         .sockets = requests->sockets,
         .committer = requests->committer,
         .counts = requests->counts,
+        .lead = requests->lead,
         .uptime_ms = now_ms - requests->started_ms,
     };
     metrics_answer (&sources, turn, peer, wire->metrics.request);

@@ -4,6 +4,7 @@
 #define COORD_IO_REQUESTS_H
 
 #include "coord.h"
+#include "io_lead.h"
 #include "io_logs.h"
 #include "io_metrics.h"
 #include "io_store.h"
@@ -16,6 +17,7 @@ struct requests {
     const struct committer *committer;
     const struct mu_sockets *sockets;
     const struct loop_counts *counts;
+    const struct lead *lead; /* or NULL */
     const char *version;
     bool faults; /* of its own, too */
     bool follows; /* another reigns */

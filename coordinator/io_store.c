@@ -20,6 +20,7 @@
 
 #include <inttypes.h>
 #include <msgpack.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,8 +37,9 @@ struct store {
     int data_version; /* SQLite's count of other connections' commits, when this one last looked */
     int lock_fd;
     int wal_frames;
-    _Atomic uint64_t newest;
-    uint64_t id, cluster, folded_to;
+    _Atomic uint64_t newest, folded_to, fills;
+    uint64_t id, cluster;
+    pthread_mutex_t folding;
     bool filling; /* a fresh journal is being put together */
 };
 
@@ -142,7 +144,7 @@ static int read_about (struct store *store, struct mu_error *error)
     if (rc == SQLITE_ROW) {
         store->id = (uint64_t)sqlite3_column_int64 (statement, 0);
         store->cluster = (uint64_t)sqlite3_column_int64 (statement, 1);
-        store->folded_to = (uint64_t)sqlite3_column_int64 (statement, 2);
+        atomic_store (&store->folded_to, (uint64_t)sqlite3_column_int64 (statement, 2));
     }
     sqlite3_finalize (statement);
     if (rc == SQLITE_DONE || (rc == SQLITE_ROW && !store->id))
@@ -156,6 +158,7 @@ int store_open (struct store **store_p, const char *dir, struct mu_error *error)
     if (!store)
         return mu_fail (error, MU_UNAVAILABLE, "out of memory");
     store->lock_fd = -1;
+    pthread_mutex_init (&store->folding, NULL);
     char path[4200];
     snprintf (path, sizeof path, "%s/muster.db", dir);
     if (folder_make (dir, error) || folder_lock (dir, &store->lock_fd, error))
@@ -186,12 +189,14 @@ void store_close (struct store **store_p)
     sqlite3_close (store->writer);
     if (store->lock_fd >= 0)
         close (store->lock_fd);
+    pthread_mutex_destroy (&store->folding);
     free (store);
     *store_p = NULL;
 }
 
 uint64_t store_id (const struct store *store) { return store->id; }
-uint64_t store_folded_to (const struct store *store) { return store->folded_to; }
+uint64_t store_folded_to (const struct store *store) { return atomic_load (&store->folded_to); }
+uint64_t store_fills (const struct store *store) { return atomic_load (&store->fills); }
 uint64_t store_cluster (const struct store *store) { return store->cluster; }
 
 int store_set_cluster (struct store *store, uint64_t cluster, struct mu_error *error)
@@ -467,6 +472,21 @@ int store_change (struct store *store,
     return -1;
 }
 
+int store_fold (struct store *store,
+                int (*change) (void *arg, sqlite3 *writer, struct mu_error *error), void *arg,
+                uint64_t folded_to, struct mu_error *error)
+{
+    pthread_mutex_lock (&store->folding);
+    int rc = store_change (store, change, arg, error);
+    if (!rc && folded_to > atomic_load (&store->folded_to))
+        atomic_store (&store->folded_to, folded_to);
+    pthread_mutex_unlock (&store->folding);
+    return rc;
+}
+
+bool store_hold (struct store *store) { return !pthread_mutex_trylock (&store->folding); }
+void store_release (struct store *store) { pthread_mutex_unlock (&store->folding); }
+
 int store_vacuum (struct store *store, struct mu_error *error)
 {
     return database_run (store->writer, "VACUUM; PRAGMA wal_checkpoint (TRUNCATE)", "be vacuumed",
@@ -574,9 +594,14 @@ static int finish_filling (struct store *store, uint64_t newest, struct mu_error
     snprintf (sql, sizeof sql, "UPDATE about SET folded_to = %lld", (long long)newest);
     if (database_run (store->writer, sql, "be written", error))
         return -1;
-    store->folded_to = newest;
-    store->filling = false;
     return 0;
+}
+
+static void end_filling (struct store *store, uint64_t newest)
+{
+    atomic_store (&store->folded_to, newest);
+    atomic_fetch_add (&store->fills, 1);
+    store->filling = false;
 }
 
 int store_take (struct store *store, const struct store_line *lines, uint32_t count,
@@ -592,7 +617,10 @@ int store_take (struct store *store, const struct store_line *lines, uint32_t co
                       "DELETE FROM job; DELETE FROM checkpoint",
                       "be replaced", error))
         goto error;
-    store->filling |= how == STORE_FRESH;
+    if (how == STORE_FRESH) {
+        store->filling = true;
+        atomic_fetch_add (&store->fills, 1);
+    }
     for (uint32_t i = 0; i < count; i++)
         if (take_line (store, &lines[i], error))
             goto error;
@@ -603,6 +631,8 @@ int store_take (struct store *store, const struct store_line *lines, uint32_t co
     if (run (store, store->commit, error))
         goto error;
     atomic_store (&store->newest, newest);
+    if (store->filling)
+        end_filling (store, newest);
     if (store->wal_frames >= WAL_CHECKPOINT_FRAMES)
         sqlite3_wal_checkpoint_v2 (store->writer, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     return 0;

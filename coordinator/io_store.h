@@ -38,8 +38,10 @@ int store_replay (struct store *store,
 /* Which database this is, never 0, and the cluster of coordinators it belongs to, 0 for none yet. */
 uint64_t store_id (const struct store *store);
 uint64_t store_cluster (const struct store *store);
-/* Rows up to this number were folded before it was opened: who has less needs all of them anew. */
+/* Rows up to this number were folded: who has less needs all of them anew. Any thread. */
 uint64_t store_folded_to (const struct store *store);
+/* Grows when a fresh journal begins and when it is there: what was read before may be of another. Any thread. */
+uint64_t store_fills (const struct store *store);
 int store_set_cluster (struct store *store, uint64_t cluster, struct mu_error *error);
 
 /* The number of the newest record; 0 if there is none. Any thread. */
@@ -49,6 +51,15 @@ uint64_t store_newest (const struct store *store);
 int store_change (struct store *store,
                   int (*change) (void *arg, sqlite3 *writer, struct mu_error *error), void *arg,
                   struct mu_error *error);
+
+/* A change that folds rows up to a number. store_folded_to () says so before anybody can read them. */
+int store_fold (struct store *store,
+                int (*change) (void *arg, sqlite3 *writer, struct mu_error *error), void *arg,
+                uint64_t folded_to, struct mu_error *error);
+
+/* Nothing is folded until the release; false: it is being folded just now. */
+bool store_hold (struct store *store);
+void store_release (struct store *store);
 
 /* Give unused room back to the file system; nothing may be committed meanwhile. */
 int store_vacuum (struct store *store, struct mu_error *error);

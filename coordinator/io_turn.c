@@ -26,6 +26,7 @@
 
 struct word {
     uint32_t peer;
+    bool to_client, sent;
     size_t offset, size;
 };
 
@@ -87,7 +88,10 @@ void turn_say (struct turn *turn, uint32_t peer, const struct mu_wire *wire)
         mu_log (MU_LOG_ERROR, "unsayable", NULL, "%s", error.text);
         return;
     }
-    struct word word = { .peer = peer, .offset = offset, .size = turn->bytes.size - offset };
+    bool to_client = mu_shape_find (&mu_wire_family, wire->type)->receiver == MU_ROLE_CLIENT;
+    struct word word = {
+        .peer = peer, .to_client = to_client, .offset = offset, .size = turn->bytes.size - offset
+    };
     const struct word *before = turn->word_count ? &turn->word[turn->word_count - 1] : NULL;
     if (before && word.size >= SOCKETS_SHARED_MIN && word.size == before->size &&
         !memcmp (turn->bytes.data + before->offset, turn->bytes.data + offset, word.size)) {
@@ -125,16 +129,31 @@ int turn_add (struct turn *turn, const struct coord_action *list, uint32_t count
     return 0;
 }
 
-/* Words first: nobody waits for the log, which may make a file for each of a hundred new jobs. */
-void turn_speak (struct turn *turn, struct mu_sockets *sockets)
+static void send_words (struct turn *turn, struct mu_sockets *sockets, bool to_clients_alone)
 {
+    const struct word *last = NULL;
     for (uint32_t i = 0; i < turn->word_count; i++) {
-        const struct word *word = &turn->word[i];
-        if (i > 0 && word->offset == word[-1].offset)
+        struct word *word = &turn->word[i];
+        if (word->sent || (to_clients_alone && !word->to_client))
+            continue;
+        if (last && word->offset == last->offset)
             sockets_send_again (sockets, word->peer);
         else
             sockets_send (sockets, word->peer, turn->bytes.data + word->offset, word->size);
+        word->sent = true;
+        last = word;
     }
+}
+
+void turn_answer (struct turn *turn, struct mu_sockets *sockets)
+{
+    send_words (turn, sockets, true);
+}
+
+/* Words first: nobody waits for the log, which may make a file for each of a hundred new jobs. */
+void turn_speak (struct turn *turn, struct mu_sockets *sockets)
+{
+    send_words (turn, sockets, false);
     for (uint32_t i = 0; i < turn->line_count; i++)
         announce (&turn->line[i].about, turn->bytes.data + turn->line[i].offset);
     turn->word_count = turn->line_count = 0;

@@ -32,6 +32,9 @@ const struct store_batch *turn_batch (const struct turn *turn);
 /* Nothing more should be put in before it is spoken, so that memory stays bounded. */
 bool turn_is_full (const struct turn *turn);
 
+/* Send the words to clients alone, once; the rest waits for turn_speak (). */
+void turn_answer (struct turn *turn, struct mu_sockets *sockets);
+
 /* Log and send the words and empty the turn; its records must be durable. */
 void turn_speak (struct turn *turn, struct mu_sockets *sockets);
 

@@ -238,6 +238,8 @@ static enum follow_end follow (struct daemon *daemon, struct mu_error *error)
         .rebuild = rebuild,
         .arg = daemon,
         .version = PACKAGE_VERSION,
+        .dir = daemon->dir,
+        .history_ms = daemon->options.history_days * 86400000,
         .signal_fd = daemon->signal_fd,
     };
     begin_claim (daemon);
@@ -249,7 +251,9 @@ static enum follow_end follow (struct daemon *daemon, struct mu_error *error)
     struct lead_options lead = { .claim = &daemon->claim,
                                  .reign = daemon->reign,
                                  .peers = daemon->peers,
-                                 .store = daemon->store };
+                                 .store = daemon->store,
+                                 .ahead = daemon->options.standby_mode ==
+                                          MU_COORDINATOR_STANDBY_MODE_ASYNC };
     return lead_begin (&daemon->lead, &lead, error) ? FOLLOW_FAILED : FOLLOW_LEADS;
 }
 
@@ -260,7 +264,6 @@ static int lead (struct daemon *daemon, struct mu_error *error)
         .sockets = daemon->sockets,
         .store = daemon->store,
         .lead = daemon->lead,
-        .term = daemon->lead ? daemon->claim.term : 0,
         .workers = daemon->workers,
         .worker_count = daemon->worker_count,
         .logs = daemon->logs,
@@ -271,6 +274,11 @@ static int lead (struct daemon *daemon, struct mu_error *error)
         .faults = daemon->options.enable_faults,
         .signal_fd = daemon->signal_fd,
     };
+    if (daemon->lead)
+        loop.reign = (struct coord_reign){ .term = daemon->claim.term,
+                                           .leader = daemon->claim.options.id,
+                                           .ahead_ms = lead_ahead_ms (daemon->lead),
+                                           .lacks_ms = lead_lacks_ms (daemon->lead) };
     return loop_run (&loop, error);
 }
 

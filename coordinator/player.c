@@ -125,7 +125,10 @@ static int read_event (struct player *player, const struct mu_recording_event *r
     *event = (struct coord_event){ .type = (enum coord_event_type)recorded->kind,
                                    .now_ms = recorded->now_ms,
                                    .unix_ms = recorded->unix_ms,
-                                   .term = recorded->term,
+                                   .reign = { .term = recorded->term,
+                                              .leader = recorded->leader,
+                                              .ahead_ms = recorded->ahead_ms,
+                                              .lacks_ms = recorded->lacks_ms },
                                    .peer = recorded->peer };
     if (recorded->kind > COORD_GONE || (recorded->kind == COORD_START) == player->started)
         return nonsense ("an event out of its order", error);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reign.c - one coordinator's part in who reigns: ask the register, take a term, know when it is over
  *
- *     WAITING -> FOLLOWING <-> (swap term + 1) -> LEADING -> OVER
+ *     WAITING -> FOLLOWING <-> (swap term + 1) -> LEADING (-> RESIGNED) -> OVER
  *
  * A request at a time is in flight. A swap without an answer may come into force at any time later,
  * as long as the value it expects is there: until a newer revision was seen, whom it would bring in
@@ -13,7 +13,9 @@
 
 #include <string.h>
 
-#define CALM_FACTOR 4 /* with a leader that is heard the register is read as rarely as this */
+#define CALM_FACTOR     4 /* with a leader that is heard the register is read as rarely as this */
+#define EAGER_MAX_MS    1000
+#define RESIGNED_ASK_MS 50 /* one that resigned looks whether another has begun, and can end */
 
 static bool contains (const uint64_t *list, uint32_t count, uint64_t id)
 {
@@ -96,6 +98,13 @@ static void next_term (struct claim *claim)
     mu_text_set (next->client, sizeof next->client, options->client);
 }
 
+/* Silent for too long, or it said itself that it leads no more: no difference is made. */
+static bool is_leader_lost (const struct claim *claim)
+{
+    return (claim->resigned && claim->resigned == claim->value.term) ||
+           claim->now_ms >= claim->heard_ms + claim->options.lost_ms;
+}
+
 /* May a term be taken, and is it time to? */
 static bool wants_term (const struct claim *claim)
 {
@@ -104,8 +113,7 @@ static bool wants_term (const struct claim *claim)
         return !options->standby;
     if (options->take_over || claim->value.leader == options->id)
         return true;
-    return reign_in_sync (&claim->value, options->id) &&
-           claim->now_ms >= claim->heard_ms + options->lost_ms;
+    return reign_in_sync (&claim->value, options->id) && is_leader_lost (claim);
 }
 
 /* Somebody is waited for because of a swap that may still come into force: the next one, which changes
@@ -143,7 +151,11 @@ static bool wants_members (struct claim *claim)
 }
 
 /* From one look at the register to the next while nobody is heard who reigns. */
-static uint32_t eager_ms (const struct claim *claim) { return claim->options.lost_ms / 4; }
+static uint32_t eager_ms (const struct claim *claim)
+{
+    uint32_t quarter_ms = claim->options.lost_ms / 4;
+    return quarter_ms < EAGER_MAX_MS ? quarter_ms : EAGER_MAX_MS;
+}
 
 static enum claim_wish read_or_wait (struct claim *claim)
 {
@@ -168,7 +180,7 @@ enum claim_wish claim_ask (struct claim *claim, uint64_t now_ms)
     claim->now_ms = now_ms;
     if (claim->asked || claim->role == CLAIM_OVER)
         return CLAIM_NOTHING;
-    bool silent = now_ms >= claim->heard_ms + claim->options.lost_ms;
+    bool silent = is_leader_lost (claim);
     if (claim->role == CLAIM_LEADING && silent)
         claim->waited_count = 0; /* who was in sync at the start had its time to come back */
     if (claim->role == CLAIM_FOLLOWING && silent && claim->ask_ms > now_ms + eager_ms (claim))
@@ -178,7 +190,7 @@ enum claim_wish claim_ask (struct claim *claim, uint64_t now_ms)
     if (claim->role == CLAIM_LEADING) {
         if (wants_members (claim))
             return swap (claim);
-    } else if (wants_term (claim)) {
+    } else if (claim->role != CLAIM_RESIGNED && wants_term (claim)) {
         next_term (claim);
         return swap (claim);
     }
@@ -231,7 +243,7 @@ static void see (struct claim *claim, const struct reign *value)
         claim->tried_count = 0;
     if (!fits (claim))
         return;
-    if (claim->role == CLAIM_LEADING) {
+    if (claim->role == CLAIM_LEADING || claim->role == CLAIM_RESIGNED) {
         if (value->term != claim->term || value->leader != claim->options.id)
             end (claim, MU_NOT_LEADER, "another coordinator has taken a later term");
         return;
@@ -243,10 +255,10 @@ static void see (struct claim *claim, const struct reign *value)
 
 static void ask_later (struct claim *claim)
 {
-    uint32_t lost_ms = claim->options.lost_ms;
-    bool calm = claim->role == CLAIM_LEADING ||
-                (claim->role == CLAIM_FOLLOWING && claim->now_ms < claim->heard_ms + lost_ms);
-    claim->ask_ms = claim->now_ms + (calm ? CALM_FACTOR * lost_ms : eager_ms (claim));
+    bool calm =
+        claim->role == CLAIM_LEADING || (claim->role == CLAIM_FOLLOWING && !is_leader_lost (claim));
+    uint32_t wait_ms = calm ? CALM_FACTOR * claim->options.lost_ms : eager_ms (claim);
+    claim->ask_ms = claim->now_ms + (claim->role == CLAIM_RESIGNED ? RESIGNED_ASK_MS : wait_ms);
 }
 
 void claim_read (struct claim *claim, const struct reign *value, uint64_t now_ms)
@@ -259,7 +271,7 @@ void claim_read (struct claim *claim, const struct reign *value, uint64_t now_ms
 
 void claim_swapped (struct claim *claim, uint64_t now_ms)
 {
-    bool led = claim->role == CLAIM_LEADING;
+    bool led = claim->role == CLAIM_LEADING || claim->role == CLAIM_RESIGNED;
     claim->now_ms = now_ms;
     claim->asked = claim->swapping = false;
     claim->value = claim->next;
@@ -292,6 +304,39 @@ bool claim_heard (struct claim *claim, uint64_t leader, uint64_t term, uint64_t 
     }
     claim->heard_ms = now_ms;
     return true;
+}
+
+bool claim_heard_resign (struct claim *claim, uint64_t leader, uint64_t term, uint64_t newest,
+                         uint64_t now_ms)
+{
+    if (!claim_heard (claim, leader, term, now_ms))
+        return false;
+    if (claim->resigned != term)
+        claim->ask_ms = now_ms; /* it may have come in sync since it looked */
+    claim->resigned = term;
+    claim->resigned_at = newest;
+    return true;
+}
+
+void claim_resign (struct claim *claim, uint64_t now_ms)
+{
+    claim->role = CLAIM_RESIGNED;
+    claim->ask_ms = now_ms + RESIGNED_ASK_MS;
+}
+
+bool claim_was_left_all (const struct claim *claim, uint64_t term, uint64_t newest)
+{
+    return claim->resigned == term && newest >= claim->resigned_at;
+}
+
+bool claim_has_heir (const struct claim *claim)
+{
+    if (claim->role != CLAIM_LEADING && claim->role != CLAIM_RESIGNED)
+        return false;
+    for (uint32_t i = 0; i < claim->value.in_sync_count; i++)
+        if (contains (claim->live, claim->live_count, claim->value.in_sync[i]))
+            return true;
+    return false;
 }
 
 void claim_live (struct claim *claim, uint64_t id)

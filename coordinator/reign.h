@@ -43,6 +43,7 @@ enum claim_role {
     CLAIM_WAITING,   /* it has not seen the register yet, or a standby waits for a cluster */
     CLAIM_FOLLOWING, /* another reigns */
     CLAIM_LEADING,
+    CLAIM_RESIGNED, /* it led, acknowledges nothing more, and waits to see who is next */
     CLAIM_OVER, /* it led and another has taken a later term, or it must not take part: see `why` */
 };
 
@@ -69,6 +70,8 @@ struct claim {
     bool unsure;                       /* a swap may be in or not: read before anything else */
     bool swapping;                     /* the request in flight is a swap, to `next` */
     struct reign next;
+    uint64_t resigned;    /* the term whose leader said that it leads no more */
+    uint64_t resigned_at; /* and the number with which its journal ended then */
     /* Ids that a swap of which nothing is known may still bring in sync, at `tried_revision` + 1. */
     uint64_t tried[REIGN_MEMBERS_MAX], tried_revision;
     uint32_t tried_count;
@@ -97,6 +100,17 @@ void claim_refused (struct claim *claim, bool certain, uint64_t now_ms);
 /* A word of the leader it follows, in this term. False: of somebody who is not that: do not obey. */
 bool claim_heard (struct claim *claim, uint64_t leader, uint64_t term, uint64_t now_ms);
 
+/* The same, and its last, with a journal that ends with `newest`: the next term may be taken at once. */
+bool claim_heard_resign (struct claim *claim, uint64_t leader, uint64_t term, uint64_t newest,
+                         uint64_t now_ms);
+
+/* A leader gives up its reign for good, when it has acknowledged the last: it only reads from now on. Whoever
+ * is in sync with it may take the next term, as ever; it is told so that it need not wait. */
+void claim_resign (struct claim *claim, uint64_t now_ms);
+
+/* Is somebody in sync with this leader, and gets every turn? */
+bool claim_has_heir (const struct claim *claim);
+
 /* A leader's followers: this one gets every turn from now on; it holds all that is durable, and may be
  * called in sync; this one no longer counts. */
 void claim_live (struct claim *claim, uint64_t id);
@@ -105,6 +119,9 @@ void claim_lost (struct claim *claim, uint64_t id);
 
 /* Must this follower have confirmed a turn before it may be acknowledged? By index, until 0. */
 uint64_t claim_required (const struct claim *claim, uint32_t index);
+
+/* Did the leader of that term say in its last words that it has no more than this, `newest` records? */
+bool claim_was_left_all (const struct claim *claim, uint64_t term, uint64_t newest);
 
 uint64_t claim_deadline (const struct claim *claim);
 

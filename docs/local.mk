@@ -31,6 +31,7 @@ dist_decisions_DATA = \
     %D%/decisions/0024-the-next-world-is-connected-ahead.md \
     %D%/decisions/0025-who-reigns-is-swapped-in.md \
     %D%/decisions/0026-an-ended-jobs-history-is-folded.md \
+    %D%/decisions/0027-async-is-for-clients-alone.md \
     %D%/decisions/0028-who-reigns-is-written-outside.md \
     %D%/decisions/0029-the-first-lease-is-long.md \
     %D%/decisions/0030-who-leaves-is-compared-first.md \

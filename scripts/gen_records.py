@@ -149,7 +149,8 @@ def table(prefix, shape):
         yield "    { .id = 0 },"
     yield "};"
     yield (f"static const struct mu_shape {low}_shape = {{ .id = {shape['id']}, .name = \"{shape['name']}\", "
-           f".sender = MU_ROLE_{(shape['sender'] or 'none').upper()}, .size = sizeof (struct mu_{prefix}_{low}), "
+           f".sender = MU_ROLE_{(shape['sender'] or 'none').upper()}, "
+           f".receiver = MU_ROLE_{(shape['receiver'] or 'none').upper()}, .size = sizeof (struct mu_{prefix}_{low}), "
            f".fields = {low}_fields, .field_count = {len(live(shape))} }};\n")
 
 

@@ -9,7 +9,7 @@ check_PROGRAMS += %D%/sim
 
 # Who reigns: the part of a coordinator that follows another, alone, with many more faults a second.
 check_PROGRAMS += %D%/reigns
-%C%_reigns_SOURCES = %D%/reigns.c
+%C%_reigns_SOURCES = %D%/reigns.c %D%/reigns_check.c %D%/reigns_journal.c %D%/reigns_node.c %D%/reigns.h
 %C%_reigns_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
 %C%_reigns_LDADD = coordinator/libcoord.la common/libcommon.la $(MSGPACK_LIBS)
 

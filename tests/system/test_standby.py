@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """test_standby.py - the coordinator that reigns dies, stands still, loses its disk; another takes its place"""
+import json
 import os
 import shutil
 import signal
 import sys
+import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cluster import Tap, wait_for  # noqa: E402
@@ -127,6 +129,155 @@ def majority_with_witness():
         cluster.wait_step(job, cluster.status(job)["step"] + 10)
 
 
+class Patient(Crew):
+    """Nobody is thought lost in the time of a test: what goes on without a wait, goes on for another reason."""
+
+    peer_lost_ms = 60_000
+
+
+class Submitter(threading.Thread):
+    """Submits one job after the other, each known by its name; keeps the names of those that were acknowledged."""
+
+    def __init__(self, cluster):
+        super().__init__(daemon=True)
+        self.cluster, self.acknowledged, self.failed, self.over = cluster, [], [], False
+        self.spec = cluster.gpt("many", workers=(200, 200), batch=400)
+        self.start()
+
+    def run(self):
+        number = 0
+        while not self.over:
+            number += 1
+            run = self.cluster.try_muster("--timeout", "60", "submit", self.spec, "--set", f"name=many-{number}", limit_s=90)
+            (self.failed if run.returncode else self.acknowledged).append(f"many-{number}")
+
+    def end(self):
+        self.over = True
+        self.join()
+        return self.acknowledged
+
+
+def stop(cluster, name):
+    cluster.processes[name].send_signal(signal.SIGTERM)
+    assert cluster.processes[name].wait(60) == 0, f"{name} ends with {cluster.processes[name].returncode}"
+
+
+def hands_over():
+    """the leader is told to stop, twice, under submits: the other reigns long before a leader is thought lost, nothing acknowledged lacks, no step is disturbed"""
+    with Patient(2) as cluster:
+        job = cluster.submit(cluster.gpt(**STEPS))
+        cluster.wait_step(job, 10)
+        wait_for("both train", lambda: cluster.status(job)["workers"] == 2)
+        generation = cluster.status(job)["generation"]
+        submitter = Submitter(cluster)
+        for _ in range(2):
+            old, before = cluster.leader(), len(submitter.acknowledged)
+            wait_for("submits are acknowledged", lambda before=before: len(submitter.acknowledged) > before + 3)
+            stop(cluster, old)
+            told = [event["event"] for event in cluster.events(old)][-3:]
+            assert "handed_over" in told, told
+            assert next_leader(cluster, old)
+            after = len(submitter.acknowledged)
+            wait_for("the other acknowledges submits", lambda after=after: len(submitter.acknowledged) > after + 3)
+            cluster.start(old)
+            cluster.wait_in_sync(2)
+        acknowledged = submitter.end()
+        assert not submitter.failed, submitter.failed
+        names = [j["name"] for j in cluster.json("jobs")]
+        assert all(names.count(name) == 1 for name in acknowledged), "an acknowledged submit is not there once"
+        undisturbed(cluster, job, generation)
+        cluster.same_as_calm(job, **STEPS)
+
+
+def standby_is_told_to_stop():
+    """a standby that is told to stop says so: promises do not wait for it"""
+    with Patient(0) as cluster:
+        leader = cluster.leader()
+        other = next(name for name in cluster.names if name != leader)
+        stop(cluster, other)
+        alone = cluster.ask(leader, "submit", cluster.mlp("alone", steps=100_000))
+        assert alone.returncode == 0, alone.stderr
+        cluster.start(other)
+        cluster.wait_in_sync(2)
+
+
+class Slow(Crew):
+    """Time enough to do things before somebody is thought lost."""
+
+    peer_lost_ms = 15_000
+
+
+def async_loses_only_answers():
+    """clients do not wait for a standby that stands still; when it takes over without what it never got, the submit is lost, which is said; training is not disturbed"""
+    with Slow(2, coordinator_options=("--standby-mode", "async")) as cluster:
+        job = cluster.submit(cluster.gpt(**STEPS))
+        cluster.wait_step(job, 10)
+        wait_for("both train", lambda: cluster.status(job)["workers"] == 2)
+        generation, leader = cluster.status(job)["generation"], cluster.leader()
+        other = next(name for name in cluster.names if name != leader)
+        kept = cluster.submit(cluster.gpt("kept", workers=(200, 200), batch=400))
+        calm = wait_for("all is confirmed", lambda: (c := coordinators(cluster)[leader]) and c["behind"] == 0 and c)
+        assert calm["in_sync"] == 1 and calm["ahead_ms"] == Slow.peer_lost_ms, calm
+        os.kill(cluster.processes[other].pid, signal.SIGSTOP)
+        lost = cluster.ask(leader, "submit", cluster.gpt("lost", workers=(200, 200), batch=400))
+        assert lost.returncode == 0, lost.stderr
+        assert coordinators(cluster)[leader]["behind"] > 0
+        cluster.kill(leader)
+        cluster.kill(other)  # and what lay in its connection
+        cluster.start(other)
+        wait_for("it reigns", lambda: cluster.leader() == other, 60)
+        assert [j["id"] for j in cluster.json("jobs")] == [int(job), int(kept)], "a submit that was not lost"
+        events = map(json.loads, cluster.muster("-o", "json", "events").splitlines())
+        reigns = [event for event in events if event["event"] == "REIGN"]
+        assert reigns[-1]["lacks_ms"] == Slow.peer_lost_ms and "may be missing" in reigns[-1]["text"], reigns
+        cluster.start(leader)
+        cluster.wait_in_sync(2)
+        cluster.wait_step(job, cluster.status(job)["step"] + 20)
+        undisturbed(cluster, job, generation)
+        cluster.same_as_calm(job, **STEPS)
+
+
+def coordinators(cluster):
+    """What `muster coordinators` says of each, by name."""
+    said = {c["coordinator"]: c for c in cluster.json("--timeout", "1", "coordinators")}
+    return {name: said[cluster.endpoints[name]] for name in cluster.names}
+
+
+def fold_now(cluster, name):
+    """A coordinator looks seconds after it has begun what there is to fold: it is started again for that."""
+    before = len(cluster.events(name))
+    cluster.kill(name)
+    cluster.start(name)
+    wait_for(f"{name} has folded", lambda: any(e["event"] == "folded" for e in cluster.events(name)[before:]), 60)
+
+
+def folds_while_leading():
+    """with a register, leader and standby each fold what ended; one that lacks what was folded meanwhile gets everything anew"""
+    with Crew(1, coordinator_options=("--history-days", "0")) as cluster:
+        leader = cluster.leader()
+        other = next(name for name in cluster.names if name != leader)
+        cluster.wait_done(cluster.submit(cluster.mlp("first", steps=40)))
+        fold_now(cluster, other)
+        cluster.wait_in_sync(2)
+        job = cluster.submit(cluster.gpt("second", **STEPS))
+        cluster.wait_step(job, 10)
+        cluster.kill(other)  # it has a part of this job's rows
+        cluster.wait_in_sync(1)
+        cluster.muster("cancel", job)
+        before = cluster.wait_end(job)
+        fold_now(cluster, leader)
+        cluster.start(other)
+        cluster.wait_in_sync(2)
+        cluster.kill(leader)
+        assert next_leader(cluster, leader) == other
+        after = cluster.status(job)
+        assert all(after[key] == before[key] for key in ("state", "generation", "restarts", "weights_step")), (before, after)
+        assert not [e for e in cluster.events(other) if e["event"] in ("bad_record", "not_folded")]
+        for name in cluster.names:
+            check = cluster.try_muster("admin", "check", "--dir", os.path.join(cluster.dir, f"state-{name}"))
+            assert check.returncode == 0, check.stdout + check.stderr
+
+
 def bad_usage():
     """a standby without a register, a register without a place to meet, jobs of its own: refused with a sentence"""
     with Crew(0) as cluster:
@@ -141,4 +292,4 @@ def bad_usage():
         assert refused.returncode == 75 and cluster.endpoints[leader] in refused.stderr, refused.stderr
 
 
-sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, both_die, majority_with_witness, bad_usage))
+sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, both_die, majority_with_witness, hands_over, standby_is_told_to_stop, async_loses_only_answers, folds_while_leading, bad_usage))

@@ -64,6 +64,24 @@ class Pair:
         wait_for("the standby reigns", lambda: self.cluster.leader() == self.other(leader), 60)
         self.start(leader)
 
+    def terminate(self, name):
+        self.pause()
+        self.cluster.processes[name].send_signal(signal.SIGTERM)
+        self.cluster.processes[name].wait(60)
+
+    def leader_is_told_to_stop(self, leader):
+        self.terminate(leader)
+        self.start(leader)
+
+    def standby_is_told_to_stop(self, leader):
+        self.terminate(self.other(leader))
+        self.start(self.other(leader))
+
+    def leader_is_told_to_stop_while_the_standby_catches_up(self, leader):
+        self.standby_dies(leader)
+        self.terminate(leader)
+        self.start(leader)
+
     def standby_dies(self, leader):
         self.kill(self.other(leader))
         self.start(self.other(leader))
@@ -114,7 +132,9 @@ class Pair:
         if not self.turn:
             self.turn = [self.leader_dies, self.leader_dies_and_another_reigns, self.standby_dies, self.both_die,
                          self.leader_dies_before_the_standby_is_in_sync, self.starting_one_dies, self.leader_stands_still,
-                         self.standby_stands_still, self.both_stand_still, self.leader_dies_after_the_standby]
+                         self.standby_stands_still, self.both_stand_still, self.leader_dies_after_the_standby,
+                         self.leader_is_told_to_stop, self.standby_is_told_to_stop,
+                         self.leader_is_told_to_stop_while_the_standby_catches_up]
             self.random.shuffle(self.turn)
         fault = self.turn.pop()
         if fault == self.leader_dies_after_the_standby or self.random.random() < 0.5:

@@ -2,6 +2,7 @@
 /* test_compact.c - a journal of many ended jobs shrinks to some rows a job and grows no more than that
  */
 #include "coord.h"
+#include "followers.h"
 #include "io_check.h"
 #include "io_compact.h"
 
@@ -150,7 +151,8 @@ static struct compaction_counts compact (uint64_t before_ms)
 {
     struct compaction *plan = NULL;
     struct mu_error error = { .text = "" };
-    if (compaction_plan (dir, before_ms, &plan, &error) || compaction_apply (plan, store, &error))
+    if (compaction_plan (dir, before_ms, NULL, &plan, &error) ||
+        compaction_apply (plan, store, &error))
         fail_msg ("%s", error.text);
     struct compaction_counts counts = *compaction_counts (plan);
     compaction_destroy (&plan);
@@ -249,7 +251,7 @@ static void a_plan_outlives_what_is_appended (void **state)
     drain ("a", false);
     drain ("b", true);
     commit (1);
-    assert_int_equal (compaction_plan (dir, 2, &plan, NULL), 0);
+    assert_int_equal (compaction_plan (dir, 2, NULL, &plan, NULL), 0);
     drain ("a", true);
     submit (2);
     commit (1);
@@ -267,10 +269,93 @@ static void a_bad_row_is_not_folded_away (void **state)
     struct mu_error error;
     add ((struct mu_journal){ .type = MU_JOURNAL_START, .start = { .job = 1, .generation = 1 } });
     commit (1);
-    assert_int_equal (compaction_plan (dir, 2, &plan, &error), -1);
+    assert_int_equal (compaction_plan (dir, 2, NULL, &plan, &error), -1);
     assert_int_equal (error.code, MU_BAD_INPUT);
     assert_non_null (strstr (error.text, "record 1 "));
     assert_null (plan);
+}
+
+static int take_line (void *arg, const struct store_line *line)
+{
+    struct mu_error error = { .text = "" };
+    if (store_take (arg, line, 1, line->number, STORE_FOLLOW, true, &error))
+        fail_msg ("%s", error.text);
+    return 0;
+}
+
+struct filling {
+    struct store *other;
+    uint64_t newest;
+};
+
+static int fill_line (void *arg, const struct store_line *line)
+{
+    const struct filling *filling = arg;
+    struct mu_error error = { .text = "" };
+    if (store_take (filling->other, line, 1, filling->newest, STORE_FOLLOW,
+                    line->number == filling->newest, &error))
+        fail_msg ("%s", error.text);
+    return 0;
+}
+
+static void open_other (struct store **other)
+{
+    char other_dir[80];
+    struct mu_error error = { .text = "" };
+    snprintf (other_dir, sizeof other_dir, "%s/other", dir);
+    if (store_open (other, other_dir, &error))
+        fail_msg ("%s", error.text);
+}
+
+static uint64_t bad_rows (struct store *of)
+{
+    uint64_t records, bad;
+    struct coord *coord = coord_create (&(struct coord_options){ .version = "test" });
+    assert_int_equal (store_replay (of, apply, coord, &records, &bad, NULL), 0);
+    coord_destroy (&coord);
+    return bad;
+}
+
+/* A journal that ends among the rows of a job, and one in which these are one row now. */
+static void who_lacks_what_was_folded_needs_all (void **state)
+{
+    (void)state;
+    struct store *other;
+    const struct term_start start = { 1, 1 };
+    submit (1);
+    commit (1);
+    open_other (&other);
+    assert_int_equal (store_read_lines (store, 0, 1000, take_line, other, NULL), 0);
+    uint64_t ends = store_newest (other);
+    move (1, MU_JOB_STOPPING, 1);
+    move (1, MU_JOB_CANCELLED, 1);
+    commit (1);
+    assert_int_equal (store_folded_to (store), 0);
+    assert_true (followers_is_prefix (&start, 1, store_newest (store), 0, 1, ends));
+    assert_true (compact (2).gone > 0);
+    uint64_t folded_to = store_folded_to (store), newest = store_newest (store);
+    assert_in_range (folded_to, ends + 1, newest);
+    assert_false (followers_is_prefix (&start, 1, newest, folded_to, 1, ends));
+    assert_true (followers_is_prefix (&start, 1, newest, folded_to, 1, folded_to));
+
+    store_read_lines (store, ends, 1000, take_line, other, NULL); /* what would come of it */
+    assert_true (bad_rows (other) > 0);
+
+    uint64_t fills = store_fills (other);
+    assert_int_equal (store_take (other, NULL, 0, 0, STORE_FRESH, false, NULL), 0);
+    assert_true (store_fills (other) > fills);
+    assert_int_equal (store_folded_to (other), 0); /* not before it is whole */
+    fills = store_fills (other);
+    struct filling whole = { .other = other, .newest = newest };
+    assert_int_equal (store_read_lines (store, 0, 1000, fill_line, &whole, NULL), 0);
+    assert_true (store_fills (other) > fills);
+    assert_int_equal (store_folded_to (other), newest);
+    assert_int_equal (bad_rows (other), 0);
+    store_close (&other);
+
+    store_close (&store);
+    assert_int_equal (store_open (&store, dir, NULL), 0);
+    assert_int_equal (store_folded_to (store), folded_to);
 }
 
 #define COMPACT_TEST(test) cmocka_unit_test_setup_teardown (test, make_dir, remove_dir)
@@ -282,6 +367,7 @@ int main (void)
         COMPACT_TEST (numbers_are_not_used_twice),
         COMPACT_TEST (a_plan_outlives_what_is_appended),
         COMPACT_TEST (a_bad_row_is_not_folded_away),
+        COMPACT_TEST (who_lacks_what_was_folded_needs_all),
     };
     return cmocka_run_group_tests_name ("compact", tests, NULL, NULL);
 }

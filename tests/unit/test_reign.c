@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_reign.c - when a standby looks at the register; who may reign is the simulator's (tests/sim/reigns.c) */
+/* test_reign.c - when a standby looks at the register, and what is made of a reign that is given up; who may
+ * reign is the simulator's (tests/sim/reigns.c) */
+#include "followers.h"
 #include "reign.h"
 
 #include <setjmp.h>
@@ -74,11 +76,131 @@ static void who_is_not_in_sync_looks_now_and_then (void **state)
     assert_in_range (reads, 20, 41); /* four in the time after which a leader is lost */
 }
 
+static void a_reign_that_was_given_up_is_taken_at_once (void **state)
+{
+    struct claim claim;
+    struct reign value = value_of (true);
+    (void)state;
+    follow (&claim);
+    assert_true (claim_heard_resign (&claim, LEADER, 1, 4, 100));
+    assert_int_equal (claim_ask (&claim, 100), CLAIM_READ); /* it may have come in sync */
+    claim_read (&claim, &value, 101);
+    assert_true (claim_heard (&claim, LEADER, 1, 102)); /* a beat that was late changes nothing */
+    assert_int_equal (claim_ask (&claim, 102), CLAIM_SWAP);
+    claim_swapped (&claim, 103);
+    assert_int_equal (claim.role, CLAIM_LEADING);
+    assert_int_equal (claim.term, 2);
+    assert_true (claim_was_left_all (&claim, 1, 4));
+    assert_false (claim_was_left_all (&claim, 1, 3));
+    assert_false (claim_was_left_all (&claim, 0, 4));
+}
+
+static void who_is_not_in_sync_takes_no_reign_that_was_given_up (void **state)
+{
+    struct claim claim;
+    struct reign value = value_of (false);
+    int reads = 0;
+    (void)state;
+    follow (&claim);
+    for (uint64_t now_ms = 100; now_ms < 2 * LOST_MS; now_ms++) {
+        if (now_ms % 50 == 0) /* it is said again and again */
+            assert_true (claim_heard_resign (&claim, LEADER, 1, 4, now_ms));
+        enum claim_wish wish = claim_ask (&claim, now_ms);
+        assert_int_not_equal (wish, CLAIM_SWAP);
+        if (wish == CLAIM_READ) {
+            claim_read (&claim, &value, now_ms);
+            reads++;
+        }
+    }
+    assert_in_range (reads, 2, 9);
+}
+
+static void a_stranger_can_give_up_nothing (void **state)
+{
+    struct claim claim;
+    (void)state;
+    follow (&claim);
+    assert_false (claim_heard_resign (&claim, LEADER, 2, 4, 100));
+    assert_false (claim_heard_resign (&claim, STANDBY + 1, 1, 4, 100));
+    claim_ask (&claim, 100); /* a higher term: it looks */
+    assert_int_equal (claim.resigned, 0);
+}
+
+/* It leads with the standby in sync, at 0. */
+static void lead (struct claim *claim, struct followers *followers)
+{
+    struct claim_options options = {
+        .id = LEADER, .peer = "p", .client = "c", .lost_ms = LOST_MS, .new_cluster = CLUSTER
+    };
+    struct reign empty = { 0 };
+    memset (followers, 0, sizeof *followers);
+    followers->lost_ms = LOST_MS;
+    claim_start (claim, &options, 0);
+    assert_int_equal (claim_ask (claim, 0), CLAIM_READ);
+    claim_read (claim, &empty, 0);
+    assert_int_equal (claim_ask (claim, 0), CLAIM_SWAP);
+    claim_swapped (claim, 0);
+    struct follower *follower = followers_follow (followers, claim, 0, STANDBY, true, 4, 0);
+    followers_fed (follower, claim, 5, 5);
+    assert_true (followers_have (followers, claim, STANDBY, follower->stream, 5, 0));
+    assert_int_equal (claim_ask (claim, 0), CLAIM_SWAP);
+}
+
+static void who_has_resigned_changes_nothing_and_sees_the_next (void **state)
+{
+    struct claim claim;
+    struct followers followers;
+    (void)state;
+    lead (&claim, &followers);
+    claim_resign (&claim, 1);
+    claim_swapped (&claim, 2); /* what was under way */
+    assert_int_equal (claim.role, CLAIM_RESIGNED);
+    assert_true (claim_has_heir (&claim));
+    claim_lost (&claim, STANDBY);
+    assert_false (claim_has_heir (&claim));
+    for (uint64_t now_ms = 2; now_ms < 3 * LOST_MS; now_ms++)
+        if (claim_ask (&claim, now_ms) != CLAIM_NOTHING) {
+            assert_false (claim.swapping);
+            struct reign same = claim.value;
+            claim_read (&claim, &same, now_ms);
+        }
+    assert_int_equal (claim.role, CLAIM_RESIGNED);
+    struct reign later = claim.value;
+    later.term++;
+    later.leader = STANDBY;
+    claim_read (&claim, &later, 3 * LOST_MS);
+    assert_int_equal (claim.role, CLAIM_OVER);
+    assert_int_equal (claim.why.code, MU_NOT_LEADER);
+}
+
+static void who_follows_no_more_is_taken_out_without_waiting (void **state)
+{
+    struct claim claim;
+    struct followers followers;
+    (void)state;
+    lead (&claim, &followers);
+    claim_swapped (&claim, 1);
+    uint64_t stream = followers.list[0].stream;
+    followers_leave (&followers, &claim, STANDBY, stream - 1); /* of an earlier life */
+    assert_int_equal (claim_ask (&claim, 2), CLAIM_NOTHING);
+    followers_leave (&followers, &claim, STANDBY, stream);
+    assert_int_equal (followers_confirmed (&followers, &claim, 6), 0); /* until it is out */
+    assert_int_equal (claim_ask (&claim, 2), CLAIM_SWAP);
+    assert_false (reign_in_sync (&claim.next, STANDBY));
+    claim_swapped (&claim, 3);
+    assert_int_equal (followers_confirmed (&followers, &claim, 6), 6);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (who_came_in_sync_since_it_looked_takes_over_when_the_leader_is_lost),
         cmocka_unit_test (who_is_not_in_sync_looks_now_and_then),
+        cmocka_unit_test (a_reign_that_was_given_up_is_taken_at_once),
+        cmocka_unit_test (who_is_not_in_sync_takes_no_reign_that_was_given_up),
+        cmocka_unit_test (a_stranger_can_give_up_nothing),
+        cmocka_unit_test (who_has_resigned_changes_nothing_and_sees_the_next),
+        cmocka_unit_test (who_follows_no_more_is_taken_out_without_waiting),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_turn.c - nothing is said or logged before it is durable, whatever the store does
+/* test_turn.c - nothing is said or logged before it is durable, whatever the store does; nor before others
+ * have confirmed it, but to clients that do not wait for them
  *
- * The store and the socket behind the turn are false ones: the store fails as often as it is told,
- * the socket counts what it is given. */
+ * The store, the socket and the leader's side of its followers are false ones: the store fails as often as it is
+ * told, the socket counts what it is given, the leader says what a test wants. */
+#include "io_outbox.h"
 #include "io_turn.h"
 
 #include "log.h"
@@ -101,6 +103,28 @@ static void hear_log (void *arg, enum mu_log_level level, const struct mu_log_ab
         logged++;
 }
 
+/* --- the false leader ------------------------------------------------------------------------- */
+
+static uint64_t confirmed;
+static bool ahead,
+    young; /* clients do not wait; and the oldest turn that is not confirmed is young */
+static uint32_t given;
+
+uint64_t store_newest (const struct store *of) { return (uint64_t)atomic_load (&of->durable); }
+uint64_t lead_confirmed (const struct lead *lead) { return lead ? confirmed : 0; }
+bool lead_answers_ahead (const struct lead *lead) { return lead && ahead; }
+
+bool lead_may_answer (const struct lead *lead, uint64_t given_ms, uint64_t now_ms)
+{
+    return lead && ahead && young && given_ms <= now_ms;
+}
+
+void lead_give (struct lead *lead, const struct store_batch *batch, uint64_t unix_ms)
+{
+    (void)lead, (void)unix_ms;
+    given += batch->count;
+}
+
 /* --- the bed ---------------------------------------------------------------------------------- */
 
 static struct committer *committer;
@@ -111,7 +135,7 @@ static int begin (void **state)
     (void)state;
     struct mu_error error;
     store = (struct store){ .code = MU_IO, .gate = PTHREAD_MUTEX_INITIALIZER };
-    said = said_again = logged = 0;
+    said = said_again = logged = given = 0;
     durable_when_said = -1;
     mu_log_open ("test", "/dev/null", MU_LOG_INFO, NULL);
     mu_log_also (hear_log, NULL);
@@ -280,6 +304,93 @@ static void a_record_beyond_its_limit_is_fatal (void **state)
     assert_int_equal (error.code, MU_INTERNAL);
 }
 
+/* Two records, a word that promises them to a worker, and one to a client. */
+static void decide_for_a_client (struct turn *into)
+{
+    struct mu_wire accepted = { .type = MU_WIRE_ACCEPTED };
+    decide (into);
+    turn_say (into, 7, &accepted);
+}
+
+static struct outbox *open_outbox (struct loop_counts *counts)
+{
+    struct outbox *outbox;
+    struct outbox_options options = { .store = &store,
+                                      .committer = committer,
+                                      .lead = (struct lead *)&store, /* which nobody looks into */
+                                      .counts = counts };
+    confirmed = 0;
+    assert_int_equal (outbox_open (&outbox, &options, NULL), 0);
+    return outbox;
+}
+
+static void pass_on (struct outbox *outbox)
+{
+    decide_for_a_client (turn);
+    outbox_pass (outbox, &turn);
+    struct pollfd item = { .fd = committer_done_fd (committer), .events = POLLIN };
+    assert_int_equal (poll (&item, 1, LIMIT_MS), 1);
+    outbox_collect (outbox);
+    assert_int_equal (outbox_speak (outbox, NULL), 0);
+}
+
+static void all_wait_for_those_in_sync (void **state)
+{
+    (void)state;
+    struct loop_counts counts = { 0 };
+    ahead = false, young = true;
+    struct outbox *outbox = open_outbox (&counts);
+    pass_on (outbox);
+    assert_int_equal (given, 2);
+    decide_for_a_client (turn);
+    outbox_pass (outbox, &turn); /* one at a time */
+    assert_int_equal (turn_records (turn), 2);
+    assert_int_equal (said + logged, 0);
+    confirmed = 1;
+    assert_int_equal (outbox_speak (outbox, NULL), 0);
+    assert_int_equal (said + logged, 0);
+    confirmed = 2;
+    assert_int_equal (outbox_speak (outbox, NULL), 0);
+    assert_int_equal (said, 2);
+    assert_int_equal (logged, 2);
+    assert_true (outbox_is_empty (outbox));
+    committer_stop (&committer);
+    outbox_close (&outbox);
+}
+
+static void clients_may_be_told_not_to_wait_and_workers_do (void **state)
+{
+    (void)state;
+    struct loop_counts counts = { 0 };
+    ahead = young = true;
+    struct outbox *outbox = open_outbox (&counts);
+    pass_on (outbox);
+    assert_int_equal (said, 1);
+    pass_on (outbox);
+    assert_int_equal (said, 2);
+    struct mu_wire pong = { .type = MU_WIRE_PONG }, who = { .type = MU_WIRE_WHO };
+    turn_say (turn, 7, &pong);
+    turn_say (turn, 7, &who);
+    outbox_pass (outbox, &turn); /* words without records: the worker's stands on earlier ones */
+    assert_int_equal (said, 3);
+    outbox_pass (outbox, &turn);
+    assert_int_equal (said, 3);
+    young = false;
+    pass_on (outbox);
+    assert_int_equal (said, 3); /* too far ahead: they wait */
+    confirmed = 2;
+    assert_int_equal (outbox_speak (outbox, NULL), 0);
+    assert_int_equal (said, 4);
+    assert_int_equal (logged, 2);
+    confirmed = 6;
+    assert_int_equal (outbox_speak (outbox, NULL), 0);
+    assert_int_equal (said, 8); /* each once */
+    assert_int_equal (counts.sent, 8);
+    assert_true (outbox_is_empty (outbox));
+    committer_stop (&committer);
+    outbox_close (&outbox);
+}
+
 #define TURN_TEST(test) cmocka_unit_test_setup_teardown (test, begin, end)
 
 /* A thousand ranks hear the same FENCED: it must not lie in memory a thousand times. */
@@ -305,6 +416,8 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         TURN_TEST (words_wait_for_their_records),
+        TURN_TEST (all_wait_for_those_in_sync),
+        TURN_TEST (clients_may_be_told_not_to_wait_and_workers_do),
         TURN_TEST (a_full_disk_delays_and_loses_nothing),
         TURN_TEST (a_stuck_store_does_not_hold_the_end),
         TURN_TEST (a_second_writer_ends_it),

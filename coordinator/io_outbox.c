@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* io_outbox.c - a queue of turns; the newest may be in the commit thread's hands
+ *
+ * One turn is on its way at a time, or, where clients do not wait, as many as there are spare ones: a
+ * standby that is slow then costs the queue's length, and after that as much as without. */
+#include "io_outbox.h"
+
+#include "clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TURNS_AHEAD 16
+
+struct passing {
+    struct turn *turn;
+    uint64_t given_ms, newest; /* newest: its last record, once it is durable here */
+    bool answered;             /* clients have their words */
+};
+
+struct outbox {
+    struct outbox_options options;
+    struct turn *spare[TURNS_AHEAD];
+    struct passing passing[TURNS_AHEAD]; /* oldest first */
+    uint32_t spare_count, count;
+    bool committing; /* the newest is not durable yet */
+};
+
+int outbox_open (struct outbox **outbox_p, const struct outbox_options *options,
+                 struct mu_error *error)
+{
+    struct outbox *outbox = calloc (1, sizeof *outbox);
+    uint32_t turns = options->lead && lead_answers_ahead (options->lead) ? TURNS_AHEAD : 1;
+    if (!outbox)
+        return mu_fail (error, MU_UNAVAILABLE, "out of memory");
+    *outbox_p = outbox;
+    outbox->options = *options;
+    while (outbox->spare_count < turns &&
+           (outbox->spare[outbox->spare_count] = turn_create ()) != NULL)
+        outbox->spare_count++;
+    if (outbox->spare_count == turns)
+        return 0;
+    outbox_close (outbox_p);
+    return mu_fail (error, MU_UNAVAILABLE, "out of memory");
+}
+
+/* A turn in the commit thread's hands is the committer's to destroy. */
+void outbox_close (struct outbox **outbox_p)
+{
+    struct outbox *outbox = *outbox_p;
+    if (!outbox)
+        return;
+    for (uint32_t i = 0; i < outbox->spare_count; i++)
+        turn_destroy (&outbox->spare[i]);
+    for (uint32_t i = 0; i + outbox->committing < outbox->count; i++)
+        turn_destroy (&outbox->passing[i].turn);
+    free (outbox);
+    *outbox_p = NULL;
+}
+
+bool outbox_is_committing (const struct outbox *outbox) { return outbox->committing; }
+bool outbox_is_empty (const struct outbox *outbox) { return outbox->count == 0; }
+
+static void speak (struct outbox *outbox, struct turn *turn)
+{
+    outbox->options.counts->sent += turn_words (turn);
+    turn_speak (turn, outbox->options.sockets);
+}
+
+/* May clients be told what is durable here alone? Only of a leader is there more than one turn. */
+static bool answers_ahead (const struct outbox *outbox)
+{
+    return outbox->options.lead && outbox->count &&
+           lead_may_answer (outbox->options.lead, outbox->passing[0].given_ms, mu_now_ms ());
+}
+
+/* Nothing is being committed: its words rest on turns that are durable here. */
+static void speak_without_records (struct outbox *outbox, struct turn *turn)
+{
+    if (!outbox->count)
+        speak (outbox, turn);
+    else if (answers_ahead (outbox))
+        turn_answer (turn, outbox->options.sockets);
+}
+
+void outbox_pass (struct outbox *outbox, struct turn **filling)
+{
+    const struct outbox_options *options = &outbox->options;
+    if (outbox->committing || !outbox->spare_count)
+        return;
+    if (!turn_records (*filling)) {
+        speak_without_records (outbox, *filling);
+        return;
+    }
+    if (options->lead)
+        lead_give (options->lead, turn_batch (*filling), mu_unix_ms ());
+    committer_give (options->committer, *filling);
+    outbox->passing[outbox->count++] =
+        (struct passing){ .turn = *filling, .given_ms = mu_now_ms () };
+    outbox->committing = true;
+    *filling = outbox->spare[--outbox->spare_count];
+}
+
+void outbox_collect (struct outbox *outbox)
+{
+    if (!outbox->committing || !committer_take (outbox->options.committer))
+        return;
+    outbox->committing = false;
+    outbox->passing[outbox->count - 1].newest = store_newest (outbox->options.store);
+}
+
+static void answer_ahead (struct outbox *outbox)
+{
+    for (uint32_t i = 0; i + outbox->committing < outbox->count; i++) {
+        if (outbox->passing[i].answered)
+            continue;
+        if (!answers_ahead (outbox))
+            return;
+        turn_answer (outbox->passing[i].turn, outbox->options.sockets);
+        outbox->passing[i].answered = true;
+    }
+}
+
+int outbox_speak (struct outbox *outbox, struct mu_error *error)
+{
+    struct lead *lead = outbox->options.lead;
+    uint64_t confirmed = lead ? lead_confirmed (lead) : UINT64_MAX;
+    uint32_t durable = outbox->count - outbox->committing, spoken = 0;
+    while (spoken < durable && outbox->passing[spoken].newest <= confirmed) {
+        speak (outbox, outbox->passing[spoken].turn);
+        outbox->spare[outbox->spare_count++] = outbox->passing[spoken++].turn;
+    }
+    outbox->count -= spoken;
+    memmove (outbox->passing, outbox->passing + spoken, outbox->count * sizeof *outbox->passing);
+    answer_ahead (outbox);
+    return committer_check (outbox->options.committer, error);
+}

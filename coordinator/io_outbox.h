@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* io_outbox.h - turns on their way: durable here, durable at all that are in sync, spoken
+ *
+ * A turn goes to the commit thread and to those who follow at the same time. Its words leave when all that must
+ * have confirmed it, in the order of the turns. Where clients' answers do not wait (`--standby-mode async`),
+ * these leave when the turn is durable here, as long as the oldest turn that lacks a confirmation is young;
+ * what is said to workers waits even then (docs/decisions/0027). */
+#ifndef COORD_IO_OUTBOX_H
+#define COORD_IO_OUTBOX_H
+
+#include "io_lead.h"
+#include "io_metrics.h"
+#include "io_turn.h"
+
+struct outbox;
+
+struct outbox_options {
+    struct store *store;
+    struct committer *committer;
+    struct lead *lead; /* NULL: nobody follows */
+    struct mu_sockets *sockets;
+    struct loop_counts *counts;
+};
+
+int outbox_open (struct outbox **outbox_p, const struct outbox_options *options,
+                 struct mu_error *error);
+void outbox_close (struct outbox **outbox_p);
+
+/* Send the turn on its way if there is room, and put an empty one in its place. One without records is spoken. */
+void outbox_pass (struct outbox *outbox, struct turn **filling);
+
+/* Take from the commit thread what is durable. */
+void outbox_collect (struct outbox *outbox);
+
+/* Speak what may be said. -1: the commit thread has given up. */
+int outbox_speak (struct outbox *outbox, struct mu_error *error);
+
+bool outbox_is_committing (const struct outbox *outbox);
+bool outbox_is_empty (const struct outbox *outbox);
+
+#endif
