@@ -32,6 +32,7 @@ dist_decisions_DATA = \
     %D%/decisions/0025-who-reigns-is-swapped-in.md \
     %D%/decisions/0026-an-ended-jobs-history-is-folded.md \
     %D%/decisions/0028-who-reigns-is-written-outside.md \
+    %D%/decisions/0032-a-step-waits-for-memory-not-for-arithmetic.md \
     %D%/decisions/0033-a-listener-is-paused-in-libzmqs-epoll-set.md
 
 linearexampledir = $(docdir)/examples/linear
