@@ -36,6 +36,7 @@ dist_decisions_DATA = \
     %D%/decisions/0029-the-first-lease-is-long.md \
     %D%/decisions/0030-who-leaves-is-compared-first.md \
     %D%/decisions/0031-who-joins-opens-without-a-state.md \
+    %D%/decisions/0032-a-step-waits-for-memory-not-for-arithmetic.md \
     %D%/decisions/0033-a-listener-is-paused-in-libzmqs-epoll-set.md
 
 linearexampledir = $(docdir)/examples/linear

@@ -35,8 +35,11 @@ tests_system_train_local_LDADD = %D%/libchannel.la worker/comm/libcomm.la \
     worker/state/libstate.la common/libcommon.la $(SODIUM_LIBS) -lm
 
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/test_agent tests/unit/test_watch
-TESTS += tests/unit/test_agent tests/unit/test_watch
+check_PROGRAMS += tests/unit/test_agent tests/unit/test_train_memory tests/unit/test_watch
+TESTS += tests/unit/test_agent tests/unit/test_train_memory tests/unit/test_watch
+tests_unit_test_train_memory_SOURCES = tests/unit/test_train_memory.c %D%/train_memory.c %D%/train.h
+tests_unit_test_train_memory_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_train_memory_LDADD = $(CMOCKA_LIBS)
 tests_unit_test_watch_SOURCES = tests/unit/test_watch.c
 tests_unit_test_watch_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_watch_LDADD = %D%/libagent.la common/libcommon.la $(CMOCKA_LIBS)

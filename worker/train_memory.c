@@ -1,28 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* train_memory.c - large memory that the process which writes a checkpoint does not inherit
+/* train_memory.c - large memory: huge pages, and not inherited by who writes a checkpoint
  *
  * A fork makes parent and child share every private page, and whoever writes to one first copies
  * it. What a step writes to all the time, gradients and workspaces, would so be copied once after
- * each checkpoint, while training waits for each page. The child needs none of it. */
+ * each checkpoint, while training waits for each page. The child needs none of it.
+ *
+ * Matrix products walk down columns, a row further on with each number: with pages of 4 KiB, a page
+ * further on too. So pages are huge where the system lets a process ask for them, for the part that
+ * fills whole ones. */
 #include "train.h"
 
+#include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#define HUGE_PAGE ((size_t)2 << 20) /* of x86-64, and of ARM64 with pages of 4 KiB */
+
 struct head {
+    char *mapping;
     size_t bytes; /* of the mapping */
 };
+
+/* Where the memory of a mapping begins: at a huge page's start, if it will have any. */
+static char *begin_of (char *mapping, size_t bytes)
+{
+    uintptr_t skipped = bytes < HUGE_PAGE ? 0 : -(uintptr_t)mapping % HUGE_PAGE;
+    return mapping + skipped;
+}
 
 void *train_memory_take (size_t bytes)
 {
     const size_t whole = MU_STATE_ALIGNMENT + bytes;
-    char *base = mmap (NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (base == MAP_FAILED)
+    const size_t mapped = whole < HUGE_PAGE ? whole : whole + HUGE_PAGE;
+    char *mapping = mmap (NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapping == MAP_FAILED)
         return NULL;
-    madvise (base, whole, MADV_DONTFORK);
-    madvise (base, whole, MADV_HUGEPAGE); /* where there are any: a start touches all of it */
-    memset (base, 0, whole); /* memory that is short is known now */
-    ((struct head *)(void *)base)->bytes = whole;
+    char *base = begin_of (mapping, whole);
+    madvise (mapping, mapped, MADV_DONTFORK);
+    if (whole >= HUGE_PAGE)
+        madvise (base, whole, MADV_HUGEPAGE); /* or not: it is slower then */
+    memset (base, 0, whole);                  /* memory that is short is known now */
+    *(struct head *)(void *)base = (struct head){ mapping, mapped };
     return base + MU_STATE_ALIGNMENT;
 }
 
@@ -30,6 +48,7 @@ void train_memory_free (void *memory)
 {
     if (!memory)
         return;
-    char *base = (char *)memory - MU_STATE_ALIGNMENT;
-    munmap (base, ((const struct head *)(const void *)base)->bytes);
+    const struct head *head =
+        (const struct head *)(const void *)((char *)memory - MU_STATE_ALIGNMENT);
+    munmap (head->mapping, head->bytes);
 }

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* --- instruction sets ------------------------------------------------------------------------- */
 
@@ -140,6 +141,9 @@ static void make_buffer_key (void)
     buffer_key_works = pthread_key_create (&buffer_key, free_buffer) == 0;
 }
 
+/* Whole huge pages, which are asked for: panels lie further apart than pages of 4 KiB are long. */
+#define BUFFER_UNIT ((size_t)2 << 20)
+
 float *mu_kernels_buffer (size_t size)
 {
     if (buffer.size >= size)
@@ -147,10 +151,11 @@ float *mu_kernels_buffer (size_t size)
     pthread_once (&buffer_once, make_buffer_key);
     if (!buffer_key_works)
         return NULL;
-    size_t rounded = (size + 63) / 64 * 64;
-    float *floats = aligned_alloc (64, rounded);
+    size_t rounded = (size + BUFFER_UNIT - 1) / BUFFER_UNIT * BUFFER_UNIT;
+    float *floats = aligned_alloc (BUFFER_UNIT, rounded);
     if (!floats)
         return NULL;
+    madvise (floats, rounded, MADV_HUGEPAGE);
     if (pthread_setspecific (buffer_key, floats) != 0) {
         free (floats);
         return NULL;
