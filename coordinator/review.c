@@ -58,11 +58,13 @@ static void say_review (struct coord *coord, struct job *job)
     }
 }
 
+/* A generation that has told of no step yet may have made one. */
 static void begin (const struct coord *coord, struct job *job)
 {
     uint64_t last = job->durable.steps - 1;
+    uint64_t made = job->soft.step + (job->soft.step == job->durable.generation.step);
     job->soft.review.since_ms = coord->now_ms;
-    job->soft.review.since_step = job->soft.step < last ? job->soft.step : last;
+    job->soft.review.since_step = made < last ? made : last;
 }
 
 bool review_awaits (struct coord *coord, struct job *job)
