@@ -70,6 +70,7 @@ void ledger_destroy (struct ledger **ledger_p)
     free (ledger->workers);
     free (ledger->slots);
     free (ledger->commits);
+    free (ledger->skips);
     free (ledger->windows);
     free (ledger->spec);
     free (ledger);
@@ -252,6 +253,29 @@ static void on_expel (struct ledger *ledger, const struct mu_journal *record)
     ledger->distrusted = expel->generation;
 }
 
+/* Skipping is decided while nobody trains, and for good. */
+static void on_poison (struct ledger *ledger, const struct mu_journal *record)
+{
+    const struct mu_journal_poison *poison = &record->poison;
+    const struct ledger_generation *it = ledger_newest (ledger);
+    if (!poison->skipped)
+        return;
+    if (!it || !it->over || poison->micro_batch >= ledger->micro_batches)
+        ledger_fault (ledger,
+                      "micro-batch %u of step %" PRIu64
+                      " is left out while a generation trains, or there is none such",
+                      poison->micro_batch, poison->step);
+    for (uint32_t i = 0; i < ledger->skip_count; i++)
+        if (ledger->skips[i].step == poison->step &&
+            ledger->skips[i].micro_batch == poison->micro_batch)
+            ledger_fault (ledger, "micro-batch %u of step %" PRIu64 " is left out twice",
+                          poison->micro_batch, poison->step);
+    ledger->skips = ledger_grow (ledger->skips, ledger->skip_count, &ledger->skip_capacity,
+                                 sizeof *ledger->skips);
+    ledger->skips[ledger->skip_count++] =
+        (struct ledger_skip){ poison->step, poison->micro_batch, it ? it->number : 0 };
+}
+
 /* --- the job ---------------------------------------------------------------------------------- */
 
 static void on_submit (struct ledger *ledger, const struct mu_journal *record)
@@ -308,6 +332,7 @@ static reader *const readers[] = {
     [MU_JOURNAL_TRAINED] = on_trained, [MU_JOURNAL_COMMIT] = on_commit,
     [MU_JOURNAL_STATE] = on_state,     [MU_JOURNAL_REWIND] = on_rewind,
     [MU_JOURNAL_EXPEL] = on_expel,     [MU_JOURNAL_FOLDED] = on_folded,
+    [MU_JOURNAL_POISON] = on_poison,
 };
 
 static void follow_seal (struct ledger *ledger, uint64_t number, const struct mu_journal *record)
@@ -350,7 +375,6 @@ void ledger_read (struct ledger *ledger, uint64_t number, const struct mu_journa
 }
 
 /* --- the end ---------------------------------------------------------------------------------- */
-
 
 /* Where nothing was told before, the path leads back to step 0 without a gap; it is looked at all
  * the same, for this is what is to be proven. */

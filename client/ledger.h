@@ -52,6 +52,13 @@ struct ledger_commit {
     uint64_t step, generation;
 };
 
+struct ledger_skip { /* a micro-batch that is left out of its step: poison */
+    uint64_t step;
+    uint32_t micro_batch;
+    uint64_t
+        after; /* the newest generation when that was decided; those that follow leave it out */
+};
+
 /* Sentences for people: the first LEDGER_SENTENCES_MAX, and how many there were. */
 struct ledger_sentences {
     char *item[LEDGER_SENTENCES_MAX];
@@ -71,10 +78,12 @@ struct ledger {
     uint32_t worker_count, worker_capacity, *slots, slot_count; /* slots: by hash of the worker */
     struct ledger_commit *commits;                              /* oldest first */
     uint32_t commit_count, commit_capacity;
-    uint64_t *windows; /* of the newest generation, by rank: all below this one are trained */
-    uint64_t floor;    /* below this nothing begins without a REWIND */
+    struct ledger_skip *skips; /* in the order of their decision */
+    uint32_t skip_count, skip_capacity;
+    uint64_t *windows;   /* of the newest generation, by rank: all below this one are trained */
+    uint64_t floor;      /* below this nothing begins without a REWIND */
     uint64_t distrusted; /* no generation goes on from a member's state of this one or before */
-    uint64_t folded; /* so many records of it are one now, long after its end; 0: none */
+    uint64_t folded;     /* so many records of it are one now, long after its end; 0: none */
     uint64_t rewinds, read, newest; /* records read, the newest one's number */
     uint64_t seal, sealed;          /* the hash so far; the newest record that carries it */
 
@@ -130,11 +139,15 @@ struct ledger_run ledger_abandoned (const struct ledger *ledger, const struct le
 struct ledger_share {    /* one micro-batch of a step */
     uint32_t generation; /* in which it was summed */
     uint32_t worker;     /* LEDGER_NONE: nobody */
+    bool left_out;       /* nobody trained it: it is poison, and the job goes on without */
 };
 
 /* Who trained this step: share[micro_batches]. Returns the generation that finished it, or
  * LEDGER_NONE if the history does not reach it. */
 uint32_t ledger_who (const struct ledger *ledger, uint64_t step, struct ledger_share *share);
+/* Is this micro-batch left out of a step that survives? `history` is the whole of it. */
+bool ledger_is_left_out (const struct ledger *ledger, const struct ledger_run *history,
+                         uint32_t count, const struct ledger_skip *skip);
 /* Shards (micro-batches of whole windows) that are trained, as the records say. */
 uint64_t ledger_shards (const struct ledger *ledger);
 /* Could this generation have seen so many updates? */

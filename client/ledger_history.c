@@ -101,6 +101,26 @@ struct ledger_run ledger_abandoned (const struct ledger *ledger, const struct le
     return run;
 }
 
+static bool leaves_out (const struct ledger *ledger, uint32_t at, uint64_t step, uint32_t m)
+{
+    for (uint32_t i = 0; i < ledger->skip_count; i++) {
+        const struct ledger_skip *skip = &ledger->skips[i];
+        if (skip->step == step && skip->micro_batch == m &&
+            ledger->generations[at].number > skip->after)
+            return true;
+    }
+    return false;
+}
+
+bool ledger_is_left_out (const struct ledger *ledger, const struct ledger_run *history,
+                         uint32_t count, const struct ledger_skip *skip)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (skip->step >= history[i].from && skip->step < history[i].to)
+            return ledger->generations[history[i].generation].number > skip->after;
+    return false;
+}
+
 uint32_t ledger_who (const struct ledger *ledger, uint64_t step, struct ledger_share *share)
 {
     struct ledger_run run = head (ledger);
@@ -117,6 +137,9 @@ uint32_t ledger_who (const struct ledger *ledger, uint64_t step, struct ledger_s
         uint32_t rank = first ? generation->first_map[m] : generation->map[m];
         share[m].generation = first && generation->origin ? generation->origin[m] : at;
         share[m].worker = rank < generation->size ? generation->members[rank] : LEDGER_NONE;
+        share[m].left_out = leaves_out (ledger, at, step, m);
+        if (share[m].left_out)
+            share[m].worker = LEDGER_NONE;
     }
     return at;
 }

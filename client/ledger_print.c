@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RECORDS_SHOWN 8u
+#define RECORDS_SHOWN  8u
+#define LEFT_OUT_SHOWN 3u
 
 bool ledger_is_proven (const struct ledger_view *view)
 {
@@ -34,6 +35,15 @@ static uint64_t given_up (const struct ledger_view *view)
     return steps;
 }
 
+static uint32_t left_out (const struct ledger_view *view)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < view->ledger->skip_count; i++)
+        count += ledger_is_left_out (view->ledger, view->history, view->run_count,
+                                     &view->ledger->skips[i]);
+    return count;
+}
+
 /* "0 to 99", or "none". */
 static const char *steps_text (uint64_t from, uint64_t to, char *text, size_t size)
 {
@@ -45,6 +55,18 @@ static const char *steps_text (uint64_t from, uint64_t to, char *text, size_t si
 }
 
 /* --- the verdict ------------------------------------------------------------------------------ */
+
+static json_t *left_out_to_json (const struct ledger_view *view)
+{
+    json_t *array = json_array ();
+    for (uint32_t i = 0; i < view->ledger->skip_count; i++) {
+        const struct ledger_skip *skip = &view->ledger->skips[i];
+        if (ledger_is_left_out (view->ledger, view->history, view->run_count, skip))
+            json_array_append_new (array, json_pack ("{s:I,s:I}", "step", (json_int_t)skip->step,
+                                                     "micro_batch", (json_int_t)skip->micro_batch));
+    }
+    return array;
+}
 
 static json_t *sentences_to_json (const struct ledger_sentences *sentences)
 {
@@ -66,6 +88,7 @@ static json_t *verdict_to_json (const struct ledger_view *view)
     json_object_set_new (object, "steps_trained", number (view->trained));
     json_object_set_new (object, "steps", number (ledger->steps));
     json_object_set_new (object, "micro_batches", number (ledger->micro_batches));
+    json_object_set_new (object, "left_out", left_out_to_json (view));
     json_object_set_new (object, "records", number (ledger->records));
     json_object_set_new (object, "epochs_whole", number (whole));
     json_object_set_new (object, "epoch_records", number (places (view) - whole * ledger->records));
@@ -111,6 +134,26 @@ static void add_records (const struct ledger_view *view, struct table *table)
                                      : "not recomputed (--skip-order)");
 }
 
+/* "Each exactly once" is said of what is trained. */
+static void add_left_out (const struct ledger_view *view, struct table *table)
+{
+    const struct ledger *ledger = view->ledger;
+    char text[192];
+    size_t used = 0;
+    uint32_t count = left_out (view), shown = 0;
+    for (uint32_t i = 0; i < ledger->skip_count && shown < LEFT_OUT_SHOWN; i++) {
+        const struct ledger_skip *skip = &ledger->skips[i];
+        if (ledger_is_left_out (ledger, view->history, view->run_count, skip))
+            used += (size_t)snprintf (text + used, sizeof text - used, "%s%u of step %" PRIu64,
+                                      shown++ ? ", " : "", skip->micro_batch, skip->step);
+    }
+    if (!count)
+        return;
+    snprintf (text + used, sizeof text - used, "%s: %u micro-batch%s with all records, as poison",
+              count > shown ? ", …" : "", count, count == 1 ? "" : "es");
+    add_row (table, "left out", text);
+}
+
 static void print_proof (const struct ledger_view *view)
 {
     const struct ledger *ledger = view->ledger;
@@ -120,10 +163,12 @@ static void print_proof (const struct ledger_view *view)
               steps_text (0, view->trained, range, sizeof range), ledger->steps, view->run_count,
               ledger->generation_count);
     add_row (table, "steps", text);
-    snprintf (text, sizeof text, "%u a step, %" PRIu64 " in all, each trained exactly once",
-              ledger->micro_batches, view->trained * ledger->micro_batches);
+    snprintf (text, sizeof text, "%u a step, %" PRIu64 " in all, each trained exactly once%s",
+              ledger->micro_batches, view->trained * ledger->micro_batches - left_out (view),
+              left_out (view) ? ", but for those left out" : "");
     add_row (table, "micro-batches", text);
     add_records (view, table);
+    add_left_out (view, table);
     snprintf (text, sizeof text,
               "%" PRIu64 " trained steps that do not count any more; training went back %" PRIu64
               " time%s",
@@ -256,8 +301,9 @@ struct part {
 
 static bool is_of (const struct part *part, uint32_t m)
 {
-    return part->share[m].generation == part->share[part->first].generation &&
-           part->share[m].worker == part->share[part->first].worker;
+    const struct ledger_share *share = &part->share[m], *first = &part->share[part->first];
+    return share->generation == first->generation && share->worker == first->worker &&
+           share->left_out == first->left_out;
 }
 
 static bool is_new (const struct part *part)
@@ -277,8 +323,11 @@ static uint64_t record_of (const struct part *part, uint32_t m, uint64_t i)
 
 static const char *worker_of (const struct part *part)
 {
-    uint32_t worker = part->share[part->first].worker;
-    return worker == LEDGER_NONE ? "nobody" : part->view->ledger->workers[worker].name;
+    const struct ledger_share *share = &part->share[part->first];
+    if (share->left_out)
+        return "nobody: left out";
+    return share->worker == LEDGER_NONE ? "nobody"
+                                        : part->view->ledger->workers[share->worker].name;
 }
 
 static json_t *part_to_json (const struct part *part)
@@ -295,7 +344,9 @@ static json_t *part_to_json (const struct part *part)
     }
     json_object_set_new (object, "generation",
                          number (ledger->generations[share->generation].number));
-    json_object_set_new (object, "worker", json_string (worker_of (part)));
+    json_object_set_new (object, "worker",
+                         share->left_out ? json_null () : json_string (worker_of (part)));
+    json_object_set_new (object, "left_out", json_boolean (share->left_out));
     if (share->worker != LEDGER_NONE)
         json_object_set_new (object, "incarnation",
                              number (ledger->workers[share->worker].incarnation));

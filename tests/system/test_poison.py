@@ -94,7 +94,10 @@ def skip_is_one_answer():
             table = cluster.muster("status", number)
             assert f"skipped    {len(found)} micro-batches" in table, table
             assert "skipped" in cluster.muster("shards", number), cluster.muster("shards", number)
-            cluster.muster("ledger", "verify", number)
+            proof = cluster.json("ledger", "verify", number)
+            assert [(left["step"], left["micro_batch"]) for left in proof["left_out"]] == [
+                (event["step"], event["micro_batch"]) for event in found], (proof, found)
+            assert "but for those left out" in cluster.muster("ledger", "verify", number)
             answers[workers, threads] = status["weights_hash"], [(e["step"], e["micro_batch"]) for e in found]
     print(f"# {answers}")
     assert len({repr(answer) for answer in answers.values()}) == 1, answers

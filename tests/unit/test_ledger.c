@@ -146,6 +146,13 @@ static void rewind_to (uint64_t step)
     next (MU_JOURNAL_REWIND)->rewind = (struct mu_journal_rewind){ .job = 1, .step = step };
 }
 
+static void leave_out (uint64_t step, uint32_t micro_batch)
+{
+    next (MU_JOURNAL_POISON)->poison = (struct mu_journal_poison){
+        .job = 1, .step = step, .micro_batch = micro_batch, .skipped = true
+    };
+}
+
 static void state (enum mu_job_state to)
 {
     next (MU_JOURNAL_STATE)->state = (struct mu_journal_state){ .job = 1, .state = to };
@@ -303,6 +310,64 @@ static void dropped_sums_count_nothing (void **unused)
     for (uint32_t m = 0; m < MICRO_BATCHES; m++)
         trained_by (ledger, 9, m, m ? "b" : "a", 2);
     ledger_destroy (&ledger);
+}
+
+static bool is_left_out (const struct ledger *ledger, uint64_t step, uint32_t m)
+{
+    struct ledger_share share[MICRO_BATCHES];
+    assert_int_not_equal (ledger_who (ledger, step, share), LEDGER_NONE);
+    assert_int_equal (share[m].left_out, share[m].worker == LEDGER_NONE);
+    return share[m].left_out;
+}
+
+static void poison_was_trained_by_nobody (void **unused)
+{
+    (void)unused;
+    two_until_one_dies ();
+    leave_out (9, 3);
+    form (2, 9, "a<1@9+01 c", "0001", "0011");
+    to_the_end (2);
+    struct ledger *ledger = proven (STEPS);
+    assert_true (is_left_out (ledger, 9, 3));
+    assert_false (is_left_out (ledger, 9, 2));
+    assert_false (is_left_out (ledger, 10, 3));
+    ledger_destroy (&ledger);
+}
+
+/* A trainer that dies of it only sometimes: this history had done the step before it was condemned. */
+static void poison_that_was_trained_counts (void **unused)
+{
+    (void)unused;
+    two_until_one_dies ();
+    leave_out (5, 3);
+    form (2, 9, "a<1@9+01 c", "0001", "0011");
+    to_the_end (2);
+    struct ledger *ledger = proven (STEPS);
+    uint32_t runs;
+    struct ledger_run *history = ledger_history (ledger, &runs);
+    assert_false (is_left_out (ledger, 5, 3));
+    assert_false (ledger_is_left_out (ledger, history, runs, &ledger->skips[0]));
+    free (history);
+    ledger_destroy (&ledger);
+}
+
+static void poison_twice (void **unused)
+{
+    (void)unused;
+    two_until_one_dies ();
+    leave_out (9, 3);
+    leave_out (9, 3);
+    refused ("micro-batch 3 of step 9", "left out", "twice");
+}
+
+static void poison_while_it_trains (void **unused)
+{
+    (void)unused;
+    begin ();
+    form (1, 0, "a b", "0011", "0011");
+    start (1);
+    leave_out (3, 1);
+    refused ("micro-batch 1 of step 3", "left out", "while a generation trains");
 }
 
 static void all_die (void **unused)
@@ -733,6 +798,10 @@ int main (void)
         cmocka_unit_test (while_it_runs),
         cmocka_unit_test (a_step_of_two_generations),
         cmocka_unit_test (sums_kept_through_two_breaks),
+        cmocka_unit_test (poison_was_trained_by_nobody),
+        cmocka_unit_test (poison_that_was_trained_counts),
+        cmocka_unit_test (poison_twice),
+        cmocka_unit_test (poison_while_it_trains),
         cmocka_unit_test (dropped_sums_count_nothing),
         cmocka_unit_test (all_die),
         cmocka_unit_test (a_late_checkpoint_brings_back_what_was_given_up),
