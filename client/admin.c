@@ -53,7 +53,8 @@ static void complain (const struct check *check, const char *file)
                  check->findings - CHECK_FINDINGS_MAX);
     if (check->set_aside)
         fprintf (stderr,
-                 "muster: %s: %" PRIu64 " bad rows were set aside and lie in its table bad_record\n",
+                 "muster: %s: %" PRIu64
+                 " bad rows were set aside and lie in its table bad_record\n",
                  file, check->set_aside);
 }
 
@@ -67,7 +68,8 @@ static void report (const struct command *command, const struct check *check, co
     }
     if (check->torn)
         return;
-    printf ("%s: %s; version %d, %" PRIu64 " records up to number %" PRIu64 ", %" PRIu64 " jobs: %s\n",
+    printf ("%s: %s; version %d, %" PRIu64 " records up to number %" PRIu64 ", %" PRIu64
+            " jobs: %s\n",
             file, what, check->version, check->records, check->newest, check->jobs,
             check->findings ? "DAMAGED" : "sound");
 }
@@ -193,7 +195,8 @@ static int compact (const struct command *command, const char *dir, const char *
              history_ms = command->options->admin_compact.history_days * 86400000;
     if (access (path, R_OK | W_OK))
         return mu_fail_errno (error, MU_NO_INPUT, errno,
-                              "%s cannot be changed (which folder is it? name it with --dir)", path);
+                              "%s cannot be changed (which folder is it? name it with --dir)",
+                              path);
     if (store_open (&store, dir, error)) {
         if (error->code == MU_UNAVAILABLE)
             mu_error_prefix (error, "a coordinator folds by itself while it works: ");

@@ -236,7 +236,8 @@ static int begin (struct reading *reading, const struct command *command)
     if (status || !reading->ledger->folded)
         return status;
     fprintf (stderr,
-             "muster: job %s (%s) ended so long ago that its %" PRIu64 " records were folded into one: "
+             "muster: job %s (%s) ended so long ago that its %" PRIu64
+             " records were folded into one: "
              "nothing can be proven of it any more, but from a backup of before (the coordinator's "
              "--history-days says how long they are kept)\n",
              reading->job, reading->name, reading->ledger->folded);
