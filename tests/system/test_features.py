@@ -206,9 +206,9 @@ def ctrl_c():
 def scale():
     """muster scale takes workers from a running job and gives it others, at step boundaries, to the same answer"""
     with Cluster(1) as cluster:
-        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=600)))["weights_hash"]
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=3000)))["weights_hash"]
     with Cluster(3) as cluster:
-        job = cluster.submit(cluster.gpt("scaled", steps=600, workers=(2, 8)))
+        job = cluster.submit(cluster.gpt("scaled", steps=3000, workers=(2, 8)))
         for count in (1, 3, 2):
             cluster.wait_step(job, cluster.status(job)["step"] + 10)
             cluster.muster("scale", job, str(count))
