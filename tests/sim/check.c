@@ -28,6 +28,9 @@ struct seen_job {
     uint64_t wronged_ms; /* when the wrong worker last gave something to a step of it; 0: never */
     bool warned;         /* it was found wrong not long after, and it was not too late */
     bool disputed;
+    bool torn;         /* its newest generation broke of something else than a plan */
+    bool wrong_member; /* the wrong worker is in its newest generation */
+    bool gone_unseen;  /* that left, or died, with a generation that broke: nobody compared it */
     uint32_t micro_batches, crashes, hangs, lines;
     bool by_chance;         /* trainers may have died of something else than poison */
     uint32_t skips, deaths; /* deaths: of which something was accused */
@@ -98,6 +101,17 @@ static void check_map (const struct mu_journal_form *form, struct mu_blob map, b
         CHECK (load[rank], "rank %u of %u has none of %u micro-batches", rank, size, map.size / 2);
 }
 
+/* A break that nobody planned waits for no comparison, and who is to leave leaves with it. */
+static void note_wrong_member (struct seen_job *job, const struct mu_journal_form *form)
+{
+    const char *wrong = faults.wrong ? worker_name (faults.wrong_worker) : "";
+    bool is_member = false;
+    for (uint32_t i = 0; i < form->members.count; i++)
+        is_member = is_member || !strcmp (form->members.items[i].name, wrong);
+    job->gone_unseen = job->gone_unseen || (job->torn && job->wrong_member && !is_member);
+    job->wrong_member = is_member;
+}
+
 static void on_form (const struct mu_journal *record)
 {
     const struct mu_journal_form *form = &record->form;
@@ -116,6 +130,7 @@ static void on_form (const struct mu_journal *record)
     job->generation = form->generation;
     job->until_step = form->until_step;
     job->ranks = form->members.count;
+    note_wrong_member (job, form);
     statistics.generations++;
 }
 
@@ -134,6 +149,7 @@ static void on_broken (const struct mu_journal *record)
     CHECK (!faults.gentle || faults.wrong || record->broken.planned,
            "a generation broke for nothing: %s", record->broken.reason);
     unplanned += !record->broken.planned;
+    of (record->broken.job)->torn = !record->broken.planned;
     of (record->broken.job)->lines += strstr (record->broken.reason, "nothing moves") != NULL;
 }
 
@@ -239,6 +255,8 @@ static void on_expel (const struct mu_journal *record)
     CHECK (job->committed == expel->back_step, "step %" PRIu64 " was not committed",
            expel->back_step);
     job->distrusted = expel->generation;
+    if (*expel->worker)
+        job->wrong_member = job->gone_unseen = false;
     job->disputed = job->disputed || !*expel->worker;
     if (*expel->worker && !expel->in_job)
         warn_jobs ();
@@ -264,7 +282,8 @@ static void on_state (const struct mu_journal *record)
     if (job->state == MU_JOB_DONE)
         CHECK (job->committed == steps_of (client_job (record->state.job)),
                "job %" PRIu64 " is done at step %" PRIu64, record->state.job, job->committed);
-    if (job->state == MU_JOB_DONE && (!faults.wrong || faults.seen || job->warned))
+    if (job->state == MU_JOB_DONE &&
+        (!faults.wrong || (faults.seen && !job->gone_unseen) || job->warned))
         CHECK (job->commits[job->commit_count - 1].state ==
                    chain_state (record->state.job, job->committed),
                "job %" PRIu64 " is done with wrong weights", record->state.job);

@@ -83,6 +83,11 @@ static void obey (uint32_t peer, const struct mu_wire *wire)
         said->job = wire->connect.job;
         said->generation = wire->connect.generation;
         mu_text_set (said->world, sizeof said->world, wire->connect.world);
+    } else if (wire->type == MU_WIRE_REVIEW) {
+        struct mu_wire_digest *said = &say (peer, MU_WIRE_DIGEST)->digest;
+        said->job = wire->review.job;
+        said->generation = wire->review.generation;
+        said->step = wire->review.step + 1;
     } else if (wire->type == MU_WIRE_ABORT && worker->generation && !worker->held) {
         say_aborted (peer);
     } else if (wire->type == MU_WIRE_RELEASE) {
