@@ -421,7 +421,8 @@ static bool somebody_is_held (void)
 {
     for (uint32_t i = 0; i < options.workers; i++) {
         const struct sim_worker *worker = worker_at (i);
-        if ((worker->trainer.alive && hold_lasts (&worker->trainer.hold)) ||
+        if (worker->held_ms >= clock_now () || /* one was killed, and takes its time to end */
+            (worker->trainer.alive && hold_lasts (&worker->trainer.hold)) ||
             (worker->collective.alive && hold_lasts (&worker->collective.hold)))
             return true;
     }
