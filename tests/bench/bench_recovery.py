@@ -61,7 +61,9 @@ class Steps(threading.Thread):
                 if "/memfd:" in os.readlink(path):
                     with open(path, "rb") as file:
                         view = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
-                    self.maps[pid] = view, struct.unpack_from("<Q", view, STATE_OFFSET_AT)[0] + STEP_AT
+                    offset = struct.unpack_from("<Q", view, STATE_OFFSET_AT)[0]
+                    if offset:  # else the trainer still makes it
+                        self.maps[pid] = view, offset + STEP_AT
         except (OSError, ValueError, struct.error):
             pass  # it has just begun, or just died
 
