@@ -19,7 +19,6 @@ static void ask (const struct command *command, const char *coordinator, struct 
     *asked = (struct asked){ .coordinator = coordinator };
     if (muster_open (&muster, coordinator, &asked->error))
         return;
-    asked->coordinator = coordinator;
     muster_set_timeout (muster, (uint32_t)command->options->timeout * 1000);
     asked->answers = !muster_ping (muster, &asked->pong, &asked->error);
     muster_close (&muster);

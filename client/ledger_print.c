@@ -35,13 +35,15 @@ static uint64_t given_up (const struct ledger_view *view)
     return steps;
 }
 
-static uint32_t left_out (const struct ledger_view *view)
+/* The next that is left out of what survives, from *at on; NULL: there is none. */
+static const struct ledger_skip *next_left_out (const struct ledger_view *view, uint32_t *at)
 {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < view->ledger->skip_count; i++)
-        count += ledger_is_left_out (view->ledger, view->history, view->run_count,
-                                     &view->ledger->skips[i]);
-    return count;
+    while (*at < view->ledger->skip_count) {
+        const struct ledger_skip *skip = &view->ledger->skips[(*at)++];
+        if (ledger_is_left_out (view->ledger, view->history, view->run_count, skip))
+            return skip;
+    }
+    return NULL;
 }
 
 /* "0 to 99", or "none". */
@@ -59,12 +61,10 @@ static const char *steps_text (uint64_t from, uint64_t to, char *text, size_t si
 static json_t *left_out_to_json (const struct ledger_view *view)
 {
     json_t *array = json_array ();
-    for (uint32_t i = 0; i < view->ledger->skip_count; i++) {
-        const struct ledger_skip *skip = &view->ledger->skips[i];
-        if (ledger_is_left_out (view->ledger, view->history, view->run_count, skip))
-            json_array_append_new (array, json_pack ("{s:I,s:I}", "step", (json_int_t)skip->step,
-                                                     "micro_batch", (json_int_t)skip->micro_batch));
-    }
+    const struct ledger_skip *skip;
+    for (uint32_t at = 0; (skip = next_left_out (view, &at));)
+        json_array_append_new (array, json_pack ("{s:I,s:I}", "step", (json_int_t)skip->step,
+                                                 "micro_batch", (json_int_t)skip->micro_batch));
     return array;
 }
 
@@ -134,41 +134,38 @@ static void add_records (const struct ledger_view *view, struct table *table)
                                      : "not recomputed (--skip-order)");
 }
 
-/* "Each exactly once" is said of what is trained. */
-static void add_left_out (const struct ledger_view *view, struct table *table)
+/* "Each exactly once" is said of what is trained. Returns how many are not. */
+static uint32_t left_out_text (const struct ledger_view *view, char *text, size_t size)
 {
-    const struct ledger *ledger = view->ledger;
-    char text[192];
+    const struct ledger_skip *skip;
+    uint32_t count = 0;
     size_t used = 0;
-    uint32_t count = left_out (view), shown = 0;
-    for (uint32_t i = 0; i < ledger->skip_count && shown < LEFT_OUT_SHOWN; i++) {
-        const struct ledger_skip *skip = &ledger->skips[i];
-        if (ledger_is_left_out (ledger, view->history, view->run_count, skip))
-            used += (size_t)snprintf (text + used, sizeof text - used, "%s%u of step %" PRIu64,
-                                      shown++ ? ", " : "", skip->micro_batch, skip->step);
-    }
-    if (!count)
-        return;
-    snprintf (text + used, sizeof text - used, "%s: %u micro-batch%s with all records, as poison",
-              count > shown ? ", …" : "", count, count == 1 ? "" : "es");
-    add_row (table, "left out", text);
+    for (uint32_t at = 0; (skip = next_left_out (view, &at)); count++)
+        if (count < LEFT_OUT_SHOWN)
+            used += (size_t)snprintf (text + used, size - used, "%s%u of step %" PRIu64,
+                                      count ? ", " : "", skip->micro_batch, skip->step);
+    snprintf (text + used, size - used, "%s: %u micro-batch%s with all records, as poison",
+              count > LEFT_OUT_SHOWN ? ", …" : "", count, count == 1 ? "" : "es");
+    return count;
 }
 
 static void print_proof (const struct ledger_view *view)
 {
     const struct ledger *ledger = view->ledger;
-    char text[192], range[64];
+    char text[192], left_out[192], range[64];
+    uint32_t left_out_count = left_out_text (view, left_out, sizeof left_out);
     struct table *table = table_create ("WHAT|PROVEN");
     snprintf (text, sizeof text, "%s of %" PRIu64 ", without a gap, in %u of %u generations",
               steps_text (0, view->trained, range, sizeof range), ledger->steps, view->run_count,
               ledger->generation_count);
     add_row (table, "steps", text);
     snprintf (text, sizeof text, "%u a step, %" PRIu64 " in all, each trained exactly once%s",
-              ledger->micro_batches, view->trained * ledger->micro_batches - left_out (view),
-              left_out (view) ? ", but for those left out" : "");
+              ledger->micro_batches, view->trained * ledger->micro_batches - left_out_count,
+              left_out_count ? ", but for those left out" : "");
     add_row (table, "micro-batches", text);
     add_records (view, table);
-    add_left_out (view, table);
+    if (left_out_count)
+        add_row (table, "left out", left_out);
     snprintf (text, sizeof text,
               "%" PRIu64 " trained steps that do not count any more; training went back %" PRIu64
               " time%s",

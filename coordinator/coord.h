@@ -46,7 +46,7 @@ enum coord_event_type {
 struct coord_event {
     enum coord_event_type type;
     uint64_t now_ms;  /* monotonic */
-    uint64_t unix_ms; /* for people: goes into records, decides nothing */
+    uint64_t unix_ms; /* for people: goes into records; decides only how long absent.c remembers */
     /* START: what REIGN is to say, where there is a register (reign.h). Term 0: the next. */
     struct coord_reign {
         uint64_t term, leader;

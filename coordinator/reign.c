@@ -17,6 +17,12 @@
 #define EAGER_MAX_MS    1000
 #define RESIGNED_ASK_MS 50 /* one that resigned looks whether another has begun, and can end */
 
+/* Nobody else has begun a later term, as far as it knows; it may have said that it leads no more. */
+static bool holds_term (const struct claim *claim)
+{
+    return claim->role == CLAIM_LEADING || claim->role == CLAIM_RESIGNED;
+}
+
 static bool contains (const uint64_t *list, uint32_t count, uint64_t id)
 {
     for (uint32_t i = 0; i < count; i++)
@@ -243,7 +249,7 @@ static void see (struct claim *claim, const struct reign *value)
         claim->tried_count = 0;
     if (!fits (claim))
         return;
-    if (claim->role == CLAIM_LEADING || claim->role == CLAIM_RESIGNED) {
+    if (holds_term (claim)) {
         if (value->term != claim->term || value->leader != claim->options.id)
             end (claim, MU_NOT_LEADER, "another coordinator has taken a later term");
         return;
@@ -271,7 +277,7 @@ void claim_read (struct claim *claim, const struct reign *value, uint64_t now_ms
 
 void claim_swapped (struct claim *claim, uint64_t now_ms)
 {
-    bool led = claim->role == CLAIM_LEADING || claim->role == CLAIM_RESIGNED;
+    bool led = holds_term (claim);
     claim->now_ms = now_ms;
     claim->asked = claim->swapping = false;
     claim->value = claim->next;
@@ -331,7 +337,7 @@ bool claim_was_left_all (const struct claim *claim, uint64_t term, uint64_t newe
 
 bool claim_has_heir (const struct claim *claim)
 {
-    if (claim->role != CLAIM_LEADING && claim->role != CLAIM_RESIGNED)
+    if (!holds_term (claim))
         return false;
     for (uint32_t i = 0; i < claim->value.in_sync_count; i++)
         if (contains (claim->live, claim->live_count, claim->value.in_sync[i]))

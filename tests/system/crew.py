@@ -70,6 +70,10 @@ class Crew(Cluster):
         leaders = [name for name in self.alive() if self.ask(name, "drain", "nobody-of-this-name").returncode == 102]
         return leaders[0] if len(leaders) == 1 else None
 
+    def other(self, name):
+        """Of two."""
+        return next(other for other in self.names if other != name)
+
     def events(self, name):
         path = os.path.join(self.dir, f"coordinator-{name}.log")
         with open(path, encoding="utf-8", errors="replace") as log:

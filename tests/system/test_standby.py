@@ -15,6 +15,20 @@ from crew import Crew  # noqa: E402
 STEPS = {"steps": 100_000, "every": 100, "workers": (1, 3), "batch": 8}
 
 
+def training(cluster):
+    """A job that has done some steps."""
+    job = cluster.submit(cluster.gpt(**STEPS))
+    cluster.wait_step(job, 10)
+    return job
+
+
+def all_train(cluster, workers):
+    """The same with all workers, and its generation."""
+    job = training(cluster)
+    wait_for("all workers train", lambda: cluster.status(job)["workers"] == workers)
+    return job, cluster.status(job)["generation"]
+
+
 def undisturbed(cluster, job, generation):
     status = cluster.status(job)
     assert status["generation"] == generation and status["restarts"] == 0, status
@@ -27,10 +41,7 @@ def next_leader(cluster, old):
 def leaders_die():
     """the leader is killed three times, in turn with the one that took its place: no step is disturbed, the bits are the same"""
     with Crew(3) as cluster:
-        job = cluster.submit(cluster.gpt(**STEPS))
-        cluster.wait_step(job, 10)
-        wait_for("all three train", lambda: cluster.status(job)["workers"] == 3)
-        generation = cluster.status(job)["generation"]
+        job, generation = all_train(cluster, 3)
         for _ in range(3):
             old = cluster.leader()
             cluster.kill(old)
@@ -46,8 +57,7 @@ def leaders_die():
 def leader_stands_still():
     """the leader is stopped, another reigns; when it wakes it acknowledges nothing more, and follows"""
     with Crew(2) as cluster:
-        job = cluster.submit(cluster.gpt(**STEPS))
-        cluster.wait_step(job, 10)
+        job = training(cluster)
         old = cluster.leader()
         os.kill(cluster.processes[old].pid, signal.SIGSTOP)
         new = next_leader_of_stopped(cluster, old)
@@ -71,10 +81,9 @@ def next_leader_of_stopped(cluster, old):
 def standby_loses_its_disk():
     """a standby dies, its disk is lost, the leader goes on alone; the new one gets everything and then takes its place"""
     with Crew(1) as cluster:
-        job = cluster.submit(cluster.gpt(**STEPS))
-        cluster.wait_step(job, 10)
+        job = training(cluster)
         leader = cluster.leader()
-        other = next(name for name in cluster.names if name != leader)
+        other = cluster.other(leader)
         cluster.kill(other)
         alone = cluster.ask(leader, "submit", cluster.mlp("alone", steps=100_000))
         assert alone.returncode == 0, alone.stderr
@@ -94,15 +103,14 @@ def standby_loses_its_disk():
 def both_die():
     """both are killed, and come back in either order: who is in sync reigns, the job goes on"""
     with Crew(2) as cluster:
-        job = cluster.submit(cluster.gpt(**STEPS))
-        cluster.wait_step(job, 10)
+        job = training(cluster)
         generation = cluster.status(job)["generation"]
         for first in ("b", "a"):
             for name in cluster.names:
                 cluster.kill(name)
             cluster.start(first)
             wait_for("it reigns", lambda: cluster.leader() == first, 60)
-            cluster.start(next(name for name in cluster.names if name != first))
+            cluster.start(cluster.other(first))
             cluster.wait_in_sync(2)
         cluster.wait_step(job, cluster.status(job)["step"] + 20)
         undisturbed(cluster, job, generation)
@@ -112,8 +120,7 @@ def both_die():
 def majority_with_witness():
     """two coordinators and a witness: with two of three votes there is a leader, with one nobody takes over"""
     with Crew(1, register="majority", witnesses=("w",)) as cluster:
-        job = cluster.submit(cluster.gpt(**STEPS))
-        cluster.wait_step(job, 10)
+        job = training(cluster)
         old = cluster.leader()
         cluster.kill(old)
         new = next_leader(cluster, old)
@@ -165,10 +172,7 @@ def stop(cluster, name):
 def hands_over():
     """the leader is told to stop, twice, under submits: the other reigns long before a leader is thought lost, nothing acknowledged lacks, no step is disturbed"""
     with Patient(2) as cluster:
-        job = cluster.submit(cluster.gpt(**STEPS))
-        cluster.wait_step(job, 10)
-        wait_for("both train", lambda: cluster.status(job)["workers"] == 2)
-        generation = cluster.status(job)["generation"]
+        job, generation = all_train(cluster, 2)
         submitter = Submitter(cluster)
         for _ in range(2):
             old, before = cluster.leader(), len(submitter.acknowledged)
@@ -193,7 +197,7 @@ def standby_is_told_to_stop():
     """a standby that is told to stop says so: promises do not wait for it"""
     with Patient(0) as cluster:
         leader = cluster.leader()
-        other = next(name for name in cluster.names if name != leader)
+        other = cluster.other(leader)
         stop(cluster, other)
         alone = cluster.ask(leader, "submit", cluster.mlp("alone", steps=100_000))
         assert alone.returncode == 0, alone.stderr
@@ -210,11 +214,9 @@ class Slow(Crew):
 def async_loses_only_answers():
     """clients do not wait for a standby that stands still; when it takes over without what it never got, the submit is lost, which is said; training is not disturbed"""
     with Slow(2, coordinator_options=("--standby-mode", "async")) as cluster:
-        job = cluster.submit(cluster.gpt(**STEPS))
-        cluster.wait_step(job, 10)
-        wait_for("both train", lambda: cluster.status(job)["workers"] == 2)
-        generation, leader = cluster.status(job)["generation"], cluster.leader()
-        other = next(name for name in cluster.names if name != leader)
+        job, generation = all_train(cluster, 2)
+        leader = cluster.leader()
+        other = cluster.other(leader)
         kept = cluster.submit(cluster.gpt("kept", workers=(200, 200), batch=400))
         calm = wait_for("all is confirmed", lambda: (c := coordinators(cluster)[leader]) and c["behind"] == 0 and c)
         assert calm["in_sync"] == 1 and calm["ahead_ms"] == Slow.peer_lost_ms, calm
@@ -255,7 +257,7 @@ def folds_while_leading():
     """with a register, leader and standby each fold what ended; one that lacks what was folded meanwhile gets everything anew"""
     with Crew(1, coordinator_options=("--history-days", "0")) as cluster:
         leader = cluster.leader()
-        other = next(name for name in cluster.names if name != leader)
+        other = cluster.other(leader)
         cluster.wait_done(cluster.submit(cluster.mlp("first", steps=40)))
         fold_now(cluster, other)
         cluster.wait_in_sync(2)
@@ -282,7 +284,7 @@ def bad_usage():
     """a standby without a register, a register without a place to meet, jobs of its own: refused with a sentence"""
     with Crew(0) as cluster:
         leader = cluster.leader()
-        other = next(name for name in cluster.names if name != leader)
+        other = cluster.other(leader)
         for options, word in (((), "--register"), (("--register", "file:/tmp/x"), "--peer-listen")):
             process = cluster.spawn("wrong", "muster-coordinator", "--dir", cluster.dir + "/wrong", "--standby", *options)
             assert process.wait(30) == 64
