@@ -336,11 +336,12 @@ struct coord {
     struct worker **workers;
     uint32_t worker_count, worker_capacity;
     struct index names, peers;
-    bool started, deposed, place_wanted;
+    bool started, deposed;
     uint64_t grace_end_ms; /* of the restart */
     uint64_t deadline_ms;
     uint64_t trust_again_ms; /* when quarantines are looked at next */
-    uint64_t place_again_ms; /* when waiting alone changes what queue_place () would do */
+    uint64_t place_at_ms;    /* when queue_place () looks again */
+    uint64_t placed_ms;      /* when it last did */
     struct job **touched;
     uint32_t touched_count, touched_capacity;
 

@@ -16,10 +16,20 @@
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 
+void queue_look_again (struct coord *coord, uint64_t when_ms)
+{
+    if (when_ms < coord->place_at_ms)
+        coord->place_at_ms = when_ms;
+    core_wake (coord, coord->place_at_ms);
+}
+
+/* A look takes everybody and every job: the more there are, the longer it waits after the last one. */
 void queue_want (struct coord *coord)
 {
-    coord->place_wanted = true;
-    core_wake (coord, coord->now_ms + COORD_PLACE_MS);
+    uint64_t entries = (uint64_t)coord->worker_count + coord->durable.live_count;
+    uint64_t rested_ms = coord->placed_ms + entries / COORD_PLACE_ENTRIES_PER_MS;
+    uint64_t soon_ms = coord->now_ms + COORD_PLACE_MS;
+    queue_look_again (coord, soon_ms > rested_ms ? soon_ms : rested_ms);
 }
 
 /* Workers beyond one a micro-batch would have nothing to do. */
@@ -106,16 +116,24 @@ bool queue_goes_before (const struct job *a, const struct job *b)
     return a->durable.number < b->durable.number;
 }
 
+static int by_turn (const void *a, const void *b)
+{
+    struct job *const *one = a, *const *other = b;
+    return queue_goes_before (*one, *other) ? -1 : 1;
+}
+
+/* Mostly they stand as they came. */
 static void stand_in_line (struct coord *coord, struct line *line)
 {
-    line->jobs = core_scratch (coord, coord->durable.live_count * sizeof (struct job *));
-    for (uint32_t i = 0; i < coord->durable.live_count; i++) {
-        struct job *job = coord->durable.live[i];
-        uint32_t at = line->job_count++;
-        for (; at > 0 && queue_goes_before (job, line->jobs[at - 1]); at--)
-            line->jobs[at] = line->jobs[at - 1];
-        line->jobs[at] = job;
+    bool in_order = true;
+    line->job_count = coord->durable.live_count;
+    line->jobs = core_scratch (coord, line->job_count * sizeof (struct job *));
+    for (uint32_t i = 0; i < line->job_count; i++) {
+        line->jobs[i] = coord->durable.live[i];
+        in_order = in_order && (!i || queue_goes_before (line->jobs[i - 1], line->jobs[i]));
     }
+    if (!in_order)
+        qsort (line->jobs, line->job_count, sizeof (struct job *), by_turn);
 }
 
 uint32_t queue_have (const struct coord *coord, const struct job *job)
@@ -294,12 +312,6 @@ static void keep (struct coord *coord, struct line *line, const struct job *job,
     }
 }
 
-void queue_look_again (struct coord *coord, uint64_t when_ms)
-{
-    if (when_ms < coord->place_again_ms)
-        coord->place_again_ms = when_ms;
-}
-
 /* Could more workers appear soon, so that starting now would only mean starting twice? */
 static bool settles (struct coord *coord, struct job *job, const struct wish *wish)
 {
@@ -402,12 +414,12 @@ void queue_place (struct coord *coord)
 {
     if (core_in_grace (coord)) /* the timer comes at its end */
         return;
-    if (!coord->place_wanted && coord->now_ms < coord->place_again_ms) {
-        core_wake (coord, coord->place_again_ms);
+    if (coord->now_ms < coord->place_at_ms) {
+        core_wake (coord, coord->place_at_ms);
         return;
     }
-    coord->place_wanted = false;
-    coord->place_again_ms = UINT64_MAX;
+    coord->place_at_ms = UINT64_MAX;
+    coord->placed_ms = coord->now_ms;
     if (!coord->durable.live_count)
         return;
     struct line *line = core_scratch (coord, sizeof *line);
@@ -424,5 +436,4 @@ void queue_place (struct coord *coord)
     for (uint32_t i = 0; i < line->job_count; i++)
         give_surplus (coord, line, line->jobs[i]);
     preempt_explain (coord, line);
-    core_wake (coord, coord->place_again_ms);
 }

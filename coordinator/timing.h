@@ -92,6 +92,10 @@
 /* Free workers and waiting jobs are matched this long after the first change, all changes at once. */
 #define COORD_PLACE_MS 5u
 
+/* Between two such looks lies a millisecond for so many workers and jobs: ten thousand jobs that wait are
+ * looked at twice a second at most, which takes a twentieth of a core. */
+#define COORD_PLACE_ENTRIES_PER_MS 25u
+
 /* A joiner that is prepared waits so long for others that still prepare; then the generation is
  * formed anew with those that are. */
 #define COORD_JOIN_MS 2000u

@@ -183,9 +183,10 @@ static int end (void **state)
     return 0;
 }
 
-static void submit_of (int64_t priority, uint32_t min, uint32_t max, bool portable)
+static void hand_in (int64_t priority, uint32_t min, uint32_t max, bool portable)
 {
     static const char *const names[] = { "one", "two", "three", "four" };
+    uint32_t before = coord_job_count (bed.coord);
     struct mu_journal_submit job = { .spec = { "{}", 2 },
                                      .priority = priority,
                                      .workers_min = min,
@@ -196,9 +197,14 @@ static void submit_of (int64_t priority, uint32_t min, uint32_t max, bool portab
                                      .steps = 100,
                                      .portable = portable };
     struct mu_wire wire = { .type = MU_WIRE_SUBMIT, .submit.request = 1 };
-    mu_text_set (job.name, sizeof job.name, names[coord_job_count (bed.coord)]);
+    mu_text_set (job.name, sizeof job.name, before < 4 ? names[before] : "another");
     step (
         (struct coord_event){ .type = COORD_RECEIVE, .peer = 100, .wire = &wire, .submit = &job });
+}
+
+static void submit_of (int64_t priority, uint32_t min, uint32_t max, bool portable)
+{
+    hand_in (priority, min, max, portable);
     pass (5000);
 }
 
@@ -508,6 +514,32 @@ static void one_that_waits_gives_way (void **state)
     HAVE (1, "running", 2);
 }
 
+/* A look costs by the length of the line; what may begin still does so within one pause. */
+static void a_long_line_is_looked_at_seldom (void **state)
+{
+    enum { LONG = 2500, PAUSE_MS = LONG / COORD_PLACE_ENTRIES_PER_MS };
+    (void)state;
+    begin (1);
+    for (uint32_t i = 0; i < LONG; i++)
+        hand_in (0, 2, 2, true);
+    uint32_t looks = 0;
+    for (uint32_t ms = 0; ms < 10 * PAUSE_MS; ms += 5) {
+        hand_in (0, 2, 2, true);
+        pass (5);
+        looks += bed.coord->placed_ms == bed.now_ms;
+    }
+    assert_in_range (looks, 5, 10);
+    hand_in (9, 1, 1, true);
+    pass (2 * PAUSE_MS);
+    HAVE (coord_job_count (bed.coord), "running", 1);
+    looks = 0;
+    for (uint32_t ms = 0; ms < 1000; ms += 5) {
+        pass (5);
+        looks += bed.coord->placed_ms == bed.now_ms;
+    }
+    assert_in_range (looks, 0, 2); /* nothing has changed */
+}
+
 #define PREEMPT_TEST(test) cmocka_unit_test_teardown (test, end)
 
 int main (void)
@@ -528,6 +560,7 @@ int main (void)
         PREEMPT_TEST (one_with_other_data_holds_nobody),
         PREEMPT_TEST (what_is_kept_is_lent),
         PREEMPT_TEST (one_that_waits_gives_way),
+        PREEMPT_TEST (a_long_line_is_looked_at_seldom),
     };
     return cmocka_run_group_tests_name ("preempt", tests, NULL, NULL);
 }

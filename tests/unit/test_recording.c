@@ -589,9 +589,11 @@ static void a_state_too_large (void **state)
     (void)state;
     struct reign reign;
     reign_begin (&reign);
-    reign.recorder = recorder_start (dir, 1 << 13, &settings, reign.coord);
+    reign.recorder = recorder_start (dir, 1 << 12, &settings, reign.coord);
     reign_play (&reign);
     tick (&reign, 300);
+    for (int wait = 0; wait < LIMIT_MS && !warned; wait++)
+        usleep (1000);
     assert_int_equal (warned, 1);
     recorder_stop (&reign.recorder, "over");
     reign_end (&reign);
