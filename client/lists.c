@@ -285,6 +285,8 @@ int command_logs (const struct command *command)
         muster_answer_free (&answer);
         if (offset != before)
             continue;
+        if (last && !offset)
+            fprintf (stderr, "muster: nothing was done for job %s yet, so its log is empty\n", job);
         if (last)
             return 0;
         last = has_ended (command, job, &error); /* one more look after the end */

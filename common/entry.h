@@ -113,6 +113,9 @@ void mu_entry_expected (const struct mu_entry *entry, char text[MU_ENTRY_EXPECTE
 void mu_entry_print_json (const struct mu_entry *entry, const void *base, FILE *out);
 void mu_entry_print_json_text (const char *text, FILE *out);
 
+/* The value as JSON has no more bytes than this; cheaper than to print it. */
+size_t mu_entry_json_max (const struct mu_entry *entry, const void *base);
+
 /* Make every path of the entry that is relative absolute: under `folder`, or under $HOME for ~/.
  * Fails only when memory is gone or a path grows beyond MU_ENTRY_PATH_MAX. */
 int mu_entry_resolve (const struct mu_entry *entry, void *base, const char *folder,

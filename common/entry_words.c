@@ -176,3 +176,45 @@ void mu_entry_print_json (const struct mu_entry *entry, const void *base, FILE *
     case MU_ENTRY_SETTINGS: print_settings (at, out); break;
     }
 }
+
+/* A byte becomes six at most; quotes and a comma or colon around them. */
+static size_t text_max (const char *text) { return 6 * strlen (text) + 3; }
+
+static size_t texts_max (const struct mu_text_list *list)
+{
+    size_t most = 2;
+    for (size_t i = 0; i < list->count; i++)
+        most += text_max (list->item[i]);
+    return most;
+}
+
+static size_t settings_max (const struct mu_setting_list *list)
+{
+    size_t most = 2;
+    for (size_t i = 0; i < list->count; i++)
+        most += text_max (list->item[i].key) + text_max (list->item[i].value);
+    return most;
+}
+
+size_t mu_entry_json_max (const struct mu_entry *entry, const void *base)
+{
+    const void *at = place_const (entry, base);
+    unsigned index;
+    switch (entry->type) {
+    case MU_ENTRY_TEXT:
+    case MU_ENTRY_LABEL:
+    case MU_ENTRY_PATH:
+    case MU_ENTRY_PORTS:
+    case MU_ENTRY_NAME: return text_max (*(char *const *)at);
+    case MU_ENTRY_TEXTS:
+    case MU_ENTRY_ENDPOINTS:
+    case MU_ENTRY_PATHS: return texts_max (at);
+    case MU_ENTRY_SETTINGS: return settings_max (at);
+    case MU_ENTRY_CHOICE: memcpy (&index, at, sizeof index); return text_max (entry->choices[index]);
+    case MU_ENTRY_U64:
+    case MU_ENTRY_I64:
+    case MU_ENTRY_F64:
+    case MU_ENTRY_BOOL: break;
+    }
+    return MU_NUMBER_TEXT_MAX;
+}

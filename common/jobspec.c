@@ -302,11 +302,23 @@ void mu_jobspec_unknown_key (struct mu_jobspec_problems *problems, struct mu_job
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
+/* Each key stands there with its section at most. */
+static bool is_short_for_certain (const struct mu_jobspec *spec)
+{
+    size_t most = 2;
+    for (unsigned i = 0; i < MU_JOBSPEC_KEY_COUNT; i++) {
+        const struct mu_entry *entry = &mu_jobspec_keys[i];
+        if (mu_entry_is_set (entry, spec))
+            most += strlen (entry->path) + 16 + mu_entry_json_max (entry, spec);
+    }
+    return most <= MU_JOBSPEC_SIZE_MAX;
+}
+
 int mu_jobspec_check (struct mu_jobspec *spec, struct mu_jobspec_problems *problems)
 {
     if (!problems->unreadable)
         mu_jobspec_check_whole (spec, problems);
-    if (problems->errors == 0) {
+    if (problems->errors == 0 && !is_short_for_certain (spec)) {
         char *json = mu_jobspec_to_json (spec);
         if (!json)
             mu_jobspec_problem (problems, nowhere, "there is no memory left for a job");

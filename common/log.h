@@ -26,6 +26,7 @@ struct mu_log_about {
     uint64_t job, generation;
     int32_t rank; /* -1: none */
     const char *worker;
+    bool outside; /* `also` files it nowhere: nothing is done for the job yet */
 };
 
 #define MU_LOG_ABOUT_NOTHING ((struct mu_log_about){ .rank = -1 })

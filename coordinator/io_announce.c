@@ -157,6 +157,7 @@ void announce (const struct announcement *announcement, const char *text)
     struct mu_log_about about = { .job = announcement->job,
                                   .generation = announcement->generation,
                                   .rank = announcement->rank,
-                                  .worker = *announcement->worker ? announcement->worker : NULL };
+                                  .worker = *announcement->worker ? announcement->worker : NULL,
+                                  .outside = announcement->type == MU_JOURNAL_SUBMIT };
     mu_log (announcement->bad ? MU_LOG_WARN : MU_LOG_INFO, event, &about, "%s", text);
 }

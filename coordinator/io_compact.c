@@ -369,8 +369,8 @@ static int run_with (sqlite3 *writer, sqlite3_stmt *statement, uint64_t number,
 }
 
 /* The row keeps its number and its time; the job's progress goes. */
-static int fold_job (sqlite3 *writer, const struct compaction *plan, uint64_t number,
-                     const char *types, struct mu_error *error)
+static int fold_job (sqlite3 *writer, struct views *views, const struct compaction *plan,
+                     uint64_t number, const char *types, struct mu_error *error)
 {
     const struct job_rows *job = &plan->jobs[number];
     char *sql = sqlite3_mprintf ("UPDATE journal SET type = %d, body = ?2 WHERE number = ?1",
@@ -386,7 +386,7 @@ static int fold_job (sqlite3 *writer, const struct compaction *plan, uint64_t nu
                            SQLITE_STATIC);
         rc = run_with (writer, statement, job->last, error) ||
                      database_run (writer, progress, "be written", error) ||
-                     views_update (writer, plan->bytes.data + job->offset, job->size, error)
+                     views_update (views, plan->bytes.data + job->offset, job->size, error)
                  ? -1
                  : 0;
     }
@@ -413,14 +413,17 @@ static int change (void *arg, sqlite3 *writer, struct mu_error *error)
     const struct compaction *plan = arg;
     char types[128], sql[128];
     sqlite3_stmt *erase = NULL;
+    struct views *views = NULL;
     list_progress_types (types, sizeof types);
     int rc = database_prepare (writer, &erase, "DELETE FROM journal WHERE number = ?1", error);
     for (uint64_t i = 0; !rc && i < plan->gone_count; i++)
         rc = run_with (writer, erase, plan->gone[i], error);
     sqlite3_finalize (erase);
+    rc = rc || views_open (&views, writer, error) ? -1 : 0;
     for (uint64_t job = 1; !rc && job < plan->job_count; job++)
         if (plan->jobs[job].folds)
-            rc = fold_job (writer, plan, job, types, error);
+            rc = fold_job (writer, views, plan, job, types, error);
+    views_close (&views);
     snprintf (sql, sizeof sql, "UPDATE about SET folded_to = max (folded_to, %lld)",
               (long long)plan->folded_to);
     return rc || database_run (writer, sql, "be written", error) ? -1 : 0;

@@ -2,7 +2,9 @@
 /* io_logs.h - one log file a job, under the state directory: what its workers and we ourselves say
  * of it
  *
- * Lines are whole JSON objects. A file ends at JOB_LOG_BYTES_MAX with a line that says so. Not
+ * A job's file begins with the first thing that is done for it: to make one for each of thousands that
+ * wait would cost more than all else about them. That it was submitted is in the daemon's own log and
+ * in `muster events`. Lines are whole JSON objects. A file ends at JOB_LOG_BYTES_MAX with a line that says so. Not
  * durable on purpose: a log is no promise. */
 #ifndef COORD_IO_LOGS_H
 #define COORD_IO_LOGS_H

@@ -16,6 +16,7 @@
 #include "io_requests.h"
 #include "io_resign.h"
 #include "io_turn.h"
+#include "io_wait.h"
 #include "log.h"
 
 #include <errno.h>
@@ -146,7 +147,8 @@ static int receive (struct loop *loop, struct mu_error *error)
 static int notice_gone (struct loop *loop, struct mu_error *error)
 {
     uint32_t peer;
-    sockets_tend (loop->options->sockets);
+    if (!loop->drained)
+        sockets_tend (loop->options->sockets);
     while (loop->drained && sockets_gone (loop->options->sockets, &peer)) {
         struct coord_event event = { .type = COORD_GONE, .peer = peer };
         if (step (loop, &event, no_wire, error))
@@ -223,7 +225,7 @@ static int wait_for_something (struct loop *loop)
     if (!full)
         items[count++] =
             (zmq_pollitem_t){ sockets_router (loop->options->sockets), 0, ZMQ_POLLIN, 0 };
-    if (zmq_poll (items, count, wait_ms (loop, full)) < 0 && zmq_errno () != EINTR)
+    if (wait_for_any (items, count, wait_ms (loop, full)) && errno != EINTR)
         return -1;
     if (items[1].revents && loop_told_to_stop (loop->options->signal_fd))
         told_to_stop (loop);
@@ -267,7 +269,7 @@ static int serve (struct loop *loop, struct mu_error *error)
     while (!may_end (loop)) {
         outbox_pass (loop->outbox, &loop->filling);
         if (wait_for_something (loop))
-            return mu_fail (error, MU_INTERNAL, "waiting failed: %s", zmq_strerror (zmq_errno ()));
+            return mu_fail_errno (error, MU_INTERNAL, errno, "waiting failed");
         if (mind_turns (loop, error) || receive (loop, error) || notice_gone (loop, error) ||
             on_time (loop, error) || check_reign (loop, error))
             return -1;

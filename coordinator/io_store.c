@@ -34,6 +34,7 @@ struct store {
     sqlite3 *writer, *reader;
     sqlite3_stmt *append, *replace, *begin, *commit, *rollback, *read, *read_rows, *read_lines,
         *version;
+    struct views *views;
     int data_version; /* SQLite's count of other connections' commits, when this one last looked */
     int lock_fd;
     int wal_frames;
@@ -95,6 +96,7 @@ static int open_writer (struct store *store, const char *path, struct mu_error *
                              "(number, type, job, unix_ms, body, part_1, part_2, part_3) "
                              "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                              error) ||
+           views_open (&store->views, store->writer, error) ||
            database_read_int (store->writer, "PRAGMA data_version", &store->data_version, error);
 }
 
@@ -185,6 +187,7 @@ void store_close (struct store **store_p)
                                    store->read_rows, store->read_lines, store->version };
     for (size_t i = 0; i < sizeof statements / sizeof *statements; i++)
         sqlite3_finalize (statements[i]);
+    views_close (&store->views);
     sqlite3_close (store->reader);
     sqlite3_close (store->writer);
     if (store->lock_fd >= 0)
@@ -374,7 +377,7 @@ int store_batch_add (struct store_batch *batch, const struct mu_journal *record,
 static int update_view (struct store *store, const struct batch_entry *entry, const char *body,
                         struct mu_error *error)
 {
-    return views_follow (entry->type) ? views_update (store->writer, body, entry->size, error) : 0;
+    return views_follow (entry->type) ? views_update (store->views, body, entry->size, error) : 0;
 }
 
 /* --- commit ----------------------------------------------------------------------------------- */

@@ -6,6 +6,13 @@
 #include "states.h"
 
 #include <msgpack.h>
+#include <stdlib.h>
+
+struct views {
+    sqlite3 *database;
+    sqlite3_stmt *submitted;
+    msgpack_zone zone;
+};
 
 /* FORM, START and BROKEN move a job without a STATE record of their own. */
 static char *moved (uint64_t job, enum mu_job_state state)
@@ -41,13 +48,6 @@ static char *folded_sql (const struct mu_journal_folded *folded)
 static char *sql_of (const struct mu_journal *record)
 {
     switch (record->type) {
-    case MU_JOURNAL_SUBMIT: {
-        const struct mu_journal_submit *submit = &record->submit;
-        return sqlite3_mprintf ("INSERT OR REPLACE INTO job (job, name, state, submitted_ms, spec) "
-                                "VALUES (%lld, %Q, 'pending', %lld, '%.*q')",
-                                (long long)submit->job, submit->name, (long long)submit->time_ms,
-                                (int)submit->spec.size, (const char *)submit->spec.data);
-    }
     case MU_JOURNAL_SIZED:
         return sqlite3_mprintf ("UPDATE job SET steps = %lld WHERE job = %lld",
                                 (long long)record->sized.steps, (long long)record->sized.job);
@@ -77,6 +77,7 @@ static char *sql_of (const struct mu_journal *record)
         return sqlite3_mprintf ("DELETE FROM checkpoint WHERE job = %lld AND step > %lld",
                                 (long long)record->expel.job, (long long)record->expel.back_step);
     case MU_JOURNAL_FOLDED: return folded_sql (&record->folded);
+    case MU_JOURNAL_SUBMIT:
     case MU_JOURNAL_AGREED:
     case MU_JOURNAL_REIGN:
     case MU_JOURNAL_LEASE:
@@ -99,40 +100,94 @@ bool views_follow (uint32_t type)
            type == MU_JOURNAL_COMMIT || type == MU_JOURNAL_EXPEL || type == MU_JOURNAL_FOLDED;
 }
 
-int views_update (sqlite3 *database, const void *body, size_t size, struct mu_error *error)
+/* Thousands of people's jobs may come in a second: what else is said of a job comes once in a while. */
+static int submitted (struct views *views, const struct mu_journal_submit *submit,
+                      struct mu_error *error)
+{
+    sqlite3_stmt *row = views->submitted;
+    sqlite3_bind_int64 (row, 1, (sqlite3_int64)submit->job);
+    sqlite3_bind_text (row, 2, submit->name, -1, SQLITE_STATIC);
+    sqlite3_bind_int64 (row, 3, (sqlite3_int64)submit->time_ms);
+    sqlite3_bind_text (row, 4, submit->spec.size ? submit->spec.data : "", (int)submit->spec.size,
+                       SQLITE_STATIC);
+    int rc = sqlite3_step (row);
+    int failed = rc == SQLITE_DONE ? 0 : database_fail (views->database, "be written", error);
+    sqlite3_reset (row);
+    return failed;
+}
+
+static int update (struct views *views, const struct mu_journal *record, struct mu_error *error)
+{
+    if (record->type == MU_JOURNAL_SUBMIT)
+        return submitted (views, &record->submit, error);
+    char *sql = sql_of (record);
+    int rc = sql ? database_run (views->database, sql, "be written", error)
+                 : mu_fail (error, MU_UNAVAILABLE, "out of memory");
+    sqlite3_free (sql);
+    return rc;
+}
+
+int views_update (struct views *views, const void *body, size_t size, struct mu_error *error)
 {
     struct mu_journal record;
-    msgpack_zone zone;
-    if (!msgpack_zone_init (&zone, 4096))
+    msgpack_zone_clear (&views->zone);
+    return mu_record_decode (&mu_journal_family, &record, body, size, 0, &views->zone, error) ||
+                   update (views, &record, error)
+               ? -1
+               : 0;
+}
+
+int views_open (struct views **views_p, sqlite3 *database, struct mu_error *error)
+{
+    struct views *views = calloc (1, sizeof *views);
+    if (!views || !msgpack_zone_init (&views->zone, 4096)) {
+        free (views);
         return mu_fail (error, MU_UNAVAILABLE, "out of memory");
-    int rc = mu_record_decode (&mu_journal_family, &record, body, size, 0, &zone, error);
-    char *sql = rc ? NULL : sql_of (&record);
-    if (!rc && !sql)
-        rc = mu_fail (error, MU_UNAVAILABLE, "out of memory");
-    if (!rc)
-        rc = database_run (database, sql, "be written", error);
-    sqlite3_free (sql);
-    msgpack_zone_destroy (&zone);
-    return rc;
+    }
+    *views_p = views;
+    views->database = database;
+    return database_prepare (database, &views->submitted,
+                             "INSERT OR REPLACE INTO job (job, name, state, submitted_ms, spec) "
+                             "VALUES (?1, ?2, 'pending', ?3, ?4)",
+                             error);
+}
+
+void views_close (struct views **views_p)
+{
+    struct views *views = *views_p;
+    if (!views)
+        return;
+    sqlite3_finalize (views->submitted);
+    msgpack_zone_destroy (&views->zone);
+    free (views);
+    *views_p = NULL;
+}
+
+/* Those that cannot be read were passed over. */
+static int follow (struct views *views, sqlite3_stmt *row, struct mu_error *error)
+{
+    struct mu_error why;
+    if (!views_follow ((uint32_t)sqlite3_column_int (row, 0)) ||
+        !views_update (views, sqlite3_column_blob (row, 1), (size_t)sqlite3_column_bytes (row, 1),
+                       &why) ||
+        why.code == MU_BAD_INPUT || why.code == MU_PROTOCOL)
+        return 0;
+    return mu_fail (error, why.code, "%s", why.text);
 }
 
 int views_rebuild (sqlite3 *database, struct mu_error *error)
 {
     sqlite3_stmt *row = NULL;
-    if (database_run (database, "DELETE FROM job; DELETE FROM checkpoint", "be written", error) ||
-        database_prepare (database, &row, "SELECT type, body FROM journal ORDER BY number", error))
-        return -1;
-    int state = SQLITE_DONE, rc = 0;
-    while (!rc && (state = sqlite3_step (row)) == SQLITE_ROW) {
-        struct mu_error why;
-        if (views_follow ((uint32_t)sqlite3_column_int (row, 0)) &&
-            views_update (database, sqlite3_column_blob (row, 1),
-                          (size_t)sqlite3_column_bytes (row, 1), &why) &&
-            why.code != MU_BAD_INPUT && why.code != MU_PROTOCOL)
-            rc = mu_fail (error, why.code, "%s", why.text);
-    }
+    struct views *views = NULL;
+    int state = SQLITE_DONE;
+    int rc = database_run (database, "DELETE FROM job; DELETE FROM checkpoint", "be written", error) ||
+             views_open (&views, database, error) ||
+             database_prepare (database, &row, "SELECT type, body FROM journal ORDER BY number", error);
+    while (!rc && (state = sqlite3_step (row)) == SQLITE_ROW)
+        rc = follow (views, row, error);
     if (!rc && state != SQLITE_DONE)
         rc = database_fail (database, "be read", error);
     sqlite3_finalize (row);
-    return rc;
+    views_close (&views);
+    return rc ? -1 : 0;
 }

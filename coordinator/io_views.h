@@ -13,8 +13,13 @@
 /* Do records of this type change a table? */
 bool views_follow (uint32_t type);
 
+/* The tables of one connection, which stays the caller's and outlives them. */
+struct views;
+int views_open (struct views **views_p, sqlite3 *database, struct mu_error *error);
+void views_close (struct views **views_p);
+
 /* Let the tables follow the record with this body, within the caller's transaction. */
-int views_update (sqlite3 *database, const void *body, size_t size, struct mu_error *error);
+int views_update (struct views *views, const void *body, size_t size, struct mu_error *error);
 
 /* Make the tables anew from all records, within the caller's transaction; those that cannot be read
  * are passed over. */

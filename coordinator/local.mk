@@ -18,7 +18,7 @@ sbin_PROGRAMS += muster-coordinator
 muster_coordinator_SOURCES = %D%/main.c %D%/io_announce.c %D%/io_announce.h %D%/io_compactor.c %D%/io_compactor.h %D%/io_faults.c %D%/io_faults.h %D%/io_logs.c %D%/io_logs.h \
     %D%/io_metrics.c %D%/io_metrics.h %D%/io_loop.c %D%/io_loop.h %D%/io_recorder.c %D%/io_recorder.h \
     %D%/io_requests.c %D%/io_requests.h %D%/io_door.c %D%/io_door.h %D%/io_socket.c %D%/io_socket.h \
-    %D%/io_turn.c %D%/io_turn.h \
+    %D%/io_turn.c %D%/io_turn.h %D%/io_wait.c %D%/io_wait.h \
     %D%/io_acceptor.c %D%/io_acceptor.h %D%/io_witness.c %D%/io_witness.h \
     $(register_sources) \
     %D%/io_follow.c %D%/io_follow.h %D%/io_lead.c %D%/io_lead.h %D%/io_peers.c %D%/io_peers.h %D%/io_reign.c %D%/io_reign.h \

@@ -65,7 +65,7 @@ static void log_to_job (void *arg, enum mu_log_level level, const struct mu_log_
                         const char *line, size_t size)
 {
     (void)level;
-    if (about)
+    if (about && !about->outside)
         job_logs_add (arg, about->job, line, size);
 }
 

@@ -254,6 +254,13 @@ def logs_and_events():
         assert shards["trained"] == shards["shards"] > 0, shards
         checkpoints = cluster.json("checkpoints", job)
         assert [checkpoint["step"] for checkpoint in checkpoints] == [20], checkpoints
+        waiting = cluster.submit(cluster.gpt(name="waiting", steps=20, workers=(2, 2)))
+        wait_for("it is said why it waits", lambda: "waits for 2 workers" in cluster.muster("status", waiting))
+        log = cluster.try_muster("logs", waiting)
+        assert (log.returncode, log.stdout) == (0, "") and "nothing was done" in log.stderr, log
+        assert not os.path.exists(f"{cluster.dir}/state/logs/job-{waiting}.jsonl")
+        cluster.muster("cancel", waiting)
+        assert '"event":"state"' in cluster.muster("logs", waiting)
 
 
 if __name__ == "__main__":
