@@ -1,7 +1,7 @@
 # jobspec.mk - the job file: schemas/jobspec.schema is the only place to change its keys
 %C%_jobspec_sources = %D%/entry.c %D%/entry.h %D%/entry_words.c %D%/number.c %D%/number.h %D%/nearest.c \
     %D%/nearest.h %D%/jobspec.c %D%/jobspec.h %D%/jobspec_parts.h %D%/jobspec_read.c \
-    %D%/jobspec_check.c %D%/jobspec_problems.c %D%/jobspec_events.c %D%/jobspec_events.h
+    %D%/jobspec_check.c %D%/jobspec_problems.c %D%/jobspec_events.c %D%/jobspec_events.h %D%/jobspec_json.c
 %C%_jobspec_generated = %D%/jobspec_table.c %D%/jobspec_table.h
 %C%_jobspec_pages = %D%/jobspec.schema.json %D%/jobspec.md %D%/muster-job.5
 

@@ -110,6 +110,8 @@ bool mu_jobspec_next (struct mu_jobspec_reader *reader, yaml_event_t *event)
 {
     if (reader->problems->unreadable)
         return false;
+    if (reader->is_json)
+        return mu_jobspec_json_next (reader, event);
     if (yaml_parser_parse (&reader->parser, event))
         return event->type != YAML_NO_EVENT; /* which is all that comes behind the end */
     say_malformed (reader);
@@ -222,6 +224,9 @@ void mu_jobspec_each_pair (struct mu_jobspec_reader *reader, mu_jobspec_pair *ea
 
 int mu_jobspec_open (struct mu_jobspec_reader *reader)
 {
+    reader->is_json = mu_jobspec_is_json (reader->text, reader->size);
+    if (reader->is_json)
+        return 0;
     if (!yaml_parser_initialize (&reader->parser)) {
         mu_jobspec_problem (reader->problems, (struct mu_jobspec_place){ 0 },
                             "there is no memory left to read it");
@@ -232,6 +237,12 @@ int mu_jobspec_open (struct mu_jobspec_reader *reader)
     yaml_parser_set_input_string (&reader->parser, (const unsigned char *)reader->text,
                                   reader->size);
     return 0;
+}
+
+void mu_jobspec_close (struct mu_jobspec_reader *reader)
+{
+    if (!reader->is_json)
+        yaml_parser_delete (&reader->parser);
 }
 
 bool mu_jobspec_first (struct mu_jobspec_reader *reader, yaml_event_t *event)

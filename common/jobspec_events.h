@@ -17,10 +17,15 @@ struct mu_jobspec_reader {
     const char *folder; /* that relative paths start from, or NULL */
     struct mu_jobspec *spec;
     struct mu_jobspec_problems *problems;
+
+    /* jobspec_json.c's, where the text is plain JSON; `parser` is not used then */
+    bool is_json;
+    size_t at, line, line_at; /* the next byte; its line, from 0, and where that begins */
 };
 
-/* Begin to read text and size; -1 when memory is gone. End with yaml_parser_delete (). */
+/* Begin to read text and size; -1 when memory is gone. */
 int mu_jobspec_open (struct mu_jobspec_reader *reader);
+void mu_jobspec_close (struct mu_jobspec_reader *reader);
 
 /* The next event, to be deleted by the caller; false when there is none to be had. */
 bool mu_jobspec_next (struct mu_jobspec_reader *reader, yaml_event_t *event);
@@ -43,6 +48,14 @@ typedef void mu_jobspec_pair (struct mu_jobspec_reader *reader, const yaml_event
                               const yaml_event_t *value, const void *context);
 void mu_jobspec_each_pair (struct mu_jobspec_reader *reader, mu_jobspec_pair *each,
                            const void *context);
+
+/* --- jobspec_json.c --------------------------------------------------------------------------- */
+
+/* May libyaml be spared with this text? */
+bool mu_jobspec_is_json (const char *text, size_t size);
+
+/* mu_jobspec_next () for such a text, with the events that libyaml would give. */
+bool mu_jobspec_json_next (struct mu_jobspec_reader *reader, yaml_event_t *event);
 
 /* --- about one event -------------------------------------------------------------------------- */
 

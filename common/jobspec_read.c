@@ -347,7 +347,7 @@ void mu_jobspec_read_text (const char *text, size_t size, const char *folder,
         yaml_event_delete (&event);
         mu_jobspec_last (&reader);
     }
-    yaml_parser_delete (&reader.parser);
+    mu_jobspec_close (&reader);
 }
 
 void mu_jobspec_read_value (const char *text, unsigned key, const char *setting, const char *folder,
@@ -370,5 +370,5 @@ void mu_jobspec_read_value (const char *text, unsigned key, const char *setting,
         yaml_event_delete (&event);
         mu_jobspec_last (&reader);
     }
-    yaml_parser_delete (&reader.parser);
+    mu_jobspec_close (&reader);
 }

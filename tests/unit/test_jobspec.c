@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_jobspec.c - job files, good and bad: every limit from both sides, every mistake's sentence
  */
-#include "jobspec.h"
+#include "jobspec_events.h"
 #include "nearest.h"
 #include "number.h"
 
@@ -423,6 +423,100 @@ static void json_is_canonical (void **state)
     free (second);
 }
 
+/* What is made of it, as one text: the job, or what is wrong. */
+static char *outcome (const char *text)
+{
+    return parse (text) == 0 && !problems.warnings ? mu_jobspec_to_json (&spec)
+                                                   : mu_jobspec_problems_text (&problems);
+}
+
+/* Plain JSON is read without libyaml; a comment behind it makes it YAML that says the same. */
+static void assert_same_as_yaml (const char *json)
+{
+    char text[2048];
+    snprintf (text, sizeof text, "%s #", json);
+    assert_true (mu_jobspec_is_json (json, strlen (json)));
+    assert_false (mu_jobspec_is_json (text, strlen (text)));
+    char *read = outcome (json), *by_yaml = outcome (text);
+    assert_string_equal (read, by_yaml);
+    free (read);
+    free (by_yaml);
+}
+
+#define JSON(more)                                                                                 \
+    "{\"name\": \"a\", \"trainer\":\"gpt\",\n \"data\": {\"path\": [\"/d\", \"/e\"]}, "                         \
+    "\"batch\": {\"global\": 32 , \"micro\":4},\"steps\": 10" more "}"
+
+static void plain_json_is_what_yaml_would_be (void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        JSON (""), JSON (", \"model\": {\"b\": [1, 2.5e-3, true], \"a\": \"x y: z\"}"),
+        JSON (",\n\n\"optimizer\": {\"learning_rate\": 1e-3, \"epsilon\": 1.25E-09}\n"),
+        JSON (", \"seed\": 18446744073709551615, \"exact\": false, \"priority\": -5"),
+        JSON (", \"name\": \"b\""), JSON (", \"batch\": {}"), JSON (", \"batch\": 4"),
+        JSON (", \"model\": []"), JSON (", \"model\": {\"a\": {\"b\": [[1]]}}"),
+        JSON (", \"seed\": null"), JSON (", \"seed\": \"5\""), JSON (", \"seed\": 1.2.3"),
+        JSON (", \"seed\": 07"), JSON (", \"seed\": -"), JSON (", \"steps\": [10]"),
+        JSON (", \"exact\": nul"), JSON (", \"\": 1"), JSON (", \"<<\": {\"a\": 1}"),
+        JSON (", \"stepps\": 1, \"batch.micro\": 2"), "{}", "{ \"name\" : \"\" }\n"
+    };
+    size_t plain = 0, count = sizeof texts / sizeof *texts;
+    for (size_t i = 0; i < count; i++)
+        if (mu_jobspec_is_json (texts[i], strlen (texts[i]))) {
+            assert_same_as_yaml (texts[i]);
+            plain++;
+        }
+    assert_int_equal (plain, count - 2); /* - and nul are no JSON */
+}
+
+/* One byte is another, is gone, or there twice. */
+static void change_a_byte (char *text, uint64_t draw)
+{
+    static const char bytes[] = "{}[]\",: \n019-+.eEnulltruefals#\\\t\x80";
+    size_t size = strlen (text), at = (size_t)(draw >> 8) % size;
+    if (draw % 3 == 0)
+        text[at] = bytes[(draw >> 32) % (sizeof bytes - 1)];
+    else if (draw % 3 == 1)
+        memmove (text + at, text + at + 1, size - at);
+    else
+        memmove (text + at + 1, text + at, size - at + 1);
+}
+
+static void changed_json_is_what_yaml_would_be (void **state)
+{
+    (void)state;
+    uint64_t draw = 88172645463325252u;
+    unsigned plain = 0;
+    for (int i = 0; i < 20000; i++) {
+        char text[1024] = JSON (", \"model\": {\"layers\": [4, 5]}, \"exact\": true");
+        for (int changes = i % 3; changes >= 0; changes--) {
+            draw ^= draw << 13, draw ^= draw >> 7, draw ^= draw << 17; /* Marsaglia's xorshift64 */
+            change_a_byte (text, draw);
+        }
+        if (mu_jobspec_is_json (text, strlen (text))) {
+            assert_same_as_yaml (text);
+            plain++;
+        }
+    }
+    assert_in_range (plain, 4000, 16000);
+}
+
+static void what_is_no_plain_json_is_left_alone (void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "", " {}", "[]", "{", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{,}", "{\"a\":1]", "{\"a\":[1}", "{a:1}",
+        "{\"a\":'b'}", "{\"a\":\"\\n\"}", "{\"a\":\"\t\"}", "{\t}", "{\"a\":\"\x80\"}", "{\"a\":True}", "{} {}",
+        "{\"a\":1} #", "{\"a\":\"b}", "{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":1}}}}}}}}}"
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        assert_false (mu_jobspec_is_json (texts[i], strlen (texts[i])));
+    assert_false (mu_jobspec_is_json ("{\"a\":\"\0\"}", 9));
+    const char *deep = "{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":1}}}}}}}}";
+    assert_true (mu_jobspec_is_json (deep, strlen (deep)));
+}
+
 static void one_key_can_be_set (void **state)
 {
     (void)state;
@@ -544,6 +638,9 @@ int main (void)
         cmocka_unit_test (warnings_name_a_better_batch),
         cmocka_unit_test (json_goes_round),
         cmocka_unit_test (json_is_canonical),
+        cmocka_unit_test (plain_json_is_what_yaml_would_be),
+        cmocka_unit_test (changed_json_is_what_yaml_would_be),
+        cmocka_unit_test (what_is_no_plain_json_is_left_alone),
         cmocka_unit_test (one_key_can_be_set),
         cmocka_unit_test (paths_become_absolute),
         cmocka_unit_test (files_that_are_not_there),
