@@ -6,12 +6,14 @@
 #include "jobspec_parts.h"
 
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 void mu_jobspec_problems_begin (struct mu_jobspec_problems *problems, const char *file)
 {
-    memset (problems, 0, sizeof *problems);
+    memset (problems, 0, offsetof (struct mu_jobspec_problems, item));
+    memset (problems->place, 0, sizeof *problems - offsetof (struct mu_jobspec_problems, place));
     size_t size = strlen (file), room = sizeof problems->file - 1;
     snprintf (problems->file, sizeof problems->file, "%s", file + (size > room ? size - room : 0));
 }

@@ -126,11 +126,27 @@ static size_t character_size (const char *text)
     return mu_text_valid (text, strnlen (text, size)) && strnlen (text, size) == size ? size : 0;
 }
 
+/* How many bytes of `text` stand in a JSON string as they are: nearly all of nearly all lines. */
+static size_t plain_size (const char *text)
+{
+    size_t size = 0;
+    while (text[size] >= 0x20 && text[size] < 0x7f && text[size] != '"' && text[size] != '\\')
+        size++;
+    return size;
+}
+
 /* A JSON string: what is no UTF-8 becomes the replacement character, and nothing is cut in its middle. */
 static void put_escaped (struct line *line, const char *text)
 {
     put (line, "\"", 1);
     while (*text && line->end - line->at > 8) {
+        size_t plain = plain_size (text), room = (size_t)(line->end - line->at) - 8;
+        if (plain) {
+            plain = plain < room ? plain : room;
+            put (line, text, plain);
+            text += plain;
+            continue;
+        }
         unsigned char c = (unsigned char)*text;
         size_t size = character_size (text);
         char escape[8];
