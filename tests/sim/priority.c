@@ -89,13 +89,32 @@ static uint32_t spare_below (const struct mu_wire_job_info *all, uint32_t count,
     return spare;
 }
 
+static bool lacks_minimum (const struct mu_wire_job_info *job)
+{
+    return (is (job, MU_JOB_PENDING) || is (job, MU_JOB_PREPARING)) && job->workers < job->workers_min;
+}
+
+/* What others have to spare is kept for the first in line, if the roster could do for it at all. */
+static bool stands_behind (const struct mu_wire_job_info *all, uint32_t count,
+                           const struct mu_wire_job_info *job)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct mu_wire_job_info *other = &all[i];
+        bool before = other->priority > job->priority ||
+                      (other->priority == job->priority && other->job < job->job);
+        if (before && lacks_minimum (other) &&
+            other->workers_min <= coord_worker_count (host_coord ()))
+            return true;
+    }
+    return false;
+}
+
 static void watch_job (const struct mu_wire_job_info *all, uint32_t count,
                        const struct mu_wire_job_info *job)
 {
     const struct sim_job *what = client_job (job->job);
     uint32_t most = job->workers_max < job->micro_batches ? job->workers_max : job->micro_batches;
-    bool waits = (is (job, MU_JOB_PENDING) || is (job, MU_JOB_PREPARING)) &&
-                 job->workers < job->workers_min &&
+    bool waits = lacks_minimum (job) && !stands_behind (all, count, job) &&
                  job->workers + spare_below (all, count, job, true) >= job->workers_min;
     bool small = is (job, MU_JOB_RUNNING) && job->workers < most && job->step + 1 < job->steps &&
                  !faults.quarantine_failures && spare_below (all, count, job, false) > 0;
