@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* clock.h - the two clocks, in milliseconds
+/* clock.h - the two clocks, in milliseconds (and what lasts less, in microseconds)
  *
  * For shells alone: the cores get the time in their events. */
 #ifndef MU_CLOCK_H
@@ -17,6 +17,13 @@ static inline uint64_t mu_clock_ms (clockid_t clock)
 
 /* Only runs forward; where it began means nothing. */
 static inline uint64_t mu_now_ms (void) { return mu_clock_ms (CLOCK_MONOTONIC); }
+
+static inline uint64_t mu_now_us (void)
+{
+    struct timespec now;
+    clock_gettime (CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
 
 /* Unix time: for people; decides nothing. */
 static inline uint64_t mu_unix_ms (void) { return mu_clock_ms (CLOCK_REALTIME); }

@@ -102,6 +102,8 @@ static int on_message (struct loop *loop, uint32_t peer, const void *data, size_
         requests_refuse (loop->filling, peer, term, 0, &why);
         return 0;
     }
+    if (mu_shape_find (&mu_wire_family, loop->wire.type)->sender == MU_ROLE_CLIENT)
+        outbox_asked (loop->outbox);
     bool stuck = committer_is_stuck (loop->committer);
     bool at_once = stuck || faults_is_own (&loop->wire);
     struct turn *turn = at_once ? loop->aside : loop->filling;
@@ -170,16 +172,17 @@ static int mind_turns (struct loop *loop, struct mu_error *error)
 }
 
 /* A full turn waits for its commit alone. */
-static long wait_ms (const struct loop *loop, bool full)
+static uint64_t wait_us (const struct loop *loop, bool full)
 {
     uint64_t now = mu_now_ms (), deadline = coord_deadline (loop->options->coord);
     if (full)
         deadline = UINT64_MAX;
     if (loop->options->lead && lead_deadline (loop->options->lead) < deadline)
         deadline = lead_deadline (loop->options->lead);
-    if ((deadline > now && deadline - now > WAIT_MAX_MS))
-        return WAIT_MAX_MS;
-    return deadline <= now ? 0 : (long)(deadline - now);
+    uint64_t ms = deadline <= now ? 0 : deadline - now;
+    uint64_t us = 1000 * (ms < WAIT_MAX_MS ? ms : WAIT_MAX_MS);
+    uint64_t gathering_us = outbox_wait_us (loop->outbox, loop->filling);
+    return us < gathering_us ? us : gathering_us;
 }
 
 bool loop_told_to_stop (int signal_fd)
@@ -225,7 +228,7 @@ static int wait_for_something (struct loop *loop)
     if (!full)
         items[count++] =
             (zmq_pollitem_t){ sockets_router (loop->options->sockets), 0, ZMQ_POLLIN, 0 };
-    if (wait_for_any (items, count, wait_ms (loop, full)) && errno != EINTR)
+    if (wait_for_any (items, count, wait_us (loop, full)) && errno != EINTR)
         return -1;
     if (items[1].revents && loop_told_to_stop (loop->options->signal_fd))
         told_to_stop (loop);
@@ -302,6 +305,7 @@ static void finish (struct loop *loop, bool failed)
     await_turns (loop);
     if (failed)
         return;
+    outbox_hurry (loop->outbox);
     outbox_pass (loop->outbox, &loop->filling);
     await_turns (loop);
     struct resign_options resign = { .lead = loop->options->lead,

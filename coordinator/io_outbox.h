@@ -26,8 +26,18 @@ int outbox_open (struct outbox **outbox_p, const struct outbox_options *options,
                  struct mu_error *error);
 void outbox_close (struct outbox **outbox_p);
 
-/* Send the turn on its way if there is room, and put an empty one in its place. One without records is spoken. */
+/* Send the turn on its way if there is room, and put an empty one in its place. One without records is spoken;
+ * one with records may wait a moment for more (gather.h). */
 void outbox_pass (struct outbox *outbox, struct turn **filling);
+
+/* Nothing waits for more: the end is near. */
+void outbox_hurry (struct outbox *outbox);
+
+/* A client has asked something. */
+void outbox_asked (struct outbox *outbox);
+
+/* How long such a wait lasts yet, in microseconds; UINT64_MAX: nothing waits so. */
+uint64_t outbox_wait_us (const struct outbox *outbox, const struct turn *filling);
 
 /* Take from the commit thread what is durable. */
 void outbox_collect (struct outbox *outbox);

@@ -71,6 +71,15 @@ void turn_destroy (struct turn **turn_p)
 
 uint32_t turn_records (const struct turn *turn) { return store_batch_count (turn->records); }
 uint32_t turn_words (const struct turn *turn) { return turn->word_count; }
+
+uint32_t turn_answers (const struct turn *turn)
+{
+    uint32_t answers = 0;
+    for (uint32_t i = 0; i < turn->word_count; i++)
+        answers += turn->word[i].to_client && !turn->word[i].sent;
+    return answers;
+}
+
 const struct store_batch *turn_batch (const struct turn *turn) { return turn->records; }
 
 bool turn_is_full (const struct turn *turn)

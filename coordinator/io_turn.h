@@ -27,6 +27,7 @@ void turn_say (struct turn *turn, uint32_t peer, const struct mu_wire *wire);
 
 uint32_t turn_records (const struct turn *turn);
 uint32_t turn_words (const struct turn *turn);
+uint32_t turn_answers (const struct turn *turn); /* words to clients, not yet sent */
 const struct store_batch *turn_batch (const struct turn *turn);
 
 /* Nothing more should be put in before it is spoken, so that memory stays bounded. */

@@ -26,16 +26,17 @@ static int descriptor_of (const zmq_pollitem_t *item)
     return fd;
 }
 
-int wait_for_any (zmq_pollitem_t *items, int count, long ms)
+int wait_for_any (zmq_pollitem_t *items, int count, uint64_t us)
 {
     struct pollfd fds[WAIT_ITEMS_MAX];
     assert (count <= WAIT_ITEMS_MAX);
     for (int i = 0; i < count; i++) {
         fds[i] = (struct pollfd){ .fd = descriptor_of (&items[i]), .events = POLLIN };
         items[i].revents = items[i].socket && has_something (items[i].socket) ? ZMQ_POLLIN : 0;
-        ms = items[i].revents ? 0 : ms;
+        us = items[i].revents ? 0 : us;
     }
-    if (poll (fds, (nfds_t)count, (int)ms) < 0)
+    struct timespec limit = { (time_t)(us / 1000000), (long)(us % 1000000) * 1000 };
+    if (ppoll (fds, (nfds_t)count, &limit, NULL) < 0)
         return -1;
     for (int i = 0; i < count; i++)
         if (fds[i].revents)
