@@ -18,9 +18,10 @@
 
 void queue_look_again (struct coord *coord, uint64_t when_ms)
 {
-    if (when_ms < coord->place_at_ms)
-        coord->place_at_ms = when_ms;
-    core_wake (coord, coord->place_at_ms);
+    if (when_ms >= coord->place_at_ms)
+        return;
+    coord->place_at_ms = when_ms;
+    core_wake (coord, when_ms);
 }
 
 /* A look takes everybody and every job: the more there are, the longer it waits after the last one. */

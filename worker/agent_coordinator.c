@@ -100,6 +100,16 @@ static void take_job (struct agent *agent, const struct mu_wire_assign *assign)
     agent_start_trainer (agent);
 }
 
+/* What it stands at is known when it has left its generation, if it is in one, and not before: the
+ * agent hears of steps later than they are made, and of a state that came to a joiner only then. */
+static void say_where_it_stands (struct agent *agent)
+{
+    if (agent->generation.part == PART_OUT)
+        agent_repeat (agent, WORD_PREPARED);
+    else
+        agent->job.asked = true;
+}
+
 /* A crashed trainer is started anew, as soon as nothing is left of what it was part of; one that
  * refused the job would refuse it again. */
 static void take_again (struct agent *agent, const struct mu_wire_assign *assign)
@@ -108,7 +118,7 @@ static void take_again (struct agent *agent, const struct mu_wire_assign *assign
     if (job->releasing)
         return;
     if (job->trainer == TRAINER_OPEN)
-        agent_repeat (agent, WORD_PREPARED);
+        say_where_it_stands (agent);
     else if (job->failed)
         agent_repeat (agent, WORD_VERDICT);
     else if (job->trainer == TRAINER_NONE && !job->anew) {

@@ -67,6 +67,7 @@ struct agent_job {
     bool releasing; /* let go when both children are reaped */
     uint64_t release_generation; /* as RELEASE said */
     uint64_t other;              /* another job that ASSIGN named meanwhile; 0: none */
+    bool asked;     /* ASSIGN was said while the trainer was in a generation */
     bool anew;      /* begun again then: its trainer crashed, and ASSIGN was said again */
     struct agent_bytes spec, resume_path;
     char resume_hash[65];

@@ -151,6 +151,9 @@ static void on_left (struct agent *agent, const struct agent_event *event)
         memcpy (job->kept, left->kept.data, job->kept_size);
     bool unasked = generation->part == PART_IN;
     generation->part = PART_OUT;
+    if (job->asked)
+        agent_repeat (agent, WORD_PREPARED);
+    job->asked = false;
     if (unasked)
         agent_break (agent, "its trainer cannot take part; the worker's log says why");
 }

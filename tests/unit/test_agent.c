@@ -622,6 +622,28 @@ static void blank_workers_receive (void **state)
     finish (&story);
 }
 
+/* The coordinator lost it and asks anew. While the trainer is in the generation nobody knows how far it is,
+ * and whether the state that it lacked has come. */
+static void asked_within_a_generation (void **state)
+{
+    (void)state;
+    struct story story;
+    blank (&story);
+    hear (&story, form (1, 1, 0, true));
+    expect (&story, "tell ENTER 1 rank 1 step 0 until 100 transfer");
+    expect (&story, "form 1 rank 1 of 3 receives");
+    hear (&story, order (MU_WIRE_ASSIGN, 0));
+    nothing (&story);
+    hear (&story, order (MU_WIRE_ABORT, 1));
+    expect (&story, "kill collective");
+    expect (&story, "tell LEAVE 1");
+    hear (&story, order (MU_WIRE_ASSIGN, 0));
+    nothing (&story);
+    said (&story, left (1, 3, "\x00"));
+    expect (&story, "PREPARED step 3 ");
+    finish (&story);
+}
+
 /* The collective of a running generation fails; the trainer leaves it at step 3. */
 static void broken_at_3 (struct story *story)
 {
@@ -1137,6 +1159,7 @@ int main (void)
         cmocka_unit_test (form_while_one_lives),
         cmocka_unit_test (level_ranks_compare),
         cmocka_unit_test (blank_workers_receive),
+        cmocka_unit_test (asked_within_a_generation),
         cmocka_unit_test (collective_dies),
         cmocka_unit_test (abort_of_an_unheard_generation),
         cmocka_unit_test (coordinator_gone),
