@@ -7,6 +7,8 @@
  *     from the idle     a job that lacks its minimum trains nothing: what it holds goes to those before
  *                       it in line when nobody trains at all or it has waited for COORD_COOL_OFF_MS,
  *                       and to whoever can use it when the roster has been too small for so long
+ *     from the vain     a job whose generations end without a step, again and again, gives all that it
+ *                       holds to whoever lacks a minimum
  *
  * Nobody gives to a lower priority, and nobody who trains is brought below its minimum: a job is
  * shrunk, never suspended. The last in line gives first, and of its workers those that do not train
@@ -67,6 +69,8 @@ static uint32_t spare_for (struct coord *coord, const struct line *line, const s
     int64_t mine = job->durable.priority, its = taker->durable.priority;
     if (job == taker)
         return 0;
+    if (queue_is_vain (job))
+        return !grows && queue_goes_before (taker, job) ? queue_have (coord, job) : 0;
     if (queue_lacks_minimum (coord, job))
         return gives_up (coord, line, job, taker, grows) ? queue_have (coord, job) : 0;
     if (job->durable.state != MU_JOB_RUNNING || job->durable.target != MU_JOB_PENDING)
@@ -101,7 +105,7 @@ static void look_for_givers (struct coord *coord, struct line *line)
         if (!job->soft.worker_count)
             continue;
         line->givers[line->giver_count++].job = job;
-        if (queue_lacks_minimum (coord, job))
+        if (queue_lacks_minimum (coord, job) || queue_is_vain (job))
             line->spare += queue_have (coord, job);
         else if (job->durable.state == MU_JOB_RUNNING)
             line->spare += beyond_minimum (coord, job);
@@ -189,7 +193,7 @@ static uint32_t cost_of (const struct coord *coord, const struct worker *worker)
 static void yield_from (struct coord *coord, struct job *job, const struct job *taker,
                         const char *class, uint32_t count, bool grows)
 {
-    bool shrinks = !queue_lacks_minimum (coord, job);
+    bool shrinks = !queue_lacks_minimum (coord, job) && !queue_is_vain (job);
     for (uint32_t cost = 0; cost < 4; cost++)
         for (uint32_t i = job->soft.worker_count; i > 0 && count; i--) {
             struct worker *worker = job->soft.workers[i - 1];

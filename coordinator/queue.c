@@ -11,7 +11,9 @@
  *
  * Two jobs that each hold some of the workers that the other lacks would wait for ever: when nobody
  * runs any more, the later one yields (its state is saved first). So does one that has held some
- * for COORD_COOL_OFF_MS, to those before it, or to all while the roster is too small for it. */
+ * for COORD_COOL_OFF_MS, to those before it, or to all while the roster is too small for it. One whose
+ * generations end without a step, COORD_VAIN_TRIES in a row, stands behind all others, and lets go of
+ * what it holds for them, until it trains. */
 #include "queue.h"
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
@@ -110,8 +112,13 @@ static void look_around (struct coord *coord, struct line *line)
     line->left = line->free_count;
 }
 
+/* What it holds may never do for it: two hosts that cannot reach each other, say. */
+bool queue_is_vain (const struct job *job) { return job->soft.failures >= COORD_VAIN_TRIES; }
+
 bool queue_goes_before (const struct job *a, const struct job *b)
 {
+    if (queue_is_vain (a) != queue_is_vain (b))
+        return queue_is_vain (b);
     if (a->durable.priority != b->durable.priority)
         return a->durable.priority > b->durable.priority;
     return a->durable.number < b->durable.number;

@@ -46,6 +46,7 @@ struct line {
 uint32_t queue_have (const struct coord *coord, const struct job *job);
 bool queue_lacks_minimum (const struct coord *coord, const struct job *job);
 bool queue_goes_before (const struct job *a, const struct job *b);
+bool queue_is_vain (const struct job *job);
 bool queue_fits (const struct coord *coord, const struct job *job, const char *class,
                  const struct worker *worker);
 void queue_look_again (struct coord *coord, uint64_t when_ms);

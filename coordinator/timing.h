@@ -89,6 +89,10 @@
 #define COORD_STRIKES     3u
 #define COORD_ACCUSED_MAX (4 * COORD_STRIKES)
 
+/* So many generations in a row that finish no step, and a job stands behind all others in line: with the
+ * pauses between them, some minutes. */
+#define COORD_VAIN_TRIES 20u
+
 /* Free workers and waiting jobs are matched this long after the first change, all changes at once. */
 #define COORD_PLACE_MS 5u
 

@@ -478,6 +478,13 @@ uint64_t check_checkpoint (uint64_t job, uint64_t step, const char *hash)
 
 /* --- the end ---------------------------------------------------------------------------------- */
 
+/* Two that will never reach each other, and both stay: one generation has one of them at most. */
+static bool are_parted_for_good (void)
+{
+    return faults.parted && !worker_at (faults.part[0])->never_returns &&
+           !worker_at (faults.part[1])->never_returns;
+}
+
 static uint32_t fitting (const struct sim_job *job)
 {
     uint32_t of_class[2] = { 0 }, usable = 0;
@@ -487,6 +494,7 @@ static uint32_t fitting (const struct sim_job *job)
     if (!job->portable && !job->mixed) /* it may be bound to either */
         usable = of_class[0] < of_class[1] ? of_class[0] : of_class[1];
     usable -= faults.wrong && usable; /* it may be expelled */
+    usable -= are_parted_for_good () && usable;
     return job->odd_data && usable ? usable - 1 : usable;
 }
 

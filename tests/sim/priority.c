@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define JOBS_MAX   512u
-#define PATIENCE_S 90u
+#define PATIENCE_S 150u /* a state that hangs while it is saved is waited for: COORD_SAVE_LIMIT_MS */
 #define SHRUNK_MAX 10u /* times a job may be shrunk in peace */
 
 static uint64_t formed_ms[JOBS_MAX]; /* its newest generation */

@@ -15,8 +15,8 @@
 #define WORDS_MAX   64u
 
 struct played {
-    bool here, held, odd,
-        drops; /* held: does not end its generation; drops: says nothing any more */
+    bool here, held, odd, drops; /* held: does not end its generation; drops: says nothing any more */
+    bool parted;                 /* reaches no other worker */
     const char *class;
     uint64_t job, generation, said_ms;
 };
@@ -75,6 +75,8 @@ static void obey (uint32_t peer, const struct mu_wire *wire)
         say_prepared (peer, worker->job);
     } else if (wire->type == MU_WIRE_FORM) {
         worker->generation = wire->form.generation;
+        if (worker->parted && wire->form.size > 1)
+            return;
         struct mu_wire_ready *said = &say (peer, MU_WIRE_READY)->ready;
         said->job = wire->form.job;
         said->generation = wire->form.generation;
@@ -514,6 +516,28 @@ static void one_that_waits_gives_way (void **state)
     HAVE (1, "running", 2);
 }
 
+/* Two that cannot reach each other do for two jobs of one worker, and not for one of two. */
+static void what_is_held_in_vain_is_let_go (void **state)
+{
+    (void)state;
+    begin (2);
+    bed.worker[0].parted = bed.worker[1].parted = true;
+    submit (5, 2, 2);
+    submit (0, 1, 1);
+    submit (-1, 1, 1);
+    assert_string_equal (info (2).state, "pending");
+    assert_string_equal (info (3).state, "pending");
+    pass (COORD_VAIN_TRIES * (COORD_FORM_LIMIT_MS + COORD_FORM_RETRY_MAX_MS) + 10000);
+    HAVE (2, "running", 1);
+    HAVE (3, "running", 1);
+    HAVE (1, "pending", 0);
+    control (2, CANCEL);
+    control (3, CANCEL);
+    bed.worker[0].parted = bed.worker[1].parted = false;
+    pass (2 * COORD_FORM_RETRY_MAX_MS);
+    HAVE (1, "running", 2);
+}
+
 /* A look costs by the length of the line; what may begin still does so within one pause. */
 static void a_long_line_is_looked_at_seldom (void **state)
 {
@@ -560,6 +584,7 @@ int main (void)
         PREEMPT_TEST (one_with_other_data_holds_nobody),
         PREEMPT_TEST (what_is_kept_is_lent),
         PREEMPT_TEST (one_that_waits_gives_way),
+        PREEMPT_TEST (what_is_held_in_vain_is_let_go),
         PREEMPT_TEST (a_long_line_is_looked_at_seldom),
     };
     return cmocka_run_group_tests_name ("preempt", tests, NULL, NULL);
