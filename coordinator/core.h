@@ -18,6 +18,7 @@
  *     pace.c        how fast each worker is, and its share of the micro-batches
  *     shards.c      micro-batch maps, leases, the ledger of trained windows
  *     checkpoint.c  SAVED, COMMIT
+ *     savers.c      who may say that a checkpoint is complete
  *     audit.c       who is wrong: DIGEST, AUDIT, and what becomes of it
  *     absent.c      who left before what it did was compared
  *     review.c      before members leave, what they did is compared
@@ -51,6 +52,7 @@
 #define KEPT_BYTES 256u
 #define SAMPLES    16u
 #define COMPARISONS 8u /* at once, beside those of a review */
+#define SAVERS_MAX  64u
 
 /* --- durable: the fold of the journal --------------------------------------------------------- */
 
@@ -109,6 +111,14 @@ struct absentee { /* left before what it did was compared; absent.c */
     uint64_t left_ms;                   /* Unix time of the first generation without it */
 };
 
+struct saver { /* was to write checkpoints; savers.c */
+    char name[64];
+    uint64_t incarnation;
+    uint64_t generation;       /* its rank 0; or, if it was told to, that one or an older one */
+    uint64_t step, until_step; /* from here to there; the newest generation's are its leases */
+    bool told;                 /* by SAVE */
+};
+
 struct job_durable {
     uint64_t number;
     char key[64], name[64];
@@ -157,6 +167,8 @@ struct job_durable {
     uint32_t outcast_count, outcast_capacity;
     struct absentee *absentees;
     uint32_t absentee_count, absentee_capacity;
+    struct saver *savers;
+    uint32_t saver_count, saver_capacity;
     char disputed[256]; /* who differed, when nobody could say who was wrong */
     uint64_t disputed_step;
 };
@@ -240,6 +252,7 @@ struct worker {
     uint8_t kept[KEPT_BYTES];               /* micro-batches of the next step that its sums hold */
     struct pace pace;
     uint64_t penalty, penalty_ms; /* for its failures, as of then; trust.c */
+    uint64_t doubt_after_ms;      /* what it is not believed then is told of again */
 };
 
 /* The world of the generation that follows, connected while this one trains; ahead.c. */
@@ -661,6 +674,18 @@ void checkpoint_answer (struct coord *coord, uint32_t peer, uint64_t request,
                         const struct job *job);
 /* Before workers leave or the job stops: must a state be saved first? Asks for it if so. */
 bool checkpoint_wait (struct coord *coord, struct job *job);
+
+/* --- savers.c --------------------------------------------------------------------------------- */
+
+/* Apply's part: a generation was formed after `before`, a worker was told to, a newer checkpoint is
+ * committed, nobody's states are to be trusted or wanted any more. */
+void savers_follow_form (struct job_durable *job, const struct generation *before);
+void savers_follow_save (struct job_durable *job, const struct mu_journal_save *save);
+void savers_follow_commit (struct job_durable *job, uint64_t step);
+void savers_forget (struct job_durable *job);
+/* Can this worker have written that? */
+bool savers_have (const struct job_durable *job, const struct worker *worker,
+                  const struct mu_wire_saved *saved);
 
 /* --- seal.c ----------------------------------------------------------------------------------- */
 

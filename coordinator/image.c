@@ -10,7 +10,7 @@
  * An image is trusted as memory is: its frame's check finds damage, nothing here finds malice. */
 #include "core.h"
 
-#define TABLES     12u
+#define TABLES     13u
 #define FIELDS_MAX 96u
 #define UNKNOWN    UINT32_MAX
 
@@ -62,7 +62,7 @@ static const struct field worker_fields[] = {
     F (left_out), F (on_trial), F (refused_for_good),
     F (position.step), F (position.attempt), F (position.lineage), F (position.generation),
     F (position.distrusted), F (position.blank), F (kept), F (pace.cost_us), F (pace.generation), F (pace.step),
-    F (pace.busy_us), F (pace.share), F (penalty), F (penalty_ms),
+    F (pace.busy_us), F (pace.share), F (penalty), F (penalty_ms), F (doubt_after_ms),
 };
 #undef S
 #define S job_durable
@@ -82,6 +82,7 @@ static const struct field job_fields[] = {
     P (suspicion.count), P (suspicion.capacity), P (skips), P (skip_count), P (skip_capacity),
     F (anchor), F (distrusted), P (outcasts), P (outcast_count), P (outcast_capacity),
     P (absentees), P (absentee_count), P (absentee_capacity),
+    P (savers), P (saver_count), P (saver_capacity),
     F (disputed), F (disputed_step),
 };
 #undef S
@@ -130,6 +131,11 @@ static const struct field absentee_fields[] = {
     F (name), F (state_step), F (gradient_step), F (left_ms),
 };
 #undef S
+#define S saver
+static const struct field saver_fields[] = {
+    F (name), F (incarnation), F (generation), F (step), F (until_step), F (told),
+};
+#undef S
 #define S comparison
 static const struct field comparison_fields[] = {
     F (what), F (micro_batch), F (step), F (first_rank), F (ranks), F (said), P (opinions),
@@ -148,7 +154,7 @@ static const struct field opinion_fields[] = {
 #what, fields, sizeof(fields) / sizeof *(fields), sizeof(struct what)                      \
     }
 
-enum { COORD, WORKER, JOB, SOFT, MEMBER, COMMIT, STRIKE, SKIP, OUTCAST, COMPARISON, OPINION, ABSENTEE };
+enum { COORD, WORKER, JOB, SOFT, MEMBER, COMMIT, STRIKE, SKIP, OUTCAST, COMPARISON, OPINION, ABSENTEE, SAVER };
 
 static const struct table tables[TABLES] = {
     [COORD] = TABLE (coord, coord_fields),
@@ -163,6 +169,7 @@ static const struct table tables[TABLES] = {
     [COMPARISON] = TABLE (comparison, comparison_fields),
     [OPINION] = TABLE (opinion, opinion_fields),
     [ABSENTEE] = TABLE (absentee, absentee_fields),
+    [SAVER] = TABLE (saver, saver_fields),
 };
 
 /* --- bytes either way ------------------------------------------------------------------------- */
@@ -442,6 +449,7 @@ static void pass_durable_job (struct pass *pass, struct job_durable *job)
         pass_list (pass, OUTCAST, job->outcasts, &job->outcast_count, &job->outcast_capacity);
     job->absentees =
         pass_list (pass, ABSENTEE, job->absentees, &job->absentee_count, &job->absentee_capacity);
+    job->savers = pass_list (pass, SAVER, job->savers, &job->saver_count, &job->saver_capacity);
 }
 
 static void pass_jobs (struct pass *pass, struct coord *coord)

@@ -63,6 +63,12 @@ TESTS += %D%/unit/test_absent
 %C%_unit_test_absent_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
 %C%_unit_test_absent_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
 
+check_PROGRAMS += %D%/unit/test_savers
+TESTS += %D%/unit/test_savers
+%C%_unit_test_savers_SOURCES = %D%/unit/test_savers.c %D%/unit/audit_bed.c %D%/unit/audit_bed.h
+%C%_unit_test_savers_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
+%C%_unit_test_savers_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
+
 check_PROGRAMS += %D%/unit/test_review
 TESTS += %D%/unit/test_review
 %C%_unit_test_review_SOURCES = %D%/unit/test_review.c %D%/unit/job_bed.c %D%/unit/job_bed.h

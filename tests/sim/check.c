@@ -379,6 +379,13 @@ static void on_hung (const struct mu_journal *record)
     CHECK (*hung->text && hung->duty != MU_DUTY_NOBODY, "a hang is not told about");
 }
 
+/* Whoever saves here was told to; one that is wrong may save what others did not. */
+static void on_disbelieved (const struct mu_journal *record)
+{
+    const struct mu_blob *text = &record->disbelieved.text;
+    CHECK (faults.wrong, "%.*s", (int)text->size, (const char *)text->data);
+}
+
 static void on_rewind (const struct mu_journal *record)
 {
     (void)of (record->rewind.job);
@@ -388,13 +395,21 @@ static void on_rewind (const struct mu_journal *record)
 typedef void checker (const struct mu_journal *record);
 
 static checker *const checkers[] = {
-    [MU_JOURNAL_REIGN] = on_reign,   [MU_JOURNAL_SUBMIT] = on_submit,
-    [MU_JOURNAL_FORM] = on_form,     [MU_JOURNAL_START] = on_start,
-    [MU_JOURNAL_BROKEN] = on_broken, [MU_JOURNAL_LEASE] = on_lease,
-    [MU_JOURNAL_COMMIT] = on_commit, [MU_JOURNAL_STATE] = on_state,
-    [MU_JOURNAL_CRASH] = on_crash,   [MU_JOURNAL_REWIND] = on_rewind,
-    [MU_JOURNAL_HUNG] = on_hung,     [MU_JOURNAL_POISON] = on_poison,
-    [MU_JOURNAL_EXPEL] = on_expel,   [MU_JOURNAL_AGREED] = on_agreed,
+    [MU_JOURNAL_REIGN] = on_reign,
+    [MU_JOURNAL_SUBMIT] = on_submit,
+    [MU_JOURNAL_FORM] = on_form,
+    [MU_JOURNAL_START] = on_start,
+    [MU_JOURNAL_BROKEN] = on_broken,
+    [MU_JOURNAL_LEASE] = on_lease,
+    [MU_JOURNAL_COMMIT] = on_commit,
+    [MU_JOURNAL_STATE] = on_state,
+    [MU_JOURNAL_CRASH] = on_crash,
+    [MU_JOURNAL_REWIND] = on_rewind,
+    [MU_JOURNAL_HUNG] = on_hung,
+    [MU_JOURNAL_POISON] = on_poison,
+    [MU_JOURNAL_EXPEL] = on_expel,
+    [MU_JOURNAL_AGREED] = on_agreed,
+    [MU_JOURNAL_DISBELIEVED] = on_disbelieved,
 };
 
 void check_record (const struct mu_journal *record)

@@ -281,6 +281,9 @@ static void step (struct coord_event *event)
     uint64_t before = record_count;
     coord_step (coord, event, &out);
     recordings_event (coord, event, &out);
+    for (uint32_t i = 0; i < out.count; i++)
+        if (out.list[i].type == COORD_STORE)
+            writers_note (&out.list[i].store);
     tell_lies (event);
     for (uint32_t i = 0; i < out.count; i++) {
         if (chance (faults.host_crash)) {

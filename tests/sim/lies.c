@@ -190,10 +190,36 @@ static void say_another (struct mu_wire *wire)
     *wire = other;
 }
 
+/* Of a checkpoint that could be: the job, the generation and the step that this word speaks of, or the
+ * next ones. */
+static void say_saved (struct mu_wire *wire)
+{
+    static const char path[] = "/checkpoints/false";
+    const struct mu_shape *from = mu_shape_find (&mu_wire_family, wire->type);
+    uint64_t number[3] = { pick (3), pick (3), pick (200) };
+    const char *names[] = { "job", "generation", "step" };
+    for (uint32_t i = 0; i < 3; i++) {
+        const struct mu_field *field = mu_shape_field (from, names[i]);
+        if (field && field->kind == MU_FIELD_U64)
+            memcpy (&number[i], body_of (wire) + field->offset, sizeof number[i]);
+    }
+    *wire = (struct mu_wire){ .type = MU_WIRE_SAVED,
+                              .term = wire->term,
+                              .saved = { .job = number[0],
+                                         .generation = number[1],
+                                         .step = number[2] + pick (3),
+                                         .path = { path, sizeof path - 1 },
+                                         .bytes = 4096 } };
+    mu_text_set (wire->saved.weights_hash, sizeof wire->saved.weights_hash, "false");
+}
+
 static void lie (struct mu_wire *wire)
 {
-    if (pick (6) == 0)
+    uint64_t other = pick (6);
+    if (other == 0)
         say_another (wire);
+    else if (other == 1)
+        say_saved (wire);
     const struct mu_shape *shape = mu_shape_find (&mu_wire_family, wire->type);
     for (uint64_t left = pick (4); left > 0 && shape->field_count; left--) {
         const struct mu_field *field = &shape->fields[pick (shape->field_count)];
@@ -246,6 +272,8 @@ static void feed (struct copies *copies, struct coord_event event)
         const struct coord_action *action = &copies->actions.list[i];
         if (action->type == COORD_STORE) {
             tell (copies->told, &action->store);
+            writers_note (&action->store);
+            statistics.disbelieved += action->store.type == MU_JOURNAL_DISBELIEVED;
             continue;
         }
         msgpack_sbuffer_clear (&buffer);
@@ -286,6 +314,7 @@ static void hear_one (struct copies *copies)
 
 static void try_lies (const struct coord *coord, const struct coord_options *settings)
 {
+    uint32_t mark = writers_mark ();
     struct copies copies = { .hearing = copy_of (coord, settings),
                              .told = copy_of (coord, settings),
                              .now_ms = clock_now () };
@@ -295,6 +324,7 @@ static void try_lies (const struct coord *coord, const struct coord_options *set
     }
     CHECK (coord_digest (copies.hearing) == coord_digest (copies.told),
            "lies change what no record tells of");
+    writers_back (mark);
     coord_destroy (&copies.hearing);
     coord_destroy (&copies.told);
     free (copies.actions.list);
