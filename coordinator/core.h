@@ -233,6 +233,7 @@ struct worker {
     struct job *job;
     uint32_t slot, rank; /* in job->soft.workers; in the newest generation, or NONE */
     enum order order;
+    uint64_t order_number; /* of the newest one, also when it is done; 0: none in this reign */
     uint64_t order_since_ms, order_said_ms;
     uint64_t letting_go;    /* ORDER_RELEASE: of this job */
     bool again;             /* ... and then ASSIGN once more */
@@ -350,6 +351,7 @@ struct coord {
     uint32_t worker_count, worker_capacity;
     struct index names, peers;
     bool started, deposed;
+    uint64_t orders;       /* given in this reign */
     uint64_t grace_end_ms; /* of the restart */
     uint64_t deadline_ms;
     uint64_t trust_again_ms; /* when quarantines are looked at next */

@@ -250,7 +250,8 @@ void generation_say_form (struct coord *coord, const struct worker *worker)
                                    .until_step = generation->until_step,
                                    .steps = job->steps,
                                    .records = job->records,
-                                   .connected = generation->connected };
+                                   .connected = generation->connected,
+                                   .order = worker->order_number };
     SET (said->world, generation->world);
     poison_say (coord, job, said);
 }

@@ -69,6 +69,12 @@ TESTS += %D%/unit/test_savers
 %C%_unit_test_savers_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
 %C%_unit_test_savers_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
 
+check_PROGRAMS += %D%/unit/test_orders
+TESTS += %D%/unit/test_orders
+%C%_unit_test_orders_SOURCES = %D%/unit/test_orders.c %D%/unit/job_bed.c %D%/unit/job_bed.h
+%C%_unit_test_orders_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
+%C%_unit_test_orders_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
+
 check_PROGRAMS += %D%/unit/test_review
 TESTS += %D%/unit/test_review
 %C%_unit_test_review_SOURCES = %D%/unit/test_review.c %D%/unit/job_bed.c %D%/unit/job_bed.h
