@@ -155,7 +155,7 @@ static bool is_endangered (const struct coord *coord, const struct job *job,
         return true;
     if (job->soft.end_unsaved && best->position.step == job->durable.steps)
         return true;
-    if (!worker_leaves (coord, best))
+    if (!review_lets_go (coord, job, best))
         return false;
     const struct worker *staying = generation_best (coord, job, true);
     return !staying || staying->position.step + 1 < best->position.step;

@@ -237,6 +237,8 @@ struct worker {
     uint64_t order_since_ms, order_said_ms;
     uint64_t letting_go;    /* ORDER_RELEASE: of this job */
     bool again;             /* ... and then ASSIGN once more */
+    bool unseen;            /* what it did in a generation that ended was not compared; review.c */
+    bool kept_once;         /* it was to leave, and is a member once more to be compared */
     bool yields;            /* it leaves its job, though it stays here */
     uint64_t yields_to;     /* ... which is shrunk for this one; 0: for another reason */
     bool opened;            /* the trainer that was ASSIGNed was heard of */
@@ -333,6 +335,7 @@ struct job_soft {
     struct comparison *comparisons; /* owned; NULL: nobody compares anything yet */
     uint32_t comparison_count, comparison_next;
     struct review review;
+    uint64_t ended_ms; /* when a generation that trained ended; 0: none did in this reign */
     char sized_by[64];
     char why[1024];    /* it waits */
     char shrunk[1024]; /* it trains on fewer workers than it could use */
@@ -539,6 +542,11 @@ void audit_agree (struct job_durable *job, const struct mu_journal_agreed *agree
 /* Is a break that lets members go to wait for what they did to be compared? Asks for it if so. */
 bool review_awaits (struct coord *coord, struct job *job);
 void review_forget (struct job *job); /* nobody is to go, or the generation is over */
+/* A generation that trains ends; all members of the next are ready to train. */
+void review_end (struct coord *coord, struct job *job, bool planned);
+void review_started (const struct coord *coord, const struct job *job);
+/* Between two that train: it leaves, now. False too of who leaves and stays to be compared. */
+bool review_lets_go (const struct coord *coord, const struct job *job, const struct worker *worker);
 
 /* --- absent.c --------------------------------------------------------------------------------- */
 

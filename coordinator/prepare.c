@@ -22,6 +22,7 @@ void worker_attach (struct worker *worker, struct job *job)
     worker->job = job;
     worker->rank = NONE;
     worker->again = worker->opened = false;
+    worker->unseen = worker->kept_once = false;
     worker->finished = worker->reducing = worker->idle = false;
     worker->doubts = 0;
     worker->position = (struct position){ 0 };
@@ -114,7 +115,7 @@ void worker_reprepare (struct coord *coord, struct worker *worker)
     bool member = worker->rank != NONE && job_has_live_generation (job);
     leave_rank (worker);
     worker->doubts = 0;
-    worker->opened = false;
+    worker->opened = worker->unseen = false;
     memset (worker->kept, 0, sizeof worker->kept);
     order_give (coord, worker, ORDER_ASSIGN);
     if (member)

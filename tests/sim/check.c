@@ -28,9 +28,9 @@ struct seen_job {
     uint64_t wronged_ms; /* when the wrong worker last gave something to a step of it; 0: never */
     bool warned;         /* it was found wrong not long after, and it was not too late */
     bool disputed;
-    bool torn;         /* its newest generation broke of something else than a plan */
-    bool wrong_member; /* the wrong worker is in its newest generation */
-    bool gone_unseen;  /* that left, or died, with a generation that broke: nobody compared it */
+    bool torn;         /* its newest generation broke because of the wrong worker, unplanned */
+    bool wrong_member; /* that is in its newest generation */
+    bool gone_unseen;  /* it was lost, and nobody compared it */
     uint32_t micro_batches, crashes, hangs, lines;
     bool by_chance;         /* trainers may have died of something else than poison */
     uint32_t skips, deaths; /* deaths: of which something was accused */
@@ -101,7 +101,7 @@ static void check_map (const struct mu_journal_form *form, struct mu_blob map, b
         CHECK (load[rank], "rank %u of %u has none of %u micro-batches", rank, size, map.size / 2);
 }
 
-/* A break that nobody planned waits for no comparison, and who is to leave leaves with it. */
+/* Who is lost was not compared; who is to leave when a generation breaks is, in the next one. */
 static void note_wrong_member (struct seen_job *job, const struct mu_journal_form *form)
 {
     const char *wrong = faults.wrong ? worker_name (faults.wrong_worker) : "";
@@ -149,7 +149,9 @@ static void on_broken (const struct mu_journal *record)
     CHECK (!faults.gentle || faults.wrong || record->broken.planned,
            "a generation broke for nothing: %s", record->broken.reason);
     unplanned += !record->broken.planned;
-    of (record->broken.job)->torn = !record->broken.planned;
+    of (record->broken.job)->torn =
+        !record->broken.planned && faults.wrong &&
+        strstr (record->broken.reason, worker_name (faults.wrong_worker));
     of (record->broken.job)->lines += strstr (record->broken.reason, "nothing moves") != NULL;
 }
 

@@ -36,6 +36,7 @@ static void tell (uint32_t worker, uint64_t step)
         order_clear (bed.workers[i]);
     bed.workers[worker]->position.step = step;
     bed.workers[worker]->yields = true;
+    bed.workers[worker]->unseen = false; /* it was compared, and goes */
     assert_true (checkpoint_wait (bed.coord, bed.job));
     assert_int_equal (bed.workers[worker]->order, ORDER_SAVE);
 }
