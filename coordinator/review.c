@@ -90,19 +90,28 @@ bool review_awaits (struct coord *coord, struct job *job)
     return true;
 }
 
-/* Who left with a planned break was waited for; who was kept once had its chance. */
+/* It leaves, and was waited for until it was compared or the time was over; or was kept once before. */
+static bool had_its_turn (const struct coord *coord, const struct job *job,
+                          const struct worker *worker, uint64_t known, bool planned)
+{
+    const struct review *review = &job->soft.review;
+    if (!planned)
+        return worker->kept_once;
+    return review->since_ms &&
+           (known >= review->since_step || coord->now_ms >= review->since_ms + COORD_REVIEW_MS);
+}
+
 void review_end (struct coord *coord, struct job *job, bool planned)
 {
     const struct generation *generation = &job->durable.generation;
     for (uint32_t rank = 0; rank < generation->size; rank++) {
         struct worker *worker = job->soft.ranks[rank];
-        if (!worker)
-            continue;
         const struct member *member = &generation->members[rank];
         uint64_t known =
             audit_known_step (&job->durable, member->state_step, member->gradient_step);
-        bool had_its_turn = planned ? leaves (coord, job, rank) : worker->kept_once;
-        worker->unseen = !had_its_turn && known <= job->soft.step;
+        if (worker)
+            worker->unseen =
+                known <= job->soft.step && !had_its_turn (coord, job, worker, known, planned);
     }
     job->soft.ended_ms = coord->now_ms;
     core_wake (coord, coord->now_ms + COORD_REVIEW_MS);

@@ -31,6 +31,7 @@ struct seen_job {
     bool torn;         /* its newest generation broke because of the wrong worker, unplanned */
     bool wrong_member; /* that is in its newest generation */
     bool gone_unseen;  /* it was lost, and nobody compared it */
+    bool overwritten;  /* its state may have been wrong, and is that of others now: 0030 */
     uint32_t micro_batches, crashes, hangs, lines;
     bool by_chance;         /* trainers may have died of something else than poison */
     uint32_t skips, deaths; /* deaths: of which something was accused */
@@ -101,13 +102,20 @@ static void check_map (const struct mu_journal_form *form, struct mu_blob map, b
         CHECK (load[rank], "rank %u of %u has none of %u micro-batches", rank, size, map.size / 2);
 }
 
-/* Who is lost was not compared; who is to leave when a generation breaks is, in the next one. */
+/* Who is lost was not compared; who is to leave when a generation breaks is, in the next one. A state that
+ * fell over cannot be compared any more when it was overwritten by another's. */
 static void note_wrong_member (struct seen_job *job, const struct mu_journal_form *form)
 {
     const char *wrong = faults.wrong ? worker_name (faults.wrong_worker) : "";
-    bool is_member = false;
-    for (uint32_t i = 0; i < form->members.count; i++)
-        is_member = is_member || !strcmp (form->members.items[i].name, wrong);
+    bool is_member = false, receives = false;
+    for (uint32_t i = 0; i < form->members.count; i++) {
+        const struct mu_journal_member *member = &form->members.items[i];
+        bool is_it = !strcmp (member->name, wrong);
+        is_member = is_member || is_it;
+        receives = receives || (is_it && faults.wrong == WRONG_STATE &&
+                                (member->step != form->step || member->attempt != form->attempt));
+    }
+    job->overwritten = job->overwritten || (job->wrong_member && receives);
     job->gone_unseen = job->gone_unseen || (job->torn && job->wrong_member && !is_member);
     job->wrong_member = is_member;
 }
@@ -284,7 +292,7 @@ static void on_state (const struct mu_journal *record)
     if (job->state == MU_JOB_DONE)
         CHECK (job->committed == steps_of (client_job (record->state.job)),
                "job %" PRIu64 " is done at step %" PRIu64, record->state.job, job->committed);
-    if (job->state == MU_JOB_DONE &&
+    if (job->state == MU_JOB_DONE && !job->overwritten &&
         (!faults.wrong || (faults.seen && !job->gone_unseen) || job->warned))
         CHECK (job->commits[job->commit_count - 1].state ==
                    chain_state (record->state.job, job->committed),

@@ -95,6 +95,7 @@ static void choose_faults (void)
         faults.latency_max_ms = (uint32_t)draw (1, 40);
         faults.disk_max_ms = (uint32_t)draw (0, 20);
         faults.loss = faults.duplicate = (uint32_t)draw (1000000, 10000000);
+        faults.echo = (uint32_t)draw (50000000, 500000000);
         return;
     }
     faults.loss = sometimes (1000000, 150000000);
@@ -153,8 +154,19 @@ static void choose_wrong (void)
                               .in_order = true };
 }
 
+static void lose_another (uint32_t number, uint64_t job, void *data)
+{
+    (void)data;
+    for (uint32_t i = 0; i < options.workers; i++)
+        if (i != number && worker_at (i)->trainer.job == job && worker_at (i)->trainer.going) {
+            worker_crash (i, true);
+            return;
+        }
+}
+
 /* People drain the wrong worker while it trains, and take it back: it must have been found out before it
- * goes. Long after it became wrong, for what it does between a comparison and the break is not seen. */
+ * goes, also if another dies in that moment. Long after it became wrong, for what it does between a comparison
+ * and the break is not seen. */
 static void drain_wrong (uint32_t number, uint64_t undo, void *data)
 {
     const struct trainer *trainer = &worker_at (number)->trainer;
@@ -163,6 +175,8 @@ static void drain_wrong (uint32_t number, uint64_t undo, void *data)
                clock_now () > faults.wrong_since_ms + 3000;
     if (undo || due)
         client_drain (number, undo);
+    if (!undo && due && draw (0, 1))
+        clock_after (draw (1, 300), lose_another, number, trainer->job, NULL);
     clock_after (undo ? draw (1000, 20000) : draw (3000, 8000), drain_wrong, number, !undo && due,
                  NULL);
 }

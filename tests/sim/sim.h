@@ -12,6 +12,7 @@
  *     check.c      what must never happen
  *     priority.c   who gives workers to whom, and what nobody waits for
  *     ledgers.c    every job's ledger is proven from the journal, as `muster ledger verify` does
+ *     lie.c        a word that is not so
  *     lies.c       a copy of the coordinator hears what is not so
  *     writers.c    whose word on a checkpoint may count
  *     recordings.c what the coordinator was fed is played, and must lead to the same
@@ -54,6 +55,8 @@ struct sim_options {
 
 /* Chances are per billion. */
 struct faults {
+    uint32_t
+        echo; /* an order, or the answer to one, comes once more when much has happened since */
     uint32_t loss, duplicate, host_crash, worker_crash, trainer_crash, collective_crash, save_fails;
     uint32_t cut, freeze, reconnect, swallow; /* per worker and second */
     uint32_t slow;                          /* workers that compute five times as long as others */
