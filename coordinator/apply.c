@@ -203,6 +203,7 @@ static int apply_form (struct coord *coord, const struct mu_journal *record, str
         member->windows = form->step / job->durable.window_steps;
     }
     absent_follow (&job->durable, &before, form);
+    savers_follow_form (&job->durable, &before);
     free (before.members);
     uint32_t size = form->map.size;
     generation->first_map = copy_bytes (form->first_map.data, 2 * (size_t)size);
@@ -311,7 +312,27 @@ static int apply_commit (struct coord *coord, const struct mu_journal *record,
     SET (added->weights_hash, commit->weights_hash);
     mine->anchor = commit->anchor;
     checkpoint_prune (mine);
+    savers_follow_commit (mine, commit->step);
     return 0;
+}
+
+static int apply_save (struct coord *coord, const struct mu_journal *record, struct mu_error *error)
+{
+    const struct mu_journal_save *save = &record->save;
+    struct job *job = core_job (coord, save->job);
+    if (!job)
+        return no_job (error, save->job);
+    if (save->generation != job->durable.generation.number || live (job))
+        return wrong_generation (error, job, "SAVE", save->generation);
+    savers_follow_save (&job->durable, save);
+    return 0;
+}
+
+/* It is for people: what was said changes nothing. */
+static int apply_disbelieved (struct coord *coord, const struct mu_journal *record,
+                              struct mu_error *error)
+{
+    return core_job (coord, record->disbelieved.job) ? 0 : no_job (error, record->disbelieved.job);
 }
 
 static bool has_commit (const struct job_durable *job, uint64_t step)
@@ -388,6 +409,7 @@ static int apply_state (struct coord *coord, const struct mu_journal *record,
     if (ended (job->durable.state)) {
         job->durable.ended_ms = state->time_ms;
         absent_forget (&job->durable);
+        savers_forget (&job->durable);
         job_leave_live (&coord->durable, job);
     }
     return 0;
@@ -542,9 +564,9 @@ static applier *const appliers[] = {
     [MU_JOURNAL_DRAIN] = apply_drain,   [MU_JOURNAL_CRASH] = apply_crash,
     [MU_JOURNAL_REWIND] = apply_rewind, [MU_JOURNAL_QUARANTINE] = apply_quarantine,
     [MU_JOURNAL_SCALE] = apply_scale,   [MU_JOURNAL_HUNG] = apply_hung,
-    [MU_JOURNAL_POISON] = apply_poison,
-    [MU_JOURNAL_EXPEL] = apply_expel,   [MU_JOURNAL_AGREED] = apply_agreed,
-    [MU_JOURNAL_FOLDED] = fold_apply,
+    [MU_JOURNAL_POISON] = apply_poison, [MU_JOURNAL_EXPEL] = apply_expel,
+    [MU_JOURNAL_AGREED] = apply_agreed, [MU_JOURNAL_FOLDED] = fold_apply,
+    [MU_JOURNAL_SAVE] = apply_save,     [MU_JOURNAL_DISBELIEVED] = apply_disbelieved,
 };
 
 int coord_apply (struct coord *coord, const struct mu_journal *record, struct mu_error *error)
@@ -679,6 +701,14 @@ static void mix_job (uint64_t *digest, const struct job_durable *job)
         mix (digest, job->absentees[i].state_step);
         mix (digest, job->absentees[i].gradient_step);
         mix (digest, job->absentees[i].left_ms);
+    }
+    for (uint32_t i = 0; i < job->saver_count; i++) {
+        mix_text (digest, job->savers[i].name);
+        mix (digest, job->savers[i].incarnation);
+        mix (digest, job->savers[i].generation);
+        mix (digest, job->savers[i].step);
+        mix (digest, job->savers[i].until_step);
+        mix (digest, job->savers[i].told);
     }
     for (uint32_t i = 0; i < job->commit_count; i++) {
         const struct commit *commit = &job->commits[i];

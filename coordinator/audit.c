@@ -117,6 +117,7 @@ void audit_expel (struct job_durable *job, const struct mu_journal_expel *expel)
     job->distrusted = expel->generation;
     job->anchor = expel->back_step;
     drop_commits (job, expel->back_step);
+    savers_forget (job);
     for (uint32_t rank = 0; rank < job->generation.size; rank++)
         job->generation.members[rank].echo = false; /* each will load a state of its own */
 }

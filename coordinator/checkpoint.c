@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* checkpoint.c - SAVED becomes COMMIT, COMMIT becomes COMMITTED
  *
- * A checkpoint is promised once COMMIT is journalled. Any rank's word is good, of any generation of
- * the job: equal steps are equal bits. Steps committed only grow; what was saved of an older step
- * is answered with the newest, so that its worker stops asking.
+ * A checkpoint is promised once COMMIT is journalled. The word of whoever was to write one is good
+ * (savers.c), of any generation of the job: equal steps are equal bits. Steps committed only grow; what
+ * was saved of an older step is answered with the newest, so that its worker stops asking.
  *
  * checkpoint_wait () keeps a state from vanishing: when the workers that would stay are more than a
  * step behind one that leaves, or all leave, the best one is told to SAVE first. */
@@ -25,27 +25,76 @@ static bool is_distrusted (const struct job *job, const struct mu_wire_saved *sa
     return job->durable.distrusted && saved->generation <= job->durable.distrusted;
 }
 
+/* Why not, in words; NULL: it can be so. What is committed is not said to be anything else; a step
+ * before it makes no difference any more. */
+static const char *why_not (struct coord *coord, const struct job *job, const struct worker *worker,
+                            const struct mu_wire_saved *saved)
+{
+    const struct commit *newest = job_newest_commit (job);
+    if (newest && saved->step < newest->step)
+        return NULL;
+    if (newest && saved->step == newest->step)
+        return strcmp (saved->weights_hash, newest->weights_hash) != 0
+                   ? core_text (coord, "its weights are %s, but %s is committed",
+                                saved->weights_hash, newest->weights_hash)
+                   : NULL;
+    if (!savers_have (&job->durable, worker, saved))
+        return "it was not to write that one";
+    return saved->path.size && *saved->weights_hash ? NULL : "it names no path, or no hash";
+}
+
+/* Told of at most once in a while: who says such a thing may do so for ever. */
+static void disbelieve (struct coord *coord, struct worker *worker,
+                        const struct mu_wire_saved *saved, const char *why)
+{
+    if (coord->now_ms < worker->doubt_after_ms)
+        return;
+    worker->doubt_after_ms = coord->now_ms + COORD_DOUBT_MS;
+    struct mu_journal record = { .type = MU_JOURNAL_DISBELIEVED,
+                                 .disbelieved = { .job = saved->job,
+                                                  .incarnation = worker->incarnation,
+                                                  .generation = saved->generation,
+                                                  .step = saved->step,
+                                                  .time_ms = coord->unix_ms } };
+    SET (record.disbelieved.worker, worker->name);
+    record.disbelieved.text = core_blob (core_text (
+        coord,
+        "worker %s is not believed that it saved a checkpoint of step %llu in generation %llu: %s",
+        worker->name, (unsigned long long)saved->step, (unsigned long long)saved->generation, why));
+    core_store (coord, &record);
+}
+
+static void commit (struct coord *coord, struct job *job, const struct worker *worker,
+                    const struct mu_wire_saved *saved)
+{
+    uint64_t anchor = audit_anchor (&job->durable, saved->step, coord->unix_ms);
+    struct mu_journal record = { .type = MU_JOURNAL_COMMIT,
+                                 .commit = { .job = saved->job,
+                                             .generation = saved->generation,
+                                             .step = saved->step,
+                                             .path = saved->path,
+                                             .bytes = saved->bytes,
+                                             .anchor = anchor,
+                                             .time_ms = coord->unix_ms } };
+    SET (record.commit.weights_hash, saved->weights_hash);
+    SET (record.commit.worker, worker->name);
+    core_store (coord, &record);
+    *job->soft.why = '\0';
+}
+
 void checkpoint_saved (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
 {
     const struct mu_wire_saved *saved = &wire->saved;
     struct job *job = core_job (coord, saved->job);
-    if (!job || job_ended (job) || !job->durable.sized || saved->step > job->durable.steps ||
-        saved->generation > job->durable.generation.number)
+    if (!job || job_ended (job) || !job->durable.sized)
         return;
-    if (saved->step > job_committed_step (job) && !is_distrusted (job, saved)) {
-        struct mu_journal record = { .type = MU_JOURNAL_COMMIT,
-                                     .commit = { .job = saved->job,
-                                                 .generation = saved->generation,
-                                                 .step = saved->step,
-                                                 .path = saved->path,
-                                                 .bytes = saved->bytes,
-                                                 .anchor = audit_anchor (&job->durable, saved->step,
-                                                                         coord->unix_ms),
-                                                 .time_ms = coord->unix_ms } };
-        SET (record.commit.weights_hash, saved->weights_hash);
-        core_store (coord, &record);
-        *job->soft.why = '\0';
+    const char *why = is_distrusted (job, saved) ? NULL : why_not (coord, job, worker, saved);
+    if (why) {
+        disbelieve (coord, worker, saved, why);
+        return;
     }
+    if (saved->step > job_committed_step (job) && !is_distrusted (job, saved))
+        commit (coord, job, worker, saved);
     say_committed (coord, worker, job);
     if (worker->job == job && worker->order == ORDER_SAVE && saved->step >= worker->position.step) {
         order_clear (worker);
@@ -106,10 +155,24 @@ static bool is_endangered (const struct coord *coord, const struct job *job,
         return true;
     if (job->soft.end_unsaved && best->position.step == job->durable.steps)
         return true;
-    if (!worker_leaves (coord, best))
+    if (!review_lets_go (coord, job, best))
         return false;
     const struct worker *staying = generation_best (coord, job, true);
     return !staying || staying->position.step + 1 < best->position.step;
+}
+
+/* Stored first: who was told is believed, whoever reigns when it answers. */
+static void tell_to_save (struct coord *coord, const struct job *job, struct worker *worker)
+{
+    struct mu_journal record = { .type = MU_JOURNAL_SAVE,
+                                 .save = { .job = job->durable.number,
+                                           .generation = job->durable.generation.number,
+                                           .incarnation = worker->incarnation,
+                                           .step = worker->position.step,
+                                           .time_ms = coord->unix_ms } };
+    SET (record.save.worker, worker->name);
+    core_store (coord, &record);
+    order_give (coord, worker, ORDER_SAVE);
 }
 
 bool checkpoint_wait (struct coord *coord, struct job *job)
@@ -127,7 +190,7 @@ bool checkpoint_wait (struct coord *coord, struct job *job)
         core_wake (coord, soft->form_after_ms);
         return true;
     }
-    order_give (coord, best, ORDER_SAVE);
+    tell_to_save (coord, job, best);
     return true;
 }
 

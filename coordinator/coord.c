@@ -272,6 +272,7 @@ static void destroy_job (struct job *job)
     free (durable->skips);
     free (durable->outcasts);
     absent_forget (durable);
+    savers_forget (durable);
     free (durable->generation.members);
     free (durable->generation.first_map);
     free (durable->reason);

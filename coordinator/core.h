@@ -18,6 +18,7 @@
  *     pace.c        how fast each worker is, and its share of the micro-batches
  *     shards.c      micro-batch maps, leases, the ledger of trained windows
  *     checkpoint.c  SAVED, COMMIT
+ *     savers.c      who may say that a checkpoint is complete
  *     audit.c       who is wrong: DIGEST, AUDIT, and what becomes of it
  *     absent.c      who left before what it did was compared
  *     review.c      before members leave, what they did is compared
@@ -51,6 +52,7 @@
 #define KEPT_BYTES 256u
 #define SAMPLES    16u
 #define COMPARISONS 8u /* at once, beside those of a review */
+#define SAVERS_MAX  64u
 
 /* --- durable: the fold of the journal --------------------------------------------------------- */
 
@@ -109,6 +111,14 @@ struct absentee { /* left before what it did was compared; absent.c */
     uint64_t left_ms;                   /* Unix time of the first generation without it */
 };
 
+struct saver { /* was to write checkpoints; savers.c */
+    char name[64];
+    uint64_t incarnation;
+    uint64_t generation;       /* its rank 0; or, if it was told to, that one or an older one */
+    uint64_t step, until_step; /* from here to there; the newest generation's are its leases */
+    bool told;                 /* by SAVE */
+};
+
 struct job_durable {
     uint64_t number;
     char key[64], name[64];
@@ -157,6 +167,8 @@ struct job_durable {
     uint32_t outcast_count, outcast_capacity;
     struct absentee *absentees;
     uint32_t absentee_count, absentee_capacity;
+    struct saver *savers;
+    uint32_t saver_count, saver_capacity;
     char disputed[256]; /* who differed, when nobody could say who was wrong */
     uint64_t disputed_step;
 };
@@ -221,9 +233,12 @@ struct worker {
     struct job *job;
     uint32_t slot, rank; /* in job->soft.workers; in the newest generation, or NONE */
     enum order order;
+    uint64_t order_number; /* of the newest one, also when it is done; 0: none in this reign */
     uint64_t order_since_ms, order_said_ms;
     uint64_t letting_go;    /* ORDER_RELEASE: of this job */
     bool again;             /* ... and then ASSIGN once more */
+    bool unseen;            /* what it did in a generation that ended was not compared; review.c */
+    bool kept_once;         /* it was to leave, and is a member once more to be compared */
     bool yields;            /* it leaves its job, though it stays here */
     uint64_t yields_to;     /* ... which is shrunk for this one; 0: for another reason */
     bool opened;            /* the trainer that was ASSIGNed was heard of */
@@ -240,6 +255,7 @@ struct worker {
     uint8_t kept[KEPT_BYTES];               /* micro-batches of the next step that its sums hold */
     struct pace pace;
     uint64_t penalty, penalty_ms; /* for its failures, as of then; trust.c */
+    uint64_t doubt_after_ms;      /* what it is not believed then is told of again */
 };
 
 /* The world of the generation that follows, connected while this one trains; ahead.c. */
@@ -319,6 +335,7 @@ struct job_soft {
     struct comparison *comparisons; /* owned; NULL: nobody compares anything yet */
     uint32_t comparison_count, comparison_next;
     struct review review;
+    uint64_t ended_ms; /* when a generation that trained ended; 0: none did in this reign */
     char sized_by[64];
     char why[1024];    /* it waits */
     char shrunk[1024]; /* it trains on fewer workers than it could use */
@@ -337,6 +354,7 @@ struct coord {
     uint32_t worker_count, worker_capacity;
     struct index names, peers;
     bool started, deposed;
+    uint64_t orders;       /* given in this reign */
     uint64_t grace_end_ms; /* of the restart */
     uint64_t deadline_ms;
     uint64_t trust_again_ms; /* when quarantines are looked at next */
@@ -524,6 +542,11 @@ void audit_agree (struct job_durable *job, const struct mu_journal_agreed *agree
 /* Is a break that lets members go to wait for what they did to be compared? Asks for it if so. */
 bool review_awaits (struct coord *coord, struct job *job);
 void review_forget (struct job *job); /* nobody is to go, or the generation is over */
+/* A generation that trains ends; all members of the next are ready to train. */
+void review_end (struct coord *coord, struct job *job, bool planned);
+void review_started (const struct coord *coord, const struct job *job);
+/* Between two that train: it leaves, now. False too of who leaves and stays to be compared. */
+bool review_lets_go (const struct coord *coord, const struct job *job, const struct worker *worker);
 
 /* --- absent.c --------------------------------------------------------------------------------- */
 
@@ -661,6 +684,18 @@ void checkpoint_answer (struct coord *coord, uint32_t peer, uint64_t request,
                         const struct job *job);
 /* Before workers leave or the job stops: must a state be saved first? Asks for it if so. */
 bool checkpoint_wait (struct coord *coord, struct job *job);
+
+/* --- savers.c --------------------------------------------------------------------------------- */
+
+/* Apply's part: a generation was formed after `before`, a worker was told to, a newer checkpoint is
+ * committed, nobody's states are to be trusted or wanted any more. */
+void savers_follow_form (struct job_durable *job, const struct generation *before);
+void savers_follow_save (struct job_durable *job, const struct mu_journal_save *save);
+void savers_follow_commit (struct job_durable *job, uint64_t step);
+void savers_forget (struct job_durable *job);
+/* Can this worker have written that? */
+bool savers_have (const struct job_durable *job, const struct worker *worker,
+                  const struct mu_wire_saved *saved);
 
 /* --- seal.c ----------------------------------------------------------------------------------- */
 

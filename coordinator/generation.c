@@ -58,7 +58,7 @@ struct worker *generation_best (const struct coord *coord, const struct job *job
         struct worker *worker = job->soft.workers[i];
         if (!worker_is_prepared (worker) || worker->order == ORDER_ABORT ||
             worker->position.blank || audit_is_tainted (job, worker) ||
-            (staying && worker_leaves (coord, worker)))
+            (staying && review_lets_go (coord, job, worker)))
             continue;
         if (!best || is_ahead (&worker->position, &best->position) ||
             (!is_ahead (&best->position, &worker->position) && worker->number < best->number))
@@ -73,7 +73,8 @@ uint32_t generation_members (struct coord *coord, const struct job *job, struct 
     uint32_t count = 0;
     for (uint32_t i = 0; i < coord->worker_count && count < job->soft.worker_count; i++) {
         struct worker *worker = coord->workers[i];
-        if (worker->job == job && worker->order == ORDER_NONE && !worker_leaves (coord, worker))
+        if (worker->job == job && worker->order == ORDER_NONE &&
+            !review_lets_go (coord, job, worker))
             members[count++] = worker;
     }
     return count;
@@ -250,7 +251,8 @@ void generation_say_form (struct coord *coord, const struct worker *worker)
                                    .until_step = generation->until_step,
                                    .steps = job->steps,
                                    .records = job->records,
-                                   .connected = generation->connected };
+                                   .connected = generation->connected,
+                                   .order = worker->order_number };
     SET (said->world, generation->world);
     poison_say (coord, job, said);
 }
@@ -328,6 +330,7 @@ void generation_ready (struct coord *coord, struct worker *worker, const struct 
                                             .time_ms = coord->unix_ms } };
     core_store (coord, &record);
     late_forget (job);
+    review_started (coord, job);
     job->soft.running_since_ms = coord->now_ms;
     shards_started (coord, job);
     queue_want (coord); /* it may grow now, or be shrunk */
@@ -359,6 +362,8 @@ void generation_break (struct coord *coord, struct job *job, bool planned, const
                                              .planned = planned,
                                              .time_ms = coord->unix_ms } };
     SET (record.broken.reason, why);
+    if (job->durable.state == MU_JOB_RUNNING)
+        review_end (coord, job, planned);
     core_store (coord, &record);
     slow_down (coord, &job->soft, !planned && job->soft.step == generation->step);
     generation_clear (job);

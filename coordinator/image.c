@@ -10,7 +10,7 @@
  * An image is trusted as memory is: its frame's check finds damage, nothing here finds malice. */
 #include "core.h"
 
-#define TABLES     12u
+#define TABLES     13u
 #define FIELDS_MAX 96u
 #define UNKNOWN    UINT32_MAX
 
@@ -44,7 +44,7 @@ static const struct field coord_fields[] = {
     P (options), F (durable.term), P (durable.jobs), P (durable.job_count),
     P (durable.job_capacity), P (durable.live), P (durable.live_count), P (durable.live_capacity),
     P (durable.keys), P (durable.drained), P (durable.quarantined), P (workers), P (worker_count),
-    P (worker_capacity), P (names), P (peers), F (started), F (deposed),
+    P (worker_capacity), P (names), P (peers), F (started), F (deposed), F (orders),
     F (grace_end_ms), F (deadline_ms), F (trust_again_ms), F (place_at_ms), F (placed_ms), P (touched),
     P (touched_count), P (touched_capacity), F (now_ms), F (unix_ms), P (out), P (scratch),
     P (nowhere),
@@ -56,13 +56,13 @@ static const struct field worker_fields[] = {
     F (threads), F (devices), F (holds), F (generation), F (step), F (phase_ms), F (phase),
     F (duty_phase), F (duty), F (still_ms), F (stalled_ms), F (process), F (hung), F (leaving),
     F (faults), F (number), F (peer), F (connected), F (lost), F (gone), F (beat_ms), F (heard_ms),
-    F (lost_at_ms), F (stray_ms), P (job), F (slot), F (rank), F (order), F (order_since_ms),
-    F (order_said_ms), F (letting_go), F (again), F (yields), F (yields_to), F (opened), F (finished),
+    F (lost_at_ms), F (stray_ms), P (job), F (slot), F (rank), F (order), F (order_number),
+    F (order_since_ms), F (order_said_ms), F (letting_go), F (again), F (unseen), F (kept_once), F (yields), F (yields_to), F (opened), F (finished),
     F (reducing), F (idle), F (doubts), F (reopened_step), F (anew), F (refused_job), F (refused_until_ms),
     F (left_out), F (on_trial), F (refused_for_good),
     F (position.step), F (position.attempt), F (position.lineage), F (position.generation),
     F (position.distrusted), F (position.blank), F (kept), F (pace.cost_us), F (pace.generation), F (pace.step),
-    F (pace.busy_us), F (pace.share), F (penalty), F (penalty_ms),
+    F (pace.busy_us), F (pace.share), F (penalty), F (penalty_ms), F (doubt_after_ms),
 };
 #undef S
 #define S job_durable
@@ -82,6 +82,7 @@ static const struct field job_fields[] = {
     P (suspicion.count), P (suspicion.capacity), P (skips), P (skip_count), P (skip_capacity),
     F (anchor), F (distrusted), P (outcasts), P (outcast_count), P (outcast_capacity),
     P (absentees), P (absentee_count), P (absentee_capacity),
+    P (savers), P (saver_count), P (saver_capacity),
     F (disputed), F (disputed_step),
 };
 #undef S
@@ -97,7 +98,7 @@ static const struct field soft_fields[] = {
     F (still_longest_ms), F (stall_longest_ms), F (stuck_longest_ms), F (running_since_ms),
     F (paced_window), F (median_us), F (uneven), F (samples), F (sample_count), F (rate_best), P (comparisons),
     P (comparison_count), F (comparison_next), F (review.since_ms), F (review.since_step),
-    F (review.step), F (review.said_ms), F (sized_by), F (why), F (shrunk),
+    F (review.step), F (review.said_ms), F (ended_ms), F (sized_by), F (why), F (shrunk),
 };
 #undef S
 #define S member
@@ -130,6 +131,11 @@ static const struct field absentee_fields[] = {
     F (name), F (state_step), F (gradient_step), F (left_ms),
 };
 #undef S
+#define S saver
+static const struct field saver_fields[] = {
+    F (name), F (incarnation), F (generation), F (step), F (until_step), F (told),
+};
+#undef S
 #define S comparison
 static const struct field comparison_fields[] = {
     F (what), F (micro_batch), F (step), F (first_rank), F (ranks), F (said), P (opinions),
@@ -148,7 +154,7 @@ static const struct field opinion_fields[] = {
 #what, fields, sizeof(fields) / sizeof *(fields), sizeof(struct what)                      \
     }
 
-enum { COORD, WORKER, JOB, SOFT, MEMBER, COMMIT, STRIKE, SKIP, OUTCAST, COMPARISON, OPINION, ABSENTEE };
+enum { COORD, WORKER, JOB, SOFT, MEMBER, COMMIT, STRIKE, SKIP, OUTCAST, COMPARISON, OPINION, ABSENTEE, SAVER };
 
 static const struct table tables[TABLES] = {
     [COORD] = TABLE (coord, coord_fields),
@@ -163,6 +169,7 @@ static const struct table tables[TABLES] = {
     [COMPARISON] = TABLE (comparison, comparison_fields),
     [OPINION] = TABLE (opinion, opinion_fields),
     [ABSENTEE] = TABLE (absentee, absentee_fields),
+    [SAVER] = TABLE (saver, saver_fields),
 };
 
 /* --- bytes either way ------------------------------------------------------------------------- */
@@ -442,6 +449,7 @@ static void pass_durable_job (struct pass *pass, struct job_durable *job)
         pass_list (pass, OUTCAST, job->outcasts, &job->outcast_count, &job->outcast_capacity);
     job->absentees =
         pass_list (pass, ABSENTEE, job->absentees, &job->absentee_count, &job->absentee_capacity);
+    job->savers = pass_list (pass, SAVER, job->savers, &job->saver_count, &job->saver_capacity);
 }
 
 static void pass_jobs (struct pass *pass, struct coord *coord)

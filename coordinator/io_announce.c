@@ -110,6 +110,14 @@ static void tell (const struct mu_journal *record, char *text, size_t size)
         snprintf (text, size, "%.*s", (int)record->expel.text.size,
                   record->expel.text.size ? (const char *)record->expel.text.data : "");
         break;
+    case MU_JOURNAL_SAVE:
+        snprintf (text, size, "worker %s is told to save step %" PRIu64, record->save.worker,
+                  record->save.step);
+        break;
+    case MU_JOURNAL_DISBELIEVED:
+        snprintf (text, size, "%.*s", (int)record->disbelieved.text.size,
+                  record->disbelieved.text.size ? (const char *)record->disbelieved.text.data : "");
+        break;
     case MU_JOURNAL_AGREED:
     case MU_JOURNAL_LEASE:
     case MU_JOURNAL_TRAINED: break;
@@ -130,7 +138,7 @@ struct announcement announcement_of (const struct mu_journal *record)
     bool bad = record->type == MU_JOURNAL_CRASH ||
                (record->type == MU_JOURNAL_QUARANTINE && record->quarantine.quarantined) ||
                record->type == MU_JOURNAL_REWIND || record->type == MU_JOURNAL_POISON ||
-               record->type == MU_JOURNAL_EXPEL ||
+               record->type == MU_JOURNAL_EXPEL || record->type == MU_JOURNAL_DISBELIEVED ||
                (record->type == MU_JOURNAL_REIGN && record->reign.lacks_ms) ||
                (record->type == MU_JOURNAL_BROKEN && !record->broken.planned);
     struct announcement about = { .job = mu_record_number (&mu_journal_family, record, "job"),

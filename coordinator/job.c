@@ -114,7 +114,7 @@ static struct worker *find_leaver (const struct coord *coord, const struct job *
     for (uint32_t i = 0; i < job->soft.worker_count; i++) {
         struct worker *worker = job->soft.workers[i];
         if (worker->order != ORDER_RELEASE && (worker->rank != NONE) == member &&
-            worker_leaves (coord, worker))
+            review_lets_go (coord, job, worker))
             return worker;
     }
     return NULL;

@@ -3,7 +3,10 @@
  *
  * A worker has at most one order at a time; a later one takes the place of an earlier one. An order
  * is said again every COORD_REPEAT_MS until it is obeyed, and given up at its limit. The table says
- * for each what it is, whether the worker's beats show that it was heard, and what happens then. */
+ * for each what it is, whether the worker's beats show that it was heard, and what happens then.
+ *
+ * Orders are numbered as they are given, so that a worker tells one that the network held back from the
+ * newest, and we its answer to it (docs/decisions/0036). */
 #include "core.h"
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
@@ -37,6 +40,7 @@ static void say_assign (struct coord *coord, struct worker *worker)
     said->distrusted = job->durable.distrusted;
     said->anew = said->distrusted && said->distrusted == job->durable.generation.number;
     said->joins = !said->anew && is_joiner (worker);
+    said->order = worker->order_number;
 }
 
 static void say_form (struct coord *coord, struct worker *worker)
@@ -49,6 +53,7 @@ static void say_abort (struct coord *coord, struct worker *worker)
     struct mu_wire_abort *said = &core_tell (coord, worker, MU_WIRE_ABORT)->abort;
     said->job = worker->job->durable.number;
     said->generation = worker->job->durable.generation.number;
+    said->order = worker->order_number;
 }
 
 static void say_save (struct coord *coord, struct worker *worker)
@@ -56,6 +61,7 @@ static void say_save (struct coord *coord, struct worker *worker)
     struct mu_wire_save *said = &core_tell (coord, worker, MU_WIRE_SAVE)->save;
     said->job = worker->job->durable.number;
     said->generation = worker->job->durable.generation.number;
+    said->order = worker->order_number;
 }
 
 static void say_release (struct coord *coord, struct worker *worker)
@@ -63,7 +69,7 @@ static void say_release (struct coord *coord, struct worker *worker)
     const struct job *job = core_job (coord, worker->letting_go);
     struct mu_wire_release *said = &core_tell (coord, worker, MU_WIRE_RELEASE)->release;
     said->job = worker->letting_go;
-    said->generation = job ? job->durable.generation.number : 0;
+    said->order = worker->order_number;
     const char *reason = "its place is needed elsewhere";
     if (!job || job_ended (job) || job->durable.state == MU_JOB_STOPPING)
         reason = "the job ends here";
@@ -184,6 +190,7 @@ void order_give (struct coord *coord, struct worker *worker, enum order order)
 {
     order_clear (worker);
     worker->order = order;
+    worker->order_number = ++coord->orders;
     worker->order_since_ms = coord->now_ms;
     if (worker->job)
         worker->job->soft.orders[order]++;

@@ -22,6 +22,7 @@ void worker_attach (struct worker *worker, struct job *job)
     worker->job = job;
     worker->rank = NONE;
     worker->again = worker->opened = false;
+    worker->unseen = worker->kept_once = false;
     worker->finished = worker->reducing = worker->idle = false;
     worker->doubts = 0;
     worker->position = (struct position){ 0 };
@@ -114,7 +115,7 @@ void worker_reprepare (struct coord *coord, struct worker *worker)
     bool member = worker->rank != NONE && job_has_live_generation (job);
     leave_rank (worker);
     worker->doubts = 0;
-    worker->opened = false;
+    worker->opened = worker->unseen = false;
     memset (worker->kept, 0, sizeof worker->kept);
     order_give (coord, worker, ORDER_ASSIGN);
     if (member)
@@ -349,14 +350,21 @@ void prepare_crashed (struct coord *coord, struct worker *worker, const struct m
         worker_release (coord, worker, false);
 }
 
+/* It answers another order than the newest: since then it was told other things. */
+static bool is_of_the_past (const struct coord *coord, const struct worker *worker,
+                            const struct mu_wire *wire)
+{
+    return wire->released.order != worker->order_number || wire->term != coord->durable.term;
+}
+
 void prepare_released (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
 {
     struct job *job = worker->job;
+    if (is_of_the_past (coord, worker, wire))
+        return;
     if (worker->order != ORDER_RELEASE || worker->letting_go != wire->released.job) {
-        /* Its answer to an order about a job that it does not hold, unless that came out of the past. */
-        if (worker_is_prepared (worker) && job->durable.number == wire->released.job &&
-            (!wire->released.generation ||
-             wire->released.generation >= job->durable.generation.number))
+        /* Its answer to an order about a job that it does not hold. */
+        if (worker_is_prepared (worker) && job->durable.number == wire->released.job)
             worker_reprepare (coord, worker);
         return;
     }

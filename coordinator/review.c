@@ -12,7 +12,11 @@
  * A job's last step is such a step by itself. Training goes on meanwhile, so a review delays nobody but
  * whoever waits for the workers. All of it is soft: a word that is lost, or comes when the step has gone
  * by, leads to another step; after COORD_REVIEW_MS the break comes without, and those who left are
- * remembered (absent.c). */
+ * remembered (absent.c).
+ *
+ * A break that nobody planned waits for nothing. Who is to leave then, or is told to before the next
+ * generation trains, is a member of that one, too, and is compared there: once, and for COORD_REVIEW_MS at
+ * most. */
 #include "core.h"
 
 static bool leaves (const struct coord *coord, const struct job *job, uint32_t rank)
@@ -84,6 +88,59 @@ bool review_awaits (struct coord *coord, struct job *job)
     core_wake (coord, limit_ms);
     core_wake (coord, coord->now_ms + COORD_REPEAT_MS);
     return true;
+}
+
+/* It leaves, and was waited for until it was compared or the time was over; or was kept once before. */
+static bool had_its_turn (const struct coord *coord, const struct job *job,
+                          const struct worker *worker, uint64_t known, bool planned)
+{
+    const struct review *review = &job->soft.review;
+    if (!planned)
+        return worker->kept_once;
+    return review->since_ms &&
+           (known >= review->since_step || coord->now_ms >= review->since_ms + COORD_REVIEW_MS);
+}
+
+void review_end (struct coord *coord, struct job *job, bool planned)
+{
+    const struct generation *generation = &job->durable.generation;
+    for (uint32_t rank = 0; rank < generation->size; rank++) {
+        struct worker *worker = job->soft.ranks[rank];
+        const struct member *member = &generation->members[rank];
+        uint64_t known =
+            audit_known_step (&job->durable, member->state_step, member->gradient_step);
+        if (worker)
+            worker->unseen =
+                known <= job->soft.step && !had_its_turn (coord, job, worker, known, planned);
+    }
+    job->soft.ended_ms = coord->now_ms;
+    core_wake (coord, coord->now_ms + COORD_REVIEW_MS);
+}
+
+void review_started (const struct coord *coord, const struct job *job)
+{
+    for (uint32_t rank = 0; rank < job->durable.generation.size; rank++) {
+        struct worker *worker = job->soft.ranks[rank];
+        worker->unseen = false;
+        worker->kept_once = worker_leaves (coord, worker);
+    }
+}
+
+/* Not whose state is given up, who is left out of this job for a while, who may be dead, or who would
+ * have nobody to be compared with; nor where the job is to be paused. */
+static bool is_kept (const struct coord *coord, const struct job *job, const struct worker *worker)
+{
+    bool refused =
+        worker->refused_job == job->durable.number && coord->now_ms < worker->refused_until_ms;
+    return worker->unseen && job->durable.state != MU_JOB_RUNNING &&
+           job->durable.target == MU_JOB_PENDING && job->soft.worker_count > 1 && !worker->gone &&
+           !refused && !audit_is_tainted (job, worker) &&
+           coord->now_ms < job->soft.ended_ms + COORD_REVIEW_MS;
+}
+
+bool review_lets_go (const struct coord *coord, const struct job *job, const struct worker *worker)
+{
+    return worker_leaves (coord, worker) && !is_kept (coord, job, worker);
 }
 
 void review_forget (struct job *job) { job->soft.review = (struct review){ 0 }; }

@@ -397,6 +397,7 @@ static void end_stray_generation (struct coord *coord, struct worker *worker,
     struct mu_wire_abort *said = &core_tell (coord, worker, MU_WIRE_ABORT)->abort;
     said->job = beat->job;
     said->generation = beat->generation;
+    said->order = worker->order_number; /* it is none, but as of that one */
 }
 
 static void on_beat (struct coord *coord, struct worker *worker, const struct mu_wire *wire)

@@ -132,6 +132,9 @@
 #define COORD_PENALTY_HALF_MS 300000u
 #define COORD_TRUST_MS        1000u
 
+/* A worker that is not believed (savers.c) is told of once in so long, whatever it goes on saying. */
+#define COORD_DOUBT_MS 60000u
+
 /* A generation trains for so long before its shares may be called uneven: forming another one costs
  * some tenths of a second, and must not be what a job mostly does. */
 #define COORD_PACE_MS 10000u

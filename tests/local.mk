@@ -63,6 +63,18 @@ TESTS += %D%/unit/test_absent
 %C%_unit_test_absent_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
 %C%_unit_test_absent_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
 
+check_PROGRAMS += %D%/unit/test_savers
+TESTS += %D%/unit/test_savers
+%C%_unit_test_savers_SOURCES = %D%/unit/test_savers.c %D%/unit/audit_bed.c %D%/unit/audit_bed.h
+%C%_unit_test_savers_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
+%C%_unit_test_savers_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
+
+check_PROGRAMS += %D%/unit/test_orders
+TESTS += %D%/unit/test_orders
+%C%_unit_test_orders_SOURCES = %D%/unit/test_orders.c %D%/unit/job_bed.c %D%/unit/job_bed.h
+%C%_unit_test_orders_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
+%C%_unit_test_orders_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
+
 check_PROGRAMS += %D%/unit/test_review
 TESTS += %D%/unit/test_review
 %C%_unit_test_review_SOURCES = %D%/unit/test_review.c %D%/unit/job_bed.c %D%/unit/job_bed.h
@@ -153,6 +165,11 @@ check_PROGRAMS += %D%/system/host_switch
 %C%_system_host_switch_SOURCES = %D%/system/host_switch.c
 TESTS += %D%/system/test_hosts.py %D%/system/test_traps.py
 EXTRA_DIST += %D%/system/hosts.py %D%/system/test_hosts.py %D%/system/test_traps.py
+check_PROGRAMS += %D%/system/liar
+%C%_system_liar_SOURCES = %D%/system/liar.c %D%/sim/lie.c %D%/sim/lie.h
+%C%_system_liar_LDADD = common/libcommon.la $(ZMQ_LIBS) $(MSGPACK_LIBS)
+TESTS += %D%/system/test_liars.py
+EXTRA_DIST += %D%/system/test_liars.py
 TESTS += %D%/system/test_replay.py %D%/system/test_standby.py %D%/system/test_torture_standby.py
 EXTRA_DIST += %D%/system/test_replay.py %D%/system/test_standby.py %D%/system/test_torture_standby.py %D%/system/torture_standby.py %D%/system/crew.py
 TESTS += %D%/system/test_admin.py

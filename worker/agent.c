@@ -344,12 +344,12 @@ static void settle_job (struct agent *agent)
         agent_begin_anew (agent);
     if (!job->releasing)
         return;
-    uint64_t number = job->number, generation = job->release_generation;
+    uint64_t number = job->number, order = job->release_order;
     agent_log (agent, LOG_INFO_, "released", "job %llu is let go", (unsigned long long)number);
     agent_forget_job (agent);
     struct mu_wire_released *said = &agent_say (agent, MU_WIRE_RELEASED)->released;
     said->job = number;
-    said->generation = generation;
+    said->order = order;
 }
 
 void agent_settle (struct agent *agent)

@@ -2,7 +2,8 @@
 /* agent_coordinator.c - the coordinator's words: who reigns, and what becomes of the job here
  *
  * One reign: a word of a lower term is not obeyed, nor taken as a sign of life. A higher one is a
- * new reign: whatever still waits to be heard is said again at once.
+ * new reign: whatever still waits to be heard is said again at once. Within a reign orders are
+ * numbered: one that is lower than the newest heard was held back on its way, and is not obeyed.
  *
  * An order about a job that is not here is answered with RELEASED where the coordinator waits for
  * an answer: it is the truth, whatever went lost before. An order about a job whose trainer ended
@@ -69,9 +70,10 @@ void agent_forget_job (struct agent *agent)
         agent->repeat[word].pending = false;
 }
 
-static void let_go (struct agent *agent)
+static void let_go (struct agent *agent, uint64_t order)
 {
     agent->job.releasing = true;
+    agent->job.release_order = order;
     agent->generation.over = true;
     agent->generation.aborting = false;
     agent->generation.next.generation = 0;
@@ -148,15 +150,6 @@ void agent_begin_anew (struct agent *agent)
     agent_start_trainer (agent);
 }
 
-/* Said twice, it is meant: an order is said again until it is obeyed. Once, it may have come out of
- * the past, and the job that it would end is the coordinator's own. */
-static void let_go_for (struct agent *agent, uint64_t job)
-{
-    if (agent->job.other == job)
-        let_go (agent);
-    agent->job.other = job;
-}
-
 static void on_assign (struct agent *agent, const struct mu_wire *wire)
 {
     const struct mu_wire_assign *assign = &wire->assign;
@@ -167,74 +160,64 @@ static void on_assign (struct agent *agent, const struct mu_wire *wire)
     else if (agent->job.number == assign->job)
         take_again (agent, assign);
     else if (!agent->job.releasing)
-        let_go_for (agent, assign->job);
+        let_go (agent, assign->order);
 }
 
-static void say_released (struct agent *agent, uint64_t job, uint64_t generation)
+static void say_released (struct agent *agent, uint64_t job, uint64_t order)
 {
     struct mu_wire_released *said = &agent_say (agent, MU_WIRE_RELEASED)->released;
     said->job = job;
-    said->generation = generation;
-}
-
-/* Said before a generation that was formed since, in this coordinator's reign or an earlier one. */
-static bool is_of_the_past (const struct agent *agent, const struct mu_wire *wire)
-{
-    const struct agent_generation *generation = &agent->generation;
-    return wire->release.generation && wire->release.generation < generation->number &&
-           wire->term <= generation->term;
+    said->order = order;
 }
 
 static void on_release (struct agent *agent, const struct mu_wire *wire)
 {
     if (agent->job.number != wire->release.job) {
-        say_released (agent, wire->release.job, wire->release.generation);
+        say_released (agent, wire->release.job, wire->release.order);
         return;
     }
-    if (is_of_the_past (agent, wire))
-        return;
-    agent->job.release_generation = wire->release.generation;
     if (!agent->job.releasing)
         agent_log (agent, LOG_INFO_, "release", "told to let job %llu go: %s",
                    (unsigned long long)wire->release.job, wire->release.reason);
-    let_go (agent);
+    let_go (agent, wire->release.order);
 }
 
-/* Whether an order about this job can be obeyed. If it cannot and the coordinator waits for an
- * answer, it gets one. */
-static bool is_here (struct agent *agent, uint64_t number, uint64_t generation, bool answer)
+/* Whether a word about this job can be obeyed. */
+static bool is_here (const struct agent *agent, uint64_t number)
 {
     const struct agent_job *job = &agent->job;
-    if (job->number != number) {
-        if (answer)
-            say_released (agent, number, generation);
-        return false;
-    }
-    if (job->failed || job->crashed) {
-        if (answer && !job->releasing)
-            agent_repeat (agent, WORD_VERDICT);
-        return false;
-    }
-    return !job->releasing && job->trainer == TRAINER_OPEN;
+    return job->number == number && !job->failed && !job->crashed && !job->releasing &&
+           job->trainer == TRAINER_OPEN;
+}
+
+/* The same of an order: the coordinator waits for an answer, and gets one. */
+static bool is_here_or_say (struct agent *agent, uint64_t number, uint64_t order)
+{
+    const struct agent_job *job = &agent->job;
+    if (job->number != number)
+        say_released (agent, number, order);
+    else if ((job->failed || job->crashed) && !job->releasing)
+        agent_repeat (agent, WORD_VERDICT);
+    return is_here (agent, number);
 }
 
 /* --- orders for the generation, passed on if the job is here ---------------------------------- */
 
 static void on_form (struct agent *agent, const struct mu_wire *wire)
 {
-    if (is_here (agent, wire->form.job, wire->form.generation, true))
+    if (is_here_or_say (agent, wire->form.job, wire->form.order))
         agent_on_form (agent, &wire->form);
 }
 
 static void on_connect (struct agent *agent, const struct mu_wire *wire)
 {
-    if (is_here (agent, wire->connect.job, wire->connect.generation, false))
+    if (is_here (agent, wire->connect.job))
         agent_on_connect (agent, &wire->connect);
 }
 
 static void on_fenced (struct agent *agent, const struct mu_wire *wire)
 {
-    if (!is_here (agent, wire->fenced.job, wire->fenced.generation, false))
+    if (!is_here (agent, wire->fenced.job))
         return;
     if (*wire->fenced.world)
         agent_ahead_fenced (agent, &wire->fenced);
@@ -244,25 +227,25 @@ static void on_fenced (struct agent *agent, const struct mu_wire *wire)
 
 static void on_go (struct agent *agent, const struct mu_wire *wire)
 {
-    if (is_here (agent, wire->go.job, wire->go.generation, false))
+    if (is_here (agent, wire->go.job))
         agent_on_go (agent, &wire->go);
 }
 
 static void on_lease (struct agent *agent, const struct mu_wire *wire)
 {
-    if (is_here (agent, wire->lease.job, wire->lease.generation, false))
+    if (is_here (agent, wire->lease.job))
         agent_on_lease (agent, &wire->lease);
 }
 
 static void on_review (struct agent *agent, const struct mu_wire *wire)
 {
-    if (is_here (agent, wire->review.job, wire->review.generation, false))
+    if (is_here (agent, wire->review.job))
         agent_on_review (agent, &wire->review);
 }
 
 static void on_abort (struct agent *agent, const struct mu_wire *wire)
 {
-    if (is_here (agent, wire->abort.job, wire->abort.generation, true))
+    if (is_here_or_say (agent, wire->abort.job, wire->abort.order))
         agent_on_abort (agent, &wire->abort);
 }
 
@@ -271,7 +254,7 @@ static void on_abort (struct agent *agent, const struct mu_wire *wire)
 static void on_trained_ok (struct agent *agent, const struct mu_wire *wire)
 {
     struct agent_job *job = &agent->job;
-    if (!is_here (agent, wire->trained_ok.job, wire->trained_ok.generation, false))
+    if (!is_here (agent, wire->trained_ok.job))
         return;
     if (wire->trained_ok.windows > job->windows_heard)
         job->windows_heard = wire->trained_ok.windows;
@@ -285,7 +268,7 @@ static void on_save (struct agent *agent, const struct mu_wire *wire)
 {
     struct agent_job *job = &agent->job;
     uint64_t own = agent->generation.number, newest = wire->save.generation;
-    if (!is_here (agent, wire->save.job, wire->save.generation, true))
+    if (!is_here_or_say (agent, wire->save.job, wire->save.order))
         return;
     if (job->saved_path.size && job->saved_step == job->step)
         agent_repeat (agent, WORD_SAVED);
@@ -297,7 +280,7 @@ static void on_committed (struct agent *agent, const struct mu_wire *wire)
 {
     struct agent_job *job = &agent->job;
     uint64_t step = wire->committed.step;
-    if (!is_here (agent, wire->committed.job, 0, false))
+    if (!is_here (agent, wire->committed.job))
         return;
     if (step >= job->saved_step)
         agent_was_heard (agent, WORD_SAVED);
@@ -342,6 +325,7 @@ static bool mind_term (struct agent *agent, const struct mu_wire *wire)
     }
     if (wire->term > coordinator->term) {
         coordinator->term = wire->term;
+        coordinator->order = 0;
         say_all_again (agent);
     }
     coordinator->heard_ms = agent->now_ms;
@@ -351,11 +335,26 @@ static bool mind_term (struct agent *agent, const struct mu_wire *wire)
     return true;
 }
 
+/* False when a newer order was heard. The same one may be said again. */
+static bool mind_order (struct agent *agent, const struct mu_wire *wire)
+{
+    struct agent_coordinator *coordinator = &agent->coordinator;
+    uint64_t order = mu_record_number (&mu_wire_family, wire, "order");
+    if (order && order < coordinator->order) {
+        agent_log (agent, LOG_INFO_, "old-order", "%s, order %llu, is not obeyed: %llu came since",
+                   mu_record_name (&mu_wire_family, wire->type), (unsigned long long)order,
+                   (unsigned long long)coordinator->order);
+        return false;
+    }
+    coordinator->order = order ? order : coordinator->order;
+    return true;
+}
+
 void agent_hear (struct agent *agent, const struct mu_wire *wire)
 {
     size_t type = (size_t)wire->type;
     if (type >= sizeof hears / sizeof *hears || !hears[type])
         return;
-    if (mind_term (agent, wire))
+    if (mind_term (agent, wire) && mind_order (agent, wire))
         hears[type](agent, wire);
 }

@@ -50,6 +50,7 @@ struct agent_bytes { /* owned */
 
 struct agent_coordinator {
     uint64_t term; /* the highest heard */
+    uint64_t order; /* the newest heard in it */
     bool welcome;  /* it knows this worker */
     bool needed;   /* and without it nothing more can be done: that was said */
     uint32_t number;
@@ -65,8 +66,7 @@ struct agent_job {
     enum trainer_state trainer;
     bool region;    /* the trainer's shared memory is mapped */
     bool releasing; /* let go when both children are reaped */
-    uint64_t release_generation; /* as RELEASE said */
-    uint64_t other;              /* another job that ASSIGN named meanwhile; 0: none */
+    uint64_t release_order; /* which order said so */
     bool asked;     /* ASSIGN was said while the trainer was in a generation */
     bool anew;      /* begun again then: its trainer crashed, and ASSIGN was said again */
     struct agent_bytes spec, resume_path;
@@ -123,7 +123,6 @@ struct agent_order {
 
 struct agent_generation {
     uint64_t number; /* the newest heard of, formed or aborted; 0: none */
-    uint64_t term;   /* ... and who spoke of it */
     uint64_t formed; /* the newest formed */
     uint64_t ended;  /* AGENT_END was asked for up to here */
     bool over;       /* no more of it: `number` is aborted, or broke here */

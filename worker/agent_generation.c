@@ -56,7 +56,6 @@ void agent_on_form (struct agent *agent, const struct mu_wire_form *form)
     if (form->generation <= generation->number || form->rank >= form->size)
         return;
     generation->number = form->generation;
-    generation->term = agent->coordinator.term;
     generation->over = true; /* what is there */
     generation->aborting = false;
     keep_order (&generation->next, form);

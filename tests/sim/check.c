@@ -28,9 +28,10 @@ struct seen_job {
     uint64_t wronged_ms; /* when the wrong worker last gave something to a step of it; 0: never */
     bool warned;         /* it was found wrong not long after, and it was not too late */
     bool disputed;
-    bool torn;         /* its newest generation broke of something else than a plan */
-    bool wrong_member; /* the wrong worker is in its newest generation */
-    bool gone_unseen;  /* that left, or died, with a generation that broke: nobody compared it */
+    bool torn;         /* its newest generation broke because of the wrong worker, unplanned */
+    bool wrong_member; /* that is in its newest generation */
+    bool gone_unseen;  /* it was lost, and nobody compared it */
+    bool overwritten;  /* its state may have been wrong, and is that of others now: 0030 */
     uint32_t micro_batches, crashes, hangs, lines;
     bool by_chance;         /* trainers may have died of something else than poison */
     uint32_t skips, deaths; /* deaths: of which something was accused */
@@ -101,13 +102,20 @@ static void check_map (const struct mu_journal_form *form, struct mu_blob map, b
         CHECK (load[rank], "rank %u of %u has none of %u micro-batches", rank, size, map.size / 2);
 }
 
-/* A break that nobody planned waits for no comparison, and who is to leave leaves with it. */
+/* Who is lost was not compared; who is to leave when a generation breaks is, in the next one. A state that
+ * fell over cannot be compared any more when it was overwritten by another's. */
 static void note_wrong_member (struct seen_job *job, const struct mu_journal_form *form)
 {
     const char *wrong = faults.wrong ? worker_name (faults.wrong_worker) : "";
-    bool is_member = false;
-    for (uint32_t i = 0; i < form->members.count; i++)
-        is_member = is_member || !strcmp (form->members.items[i].name, wrong);
+    bool is_member = false, receives = false;
+    for (uint32_t i = 0; i < form->members.count; i++) {
+        const struct mu_journal_member *member = &form->members.items[i];
+        bool is_it = !strcmp (member->name, wrong);
+        is_member = is_member || is_it;
+        receives = receives || (is_it && faults.wrong == WRONG_STATE &&
+                                (member->step != form->step || member->attempt != form->attempt));
+    }
+    job->overwritten = job->overwritten || (job->wrong_member && receives);
     job->gone_unseen = job->gone_unseen || (job->torn && job->wrong_member && !is_member);
     job->wrong_member = is_member;
 }
@@ -149,7 +157,9 @@ static void on_broken (const struct mu_journal *record)
     CHECK (!faults.gentle || faults.wrong || record->broken.planned,
            "a generation broke for nothing: %s", record->broken.reason);
     unplanned += !record->broken.planned;
-    of (record->broken.job)->torn = !record->broken.planned;
+    of (record->broken.job)->torn =
+        !record->broken.planned && faults.wrong &&
+        strstr (record->broken.reason, worker_name (faults.wrong_worker));
     of (record->broken.job)->lines += strstr (record->broken.reason, "nothing moves") != NULL;
 }
 
@@ -282,7 +292,7 @@ static void on_state (const struct mu_journal *record)
     if (job->state == MU_JOB_DONE)
         CHECK (job->committed == steps_of (client_job (record->state.job)),
                "job %" PRIu64 " is done at step %" PRIu64, record->state.job, job->committed);
-    if (job->state == MU_JOB_DONE &&
+    if (job->state == MU_JOB_DONE && !job->overwritten &&
         (!faults.wrong || (faults.seen && !job->gone_unseen) || job->warned))
         CHECK (job->commits[job->commit_count - 1].state ==
                    chain_state (record->state.job, job->committed),
@@ -379,6 +389,13 @@ static void on_hung (const struct mu_journal *record)
     CHECK (*hung->text && hung->duty != MU_DUTY_NOBODY, "a hang is not told about");
 }
 
+/* Whoever saves here was told to; one that is wrong may save what others did not. */
+static void on_disbelieved (const struct mu_journal *record)
+{
+    const struct mu_blob *text = &record->disbelieved.text;
+    CHECK (faults.wrong, "%.*s", (int)text->size, (const char *)text->data);
+}
+
 static void on_rewind (const struct mu_journal *record)
 {
     (void)of (record->rewind.job);
@@ -388,13 +405,21 @@ static void on_rewind (const struct mu_journal *record)
 typedef void checker (const struct mu_journal *record);
 
 static checker *const checkers[] = {
-    [MU_JOURNAL_REIGN] = on_reign,   [MU_JOURNAL_SUBMIT] = on_submit,
-    [MU_JOURNAL_FORM] = on_form,     [MU_JOURNAL_START] = on_start,
-    [MU_JOURNAL_BROKEN] = on_broken, [MU_JOURNAL_LEASE] = on_lease,
-    [MU_JOURNAL_COMMIT] = on_commit, [MU_JOURNAL_STATE] = on_state,
-    [MU_JOURNAL_CRASH] = on_crash,   [MU_JOURNAL_REWIND] = on_rewind,
-    [MU_JOURNAL_HUNG] = on_hung,     [MU_JOURNAL_POISON] = on_poison,
-    [MU_JOURNAL_EXPEL] = on_expel,   [MU_JOURNAL_AGREED] = on_agreed,
+    [MU_JOURNAL_REIGN] = on_reign,
+    [MU_JOURNAL_SUBMIT] = on_submit,
+    [MU_JOURNAL_FORM] = on_form,
+    [MU_JOURNAL_START] = on_start,
+    [MU_JOURNAL_BROKEN] = on_broken,
+    [MU_JOURNAL_LEASE] = on_lease,
+    [MU_JOURNAL_COMMIT] = on_commit,
+    [MU_JOURNAL_STATE] = on_state,
+    [MU_JOURNAL_CRASH] = on_crash,
+    [MU_JOURNAL_REWIND] = on_rewind,
+    [MU_JOURNAL_HUNG] = on_hung,
+    [MU_JOURNAL_POISON] = on_poison,
+    [MU_JOURNAL_EXPEL] = on_expel,
+    [MU_JOURNAL_AGREED] = on_agreed,
+    [MU_JOURNAL_DISBELIEVED] = on_disbelieved,
 };
 
 void check_record (const struct mu_journal *record)

@@ -23,6 +23,10 @@ struct waiting { /* a word that waits for the disk */
     char *bytes;
 };
 
+/* Who is drained stays so long at most, to be compared, though a generation breaks and the coordinator
+ * is started anew. */
+#define COMPARED_MS UINT64_C (60000)
+
 struct peer {
     uint32_t worker;
     uint64_t life, incarnation;
@@ -39,7 +43,8 @@ static struct peer *peers;
 static uint64_t peer_count, peer_capacity, shuffle;
 /* By worker: the newest life and incarnation that said HELLO in this reign. */
 static struct peer *newest;
-static bool *drained; /* by worker, as stored */
+static bool *drained;        /* by worker, as stored ... */
+static uint64_t *drained_ms; /* ... and since when; 0: it never was */
 static msgpack_sbuffer buffer;
 static msgpack_zone zone;
 static bool ready;
@@ -79,8 +84,10 @@ void host_reset (void)
     free (newest);
     newest = calloc (options.workers, sizeof *newest);
     free (drained);
+    free (drained_ms);
     drained = calloc (options.workers, sizeof *drained);
-    if (!newest || !drained)
+    drained_ms = calloc (options.workers, sizeof *drained_ms);
+    if (!newest || !drained || !drained_ms)
         abort ();
 }
 
@@ -130,6 +137,8 @@ static void note_drain (const struct mu_journal *record)
 static void write_record (const struct mu_journal *record)
 {
     note_drain (record);
+    if (record->type == MU_JOURNAL_DRAIN)
+        drained_ms[strtoul (record->drain.worker + 1, NULL, 10) - 1] = clock_now ();
     struct mu_error error;
     msgpack_sbuffer_clear (&buffer);
     if (mu_record_encode (&mu_journal_family, record, &buffer, &error))
@@ -152,7 +161,9 @@ static void check_members (const struct mu_journal_form *form)
         uint32_t worker = (uint32_t)strtoul (form->members.items[i].name + 1, NULL, 10) - 1;
         const struct trainer *trainer = &worker_at (worker)->trainer;
         const struct sim_job *job = client_job (form->job);
-        CHECK (!drained[worker], "drained %s is a member", worker_name (worker));
+        bool keeps_it = !trainer->alive || trainer->job == form->job;
+        CHECK (!drained[worker] || (keeps_it && clock_now () < drained_ms[worker] + COMPARED_MS),
+               "drained %s is a member", worker_name (worker));
         CHECK (!job->odd_data || worker > 0 || form->members.count == 1,
                "%s has other data than the other members", worker_name (worker));
         CHECK (!faults.in_order || faults.duplicate || !trainer->open ||
@@ -281,6 +292,9 @@ static void step (struct coord_event *event)
     uint64_t before = record_count;
     coord_step (coord, event, &out);
     recordings_event (coord, event, &out);
+    for (uint32_t i = 0; i < out.count; i++)
+        if (out.list[i].type == COORD_STORE)
+            writers_note (&out.list[i].store);
     tell_lies (event);
     for (uint32_t i = 0; i < out.count; i++) {
         if (chance (faults.host_crash)) {

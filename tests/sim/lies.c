@@ -10,9 +10,9 @@
  * no chance: any seed keeps its run.
  *
  * One seed in four does so; --lies does it in all of them, and more often. */
+#include "lie.h"
 #include "sim.h"
 
-#include <math.h>
 #include <msgpack.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +21,6 @@
 #define ROUNDS      48u
 #define EVERY       400u /* events, in the mean */
 #define EVERY_ASKED 40u
-#define BYTES_MAX   512u
 
 struct heard {
     uint32_t peer;
@@ -29,12 +28,15 @@ struct heard {
 };
 
 static struct heard heard[HEARD_MAX];
-static uint64_t heard_count, luck, events;
-static uint8_t rooms[4][BYTES_MAX]; /* a word has fewer such fields that change */
-static uint32_t room;
+static uint64_t heard_count, events;
 static msgpack_sbuffer buffer;
 static msgpack_zone zone;
 static bool active, ready;
+
+static const char *name_of_somebody (void)
+{
+    return worker_name ((uint32_t)lie_pick (options.workers));
+}
 
 void lies_reset (void)
 {
@@ -48,159 +50,9 @@ void lies_reset (void)
         heard[i].packet = NULL;
     }
     heard_count = events = 0;
-    luck = mix (options.seed, 2718);
+    uint64_t luck = mix (options.seed, 2718);
+    lie_begin (luck, name_of_somebody);
     active = options.workers <= 64 && !options.story && (options.lies || luck % 4 == 0);
-}
-
-/* Below `below`; a chance of its own. */
-static uint64_t pick (uint64_t below)
-{
-    luck = mix (luck, 31);
-    return (luck >> 8) % below;
-}
-
-/* --- what is changed -------------------------------------------------------------------------- */
-
-static uint64_t some_number (uint64_t was)
-{
-    switch (pick (9)) {
-    case 0: return 0;
-    case 1: return UINT64_MAX;
-    case 2: return was + 1;
-    case 3: return was - 1;
-    case 4: return UINT64_C (1) << pick (64);
-    case 5: return was + pick (100);
-    case 6: return was * 2;
-    case 7: return UINT32_MAX;
-    default: return pick (10);
-    }
-}
-
-static double some_fraction (double was)
-{
-    switch (pick (6)) {
-    case 0: return 0;
-    case 1: return -was;
-    case 2: return NAN;
-    case 3: return INFINITY;
-    case 4: return 1e300;
-    default: return was * 2;
-    }
-}
-
-static uint64_t within (const struct mu_field *field, uint64_t number)
-{
-    if (number < field->low)
-        return field->low;
-    return number > field->high ? field->high : number;
-}
-
-static void change_text (const struct mu_field *field, char *text)
-{
-    uint64_t what = pick (4);
-    if (what == 0)
-        *text = '\0';
-    else if (what == 1)
-        mu_text_set (text, field->high + 1, worker_name ((uint32_t)pick (options.workers)));
-    else if (what == 2)
-        snprintf (text, field->high + 1, "%" PRIu64, some_number (pick (4)));
-    else
-        for (uint64_t i = 0; i <= field->high; i++)
-            text[i] = i < field->high ? 'x' : '\0';
-}
-
-static void change_blob (const struct mu_field *field, struct mu_blob *blob)
-{
-    uint64_t most = field->high < BYTES_MAX ? field->high : BYTES_MAX, what = pick (4);
-    bool text = field->kind == MU_FIELD_LONGTEXT;
-    if (what == 0) {
-        blob->size = 0;
-    } else if (what == 1) {
-        blob->size = (uint32_t)(blob->size ? pick (blob->size) : 0);
-        if (text)
-            blob->size = 0; /* half a character is no text */
-    } else {
-        uint8_t *bytes = rooms[room++ % 4];
-        memset (bytes, text ? 'x' : what == 2 ? 0xff : (int)pick (256), BYTES_MAX);
-        *blob = (struct mu_blob){ bytes, (uint32_t)(what == 2 ? most : pick (most + 1)) };
-    }
-}
-
-static void change (const struct mu_field *field, uint8_t *at)
-{
-    uint32_t word;
-    uint64_t number;
-    double fraction;
-    switch (field->kind) {
-    case MU_FIELD_U32:
-        memcpy (&word, at, sizeof word);
-        word = (uint32_t)within (field, some_number (word) & UINT32_MAX);
-        memcpy (at, &word, sizeof word);
-        return;
-    case MU_FIELD_U64:
-    case MU_FIELD_I64:
-        memcpy (&number, at, sizeof number);
-        number = some_number (number);
-        number = field->kind == MU_FIELD_U64 ? within (field, number) : number;
-        memcpy (at, &number, sizeof number);
-        return;
-    case MU_FIELD_F64:
-        memcpy (&fraction, at, sizeof fraction);
-        fraction = some_fraction (fraction);
-        memcpy (at, &fraction, sizeof fraction);
-        return;
-    case MU_FIELD_BOOL: *at = !*at; return;
-    case MU_FIELD_TEXT: change_text (field, (char *)at); return;
-    case MU_FIELD_LONGTEXT:
-    case MU_FIELD_BYTES: change_blob (field, (struct mu_blob *)(void *)at); return;
-    case MU_FIELD_LIST: return; /* no worker and no client says one */
-    }
-}
-
-static uint8_t *body_of (struct mu_wire *wire)
-{
-    return (uint8_t *)wire + mu_wire_family.body_offset;
-}
-
-static bool is_said_to_us (const struct mu_shape *shape)
-{
-    return shape && (shape->sender == MU_ROLE_WORKER || shape->sender == MU_ROLE_CLIENT);
-}
-
-/* Another word, that says the same where both have a field of that name and kind. */
-static void say_another (struct mu_wire *wire)
-{
-    struct mu_wire other = { .term = wire->term };
-    const struct mu_shape *from = mu_shape_find (&mu_wire_family, wire->type), *to;
-    do {
-        other.type = (enum mu_wire_type)pick (mu_wire_family.shape_count);
-        to = mu_shape_find (&mu_wire_family, other.type);
-    } while (!is_said_to_us (to));
-    for (uint32_t i = 0; i < to->field_count; i++) {
-        const struct mu_field *field = &to->fields[i];
-        const struct mu_field *same = mu_shape_field (from, field->name);
-        uint64_t number = field->low;
-        if (field->kind != MU_FIELD_U64 && field->kind != MU_FIELD_U32)
-            continue;
-        if (same && same->kind == field->kind)
-            memcpy (&number, body_of (wire) + same->offset, field->kind == MU_FIELD_U64 ? 8 : 4);
-        number = within (field, number);
-        memcpy (body_of (&other) + field->offset, &number, field->kind == MU_FIELD_U64 ? 8 : 4);
-    }
-    *wire = other;
-}
-
-static void lie (struct mu_wire *wire)
-{
-    if (pick (6) == 0)
-        say_another (wire);
-    const struct mu_shape *shape = mu_shape_find (&mu_wire_family, wire->type);
-    for (uint64_t left = pick (4); left > 0 && shape->field_count; left--) {
-        const struct mu_field *field = &shape->fields[pick (shape->field_count)];
-        change (field, body_of (wire) + field->offset);
-    }
-    if (pick (200) == 0)
-        wire->term = some_number (wire->term);
 }
 
 /* --- the copies ------------------------------------------------------------------------------- */
@@ -246,6 +98,8 @@ static void feed (struct copies *copies, struct coord_event event)
         const struct coord_action *action = &copies->actions.list[i];
         if (action->type == COORD_STORE) {
             tell (copies->told, &action->store);
+            writers_note (&action->store);
+            statistics.disbelieved += action->store.type == MU_JOURNAL_DISBELIEVED;
             continue;
         }
         msgpack_sbuffer_clear (&buffer);
@@ -259,20 +113,21 @@ static void pass_time (struct copies *copies)
 {
     uint64_t deadline_ms = coord_deadline (copies->hearing);
     bool soon = deadline_ms < copies->now_ms + 60000;
-    copies->now_ms = pick (2) && soon && deadline_ms > copies->now_ms ? deadline_ms
-                                                                     : copies->now_ms + pick (300);
+    copies->now_ms = lie_pick (2) && soon && deadline_ms > copies->now_ms
+                         ? deadline_ms
+                         : copies->now_ms + lie_pick (300);
     if (copies->now_ms >= deadline_ms)
         feed (copies, (struct coord_event){ .type = COORD_TIMER });
 }
 
 static void hear_one (struct copies *copies)
 {
-    const struct heard *from = &heard[pick (heard_count < HEARD_MAX ? heard_count : HEARD_MAX)];
-    uint32_t peer =
-        pick (5) ? from->peer
-                 : heard[pick (heard_count < HEARD_MAX ? heard_count : HEARD_MAX)].peer;
+    const struct heard *from = &heard[lie_pick (heard_count < HEARD_MAX ? heard_count : HEARD_MAX)];
+    uint32_t peer = lie_pick (5)
+                        ? from->peer
+                        : heard[lie_pick (heard_count < HEARD_MAX ? heard_count : HEARD_MAX)].peer;
     struct mu_wire wire;
-    if (pick (40) == 0) {
+    if (lie_pick (40) == 0) {
         feed (copies, (struct coord_event){ .type = COORD_GONE, .peer = peer });
         return;
     }
@@ -286,6 +141,7 @@ static void hear_one (struct copies *copies)
 
 static void try_lies (const struct coord *coord, const struct coord_options *settings)
 {
+    uint32_t mark = writers_mark ();
     struct copies copies = { .hearing = copy_of (coord, settings),
                              .told = copy_of (coord, settings),
                              .now_ms = clock_now () };
@@ -295,6 +151,7 @@ static void try_lies (const struct coord *coord, const struct coord_options *set
     }
     CHECK (coord_digest (copies.hearing) == coord_digest (copies.told),
            "lies change what no record tells of");
+    writers_back (mark);
     coord_destroy (&copies.hearing);
     coord_destroy (&copies.told);
     free (copies.actions.list);

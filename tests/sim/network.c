@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ECHO_MS 60000u
+
 struct packet {
     size_t size;
     char bytes[];
@@ -85,6 +87,8 @@ static void put (const struct mu_wire *wire, bool cut, uint64_t *last_ms, happen
         uint64_t late_ms = soon ? 4 * (uint64_t)faults.latency_max_ms : 30000;
         clock_after (draw (1, late_ms), arrive, who, tag, packet_copy (packet));
     }
+    if (faults.echo && mu_record_number (&mu_wire_family, wire, "order") && chance (faults.echo))
+        clock_after (draw (1, ECHO_MS), arrive, who, tag, packet_copy (packet));
     uint64_t delay_ms = draw (1, faults.latency_max_ms);
     if (faults.in_order && clock_now () + delay_ms < *last_ms)
         delay_ms = *last_ms - clock_now ();

@@ -64,6 +64,7 @@ void sim_reset (uint64_t seed)
     host_reset ();
     recordings_reset ();
     lies_reset ();
+    writers_reset ();
     workers_reset ();
     client_reset ();
     check_reset ();
@@ -94,6 +95,7 @@ static void choose_faults (void)
         faults.latency_max_ms = (uint32_t)draw (1, 40);
         faults.disk_max_ms = (uint32_t)draw (0, 20);
         faults.loss = faults.duplicate = (uint32_t)draw (1000000, 10000000);
+        faults.echo = (uint32_t)draw (50000000, 500000000);
         return;
     }
     faults.loss = sometimes (1000000, 150000000);
@@ -152,8 +154,19 @@ static void choose_wrong (void)
                               .in_order = true };
 }
 
+static void lose_another (uint32_t number, uint64_t job, void *data)
+{
+    (void)data;
+    for (uint32_t i = 0; i < options.workers; i++)
+        if (i != number && worker_at (i)->trainer.job == job && worker_at (i)->trainer.going) {
+            worker_crash (i, true);
+            return;
+        }
+}
+
 /* People drain the wrong worker while it trains, and take it back: it must have been found out before it
- * goes. Long after it became wrong, for what it does between a comparison and the break is not seen. */
+ * goes, also if another dies in that moment. Long after it became wrong, for what it does between a comparison
+ * and the break is not seen. */
 static void drain_wrong (uint32_t number, uint64_t undo, void *data)
 {
     const struct trainer *trainer = &worker_at (number)->trainer;
@@ -162,6 +175,8 @@ static void drain_wrong (uint32_t number, uint64_t undo, void *data)
                clock_now () > faults.wrong_since_ms + 3000;
     if (undo || due)
         client_drain (number, undo);
+    if (!undo && due && draw (0, 1))
+        clock_after (draw (1, 300), lose_another, number, trainer->job, NULL);
     clock_after (undo ? draw (1000, 20000) : draw (3000, 8000), drain_wrong, number, !undo && due,
                  NULL);
 }
@@ -539,26 +554,27 @@ static void choose_size (uint32_t workers, uint32_t jobs)
 static void report (uint64_t seeds, double seconds)
 {
     const struct statistics *s = &statistics;
-    printf ("%" PRIu64 " seeds in %.1f s: %" PRIu64 " happenings, %" PRIu64 " messages, %" PRIu64
-            " steps, %" PRIu64 " generations, %" PRIu64 " rewinds; %" PRIu64
-            " coordinator, %" PRIu64 " worker, %" PRIu64 " trainer, %" PRIu64
-            " collective crashes, %" PRIu64 " failed saves, %" PRIu64 " cuts, %" PRIu64
-            " lines swallowed, %" PRIu64 " stops, %" PRIu64 " hangs; %" PRIu64
-            " micro-batches kept, %" PRIu64
-            " mismatches; jobs: %u done, %u failed, %u cancelled; poison: %u found, %u skipped; "
-            "%" PRIu64 " replays, %" PRIu64 " ledgers proven, %" PRIu64
-            " steps finished by a second generation; %" PRIu64 " workers expelled, %" PRIu64
-            " for what they did elsewhere, %" PRIu64 " disputes, %" PRIu64 " wrong steps; %" PRIu64
-            " ranks connected ahead; %" PRIu64 " times shrunk for others, %" PRIu64
-            " at most in peace, %" PRIu64 " seconds watched; %" PRIu64
-            " events played again, from %" PRIu64 " images; %" PRIu64
-            " lies; %" PRIu64 " trainers began without a state\n",
-            seeds, seconds, s->happenings, s->messages, s->steps, s->generations, s->rewinds,
-            s->host_crashes, s->worker_crashes, s->trainer_crashes, s->collective_crashes,
-            s->save_failures, s->cuts, s->swallowed, s->stops, s->hangs, s->kept, s->mismatches,
-            s->done, s->failed, s->cancelled, s->poisons, s->skips, s->replays, s->proofs,
-            s->joint_steps, s->expelled, s->elsewhere, s->disputes, s->wrong_steps,
-            s->connected_ahead, s->shrunk, s->most_shrunk, s->watched, s->played, s->images, s->lies, s->blanks);
+    printf (
+        "%" PRIu64 " seeds in %.1f s: %" PRIu64 " happenings, %" PRIu64 " messages, %" PRIu64
+        " steps, %" PRIu64 " generations, %" PRIu64 " rewinds; %" PRIu64 " coordinator, %" PRIu64
+        " worker, %" PRIu64 " trainer, %" PRIu64 " collective crashes, %" PRIu64
+        " failed saves, %" PRIu64 " cuts, %" PRIu64 " lines swallowed, %" PRIu64 " stops, %" PRIu64
+        " hangs; %" PRIu64 " micro-batches kept, %" PRIu64
+        " mismatches; jobs: %u done, %u failed, %u cancelled; poison: %u found, %u skipped; "
+        "%" PRIu64 " replays, %" PRIu64 " ledgers proven, %" PRIu64
+        " steps finished by a second generation; %" PRIu64 " workers expelled, %" PRIu64
+        " for what they did elsewhere, %" PRIu64 " disputes, %" PRIu64 " wrong steps; %" PRIu64
+        " ranks connected ahead; %" PRIu64 " times shrunk for others, %" PRIu64
+        " at most in peace, %" PRIu64 " seconds watched; %" PRIu64
+        " events played again, from %" PRIu64 " images; %" PRIu64 " lies, %" PRIu64
+        " of them about checkpoints and disbelieved; %" PRIu64 " trainers began without a state\n",
+        seeds, seconds, s->happenings, s->messages, s->steps, s->generations, s->rewinds,
+        s->host_crashes, s->worker_crashes, s->trainer_crashes, s->collective_crashes,
+        s->save_failures, s->cuts, s->swallowed, s->stops, s->hangs, s->kept, s->mismatches,
+        s->done, s->failed, s->cancelled, s->poisons, s->skips, s->replays, s->proofs,
+        s->joint_steps, s->expelled, s->elsewhere, s->disputes, s->wrong_steps, s->connected_ahead,
+        s->shrunk, s->most_shrunk, s->watched, s->played, s->images, s->lies, s->disbelieved,
+        s->blanks);
 }
 
 int main (int argc, char **argv)

@@ -12,7 +12,9 @@
  *     check.c      what must never happen
  *     priority.c   who gives workers to whom, and what nobody waits for
  *     ledgers.c    every job's ledger is proven from the journal, as `muster ledger verify` does
+ *     lie.c        a word that is not so
  *     lies.c       a copy of the coordinator hears what is not so
+ *     writers.c    whose word on a checkpoint may count
  *     recordings.c what the coordinator was fed is played, and must lead to the same
  *     story.c      a few short scripted runs, whose traces are compared with golden ones
  *
@@ -53,6 +55,8 @@ struct sim_options {
 
 /* Chances are per billion. */
 struct faults {
+    uint32_t
+        echo; /* an order, or the answer to one, comes once more when much has happened since */
     uint32_t loss, duplicate, host_crash, worker_crash, trainer_crash, collective_crash, save_fails;
     uint32_t cut, freeze, reconnect, swallow; /* per worker and second */
     uint32_t slow;                          /* workers that compute five times as long as others */
@@ -85,7 +89,7 @@ struct statistics {
     uint64_t kept, mismatches, cuts, swallowed, stops, hangs, proofs, joint_steps;
     uint64_t expelled, elsewhere, disputes, wrong_steps, connected_ahead, shrunk, most_shrunk,
         watched;
-    uint64_t played, images, lies, blanks;
+    uint64_t played, images, lies, disbelieved, blanks;
     uint32_t done, failed, cancelled, poisons, skips;
 };
 
@@ -356,6 +360,13 @@ void lies_reset (void);
 /* The coordinator heard this, and has decided. */
 void lies_event (const struct coord *coord, const struct coord_options *settings,
                  const struct coord_event *event);
+
+/* --- writers.c -------------------------------------------------------------------------------- */
+
+void writers_reset (void);
+void writers_note (const struct mu_journal *record); /* it is decided, here or in a copy */
+uint32_t writers_mark (void);
+void writers_back (uint32_t mark); /* forget what was noted since */
 
 /* --- story.c ---------------------------------------------------------------------------------- */
 

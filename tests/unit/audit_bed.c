@@ -10,9 +10,26 @@
 
 struct audit_bed bed;
 
+static void keep (const struct mu_journal *record)
+{
+    size_t before = bed.journal.size;
+    assert_true (bed.record_count < RECORDS_MAX);
+    assert_int_equal (mu_record_encode (&mu_journal_family, record, &bed.journal, NULL), 0);
+    bed.sizes[bed.record_count++] = bed.journal.size - before;
+}
+
+static void keep_actions (void)
+{
+    for (; bed.kept < bed.actions.count; bed.kept++)
+        if (bed.actions.list[bed.kept].type == COORD_STORE)
+            keep (&bed.actions.list[bed.kept].store);
+}
+
 static void apply (struct mu_journal record)
 {
     struct mu_error error;
+    keep_actions ();
+    keep (&record);
     assert_int_equal (coord_apply (bed.coord, &record, &error), 0);
 }
 
@@ -79,6 +96,8 @@ void open_job (uint32_t ranks)
 {
     struct coord_options options = { .version = "test", .quarantine_failures = 3 };
     memset (&bed, 0, sizeof bed);
+    bed.hash = "right";
+    msgpack_sbuffer_init (&bed.journal);
     bed.coord = coord_create (&options);
     bed.coord->out = &bed.actions;
     bed.coord->now_ms = 1000;
@@ -101,7 +120,35 @@ int end (void **state)
     for (uint32_t i = 0; i < RANKS_MAX; i++)
         free (bed.workers[i]);
     free (bed.actions.list);
+    msgpack_sbuffer_destroy (&bed.journal);
     return 0;
+}
+
+void restart (void)
+{
+    struct mu_error error;
+    struct mu_journal record;
+    struct coord_options options = { .version = "test", .quarantine_failures = 3 };
+    struct coord *again = coord_create (&options);
+    msgpack_zone zone;
+    assert_true (msgpack_zone_init (&zone, 4096));
+    keep_actions ();
+    for (size_t i = 0, at = 0; i < bed.record_count; at += bed.sizes[i++]) {
+        assert_int_equal (mu_record_decode (&mu_journal_family, &record, bed.journal.data + at,
+                                            bed.sizes[i], 0, &zone, &error),
+                          0);
+        assert_int_equal (coord_apply (again, &record, &error), 0);
+    }
+    msgpack_zone_destroy (&zone);
+    assert_true (coord_digest (again) == coord_digest (bed.coord));
+    again->out = &bed.actions;
+    again->now_ms = bed.coord->now_ms;
+    again->unix_ms = bed.coord->unix_ms;
+    for (uint32_t i = 0; i < RANKS_MAX; i++)
+        worker_detach (bed.coord, bed.workers[i]);
+    coord_destroy (&bed.coord);
+    bed.coord = again;
+    bed.job = core_job (again, 1);
 }
 
 void say_state (uint32_t rank, uint64_t step, uint64_t digest)
@@ -135,14 +182,18 @@ void agree (uint64_t step)
             say_gradient ((owner + i) % ranks, step, owner, 8);
 }
 
-void save (uint64_t generation, uint64_t step)
+void save_by (uint32_t worker, uint64_t generation, uint64_t step)
 {
-    struct mu_wire wire = {
-        .type = MU_WIRE_SAVED,
-        .saved = { .job = bed.job->durable.number, .generation = generation, .step = step }
-    };
-    checkpoint_saved (bed.coord, bed.workers[0], &wire);
+    struct mu_wire wire = { .type = MU_WIRE_SAVED,
+                            .saved = { .job = bed.job->durable.number,
+                                       .generation = generation,
+                                       .step = step,
+                                       .path = { "/c", 2 } } };
+    mu_text_set (wire.saved.weights_hash, sizeof wire.saved.weights_hash, bed.hash);
+    checkpoint_saved (bed.coord, bed.workers[worker], &wire);
 }
+
+void save (uint64_t generation, uint64_t step) { save_by (0, generation, step); }
 
 uint32_t stored (enum mu_journal_type type)
 {

@@ -9,14 +9,20 @@
 
 #include "core.h"
 
+#include <msgpack.h>
+
 #define RANKS_MAX     5u
 #define MICRO_BATCHES 10u
+#define RECORDS_MAX   1024u
 
 struct audit_bed {
     struct coord *coord;
     struct job *job;
     struct worker *workers[RANKS_MAX];
     struct coord_actions actions;
+    const char *hash;        /* of what is saved */
+    msgpack_sbuffer journal; /* all records, for restart () */
+    size_t sizes[RECORDS_MAX], record_count, kept;
 };
 
 extern struct audit_bed bed;
@@ -30,7 +36,9 @@ void form (uint32_t ranks, uint64_t step, uint32_t behind);
 void say_state (uint32_t rank, uint64_t step, uint64_t digest);
 void say_gradient (uint32_t rank, uint64_t step, uint32_t micro_batch, uint64_t digest);
 void agree (uint64_t step); /* all, on everything */
-void save (uint64_t generation, uint64_t step);
+void save (uint64_t generation, uint64_t step); /* w0 says that it did */
+void save_by (uint32_t worker, uint64_t generation, uint64_t step);
+void restart (void); /* a core that knows the records alone; no worker has a job there */
 
 uint32_t stored (enum mu_journal_type type);
 const struct mu_journal_expel *expelled (void); /* the newest */

@@ -50,6 +50,8 @@ static void note_word (struct bed *bed, uint32_t peer, const struct mu_wire *wir
         snprintf (bed->ahead, sizeof bed->ahead, "%s", wire->connect.world);
     if (wire->type == MU_WIRE_REVIEW)
         bed->review_step = wire->review.step;
+    uint64_t order = mu_record_number (&mu_wire_family, wire, "order");
+    bed->order[peer] = order ? order : bed->order[peer];
     size_t used = strlen (bed->told[peer]);
     snprintf (bed->told[peer] + used, sizeof bed->told[peer] - used, "%s%s ",
               mu_record_name (&mu_wire_family, wire->type),
@@ -246,6 +248,14 @@ void reducing (struct bed *bed, uint32_t worker, uint64_t at)
 {
     reach (bed, worker, 1, at, MU_PHASE_REDUCING, MU_DUTY_COLLECTIVE);
     bed->beat[worker].stalled_ms = 1;
+}
+
+void released (struct bed *bed, uint32_t worker)
+{
+    hear (bed, worker,
+          (struct mu_wire){ .type = MU_WIRE_RELEASED,
+                            .term = coord_term (bed->coord),
+                            .released = { .job = 1, .order = bed->order[worker] } });
 }
 
 void aborted (struct bed *bed, uint32_t worker, uint64_t at)

@@ -26,6 +26,7 @@ struct bed {
     char told[WORKERS][256];           /* orders, in words, since last looked at */
     char ahead[64];                    /* the world that CONNECT named */
     uint64_t review_step;              /* the step that REVIEW named */
+    uint64_t order[WORKERS];           /* the number of the newest one */
     unsigned hangs, broken, forms;
     uint64_t parameters; /* of the model; few, unless a test says another number before form () */
     uint64_t leased;     /* steps below this */
@@ -61,6 +62,7 @@ void say_beat (struct bed *bed, uint32_t worker);
 void hello (struct bed *bed, uint32_t worker);
 void prepared (struct bed *bed, uint32_t worker);
 void connected (struct bed *bed, uint32_t worker); /* the world that comes next */
+void released (struct bed *bed, uint32_t worker);  /* its answer to the newest order */
 void aborted (struct bed *bed, uint32_t worker, uint64_t at); /* of the newest generation */
 /* ... and in its beats from now on. */
 void reach (struct bed *bed, uint32_t worker, uint64_t generation, uint64_t at,

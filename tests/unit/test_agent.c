@@ -66,7 +66,11 @@ static void put_send (struct story *story, const struct agent_send *send)
              (int)wire->crashed.step, (int)wire->crashed.text.size,
              (const char *)wire->crashed.text.data);
         return;
-    case MU_WIRE_RELEASED: put (story, "RELEASED %d", (int)wire->released.job); return;
+    case MU_WIRE_RELEASED:
+        put (story, "RELEASED %d", (int)wire->released.job);
+        if (wire->released.order)
+            put (story, "... to order %d", (int)wire->released.order);
+        return;
     case MU_WIRE_FENCE:
         put (story, "FENCE %d number %u %.*s", (int)wire->fence.generation, wire->fence.number,
              (int)wire->fence.values.size, (const char *)wire->fence.values.data);
@@ -205,10 +209,10 @@ static struct mu_wire order (enum mu_wire_type type, uint64_t generation)
 {
     struct mu_wire wire = { .type = type };
     switch ((uint32_t)type) {
-    case MU_WIRE_ABORT: wire.abort = (struct mu_wire_abort){ 1, generation }; break;
+    case MU_WIRE_ABORT: wire.abort.job = 1, wire.abort.generation = generation; break;
     case MU_WIRE_GO: wire.go = (struct mu_wire_go){ 1, generation }; break;
-    case MU_WIRE_SAVE: wire.save = (struct mu_wire_save){ 1, generation }; break;
-    case MU_WIRE_RELEASE: wire.release.job = 1, wire.release.generation = generation; break;
+    case MU_WIRE_SAVE: wire.save.job = 1, wire.save.generation = generation; break;
+    case MU_WIRE_RELEASE: wire.release.job = 1; break;
     case MU_WIRE_ASSIGN:
         wire.assign.job = 1;
         wire.assign.spec = (struct mu_blob){ "{}", 2 };
@@ -987,19 +991,74 @@ static void trainer_cannot_take_part (void **state)
     finish (&story);
 }
 
-/* Repeated by the network long after the job was given anew: what was formed since is not let go. */
-static void a_release_out_of_the_past_is_not_obeyed (void **state)
+static struct mu_wire numbered (struct mu_wire wire, uint64_t order)
+{
+    if (wire.type == MU_WIRE_ASSIGN)
+        wire.assign.order = order;
+    else if (wire.type == MU_WIRE_RELEASE)
+        wire.release.order = order;
+    else if (wire.type == MU_WIRE_FORM)
+        wire.form.order = order;
+    return wire;
+}
+
+static struct mu_wire assign_of (uint64_t job, uint64_t number)
+{
+    struct mu_wire wire = numbered (order (MU_WIRE_ASSIGN, 0), number);
+    wire.assign.job = job;
+    return wire;
+}
+
+/* The network held them back, or repeats them; since then the job was given anew. */
+static void orders_out_of_the_past_are_not_obeyed (void **state)
 {
     (void)state;
     struct story story;
     running (&story);
-    hear (&story, form (3, 0, 0, false));
+    hear (&story, numbered (form (3, 0, 0, false), 7));
     expect (&story, "kill collective");
     expect (&story, "tell LEAVE 1");
-    hear (&story, order (MU_WIRE_RELEASE, 2));
+    hear (&story, numbered (order (MU_WIRE_RELEASE, 0), 6));
+    hear (&story, assign_of (2, 5));
     nothing (&story);
-    hear_of (&story, 6, order (MU_WIRE_RELEASE, 2)); /* a new reign, of an older journal */
+    hear (&story, numbered (order (MU_WIRE_RELEASE, 0), 8));
     expect (&story, "kill trainer");
+    finish (&story);
+}
+
+static void a_new_reign_counts_its_orders_anew (void **state)
+{
+    (void)state;
+    struct story story;
+    running (&story);
+    hear_of (&story, 5, numbered (form (1, 1, 0, false), 9));
+    hear_of (&story, 6, numbered (order (MU_WIRE_RELEASE, 0), 1));
+    expect (&story, "kill collective");
+    expect (&story, "tell LEAVE 1");
+    expect (&story, "kill trainer");
+    finish (&story);
+}
+
+/* It was let go since, and is not taken up again on an order from before. */
+static void what_was_let_go_is_not_taken_up_again (void **state)
+{
+    (void)state;
+    struct story story;
+    begin (&story);
+    hear (&story, assign_of (1, 3));
+    expect (&story, "start trainer");
+    expect (&story, "tell PREPARE");
+    hear (&story, numbered (order (MU_WIRE_RELEASE, 0), 4));
+    expect (&story, "kill trainer");
+    happen (&story, (struct agent_event){ .type = AGENT_TRAINER_ENDED, .status = 9 });
+    expect (&story, "RELEASED 1");
+    expect (&story, "... to order 4");
+    hear (&story, assign_of (1, 3));
+    nothing (&story);
+    hear (&story, assign_of (1, 5));
+    expect (&story, "start trainer");
+    expect (&story, "tell PREPARE");
+    hear (&story, numbered (order (MU_WIRE_RELEASE, 0), 4));
     finish (&story);
 }
 
@@ -1032,16 +1091,14 @@ static void another_job_comes (void **state)
 {
     (void)state;
     struct story story;
-    struct mu_wire other = order (MU_WIRE_ASSIGN, 0);
-    other.assign.job = 2;
+    struct mu_wire other = assign_of (2, 2);
     prepared (&story, 0);
-    hear (&story, other); /* once: it may be late by so much that nobody means it any more */
-    nothing (&story);
     hear (&story, other);
     expect (&story, "kill trainer");
     happen (&story, (struct agent_event){ .type = AGENT_TRAINER_ENDED, .status = 9 });
     expect (&story, "drop region");
     expect (&story, "RELEASED 1");
+    expect (&story, "... to order 2");
     hear (&story, other);
     expect (&story, "start trainer");
     expect (&story, "tell PREPARE");
@@ -1174,7 +1231,9 @@ int main (void)
         cmocka_unit_test (suspects_and_skips_are_passed_on),
         cmocka_unit_test (trainer_refuses),
         cmocka_unit_test (trainer_cannot_take_part),
-        cmocka_unit_test (a_release_out_of_the_past_is_not_obeyed),
+        cmocka_unit_test (orders_out_of_the_past_are_not_obeyed),
+        cmocka_unit_test (a_new_reign_counts_its_orders_anew),
+        cmocka_unit_test (what_was_let_go_is_not_taken_up_again),
         cmocka_unit_test (released_when_all_is_gone),
         cmocka_unit_test (another_job_comes),
         cmocka_unit_test (drain),

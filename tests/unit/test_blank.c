@@ -39,7 +39,7 @@ static void let_go (struct bed *bed, uint32_t worker)
     assert_true (was_told (bed, worker, "RELEASE"));
     bed->told[worker][0] = '\0';
     bed->beat[worker] = (struct mu_wire_beat){ .phase = MU_PHASE_NONE };
-    hear (bed, worker, (struct mu_wire){ .type = MU_WIRE_RELEASED, .released = { .job = 1 } });
+    released (bed, worker);
     pass (bed, BEAT_MS);
 }
 

@@ -50,7 +50,7 @@ static void the_one_that_all_wait_for_is_named (void **state)
     assert_int_equal (bed.forms, 2);
     assert_string_equal (coord_member (bed.coord, 1, 0), "w0");
     assert_string_equal (coord_member (bed.coord, 1, 1), "w2");
-    hear (&bed, 1, (struct mu_wire){ .type = MU_WIRE_RELEASED, .released = { 1 } });
+    released (&bed, 1);
     assert_true (was_told (&bed, 1, "ASSIGN"));
     finish (&bed);
 }
@@ -260,7 +260,7 @@ static void a_trainer_that_always_hangs_fails_the_job (void **state)
                                                  .generation = generation,
                                                  .step = 3,
                                                  .kept = { "\0", 1 } } });
-        hear (&bed, 1, (struct mu_wire){ .type = MU_WIRE_RELEASED, .released = { 1 } });
+        released (&bed, 1);
         generation++;
         while (bed.forms < generation)
             pass (&bed, 250);

@@ -46,7 +46,7 @@ static void let_go (struct bed *bed)
             continue;
         bed->told[w][0] = '\0';
         bed->beat[w] = (struct mu_wire_beat){ .phase = MU_PHASE_NONE };
-        hear (bed, w, (struct mu_wire){ .type = MU_WIRE_RELEASED, .released = { 1 } });
+        released (bed, w);
     }
 }
 

@@ -93,7 +93,10 @@ static void obey (uint32_t peer, const struct mu_wire *wire)
     } else if (wire->type == MU_WIRE_ABORT && worker->generation && !worker->held) {
         say_aborted (peer);
     } else if (wire->type == MU_WIRE_RELEASE) {
-        say (peer, MU_WIRE_RELEASED)->released.job = wire->release.job;
+        struct mu_wire *said = say (peer, MU_WIRE_RELEASED);
+        said->term = wire->term;
+        said->released.job = wire->release.job;
+        said->released.order = wire->release.order;
         worker->job = worker->generation = 0;
     }
 }

@@ -123,6 +123,83 @@ static void who_stays_after_all_is_not_waited_for (void **state)
     assert_false (was_told (&bed, 0, "ABORT"));
 }
 
+static const char *member (uint32_t rank) { return coord_member (bed.coord, 1, rank); }
+
+/* w0 dies, and the two others end the generation in which w2 was to be compared. */
+static void lose_one (void)
+{
+    bed.quiet[0] = true;
+    pass (&bed, COORD_LOST_MS + BEAT_MS);
+    bed.told[2][0] = '\0';
+    aborted (&bed, 1, 6);
+    aborted (&bed, 2, 6);
+    for (uint32_t w = 1; w < WORKERS; w++)
+        reach (&bed, w, 0, 6, MU_PHASE_WAITING, MU_DUTY_NOBODY);
+    pass (&bed, BEAT_MS);
+}
+
+static void all_ready (void)
+{
+    for (uint32_t w = 1; w < WORKERS; w++) {
+        hear (&bed, w, (struct mu_wire){ .type = MU_WIRE_READY, .ready = { 1, bed.forms } });
+        reach (&bed, w, bed.forms, 6, MU_PHASE_COMPUTING, MU_DUTY_TRAINER);
+    }
+    pass (&bed, BEAT_MS);
+}
+
+/* What it did in the generation that broke goes with all sums, and nobody has looked at it. */
+static void who_leaves_when_it_breaks_is_kept_for_the_next (void **state)
+{
+    (void)state;
+    begin ();
+    lose_one ();
+    assert_int_equal (bed.forms, 2);
+    assert_string_equal (member (1), "w2");
+    assert_false (was_told (&bed, 2, "RELEASE"));
+    bed.review_step = 0;
+    all_ready ();
+    assert_true (bed.review_step > 6);
+}
+
+static void also_if_it_is_told_to_leave_only_then (void **state)
+{
+    (void)state;
+    running (&bed, 5);
+    lose_one ();
+    assert_int_equal (bed.forms, 2);
+    drain (2, false);
+    assert_false (was_told (&bed, 2, "ABORT"));
+    all_ready ();
+    assert_true (bed.review_step > 6);
+}
+
+static void it_is_kept_once (void **state)
+{
+    (void)state;
+    begin ();
+    lose_one ();
+    all_ready ();
+    uint64_t generation = bed.forms;
+    hear (&bed, 1,
+          (struct mu_wire){ .type = MU_WIRE_DOWN, .down = { .job = 1, .generation = generation } });
+    aborted (&bed, 1, 7);
+    aborted (&bed, 2, 7);
+    for (uint32_t w = 1; w < WORKERS; w++)
+        reach (&bed, w, 0, 7, MU_PHASE_WAITING, MU_DUTY_NOBODY);
+    pass (&bed, BEAT_MS);
+    assert_true (was_told (&bed, 2, "RELEASE"));
+}
+
+static void it_is_not_kept_for_long (void **state)
+{
+    (void)state;
+    begin ();
+    lose_one ();
+    pass (&bed, COORD_REVIEW_MS);
+    assert_true (was_told (&bed, 2, "ABORT"));
+    assert_non_null (strstr (bed.reason, "w2 leaves"));
+}
+
 #define REVIEW_TEST(test) cmocka_unit_test_teardown (test, end)
 
 int main (void)
@@ -134,6 +211,10 @@ int main (void)
         REVIEW_TEST (nobody_waits_for_it_for_ever),
         REVIEW_TEST (a_step_that_went_by_is_followed_by_another),
         REVIEW_TEST (who_stays_after_all_is_not_waited_for),
+        REVIEW_TEST (who_leaves_when_it_breaks_is_kept_for_the_next),
+        REVIEW_TEST (also_if_it_is_told_to_leave_only_then),
+        REVIEW_TEST (it_is_kept_once),
+        REVIEW_TEST (it_is_not_kept_for_long),
     };
     return cmocka_run_group_tests_name ("review", tests, NULL, NULL);
 }

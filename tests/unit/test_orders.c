@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_orders.c - orders are numbered, and an answer counts for the newest alone */
+#include "tests/unit/job_bed.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static struct bed bed;
+
+static int end (void **state)
+{
+    (void)state;
+    finish (&bed);
+    return 0;
+}
+
+static void say_released (uint32_t worker, uint64_t term, uint64_t order)
+{
+    hear (&bed, worker,
+          (struct mu_wire){
+              .type = MU_WIRE_RELEASED, .term = term, .released = { .job = 1, .order = order } });
+}
+
+static void each_order_has_a_number_of_its_own (void **state)
+{
+    (void)state;
+    forming (&bed);
+    assert_true (bed.order[0] && bed.order[1] && bed.order[2]);
+    assert_int_not_equal (bed.order[0], bed.order[1]);
+    uint64_t before = bed.order[0];
+    pass (&bed, 2 * COORD_REPEAT_MS); /* said again, it is the same */
+    assert_int_equal (bed.order[0], before);
+}
+
+/* A trainer is gone for certain only if its agent says so after all that it was told. */
+static void an_answer_to_an_older_order_is_not_believed (void **state)
+{
+    (void)state;
+    running (&bed, 5);
+    uint64_t term = coord_term (bed.coord);
+    say_released (1, term, bed.order[1] - 1);
+    say_released (1, term - 1, bed.order[1]);
+    assert_int_equal (bed.broken, 0);
+    say_released (1, term, bed.order[1]);
+    assert_int_equal (bed.broken, 1);
+}
+
+static void nor_twice (void **state)
+{
+    (void)state;
+    running (&bed, 5);
+    uint64_t term = coord_term (bed.coord), answered = bed.order[1];
+    say_released (1, term, answered);
+    assert_true (was_told (&bed, 1, "ASSIGN"));
+    prepared (&bed, 1);
+    bed.told[1][0] = '\0';
+    say_released (1, term, answered);
+    pass (&bed, BEAT_MS);
+    assert_false (was_told (&bed, 1, "ASSIGN"));
+    assert_true (bed.order[1] > answered);
+}
+
+#define ORDERS_TEST(test) cmocka_unit_test_teardown (test, end)
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        ORDERS_TEST (each_order_has_a_number_of_its_own),
+        ORDERS_TEST (an_answer_to_an_older_order_is_not_believed),
+        ORDERS_TEST (nor_twice),
+    };
+    return cmocka_run_group_tests_name ("orders", tests, NULL, NULL);
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_savers.c - whose word on a checkpoint counts, and what becomes of others' */
+#include "tests/unit/audit_bed.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static uint64_t committed (void) { return job_committed_step (bed.job); }
+
+/* Three workers have trained generation 1 up to some step, which w0 was to save. */
+static int begin (void **state)
+{
+    (void)state;
+    open_job (3);
+    return 0;
+}
+
+static const struct mu_journal_disbelieved *disbelieved (void)
+{
+    for (uint32_t i = bed.actions.count; i-- > 0;)
+        if (bed.actions.list[i].type == COORD_STORE &&
+            bed.actions.list[i].store.type == MU_JOURNAL_DISBELIEVED)
+            return &bed.actions.list[i].store.disbelieved;
+    fail_msg ("everybody was believed");
+    return NULL;
+}
+
+static void break_up (void) { generation_break (bed.coord, bed.job, true, "test"); }
+
+/* The best state leaves: that worker is told to save it. */
+static void tell (uint32_t worker, uint64_t step)
+{
+    for (uint32_t i = 0; i < RANKS_MAX; i++)
+        order_clear (bed.workers[i]);
+    bed.workers[worker]->position.step = step;
+    bed.workers[worker]->yields = true;
+    bed.workers[worker]->unseen = false; /* it was compared, and goes */
+    assert_true (checkpoint_wait (bed.coord, bed.job));
+    assert_int_equal (bed.workers[worker]->order, ORDER_SAVE);
+}
+
+static void the_writer_is_believed (void **state)
+{
+    (void)state;
+    save_by (0, 1, 40);
+    assert_int_equal (committed (), 40);
+    assert_int_equal (stored (MU_JOURNAL_DISBELIEVED), 0);
+}
+
+static void another_rank_is_not (void **state)
+{
+    (void)state;
+    save_by (1, 1, 40);
+    assert_int_equal (committed (), 0);
+    assert_string_equal (disbelieved ()->worker, "w1");
+    assert_int_equal (disbelieved ()->step, 40);
+    assert_int_equal (bed.actions.count, 1); /* nor is anything answered */
+}
+
+static void who_has_nothing_to_do_with_the_job_is_not (void **state)
+{
+    (void)state;
+    worker_detach (bed.coord, bed.workers[4]);
+    save_by (4, 1, 40);
+    assert_int_equal (committed (), 0);
+    assert_string_equal (disbelieved ()->worker, "w4");
+}
+
+static void who_says_it_again_and_again_is_told_of_once (void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < 10; i++)
+        save_by (1, 1, 40 + i);
+    assert_int_equal (stored (MU_JOURNAL_DISBELIEVED), 1);
+    bed.coord->now_ms += COORD_DOUBT_MS;
+    save_by (1, 1, 40);
+    assert_int_equal (stored (MU_JOURNAL_DISBELIEVED), 2);
+}
+
+static void steps_that_were_not_leased_are_not_saved (void **state)
+{
+    (void)state;
+    break_up ();
+    form (2, 500, 2);
+    save_by (0, 2, 499); /* before it began */
+    save_by (0, 2, 1001);
+    assert_int_equal (committed (), 0);
+    save_by (0, 2, 500);
+    assert_int_equal (committed (), 500);
+}
+
+static void nor_generations_that_are_not_there (void **state)
+{
+    (void)state;
+    save_by (0, 2, 40);
+    save_by (0, 0, 40);
+    save_by (0, UINT64_MAX, 40);
+    assert_int_equal (committed (), 0);
+}
+
+static void the_writer_of_an_older_generation_is_believed_wherever_it_is (void **state)
+{
+    (void)state;
+    break_up ();
+    struct worker *first = bed.workers[0];
+    bed.workers[0] = bed.workers[3]; /* has its rank in the next one */
+    bed.workers[3] = first;
+    form (2, 80, 2);
+    worker_detach (bed.coord, first);
+    save_by (3, 2, 90);
+    assert_int_equal (committed (), 0);
+    save_by (3, 1, 70);
+    assert_int_equal (committed (), 70);
+    save_by (0, 2, 90);
+    assert_int_equal (committed (), 90);
+}
+
+static void another_process_of_its_name_is_not (void **state)
+{
+    (void)state;
+    bed.workers[0]->incarnation = 2;
+    save_by (0, 1, 40);
+    assert_int_equal (committed (), 0);
+    assert_int_equal (disbelieved ()->incarnation, 2);
+}
+
+static void who_was_told_is_believed (void **state)
+{
+    (void)state;
+    break_up ();
+    tell (2, 60);
+    assert_int_equal (stored (MU_JOURNAL_SAVE), 1);
+    save_by (1, 1, 60);
+    assert_int_equal (committed (), 0);
+    save_by (2, 1, 59);
+    assert_int_equal (committed (), 0);
+    save_by (2, 1, 60);
+    assert_int_equal (committed (), 60);
+    assert_int_equal (bed.workers[2]->order, ORDER_NONE);
+}
+
+static void who_was_told_and_has_let_go_is_believed (void **state)
+{
+    (void)state;
+    break_up ();
+    tell (2, 60);
+    worker_detach (bed.coord, bed.workers[2]);
+    form (2, 50, 2);
+    save_by (2, 1, 60);
+    assert_int_equal (committed (), 60);
+}
+
+static void the_next_reign_knows_who_was_told (void **state)
+{
+    (void)state;
+    break_up ();
+    tell (2, 60);
+    restart ();
+    save_by (1, 1, 60);
+    assert_int_equal (committed (), 0);
+    save_by (2, 1, 60);
+    assert_int_equal (committed (), 60);
+}
+
+static void what_is_committed_is_not_said_to_be_something_else (void **state)
+{
+    (void)state;
+    save_by (0, 1, 40);
+    save_by (1, 1, 40); /* the same */
+    save_by (1, 1, 30); /* nobody asks any more */
+    assert_int_equal (stored (MU_JOURNAL_DISBELIEVED), 0);
+    bed.hash = "another";
+    save_by (0, 1, 40);
+    assert_string_equal (disbelieved ()->worker, "w0");
+    assert_string_equal (job_newest_commit (bed.job)->weights_hash, "right");
+}
+
+static void old_savers_are_forgotten (void **state)
+{
+    (void)state;
+    for (uint64_t step = 1; step < 100; step++) {
+        break_up ();
+        form (2, step, 2);
+    }
+    assert_int_equal (bed.job->durable.saver_count, SAVERS_MAX);
+    save_by (0, 100, 1000);
+    assert_int_equal (bed.job->durable.saver_count, 1);
+    job_stop (bed.coord, bed.job, MU_JOB_CANCELLED, MU_CANCELLED, "test");
+    job_move (bed.coord, bed.job, MU_JOB_CANCELLED, MU_JOB_PENDING, MU_CANCELLED, "test");
+    assert_int_equal (bed.job->durable.saver_count, 0);
+}
+
+#define SAVERS_TEST(test) cmocka_unit_test_setup_teardown (test, begin, end)
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        SAVERS_TEST (the_writer_is_believed),
+        SAVERS_TEST (another_rank_is_not),
+        SAVERS_TEST (who_has_nothing_to_do_with_the_job_is_not),
+        SAVERS_TEST (who_says_it_again_and_again_is_told_of_once),
+        SAVERS_TEST (steps_that_were_not_leased_are_not_saved),
+        SAVERS_TEST (nor_generations_that_are_not_there),
+        SAVERS_TEST (the_writer_of_an_older_generation_is_believed_wherever_it_is),
+        SAVERS_TEST (another_process_of_its_name_is_not),
+        SAVERS_TEST (who_was_told_is_believed),
+        SAVERS_TEST (who_was_told_and_has_let_go_is_believed),
+        SAVERS_TEST (the_next_reign_knows_who_was_told),
+        SAVERS_TEST (what_is_committed_is_not_said_to_be_something_else),
+        SAVERS_TEST (old_savers_are_forgotten),
+    };
+    return cmocka_run_group_tests_name ("savers", tests, NULL, NULL);
+}
