@@ -417,7 +417,10 @@ void trainer_reduced (uint32_t number, uint64_t turn, uint64_t total)
     trainer->kept = trainer->sums = 0;
     if (trainer->attempt < chain_refusals (trainer->job, trainer->step)) {
         trainer->attempt++;
-        begin_step (number);
+        trainer->phase = MU_PHASE_COMPUTING; /* or it would seem to be reducing all along */
+        trainer_progress (number);
+        if (!is_void (number, turn))
+            begin_step (number);
         return;
     }
     trainer->state = mix (trainer->state, total);
