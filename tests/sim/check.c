@@ -39,7 +39,10 @@ struct seen_job {
         uint64_t step, suspects, incarnation, trainer;
         char worker[64];
     } death[DEATHS_MAX];
-    uint64_t skipped[64]; /* by step modulo 64: only asked whether twice */
+    struct {
+        uint64_t step;
+        uint32_t micro_batch;
+    } skipped[SIM_SKIPS_MAX]; /* so many as skips: only asked whether twice */
 };
 
 static struct seen_job seen[JOBS_MAX];
@@ -350,6 +353,17 @@ static void on_crash (const struct mu_journal *record)
     snprintf (job->death[job->deaths++].worker, 64, "%s", crash->worker);
 }
 
+static void note_skip (struct seen_job *job, uint64_t step, uint32_t micro_batch)
+{
+    for (uint32_t i = 0; i < job->skips; i++)
+        CHECK (job->skipped[i].step != step || job->skipped[i].micro_batch != micro_batch,
+               "micro-batch %u of step %" PRIu64 " is left out twice", micro_batch, step);
+    CHECK (job->skips < SIM_SKIPS_MAX, "%u micro-batches are left out", job->skips + 1);
+    job->skipped[job->skips].step = step;
+    job->skipped[job->skips++].micro_batch = micro_batch;
+    statistics.skips++;
+}
+
 /* Only what kills every trainer is condemned, after three deaths; and all of it is. */
 static void on_poison (const struct mu_journal *record)
 {
@@ -370,10 +384,7 @@ static void on_poison (const struct mu_journal *record)
         return;
     CHECK (job->state != MU_JOB_FORMING && job->state != MU_JOB_RUNNING,
            "a micro-batch is left out while a generation trains");
-    CHECK (!(job->skipped[poison->step % 64] & bit) || job->skips == 0, "left out twice");
-    job->skipped[poison->step % 64] |= bit;
-    job->skips++;
-    statistics.skips++;
+    note_skip (job, poison->step, poison->micro_batch);
 }
 
 /* A slow process is not called one that hangs: it must have been held up not long before, as far as

@@ -212,6 +212,7 @@ struct sim_worker {
     uint64_t looked_ms;
     bool prepared;   /* PREPARED was said since the last generation */
     bool told_sums;  /* ABORTED told what its sums hold, and nothing else came after it */
+    bool knew_sums;  /* the same when ENTER was told, which may be read much later */
     uint64_t formed; /* the newest generation since its trainer started */
     struct trainer trainer;
     struct collective collective;

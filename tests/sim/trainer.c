@@ -391,7 +391,7 @@ static void begin_step (uint32_t number)
     check_lease (trainer->job, trainer->generation, trainer->step);
     uint64_t own = trainer->step == trainer->first_step ? trainer->own_first : trainer->own_later;
     if (trainer->kept & ~own) {
-        CHECK (!worker->told_sums || world_has_twice (number, trainer->kept),
+        CHECK (!worker->knew_sums || world_has_twice (number, trainer->kept),
                "%s drops sums that nobody else has", worker_name (number));
         trainer->kept = trainer->sums = 0;
     }
@@ -417,7 +417,10 @@ void trainer_reduced (uint32_t number, uint64_t turn, uint64_t total)
     trainer->kept = trainer->sums = 0;
     if (trainer->attempt < chain_refusals (trainer->job, trainer->step)) {
         trainer->attempt++;
-        begin_step (number);
+        trainer->phase = MU_PHASE_COMPUTING; /* or it would seem to be reducing all along */
+        trainer_progress (number);
+        if (!is_void (number, turn))
+            begin_step (number);
         return;
     }
     trainer->state = mix (trainer->state, total);
@@ -522,9 +525,8 @@ static void enter (uint32_t number, const struct mu_wire_enter *enter)
 {
     struct trainer *trainer = &worker_at (number)->trainer;
     CHECK (!trainer->in, "%s enters a second generation", worker_name (number));
-    if (!worker_at (number)->told_sums)
+    if (!worker_at (number)->knew_sums)
         trainer->unheard |= trainer->kept;
-    worker_at (number)->prepared = false;
     trainer->in = true;
     trainer->going = false;
     trainer->turn++;

@@ -150,6 +150,18 @@ static void come_back (uint32_t number, uint64_t life, void *data)
         worker_start (number);
 }
 
+/* What the coordinator can know of this worker's sums. */
+static void note_sums (struct sim_worker *worker, const struct agent_action *action)
+{
+    uint32_t said = action->type == AGENT_SEND ? action->send.wire.type : 0;
+    if (said == MU_WIRE_ABORTED)
+        worker->told_sums = !worker->prepared;
+    if (said == MU_WIRE_PREPARED)
+        worker->prepared = true, worker->told_sums = false;
+    if (action->type == AGENT_TELL && action->tell.type == MU_WIRE_ENTER)
+        worker->prepared = false, worker->knew_sums = worker->told_sums;
+}
+
 /* What may not be said or done, however words come. */
 static void check_action (uint32_t number, const struct agent_action *action, bool old_term)
 {
@@ -161,10 +173,6 @@ static void check_action (uint32_t number, const struct agent_action *action, bo
     CHECK (!final || (!collective->alive && !collective->dying),
            "%s says %s while its collective lives", names[number],
            mu_record_name (&mu_wire_family, type));
-    if (type == MU_WIRE_ABORTED)
-        workers[number].told_sums = !workers[number].prepared;
-    if (type == MU_WIRE_PREPARED)
-        workers[number].prepared = true, workers[number].told_sums = false;
     CHECK (!old_term || action->type == AGENT_SEND || action->type == AGENT_REDIAL ||
                action->type == AGENT_LOG || action->type == AGENT_LOOK ||
                action->type == AGENT_EXIT,
@@ -217,6 +225,7 @@ void worker_event (uint32_t number, const struct agent_event *event)
     agent_step (worker->agent, &timed, &out);
     for (uint32_t i = 0; i < out.count && worker->agent && worker->life == life; i++) {
         check_action (number, &out.list[i], old_term);
+        note_sums (worker, &out.list[i]);
         if (chance (faults.worker_crash)) {
             worker_crash (number, true);
             return;
