@@ -37,7 +37,9 @@ dist_decisions_DATA = \
     %D%/decisions/0030-who-leaves-is-compared-first.md \
     %D%/decisions/0031-who-joins-opens-without-a-state.md \
     %D%/decisions/0032-a-step-waits-for-memory-not-for-arithmetic.md \
-    %D%/decisions/0033-a-listener-is-paused-in-libzmqs-epoll-set.md
+    %D%/decisions/0033-a-listener-is-paused-in-libzmqs-epoll-set.md \
+    %D%/decisions/0034-thousands-of-jobs-may-wait.md \
+    %D%/decisions/0035-what-a-death-costs-in-processor-time.md
 
 linearexampledir = $(docdir)/examples/linear
 dist_linearexample_DATA = examples/linear/linear.c examples/linear/linear.yaml examples/linear/Makefile
