@@ -16,18 +16,22 @@ static inline uint64_t mu_mix (uint64_t hash, uint64_t word)
     return hash ^ (hash >> 32);
 }
 
-/* Four independent chains, so that the multiplications overlap. */
+/* Four independent chains, so that the multiplications overlap. Each has a name: of an array of them
+ * compilers make vectors, which have no such multiplication and are a quarter slower. */
 static inline uint64_t mu_mix_bytes (uint64_t hash, const void *memory, size_t count)
 {
     const unsigned char *bytes = memory;
-    uint64_t chain[4] = { hash, hash + 1, hash + 2, hash + 3 };
+    uint64_t a = hash, b = hash + 1, c = hash + 2, d = hash + 3;
     size_t i = 0;
     for (; i + 32 <= count; i += 32) {
         uint64_t word[4];
         memcpy (word, bytes + i, sizeof word);
-        for (int c = 0; c < 4; c++)
-            chain[c] = mu_mix (chain[c], word[c]);
+        a = mu_mix (a, word[0]);
+        b = mu_mix (b, word[1]);
+        c = mu_mix (c, word[2]);
+        d = mu_mix (d, word[3]);
     }
+    uint64_t chain[4] = { a, b, c, d };
     for (; i < count; i++)
         chain[i % 4] = mu_mix (chain[i % 4], bytes[i] + UINT64_C (1));
     return mu_mix (mu_mix (mu_mix (chain[0], chain[1]), chain[2]), chain[3] + count);

@@ -7,6 +7,9 @@
  * was not measured yet counts as an average one. Costs close to the median are taken as equal, so
  * that noise moves nothing.
  *
+ * Who first receives the state begins so much later, and gets less of a generation's first step, or
+ * nothing: else everybody waits in that step for who has just come.
+ *
  * Shares change when a generation forms anyway. When a generation's shares have become so uneven that others
  * would make the step shorter by a quarter, it is ended as planned, after a window; nothing is computed
  * twice for that. Who computes what does not change the answer, only how soon it comes. */
@@ -89,14 +92,15 @@ double pace_factor (const struct worker *worker)
 /* --- shares ----------------------------------------------------------------------------------- */
 
 struct runner {
-    uint64_t cost_us;
+    uint64_t cost_us, late_us;
     uint32_t threads, share;
 };
 
-/* How long a rank takes for so many micro-batches, several at once. */
+/* How long it is until a rank has done so many micro-batches, several at once. */
 static uint64_t time_for (const struct runner *runner, uint32_t share)
 {
-    return (share + runner->threads - 1) / runner->threads * runner->cost_us;
+    uint64_t rounds = (share + runner->threads - 1) / runner->threads;
+    return share ? runner->late_us + rounds * runner->cost_us : 0;
 }
 
 static struct runner *line_up (struct coord *coord, struct worker *const *members, uint32_t ranks)
@@ -131,14 +135,16 @@ static struct runner *soonest_of (struct runner *runners, uint32_t ranks)
     return soonest;
 }
 
-/* One micro-batch after the other. Nobody goes without if there are enough: a worker that has none
- * is never measured again. Returns how long the slowest takes. */
+/* One micro-batch after the other. Nobody but who comes late goes without if there are enough: a
+ * worker that has none is never measured again. Returns how long the slowest takes. */
 static uint64_t share_out (struct runner *runners, uint32_t ranks, uint32_t micro_batches)
 {
-    uint32_t least = micro_batches >= ranks ? 1 : 0;
-    for (uint32_t rank = 0; rank < ranks; rank++)
-        runners[rank].share = least;
-    for (uint32_t left = micro_batches - least * ranks; left > 0; left--)
+    uint32_t left = micro_batches;
+    for (uint32_t rank = 0; rank < ranks; rank++) {
+        runners[rank].share = micro_batches >= ranks && !runners[rank].late_us ? 1 : 0;
+        left -= runners[rank].share;
+    }
+    for (; left > 0; left--)
         soonest_of (runners, ranks)->share++;
     uint64_t slowest = 0;
     for (uint32_t rank = 0; rank < ranks; rank++) {
@@ -148,10 +154,14 @@ static uint64_t share_out (struct runner *runners, uint32_t ranks, uint32_t micr
     return slowest;
 }
 
+/* Without measured costs nobody knows what being late is worth. */
 void pace_shares (struct coord *coord, struct worker *const *members, uint32_t ranks,
-                  uint32_t micro_batches, uint32_t *shares)
+                  uint32_t micro_batches, const uint64_t *late_us, uint32_t *shares)
 {
     struct runner *runners = line_up (coord, members, ranks);
+    bool measured = late_us && median_cost (coord, members, ranks);
+    for (uint32_t rank = 0; rank < ranks && measured; rank++)
+        runners[rank].late_us = late_us[rank];
     share_out (runners, ranks, micro_batches);
     for (uint32_t rank = 0; rank < ranks; rank++)
         shares[rank] = runners[rank].share;

@@ -22,6 +22,12 @@
 #define DEVICE_OPERATIONS 1e12
 #define STEP_LEAST_MS     1.0
 
+/* A state is weights and two moments. It comes at half a gigabyte a second and takes some time to begin;
+ * where that is wrong, a step is somewhat longer than it need be. */
+#define STATE_BYTES_EACH    12u
+#define TRANSFER_BYTES_A_US 500u
+#define TRANSFER_BEGIN_US   20000u
+
 /* --- maps ------------------------------------------------------------------------------------- */
 
 uint32_t shards_rank (const uint8_t *map, uint32_t micro_batch)
@@ -39,13 +45,13 @@ static bool has (const uint8_t *bits, uint32_t at) { return (bits[at / 8] >> at 
 
 /* Those that are not taken, in contiguous blocks. */
 static void spread (struct coord *coord, uint8_t *map, const uint8_t *taken, uint32_t micro_batches,
-                    struct worker *const *members, uint32_t ranks)
+                    struct worker *const *members, uint32_t ranks, const uint64_t *late_us)
 {
     uint32_t left = 0, rank = 0;
     for (uint32_t m = 0; m < micro_batches; m++)
         left += !has (taken, m);
     uint32_t *shares = core_scratch (coord, ranks * sizeof *shares);
-    pace_shares (coord, members, ranks, left, shares);
+    pace_shares (coord, members, ranks, left, late_us, shares);
     for (uint32_t m = 0; m < micro_batches; m++) {
         if (has (taken, m))
             continue;
@@ -62,16 +68,35 @@ void shards_map (struct coord *coord, const struct job_durable *job, uint8_t *ma
                  struct worker *const *members, uint32_t ranks, uint64_t base_step)
 {
     static const uint8_t nothing[KEPT_BYTES];
-    spread (coord, map, nothing, job->micro_batches, members, ranks);
+    spread (coord, map, nothing, job->micro_batches, members, ranks, NULL);
     if (job->suspicion.step > base_step)
         poison_spread (job, map, nothing, members, ranks);
+}
+
+static bool is_level (const struct worker *worker, const struct position *base)
+{
+    const struct position *own = &worker->position;
+    return !own->blank && own->step == base->step && own->attempt == base->attempt;
+}
+
+/* How much later those begin that receive the state first. */
+static uint64_t *lateness (struct coord *coord, const struct job_durable *job,
+                           struct worker *const *members, uint32_t ranks,
+                           const struct position *base)
+{
+    uint64_t *late_us = core_scratch (coord, ranks * sizeof *late_us);
+    uint64_t bytes = job->parameters * STATE_BYTES_EACH;
+    for (uint32_t rank = 0; rank < ranks; rank++)
+        late_us[rank] =
+            is_level (members[rank], base) ? 0 : TRANSFER_BEGIN_US + bytes / TRANSFER_BYTES_A_US;
+    return late_us;
 }
 
 static uint32_t count_kept (const struct worker *worker, const struct position *base,
                             uint32_t micro_batches)
 {
     uint32_t count = 0;
-    if (worker->position.step != base->step || worker->position.attempt != base->attempt)
+    if (!is_level (worker, base))
         return 0;
     for (uint32_t m = 0; m < micro_batches; m++)
         count += has (worker->kept, m);
@@ -93,7 +118,7 @@ static void take_kept (uint8_t *map, uint8_t *taken, const struct worker *worker
 }
 
 /* What was kept stays where it is, the largest share first; what is left to compute is spread
- * as if it were all, for that is what the step will wait for. */
+ * as if it were all, for that is what the step will wait for; and for the states on their way. */
 void shards_first_map (struct coord *coord, const struct job_durable *job, uint8_t *map,
                        struct worker *const *members, uint32_t ranks, const struct position *base)
 {
@@ -108,7 +133,8 @@ void shards_first_map (struct coord *coord, const struct job_durable *job, uint8
         for (uint32_t rank = 0; rank < ranks; rank++)
             if (kept[rank] == share)
                 take_kept (map, taken, members[rank], rank, micro_batches);
-    spread (coord, map, taken, micro_batches, members, ranks);
+    spread (coord, map, taken, micro_batches, members, ranks,
+            lateness (coord, job, members, ranks, base));
     if (job->suspicion.step == base->step)
         poison_spread (job, map, taken, members, ranks);
 }

@@ -38,6 +38,8 @@ dist_decisions_DATA = \
     %D%/decisions/0031-who-joins-opens-without-a-state.md \
     %D%/decisions/0032-a-step-waits-for-memory-not-for-arithmetic.md \
     %D%/decisions/0033-a-listener-is-paused-in-libzmqs-epoll-set.md \
+    %D%/decisions/0034-thousands-of-jobs-may-wait.md \
+    %D%/decisions/0035-what-a-death-costs-in-processor-time.md \
     %D%/decisions/0036-who-was-to-write-is-believed.md
 
 linearexampledir = $(docdir)/examples/linear

@@ -241,9 +241,24 @@ static void mind_need (struct agent *agent)
     coordinator->needed = needed;
 }
 
+void agent_lack_spare (struct agent *agent)
+{
+    if (agent->spare && !agent->spare_ms)
+        agent->spare_ms = agent->now_ms + AGENT_SPARE_MS;
+}
+
+static void mind_spare (struct agent *agent)
+{
+    if (!agent->spare_ms || agent->now_ms < agent->spare_ms)
+        return;
+    agent->spare_ms = 0;
+    agent_add (agent, AGENT_SPARE);
+}
+
 static void mind_clock (struct agent *agent)
 {
     struct agent_coordinator *coordinator = &agent->coordinator;
+    mind_spare (agent);
     mind_silence (agent);
     mind_need (agent);
     agent_watch_mind (agent);
@@ -423,6 +438,8 @@ uint64_t agent_deadline (const struct agent *agent)
             earlier (&deadline, agent->repeat[word].next_ms);
     if (agent->stopping)
         earlier (&deadline, agent->stop_ms);
+    if (agent->spare_ms)
+        earlier (&deadline, agent->spare_ms);
     earlier (&deadline, agent_watch_deadline (agent));
     earlier (&deadline, agent_fault_deadline (agent));
     return deadline;

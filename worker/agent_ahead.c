@@ -49,6 +49,7 @@ static void connect_to (struct agent *agent, const struct mu_wire_connect *conne
     form->rank = ahead->rank;
     form->size = ahead->size;
     form->world = ahead->world;
+    agent_lack_spare (agent);
 }
 
 static void say_down (struct agent *agent, const char *why)
@@ -139,8 +140,6 @@ static void on_connected (struct agent *agent)
     agent->ahead.state = AHEAD_CONNECTED;
     agent_was_heard (agent, WORD_AHEAD_FENCE);
     agent_repeat (agent, WORD_CONNECTED);
-    if (agent->spare)
-        agent_add (agent, AGENT_SPARE);
 }
 
 static void on_ended (struct agent *agent, const struct agent_event *event)

@@ -181,7 +181,8 @@ struct agent {
     char name[64], host[256], address[256], version[32], compute_class[128], isa[32];
     uint32_t threads, devices;
     uint64_t incarnation, random;
-    bool spare;
+    bool spare;        /* one is wanted */
+    uint64_t spare_ms; /* when the next is started; 0: none is missing */
     uint32_t drain_limit_ms;
 
     uint64_t now_ms;
@@ -224,6 +225,7 @@ struct mu_blob agent_text (const char *text);
 void agent_copy (char *field, size_t size, const char *text);
 
 void agent_hello (struct agent *agent);
+void agent_lack_spare (struct agent *agent); /* it was taken */
 void agent_line_leads_somewhere (struct agent *agent); /* a word came */
 /* Do whatever the goals ask for and what is there allows. */
 void agent_settle (struct agent *agent);

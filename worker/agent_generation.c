@@ -89,8 +89,7 @@ void agent_on_go (struct agent *agent, const struct mu_wire_go *go)
     agent_log (agent, LOG_INFO_, "running", "generation %llu runs: rank %u of %u from step %llu",
                (unsigned long long)go->generation, generation->now.rank, generation->now.size,
                (unsigned long long)generation->now.step);
-    if (agent->spare)
-        agent_add (agent, AGENT_SPARE);
+    agent_lack_spare (agent);
 }
 
 void agent_on_lease (struct agent *agent, const struct mu_wire_lease *lease)

@@ -34,6 +34,11 @@
 #define AGENT_REPEAT_MS       500u
 #define AGENT_REPEAT_LIMIT_MS 8000u
 
+/* A spare collective is started so long after the one before was taken, or a generation began: its
+ * start takes 8 ms of the processors that a break and the first step after it wait for. Who dies in
+ * between is replaced without a spare, which takes that much longer. */
+#define AGENT_SPARE_MS 500u
+
 /* Told to stop, a worker asks to be drained and waits this long to be let go; then it says BYE and
  * ends anyway. Below the 30 s that Kubernetes gives a pod. */
 #define AGENT_DRAIN_LIMIT_MS 25000u

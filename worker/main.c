@@ -17,7 +17,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -198,17 +197,9 @@ static int set_stage (struct stage *stage, struct mu_error *error)
     return choose_device (stage, error);
 }
 
-static pthread_t main_thread;
-
-/* OpenBLAS started threads before main () could block anything: what one of them is hit by belongs
- * to the main thread, where it waits in the descriptor. */
-static void pass_on (int number) { pthread_kill (main_thread, number); }
-
 static int catch_signals (struct mu_error *error)
 {
     sigset_t set;
-    struct sigaction action = { .sa_handler = pass_on, .sa_flags = SA_RESTART };
-    main_thread = pthread_self ();
     sigemptyset (&set);
     sigaddset (&set, SIGTERM);
     sigaddset (&set, SIGINT);
@@ -216,9 +207,6 @@ static int catch_signals (struct mu_error *error)
     signal (SIGPIPE, SIG_IGN);
     if (sigprocmask (SIG_BLOCK, &set, NULL) < 0)
         return mu_fail_errno (error, MU_SYSTEM, errno, "signals cannot be blocked");
-    if (sigaction (SIGTERM, &action, NULL) < 0 || sigaction (SIGINT, &action, NULL) < 0 ||
-        sigaction (SIGHUP, &action, NULL) < 0)
-        return mu_fail_errno (error, MU_SYSTEM, errno, "signals cannot be caught");
     int fd = signalfd (-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return fd >= 0 ? fd : mu_fail_errno (error, MU_SYSTEM, errno, "no signal descriptor");
 }

@@ -156,7 +156,8 @@ static double state_ms (const char *program, unsigned size, unsigned mib)
     const struct mu_region_layout layout = { MU_ELEMENT_INT32, (uint64_t)mib << 20, 1024, 1,
                                              &bucket };
     bed_open (&ours, size, &layout);
-    memset (ours.ranks[0].region->state, 1, layout.state_bytes);
+    for (unsigned r = 0; r < size; r++)
+        memset (ours.ranks[r].region->state, r != 1, layout.state_bytes);
     ours.source_rank = 0;
     ours.receives[1] = true;
     check (bed_world (&ours, bed_program (program), READY_MS), ours.ranks[1].text);

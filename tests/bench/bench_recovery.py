@@ -49,6 +49,8 @@ class Steps(threading.Thread):
         self.newest = 0
 
     def look_for_trainers(self):
+        for pid in [pid for pid in self.maps if not os.path.exists(f"/proc/{pid}")]:
+            del self.maps[pid]
         for worker in list(self.cluster.workers.values()):
             for pid in children(worker.pid, "muster-trainer"):
                 if pid not in self.maps:
@@ -67,6 +69,14 @@ class Steps(threading.Thread):
         except (OSError, ValueError, struct.error):
             pass  # it has just begun, or just died
 
+    def step_of(self, pid):
+        """The step that this trainer has finished; -1: it has no state yet."""
+        if pid not in self.maps:
+            return -1
+        view, at = self.maps[pid]
+        step = struct.unpack_from("<Q", view, at)[0]
+        return step if step < 1 << 40 else -1
+
     def run(self):
         looked = 0.0
         while self.going:
@@ -74,13 +84,11 @@ class Steps(threading.Thread):
             if now - looked > 0.2:
                 self.look_for_trainers()
                 looked = now
-            for pid, (view, at) in list(self.maps.items()):
+            for view, at in self.maps.values():
                 step = struct.unpack_from("<Q", view, at)[0]
                 if self.newest < step < 1 << 40:
                     self.newest = step
                     self.done.append((now, step))
-                if not os.path.exists(f"/proc/{pid}"):
-                    del self.maps[pid]
             time.sleep(POLL_S)
 
     def step_seconds(self, since, until=1e18):
@@ -131,6 +139,16 @@ class Scene:
         since, first = time.time(), self.steps.newest
         wait_for("calm steps", lambda: self.steps.newest >= first + calm_steps and len(self.steps.step_seconds(since)) > 5)
         return median(self.steps.step_seconds(since))
+
+    def joins(self, name):
+        """Wait until this worker trains too: its state is where the newest is. Asking the coordinator again and again
+        would take the processor time that is measured."""
+        def trains():
+            pids = children(self.cluster.workers[name].pid, "muster-trainer")
+            return any(self.steps.step_of(pid) >= self.steps.newest - 1 for pid in pids)
+        wait_for(f"{name} trains", trains)
+        first, calm = self.steps.newest, 12
+        wait_for("steps with it", lambda: self.steps.newest >= first + calm)
 
     def events(self):
         return [json.loads(line) for line in
@@ -253,7 +271,7 @@ def scene_join(kills):
             calm = scene.settled()
             since = time.time()
             cluster.start_worker(f"joiner{number}")
-            scene.settled()
+            scene.joins(f"joiner{number}")
             gaps.append(max(scene.steps.step_seconds(since)) - calm)
             cluster.kill_worker(f"joiner{number}")
         scene.steps.going = False

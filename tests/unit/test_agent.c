@@ -5,6 +5,7 @@
  * them, in order; LOG actions are left out. Each story begins with a worker that is on the roster
  * in term 5. Times are milliseconds since the agent's start. */
 #include "worker/agent.h"
+#include "worker/agent_timing.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -276,7 +277,7 @@ static struct mu_wire welcome (void)
 
 /* --- beginnings ------------------------------------------------------------------------------- */
 
-static void begin (struct story *story)
+static void begin_as (struct story *story, bool spare)
 {
     struct agent_options options = { .name = "w1",
                                      .host = "h",
@@ -285,7 +286,8 @@ static void begin (struct story *story)
                                      .isa = "plain",
                                      .threads = 1,
                                      .incarnation = 7,
-                                     .seed = 3 };
+                                     .seed = 3,
+                                     .spare = spare };
     memset (story, 0, sizeof *story);
     story->agent = agent_create (&options);
     happen (story, (struct agent_event){ .type = AGENT_START });
@@ -294,10 +296,11 @@ static void begin (struct story *story)
     nothing (story);
 }
 
-static void prepared (struct story *story, uint64_t step)
+static void begin (struct story *story) { begin_as (story, false); }
+
+static void open_job (struct story *story, uint64_t step)
 {
     char line[64];
-    begin (story);
     hear (story, order (MU_WIRE_ASSIGN, 0));
     expect (story, "start trainer");
     expect (story, "tell PREPARE");
@@ -306,9 +309,14 @@ static void prepared (struct story *story, uint64_t step)
     expect (story, line);
 }
 
-static void running (struct story *story)
+static void prepared (struct story *story, uint64_t step)
 {
-    prepared (story, 0);
+    begin (story);
+    open_job (story, step);
+}
+
+static void run_first (struct story *story)
+{
     hear (story, form (1, 1, 0, false));
     expect (story, "tell ENTER 1 rank 1 step 0 until 100");
     expect (story, "form 1 rank 1 of 3");
@@ -317,6 +325,12 @@ static void running (struct story *story)
     hear (story, order (MU_WIRE_GO, 1));
     expect (story, "go 1");
     nothing (story);
+}
+
+static void running (struct story *story)
+{
+    prepared (story, 0);
+    run_first (story);
 }
 
 static void finish (struct story *story)
@@ -503,6 +517,37 @@ static void connected_ahead_and_used (void **state)
     expect (&story, "form 2 rank 1 of 3");
     collective (&story, AGENT_COLLECTIVE_READY, 2, "");
     expect (&story, "READY 2");
+    finish (&story);
+}
+
+/* Time passes, and what is said by itself meanwhile is not looked at. True: a spare was started. */
+static bool spare_within (struct story *story, uint64_t ms)
+{
+    bool any = false;
+    for (uint64_t past = 0; past < ms; past += 50) {
+        wait_ms (story, 50);
+        for (; story->read < story->lines; story->read++)
+            any = any || !strcmp (story->line[story->read], "spare");
+    }
+    return any;
+}
+
+/* Not in the break and the step that everybody waits for. */
+static void a_spare_is_started_later (void **state)
+{
+    struct story story;
+    (void)state;
+    begin_as (&story, true);
+    open_job (&story, 0);
+    run_first (&story);
+    assert_true (agent_deadline (story.agent) <= story.now_ms + AGENT_SPARE_MS);
+    assert_false (spare_within (&story, AGENT_SPARE_MS - 50));
+    assert_true (spare_within (&story, 50));
+    assert_false (spare_within (&story, 2 * AGENT_SPARE_MS));
+    hear (&story, connect_order (2, 3, "a")); /* it takes the spare */
+    expect (&story, "connect 2 rank 1 of 3 to a");
+    assert_false (spare_within (&story, AGENT_SPARE_MS - 50));
+    assert_true (spare_within (&story, 50));
     finish (&story);
 }
 
@@ -1211,6 +1256,7 @@ int main (void)
         cmocka_unit_test (lower_terms_are_refused),
         cmocka_unit_test (aborted_only_when_all_is_gone),
         cmocka_unit_test (connected_ahead_and_used),
+        cmocka_unit_test (a_spare_is_started_later),
         cmocka_unit_test (connected_ahead_for_nothing),
         cmocka_unit_test (what_was_connected_ahead_ends),
         cmocka_unit_test (form_while_one_lives),

@@ -15,6 +15,7 @@ static struct {
     struct job job;
     struct worker worker[RANKS], *member[RANKS];
     uint64_t step[RANKS]; /* the newest that each told */
+    uint64_t late_us[RANKS];
     uint8_t map[2 * MICRO_BATCHES];
 } bed;
 
@@ -58,7 +59,7 @@ static void compute (uint32_t rank, uint64_t steps, uint64_t cost_us)
 static void assert_shares (uint32_t micro_batches, uint32_t a, uint32_t b, uint32_t c, uint32_t d)
 {
     uint32_t shares[RANKS], expected[RANKS] = { a, b, c, d };
-    pace_shares (bed.coord, bed.member, RANKS, micro_batches, shares);
+    pace_shares (bed.coord, bed.member, RANKS, micro_batches, bed.late_us, shares);
     for (uint32_t rank = 0; rank < RANKS; rank++)
         if (shares[rank] != expected[rank])
             fail_msg ("rank %u gets %u, not %u", rank, shares[rank], expected[rank]);
@@ -93,6 +94,21 @@ static void the_slow_one_gets_less (void **state)
     assert_shares (16, 5, 1, 5, 5);
     assert_shares (20, 6, 2, 6, 6);
     assert_shares (4, 1, 1, 1, 1); /* nobody goes without, or it would never be measured again */
+}
+
+static void who_comes_late_gets_less (void **state)
+{
+    (void)state;
+    bed.late_us[3] = 2500000;
+    assert_shares (16, 4, 4, 4, 4); /* nobody knows how much later that is */
+    for (uint32_t rank = 0; rank < RANKS; rank++)
+        compute (rank, 20, 1000000);
+    assert_shares (16, 5, 5, 4, 2);
+    bed.late_us[3] = 60000000;
+    assert_shares (16, 6, 5, 5, 0);
+    for (uint32_t rank = 0; rank < RANKS; rank++)
+        bed.late_us[rank] = 60000000;
+    assert_shares (4, 1, 1, 1, 1);
 }
 
 static void noise_moves_nothing (void **state)
@@ -143,6 +159,7 @@ int main (void)
         PACE_TEST (strangers_share_evenly),
         PACE_TEST (threads_count),
         PACE_TEST (the_slow_one_gets_less),
+        PACE_TEST (who_comes_late_gets_less),
         PACE_TEST (noise_moves_nothing),
         PACE_TEST (who_was_not_measured_is_average),
         PACE_TEST (the_first_step_and_other_generations_do_not_count),

@@ -168,11 +168,13 @@ static void say (struct collective *self, enum mu_collective_report_kind kind)
 }
 
 /* Connected ahead: the generation before still trains. Until the agent says that this one begins,
- * nothing of the region is touched; a peer that is lost is noticed. */
+ * nothing of the region is read or written; a peer that is lost is noticed. Somebody will join, so a
+ * state will flow. */
 static void await_form (struct collective *self)
 {
     struct mu_collective_form form;
     struct pollfd command = { .fd = self->command_fd, .events = POLLIN };
+    world_map_state (self);
     say (self, MU_COLLECTIVE_CONNECTED);
     while (poll (&command, 1, LOOK_LAST_MS) <= 0)
         world_look ();

@@ -46,6 +46,7 @@ void world_start (struct collective *self, int *argc, char ***argv);
 void world_warm_up (struct collective *self);
 /* The command has become another one of the same world: do all ranks have it? */
 void world_confirm (struct collective *self);
+void world_map_state (const struct collective *self);
 void world_broadcast_state (struct collective *self);
 /* All buckets as they become ready, then the proof. The result is right when it returns. */
 void world_reduce (struct collective *self, struct request *request);

@@ -190,6 +190,13 @@ static void compare_hashes (struct collective *self, uint64_t hash)
         collective_end (self, MU_COLLECTIVE_STATE_TORN, "the hashes of the state differ");
 }
 
+/* Whoever sends, receives or hashes it needs its pages; here nobody waits for that yet. Nothing is read
+ * or written. */
+void world_map_state (const struct collective *self)
+{
+    mu_region_prefault (self->region->state, self->region->layout.state_bytes);
+}
+
 /* Only to those that are behind: the others prove by their hashes that they have the same. */
 void world_broadcast_state (struct collective *self)
 {
@@ -198,12 +205,11 @@ void world_broadcast_state (struct collective *self)
         return;
     struct mu_region_control *control = self->region->control;
     MPI_Comm some = givers_and_takers (self);
+    world_map_state (self);
     collective_await (self, &control->trainer.entered_generation, form->generation);
     uint64_t start = collective_now_ns ();
-    if (form->receives) {
+    if (form->receives)
         atomic_store (&control->collective.state_begun_generation, form->generation);
-        mu_region_prefault (self->region->state, self->region->layout.state_bytes);
-    }
     compare_hashes (self, move_state (self, some));
     atomic_store (&control->collective.state_done_generation, form->generation);
     mu_bell_ring (&control->trainer_bell);

@@ -28,9 +28,10 @@ static inline uint64_t mu_stir (uint64_t z)
 }
 #define MU_GOLDEN UINT64_C (0x9e3779b97f4a7c15) /* 2^64 / the golden ratio: splitmix64's stride */
 
-/* `rest` with OpenBLAS's product, named "openblas-" and OpenBLAS's core type. Call it once. In
- * builds with OpenBLAS alone. */
-const struct mu_kernels *mu_openblas_kernels (const struct mu_kernels *rest);
+/* `rest` with OpenBLAS's product, named "openblas-" and OpenBLAS's core type; NULL: it cannot be
+ * loaded here. Call it until it is there. In builds with OpenBLAS alone. */
+const struct mu_kernels *mu_openblas_kernels (const struct mu_kernels *rest,
+                                              struct mu_error *error);
 
 #ifdef MU_ISA
 #include "worker/kernels/simd.h"

@@ -74,15 +74,14 @@ static const struct mu_kernels *best (void)
 /* --- bits: host ------------------------------------------------------------------------------- */
 
 #ifdef HAVE_OPENBLAS
-static const struct mu_kernels *openblas;
-static pthread_once_t openblas_once = PTHREAD_ONCE_INIT;
-
-static void start_openblas (void) { openblas = mu_openblas_kernels (best ()); }
-
 static const struct mu_kernels *get_openblas (struct mu_error *error)
 {
-    (void)error;
-    pthread_once (&openblas_once, start_openblas);
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static const struct mu_kernels *openblas;
+    pthread_mutex_lock (&lock);
+    if (!openblas)
+        openblas = mu_openblas_kernels (best (), error);
+    pthread_mutex_unlock (&lock);
     return openblas;
 }
 #else

@@ -42,7 +42,6 @@ endif
 if HAVE_OPENBLAS
 %C%_libkernels_la_SOURCES += %D%/openblas.c
 %C%_libkernels_la_CFLAGS += $(OPENBLAS_CFLAGS)
-%C%_libkernels_la_LIBADD += $(OPENBLAS_LIBS)
 endif
 
 if HAVE_CMOCKA
