@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 from cluster import BUILD, Cluster, Tap, children, wait_for
 
@@ -156,9 +157,10 @@ def writers_die():
         cluster.wait_step(job, 1)
         trainer = children(cluster.workers["w0"].pid, "muster-trainer")[0]
         for _ in range(3):
-            # The writer is a child of the trainer; it may have finished when the signal comes.
+            # The writer is a child of the trainer, and lives for some milliseconds; it may have finished when the signal comes.
             def killed_and_told():
-                for _ in range(5):
+                end = time.monotonic() + 0.1
+                while time.monotonic() < end:
                     for pid in children(trainer, "muster-trainer"):
                         with contextlib.suppress(ProcessLookupError):
                             os.kill(pid, signal.SIGKILL)
