@@ -180,6 +180,53 @@ static void a_generation_is_judged_once (void **state)
     assert_string_equal (expelled ()->worker, "");
 }
 
+/* Is w2, which is to leave, let go now that its generation ended? */
+static bool goes (bool waited_for, uint64_t at)
+{
+    bed.workers[2]->yields = true;
+    bed.job->soft.step = at;
+    if (waited_for)
+        bed.job->soft.review = (struct review){ .since_ms = 1, .since_step = 40 };
+    generation_break (bed.coord, bed.job, true, "test");
+    order_clear (bed.workers[2]);
+    return review_lets_go (bed.coord, bed.job, bed.workers[2]);
+}
+
+/* Uneven shares, say: it was planned, and waited for nobody. */
+static void a_planned_break_alone_is_no_comparison (void **state)
+{
+    (void)state;
+    open_job (3);
+    agree (50);
+    assert_false (goes (false, 60));
+    bed.coord->now_ms += COORD_REVIEW_MS;
+    assert_true (review_lets_go (bed.coord, bed.job, bed.workers[2]));
+}
+
+static void who_was_waited_for_goes (void **state)
+{
+    (void)state;
+    open_job (3);
+    agree (50);
+    assert_true (goes (true, 60));
+}
+
+static void who_was_waited_for_and_not_compared_stays (void **state)
+{
+    (void)state;
+    open_job (3);
+    agree (30);
+    assert_false (goes (true, 60));
+}
+
+static void who_was_waited_for_long_enough_goes (void **state)
+{
+    (void)state;
+    open_job (3);
+    bed.coord->now_ms += COORD_REVIEW_MS;
+    assert_true (goes (true, 60));
+}
+
 #define ABSENT_TEST(test) cmocka_unit_test_teardown (test, end)
 
 int main (void)
@@ -195,6 +242,10 @@ int main (void)
         ABSENT_TEST (a_job_that_ends_asks_for_nothing),
         ABSENT_TEST (opinions_are_heard_while_it_breaks),
         ABSENT_TEST (a_generation_is_judged_once),
+        ABSENT_TEST (a_planned_break_alone_is_no_comparison),
+        ABSENT_TEST (who_was_waited_for_goes),
+        ABSENT_TEST (who_was_waited_for_and_not_compared_stays),
+        ABSENT_TEST (who_was_waited_for_long_enough_goes),
     };
     return cmocka_run_group_tests_name ("absent", tests, NULL, NULL);
 }
