@@ -15,25 +15,36 @@ struct io_register {
     char *url;
 };
 
-static const struct register_kind *find_kind (const char *url)
+static bool is_of (const char *url, const char *scheme)
 {
-    static const struct register_kind *const kinds[] = { &register_file, &register_majority,
-                                                         &register_lease };
+    return !strncmp (url, scheme, strlen (scheme));
+}
+
+static const struct register_kind *find_kind (const char *url, struct mu_error *error)
+{
+    static const struct register_kind *const kinds[] = { &register_file, &register_majority };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (!strncmp (url, kinds[i]->scheme, strlen (kinds[i]->scheme)))
+        if (is_of (url, kinds[i]->scheme))
             return kinds[i];
+    if (is_of (url, "lease:"))
+        return register_load ("muster-lease.so", error);
+    mu_fail (error, MU_CONFIG, "there are file:PATH, majority: and lease:NAMESPACE/NAME");
     return NULL;
+}
+
+static int refuse (const struct register_options *options, struct mu_error *error)
+{
+    mu_error_prefix (error, "--register %s: ", options->url);
+    return -1;
 }
 
 int register_open (struct io_register **register_p, const struct register_options *options,
                    struct mu_error *error)
 {
     *register_p = NULL;
-    const struct register_kind *kind = find_kind (options->url);
+    const struct register_kind *kind = find_kind (options->url, error);
     if (!kind)
-        return mu_fail (error, MU_CONFIG,
-                        "--register %s: there are file:PATH, majority: and lease:NAMESPACE/NAME",
-                        options->url);
+        return refuse (options, error);
     struct io_register *reg = calloc (1, sizeof *reg);
     if (!reg || !(reg->url = strdup (options->url))) {
         free (reg);
@@ -41,10 +52,9 @@ int register_open (struct io_register **register_p, const struct register_option
     }
     reg->kind = kind;
     if (kind->open (&reg->own, options->url + strlen (kind->scheme), options, error)) {
-        mu_error_prefix (error, "--register %s: ", options->url);
         free (reg->url);
         free (reg);
-        return -1;
+        return refuse (options, error);
     }
     *register_p = reg;
     return 0;

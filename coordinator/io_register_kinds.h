@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* io_register_kinds.h - what each kind of register does; for io_register.c alone
+/* io_register_kinds.h - what each kind of register does; for io_register.c and the kinds alone
  *
  * All speak of texts (reign_text.h): an empty one is the empty value. io_register.c has looked at
  * the values before; `limit_ms` is the whole call's. */
@@ -26,7 +26,21 @@ struct register_kind {
                  const struct reign_text *next, struct mu_error *error);
 };
 
-extern const struct register_kind register_file, register_majority, register_lease;
+extern const struct register_kind register_file, register_majority;
+
+/* A kind that needs much which the others do not lies in a file of its own, which exports one such
+ * table under REGISTER_MODULE_SYMBOL. Raise the number when anything here changes that it uses. */
+#define REGISTER_MODULE_ABI    1u
+#define REGISTER_MODULE_SYMBOL "muster_register_module"
+
+struct register_module {
+    uint32_t abi;
+    const char *version; /* of Muster: the coordinator's own, for both are made together */
+    struct register_kind kind;
+};
+
+/* The kind in this file; NULL, CONFIG with a sentence: it is not there, or is not ours. */
+const struct register_kind *register_load (const char *file, struct mu_error *error);
 
 static inline bool reign_text_equal (const struct reign_text *a, const struct reign_text *b)
 {

@@ -1,27 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* io_register_lease.c - `--register lease:NAMESPACE/NAME`: a Kubernetes Lease, through libcurl
  *
+ * A module, muster-lease.so: nobody else pays for libcurl and what it brings (decision 0037).
  * A read without a resourceVersion is a read of etcd's newest; a write with one is a compare-and-swap.
  * Each request has a connection of its own: on one that was kept, libcurl would send a request again
  * that may have been carried out, and the answer to the second would say that it was not. The
  * service account's token is read each time, for it rotates, and is nowhere else. */
 #include "io_register_kinds.h"
 
-#ifndef HAVE_CURL
-
-static int lease_open (void **own_p, const char *rest, const struct register_options *options,
-                       struct mu_error *error)
-{
-    (void)own_p, (void)rest, (void)options;
-    return mu_fail (error, MU_CONFIG,
-                    "this muster-coordinator was built without libcurl: install "
-                    "libcurl4-openssl-dev and build again, or use another register");
-}
-
-const struct register_kind register_lease = { .scheme = "lease:", .open = lease_open };
-
-#else
-
+#include "config.h"
 #include "io_files.h"
 #include "lease_json.h"
 
@@ -356,6 +343,9 @@ static void lease_close (void *own)
     curl_global_cleanup ();
 }
 
-const struct register_kind register_lease = { "lease:", lease_open, lease_close, lease_read,
-                                              lease_swap };
-#endif
+extern const struct register_module muster_register_module;
+const struct register_module muster_register_module = {
+    .abi = REGISTER_MODULE_ABI,
+    .version = PACKAGE_VERSION,
+    .kind = { "lease:", lease_open, lease_close, lease_read, lease_swap },
+};

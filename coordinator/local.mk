@@ -4,7 +4,25 @@ include coordinator/core.mk
 # The register that says who reigns: three places where it can lie.
 register_sources = coordinator/io_register.c coordinator/io_register.h \
     coordinator/io_register_kinds.h coordinator/io_register_file.c coordinator/io_register_majority.c \
-    coordinator/io_register_lease.c coordinator/lease_json.c coordinator/lease_json.h coordinator/reign.h
+    coordinator/io_register_module.c coordinator/reign.h
+
+# The third is a module that is loaded when it is named: libcurl brings thirty libraries. libtool makes it
+# in .libs; it lies beside the programs, as when it is installed.
+if HAVE_CURL
+noinst_LTLIBRARIES += muster-lease.la
+muster_lease_la_SOURCES = %D%/io_register_lease.c %D%/io_register_kinds.h %D%/lease_json.c %D%/lease_json.h \
+    %D%/reign_text.c %D%/reign_text.h %D%/lines.c %D%/lines.h \
+    %D%/io_files.c %D%/io_files.h common/error.c common/error.h
+muster_lease_la_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(CURL_CFLAGS)
+muster_lease_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -rpath $(pkglibexecdir) \
+    -export-symbols-regex '^muster_register_module$$'
+muster_lease_la_LIBADD = $(JANSSON_LIBS) $(CURL_LIBS)
+moduledir = $(pkglibexecdir)
+module_DATA = muster-lease.so
+CLEANFILES += muster-lease.so
+muster-lease.so: muster-lease.la
+	$(AM_V_GEN)cp .libs/$@ $@
+endif
 
 # The database: the coordinator's own, and what `muster admin` does to it.
 noinst_LTLIBRARIES += %D%/libstore.la
@@ -23,9 +41,9 @@ muster_coordinator_SOURCES = %D%/main.c %D%/io_announce.c %D%/io_announce.h %D%/
     $(register_sources) \
     %D%/io_follow.c %D%/io_follow.h %D%/io_lead.c %D%/io_lead.h %D%/io_peers.c %D%/io_peers.h %D%/io_reign.c %D%/io_reign.h \
     %D%/io_resign.c %D%/io_resign.h %D%/io_outbox.c %D%/io_outbox.h %D%/gather.c %D%/gather.h
-muster_coordinator_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_builddir)/%D% $(ZMQ_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS) $(CURL_CFLAGS)
+muster_coordinator_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_builddir)/%D% $(ZMQ_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS)
 muster_coordinator_LDADD = %D%/libstore.la %D%/librecording.la %D%/libvote.la %D%/libcoord.la common/libcommon.la \
-    $(ZMQ_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) $(MSGPACK_LIBS) $(CURL_LIBS) -lpthread
+    $(ZMQ_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) $(MSGPACK_LIBS) -lpthread
 
 BUILT_SOURCES += %D%/store_steps.h
 CLEANFILES += %D%/store_steps.h

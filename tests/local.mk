@@ -112,9 +112,12 @@ check_PROGRAMS += %D%/unit/test_register
 TESTS += %D%/unit/test_register
 %C%_unit_test_register_SOURCES = %D%/unit/test_register.c $(register_sources) \
     coordinator/io_files.c coordinator/io_files.h
-%C%_unit_test_register_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator $(ZMQ_CFLAGS) $(JANSSON_CFLAGS) $(CURL_CFLAGS)
-%C%_unit_test_register_LDADD = coordinator/libvote.la common/libcommon.la $(CMOCKA_LIBS) $(ZMQ_LIBS) $(JANSSON_LIBS) \
-    $(MSGPACK_LIBS) $(CURL_LIBS) -lpthread
+%C%_unit_test_register_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator $(ZMQ_CFLAGS)
+%C%_unit_test_register_LDADD = coordinator/libvote.la common/libcommon.la $(CMOCKA_LIBS) $(ZMQ_LIBS) \
+    $(MSGPACK_LIBS) -lpthread
+if HAVE_CURL
+EXTRA_%C%_unit_test_register_DEPENDENCIES = muster-lease.so
+endif
 
 check_PROGRAMS += %D%/unit/test_recording
 TESTS += %D%/unit/test_recording

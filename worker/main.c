@@ -8,6 +8,7 @@
 #include "worker/io_name.h"
 #include "worker/io_supervise.h"
 
+#include "common/companion.h"
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/options.h"
@@ -39,25 +40,10 @@ struct stage {
 
 /* --- what this machine has -------------------------------------------------------------------- */
 
-/* Beside the folder it was installed to: MUSTER_LIBEXECDIR for tests, and this program's own folder
- * for a build that was not installed. */
 static int find_program (char path[PATH_MAX], const char *name, struct mu_error *error)
 {
-    char own[PATH_MAX] = "";
-    ssize_t length = readlink ("/proc/self/exe", own, sizeof own - 1);
-    own[length > 0 ? length : 0] = '\0';
-    char *slash = strrchr (own, '/');
-    if (slash)
-        *slash = '\0';
-    /* Beside this program first: a build folder must not start what an older version installed. */
-    const char *const folders[] = { getenv ("MUSTER_LIBEXECDIR"), own, MU_LIBEXECDIR };
-    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
-        if (!folders[i] || !*folders[i])
-            continue;
-        if (snprintf (path, PATH_MAX, "%s/%s", folders[i], name) < PATH_MAX &&
-            access (path, X_OK) == 0)
-            return 0;
-    }
+    if (mu_find_companion (path, name, X_OK))
+        return 0;
     return mu_fail (error, MU_UNAVAILABLE,
                     "the program %s is not in %s; it is installed with muster-worker, or "
                     "MUSTER_LIBEXECDIR names its folder",

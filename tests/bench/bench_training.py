@@ -2,18 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """bench_training.py - gpt on two workers against PyTorch DDP with gloo on two ranks, in one run
 
-usage: bench_training.py [--isa auto|avx512|avx2|plain] [ROUNDS [STEPS]]      default: 3 rounds of 40 steps, in turns
+usage: bench_training.py [--isa auto|avx512|avx2|plain] [--python PROGRAM] [ROUNDS [STEPS]]
+default: 3 rounds of 40 steps, in turns, PyTorch in /usr/bin/python3
 
 Same model (4 layers, 256 channels, 4 heads, 128 context, byte vocabulary), batch of 8 a worker and step, same text,
 AdamW with the same groups, clipping, one thread a worker. What is compared is the CPU time of all processes per step,
 since these machines are shared: for Muster that is coordinator, agents, trainers and collectives; for PyTorch both
 ranks. Wall-clock tokens/s are printed beside it, with the spread of the rounds. --isa says which kernels Muster's
-workers use, and OpenBLAS, ATen and oneDNN under PyTorch are told to use those of the same instruction set, whatever
-OPENBLAS_CORETYPE this shell may have; `auto` is the best of this CPU for both.
+workers use, and OpenBLAS or MKL, ATen and oneDNN under PyTorch are told to use those of the same instruction set,
+whatever OPENBLAS_CORETYPE this shell may have; `auto` is the best of this CPU for both.
 
-Fair to PyTorch: its matrix products come from OpenBLAS (checked), gradients are views of DDP's buckets and set to
-None rather than zeroed, the mask is made once, tokens lie in memory. Needs Debian's python3-torch and dict-gcide, or
-says why it cannot run."""
+Fair to PyTorch: its matrix products come from OpenBLAS or MKL (checked), gradients are views of DDP's buckets and set
+to None rather than zeroed, the mask is made once, tokens lie in memory. Needs Debian's python3-torch, or another Python
+with PyTorch named by --python, and dict-gcide, or says why it cannot run."""
 import argparse
 import os
 import subprocess
@@ -25,7 +26,6 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from cluster import Cluster, free_port, wait_for  # noqa: E402  pylint: disable=wrong-import-position
 
 TEXT = "/usr/share/dictd/gcide.dict.dz"
-PYTHON = "/usr/bin/python3"
 LAYERS, CHANNELS, HEADS, CONTEXT, BATCH, WORKERS = 4, 256, 4, 128, 8, 2
 TOKENS = WORKERS * BATCH * CONTEXT
 TICK = os.sysconf("SC_CLK_TCK")
@@ -135,33 +135,37 @@ def best_isa():
 
 def torch_environment(isa):
     """One thread, and the kernels of this instruction set, not what this shell's variables say."""
-    choice = {"avx512": ("SkylakeX", "avx512", "AVX512_CORE"), "avx2": ("Haswell", "avx2", "AVX2")}
-    core, aten, dnnl = choice.get(best_isa() if isa == "auto" else isa, choice["avx2"])
+    choice = {"avx512": ("SkylakeX", "avx512", "AVX512_CORE", "AVX512"), "avx2": ("Haswell", "avx2", "AVX2", "AVX2")}
+    core, aten, dnnl, mkl = choice.get(best_isa() if isa == "auto" else isa, choice["avx2"])
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("OPENBLAS_", "OMP_", "MKL_", "DNNL_"))}
     return dict(kept, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", OPENBLAS_CORETYPE=core, ATEN_CPU_CAPABILITY=aten,
-                ONEDNN_MAX_CPU_ISA=dnnl, DNNL_MAX_CPU_ISA=dnnl)
+                ONEDNN_MAX_CPU_ISA=dnnl, DNNL_MAX_CPU_ISA=dnnl, MKL_ENABLE_INSTRUCTIONS=mkl, MKL_NUM_THREADS="1")
 
 
-def run_torch(steps, isa):
+def run_torch(python, steps, isa):
     environment = dict(torch_environment(isa), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()),
                        WORLD_SIZE=str(WORKERS), GLOO_SOCKET_IFNAME="lo")
-    ranks = [subprocess.Popen([PYTHON, "-c", DDP, str(steps)], stdout=subprocess.PIPE, text=True,
+    ranks = [subprocess.Popen([python, "-c", DDP, str(steps)], stdout=subprocess.PIPE, text=True,
                               env=dict(environment, RANK=str(rank))) for rank in range(WORKERS)]
     lines = [rank.communicate()[0].split() for rank in ranks]
     return sum(float(line[1]) for line in lines), max(float(line[2]) for line in lines)
 
 
-def blas_of_torch():
-    """Where torch's matrix products come from, or exit: a comparison with the reference BLAS would flatter us."""
+def blas_of_torch(python):
+    """PyTorch's version and where its matrix products come from, or exit: against the reference BLAS we would look
+    better than we are. NumPy's OpenBLAS, which PyTorch loads and does not use, does not count."""
     script = "import torch; torch.mm(torch.ones(2, 2), torch.ones(2, 2)); print(torch.__version__); " \
-             "print(*[line.split()[-1] for line in open('/proc/self/maps') if 'blas' in line])"
-    run = subprocess.run([PYTHON, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+             "print(*[line.split()[-1] for line in open('/proc/self/maps') if 'openblas' in line and 'numpy' not in line]); " \
+             "print(torch.__config__.show())"
+    run = subprocess.run([python, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
     if run.returncode:
-        sys.exit("cannot compare: PyTorch is not installed (apt-get install python3-torch)")
-    version, libraries = run.stdout.splitlines()[:2]
-    if "openblas" not in libraries and "mkl" not in libraries:
-        sys.exit("cannot compare: PyTorch runs on the reference BLAS here (apt-get install libopenblas0-pthread)")
-    return version
+        sys.exit(f"cannot compare: {python} has no PyTorch (apt-get install python3-torch, or name another with --python)")
+    version, libraries, *configuration = run.stdout.splitlines()
+    if libraries:
+        return f"{version} (OpenBLAS)"
+    if any("BLAS_INFO=mkl" in line for line in configuration):
+        return f"{version} (MKL)"
+    sys.exit("cannot compare: PyTorch runs on the reference BLAS here (apt-get install libopenblas0-pthread)")
 
 
 def median(values):
@@ -171,6 +175,7 @@ def median(values):
 def read_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--isa", default="auto", choices=["auto", "avx512", "avx2", "plain"])
+    parser.add_argument("--python", default="/usr/bin/python3", metavar="PROGRAM", help="a Python that has PyTorch")
     parser.add_argument("rounds", nargs="?", type=int, default=3)
     parser.add_argument("steps", nargs="?", type=int, default=40)
     return parser.parse_args()
@@ -178,13 +183,13 @@ def read_arguments():
 
 def main():
     arguments = read_arguments()
-    version = blas_of_torch()
+    version = blas_of_torch(arguments.python)
     if not os.path.exists(TEXT):
         sys.exit("cannot compare: the text is not installed (apt-get install dict-gcide)")
     ours, theirs = [], []
     for number in range(arguments.rounds):
         ours.append(run_muster(arguments.steps, arguments.isa))
-        theirs.append(run_torch(arguments.steps, arguments.isa))
+        theirs.append(run_torch(arguments.python, arguments.steps, arguments.isa))
         print(f"# round {number + 1}: CPU ms a step: muster {1e3 * ours[-1][0]:.0f}, torch {1e3 * theirs[-1][0]:.0f}, "
               f"ratio {theirs[-1][0] / ours[-1][0]:.2f}", flush=True)
     ratios = [t[0] / o[0] for o, t in zip(ours, theirs)]

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # core_is_pure.sh - the cores of coordinator and agent may ask the C library for memory, for string
-# work and for death; for nothing else. The linker's own list says so.
+# work and for death; for nothing else. The linker's own list says so. And what the coordinator's
+# program itself is linked with has no libcurl, whose libraries cost megabytes: decision 0037.
 build=${top_builddir:-.}
 allowed='calloc|malloc|realloc|free|abort|__assert_fail|mem(cpy|move|set|cmp|chr)|str(len|nlen|cmp|ncmp|chr)|v?snprintf|qsort|_GLOBAL_OFFSET_TABLE_'
 common='mu_fail|mu_text_set|mu_record_(name|hash|number)|mu_shape_(find|field|is_latest)|mu_(wire|journal)_family|mu_(corruption|duty|job|phase|process|worker)_(state_name|may_move)'
@@ -30,8 +31,19 @@ ask () { # name, archive
     fi
 }
 
-echo 1..3
+lean () { # program
+    number=$((number + 1))
+    needed=$(readelf -d "$build/$1" 2>/dev/null | sed -n 's/.*(NEEDED).*\[\(.*\)\].*/\1/p')
+    case $needed in
+    '') echo "not ok $number - readelf does not say what $1 is linked with"; failed=1 ;;
+    *libcurl*) echo "not ok $number - $1 is linked with libcurl"; failed=1 ;;
+    *) echo "ok $number - $1 is not linked with libcurl" ;;
+    esac
+}
+
+echo 1..4
 ask "the coordinator's core" coordinator/.libs/libcoord.a
 ask "the agent's core" worker/.libs/libagent.a
 ask "the vote on who reigns" coordinator/.libs/libvote.a
+lean muster-coordinator
 exit $failed

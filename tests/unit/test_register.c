@@ -6,8 +6,9 @@
  * gathered in shared memory and must be one history: a revision has one value and at most one
  * winner, follows the one before, and nobody reads an older one than was over when the call began. */
 #include "io_register.h"
-#include "reign_text.h"
+#include "io_register_kinds.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <setjmp.h>
@@ -583,6 +584,94 @@ static void lease_gone (void **state)
     expect_read (MU_UNAVAILABLE, "did not answer", LIMIT_MS);
 }
 
+/* --- the module of lease: ---------------------------------------------------------------------- */
+
+static void expect_refusal (const char *wrong_url, const char *what)
+{
+    struct mu_error error = { .text = "" };
+    struct io_register *reg;
+    const struct register_options options = { wrong_url, peers, PEERS, 1 };
+    assert_int_equal (register_open (&reg, &options, &error), -1);
+    assert_int_equal (error.code, MU_CONFIG);
+    assert_null (reg);
+    if (!strstr (error.text, what) || !strstr (error.text, wrong_url))
+        fail_msg ("%s: %s", wrong_url, error.text);
+}
+
+#ifdef HAVE_CURL
+/* The module that the tests use, but of another version. */
+static void make_other_version (void)
+{
+    static char bytes[1 << 20];
+    static const char version[] = PACKAGE_VERSION;
+    char path[PATH_MAX];
+    const char *build = getenv ("MUSTER_LIBEXECDIR");
+    snprintf (path, sizeof path, "%s/muster-lease.so", build ? build : ".");
+    FILE *file = fopen (path, "rb");
+    assert_non_null (file);
+    const size_t size = fread (bytes, 1, sizeof bytes, file);
+    fclose (file);
+    char *at = memmem (bytes, size, version, sizeof version);
+    assert_non_null (at);
+    at[sizeof version - 2]++;
+    snprintf (path, sizeof path, "%s/muster-lease.so", dir);
+    file = fopen (path, "wb");
+    assert_non_null (file);
+    assert_int_equal (fwrite (bytes, 1, size, file), size);
+    assert_int_equal (fclose (file), 0);
+}
+#endif
+
+/* Some other library: cmocka, which this program has loaded. */
+static void make_other_library (void)
+{
+    char path[128];
+    Dl_info info;
+    void *address = dlsym (RTLD_DEFAULT, "_cmocka_run_group_tests");
+    assert_int_not_equal (dladdr (address, &info), 0);
+    snprintf (path, sizeof path, "%s/muster-lease.so", dir);
+    unlink (path);
+    assert_int_equal (symlink (info.dli_fname, path), 0);
+}
+
+/* The loader knows a library by its name: each has another. */
+static void look_into (const char *below)
+{
+    char folder[128];
+    snprintf (folder, sizeof folder, "%s%s", dir, below);
+    setenv ("MUSTER_LIBEXECDIR", folder, 1);
+}
+
+static void lease_modules (void **state)
+{
+    (void)state;
+    const char *build = getenv ("MUSTER_LIBEXECDIR");
+    char *before = build ? strdup (build) : NULL;
+#ifdef HAVE_CURL
+    make_other_version ();
+    look_into ("");
+    expect_refusal ("lease:a/b", "of another version");
+#endif
+    make_other_library ();
+    look_into ("/.");
+    expect_refusal ("lease:a/b", "exports no " REGISTER_MODULE_SYMBOL);
+    write_file ("muster-lease.so.txt", "no module");
+    char from[128], to[128];
+    snprintf (from, sizeof from, "%s/muster-lease.so.txt", dir);
+    snprintf (to, sizeof to, "%s/muster-lease.so", dir);
+    assert_int_equal (rename (from, to), 0);
+    look_into ("/./.");
+    expect_refusal ("lease:a/b", "cannot be loaded");
+    assert_int_equal (unlink (to), 0);
+    if (access (MU_LIBEXECDIR "/muster-lease.so", F_OK))
+        expect_refusal ("lease:a/b", "muster-lease.so is not in " MU_LIBEXECDIR);
+    if (before)
+        setenv ("MUSTER_LIBEXECDIR", before, 1);
+    else
+        unsetenv ("MUSTER_LIBEXECDIR");
+    free (before);
+}
+
 static void urls (void **state)
 {
     (void)state;
@@ -603,14 +692,8 @@ static void urls (void **state)
         "lease:a/b?c",
     };
     setenv ("KUBERNETES_SERVICE_HOST", "127.0.0.1", 1);
-    for (size_t i = 0; i < sizeof wrong_urls / sizeof *wrong_urls; i++) {
-        struct mu_error error = { .text = "" };
-        struct io_register *reg;
-        const struct register_options options = { wrong_urls[i], peers, PEERS, 1 };
-        assert_int_equal (register_open (&reg, &options, &error), -1);
-        assert_int_equal (error.code, MU_CONFIG);
-        assert_null (reg);
-    }
+    for (size_t i = 0; i < sizeof wrong_urls / sizeof *wrong_urls; i++)
+        expect_refusal (wrong_urls[i], "--register");
 }
 
 int main (void)
@@ -631,6 +714,7 @@ int main (void)
         cmocka_unit_test_setup_teardown (lease_garbage, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown (lease_without_rights, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown (lease_gone, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown (lease_modules, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown (urls, make_dir, remove_dir),
     };
     signal (SIGPIPE, SIG_IGN);
