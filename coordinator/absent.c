@@ -6,12 +6,17 @@
  * COORD_ABSENT_MS, with the steps up to which it is known to have been right:
  *
  *     it comes back           it is a member as if it had never been away: what it did before is as
- *                             doubtful as what it does now, until a comparison says that it is right
+ *                             doubtful as what it does now, until a comparison says that it is right;
+ *                             and it is remembered all the same
  *     it is found wrong       in whatever job: this one goes back too (EXPEL names the other)
  *     training goes back      to where it was known to be right: then there is nothing to remember
  *
  * Meanwhile the anchor is no newer than those steps. It is known by its name, for it may have been
- * started anew since: the machine is the same. docs/decisions/0030. */
+ * started anew since: the machine is the same. docs/decisions/0030.
+ *
+ * A state that is gone cannot be compared any more, whoever held it: equal states afterwards say only
+ * that all have the same. So a member that stays is remembered like one that leaves, if it has loaded a
+ * checkpoint or is given another's state, or if all the others are, and theirs is only its own. */
 #include "core.h"
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
@@ -63,6 +68,18 @@ static const struct absentee *find_absentee (const struct job_durable *job, cons
 
 static uint64_t lower (uint64_t a, uint64_t b) { return a < b ? a : b; }
 
+/* More than one entry may tell of it, as it may have been remembered more than once. */
+static void ask_for_absence (struct member *member, const struct job_durable *job, uint64_t unix_ms)
+{
+    for (uint32_t i = 0; i < job->absentee_count; i++) {
+        const struct absentee *absentee = &job->absentees[i];
+        if (!is_recent (absentee, unix_ms) || strcmp (absentee->name, member->name) != 0)
+            continue;
+        member->state_step = lower (member->state_step, absentee->state_step);
+        member->gradient_step = lower (member->gradient_step, absentee->gradient_step);
+    }
+}
+
 /* What training has gone back behind is nobody's work any more. */
 static void follow_members (struct job_durable *job, const struct generation *before,
                             const struct mu_journal_form *form)
@@ -73,58 +90,104 @@ static void follow_members (struct job_durable *job, const struct generation *be
         struct member *member = &generation->members[rank];
         const struct mu_journal_member *said = &form->members.items[rank];
         const struct member *known = find_member (before, member->name, &hint);
-        const struct absentee *back = find_absentee (job, member->name, form->time_ms);
         member->state_step = member->gradient_step = form->step;
         if (known) {
             member->state_step = lower (form->step, known->state_step);
             member->gradient_step = lower (form->step, known->gradient_step);
-        } else if (back) {
-            member->state_step = lower (form->step, back->state_step);
-            member->gradient_step = lower (form->step, back->gradient_step);
+        } else {
+            ask_for_absence (member, job, form->time_ms);
         }
         member->echo = (known && known->incarnation == member->incarnation && known->echo) ||
                        said->step != form->step || said->attempt != form->attempt;
     }
 }
 
-/* Those who are back, whose time is over, or of whose work nothing is left. */
+/* Those whose time is over, or of whose work nothing is left. */
 static void forget_some (struct job_durable *job, const struct mu_journal_form *form)
 {
-    uint32_t kept = 0, hint = 0;
+    uint32_t kept = 0;
     for (uint32_t i = 0; i < job->absentee_count; i++) {
         struct absentee *absentee = &job->absentees[i];
         absentee->state_step = lower (form->step, absentee->state_step);
         absentee->gradient_step = lower (form->step, absentee->gradient_step);
-        if (is_recent (absentee, form->time_ms) && known_of (job, absentee) < form->step &&
-            !find_member (&job->generation, absentee->name, &hint))
+        if (is_recent (absentee, form->time_ms) && known_of (job, absentee) < form->step)
             job->absentees[kept++] = *absentee;
     }
     job->absentee_count = kept;
 }
 
-static void remember (struct job_durable *job, const struct member *member,
-                      const struct mu_journal_form *form)
+/* --- what cannot be compared any more --------------------------------------------------------- */
+
+/* It goes on with the state that it made itself. */
+static bool has_kept_its_state (const struct mu_journal_form *form, uint32_t rank)
 {
+    const struct mu_journal_member *said = &form->members.items[rank];
+    return said->generation && said->step == form->step && said->attempt == form->attempt;
+}
+
+/* And it is nobody else's, so that others' can be compared with it. */
+static uint32_t count_witnesses (const struct job_durable *job, const struct mu_journal_form *form)
+{
+    uint32_t count = 0;
+    for (uint32_t rank = 0; rank < job->generation.size; rank++)
+        count += has_kept_its_state (form, rank) && !job->generation.members[rank].echo;
+    return count;
+}
+
+static bool is_comparable (const struct job_durable *job, const struct mu_journal_form *form,
+                           const struct member *member, uint32_t witnesses)
+{
+    return has_kept_its_state (form, (uint32_t)(member - job->generation.members)) &&
+           witnesses > !member->echo;
+}
+
+/* The same may be remembered at each of many breaks in a row. */
+static struct absentee *find_same (const struct job_durable *job, const struct absentee *about,
+                                   uint32_t *hint)
+{
+    for (uint32_t i = 0; i < job->absentee_count; i++) {
+        uint32_t at = (*hint + i) % job->absentee_count;
+        struct absentee *absentee = &job->absentees[at];
+        if (absentee->state_step != about->state_step ||
+            absentee->gradient_step != about->gradient_step ||
+            strcmp (absentee->name, about->name) != 0)
+            continue;
+        *hint = at + 1;
+        return absentee;
+    }
+    return NULL;
+}
+
+static void remember (struct job_durable *job, const struct member *member,
+                      const struct mu_journal_form *form, uint32_t *hint)
+{
+    struct absentee about = { .state_step = lower (form->step, member->state_step),
+                              .gradient_step = lower (form->step, member->gradient_step),
+                              .left_ms = form->time_ms };
+    SET (about.name, member->name);
+    struct absentee *same = find_same (job, &about, hint);
+    if (same) {
+        same->left_ms = about.left_ms;
+        return;
+    }
     job->absentees = core_grow (job->absentees, job->absentee_count, &job->absentee_capacity,
                                 sizeof *job->absentees);
-    struct absentee *absentee = &job->absentees[job->absentee_count++];
-    *absentee = (struct absentee){ .state_step = lower (form->step, member->state_step),
-                                   .gradient_step = lower (form->step, member->gradient_step),
-                                   .left_ms = form->time_ms };
-    SET (absentee->name, member->name);
+    job->absentees[job->absentee_count++] = about;
 }
 
 void absent_follow (struct job_durable *job, const struct generation *before,
                     const struct mu_journal_form *form)
 {
-    uint32_t hint = 0;
+    uint32_t hint = 0, same_hint = 0;
     follow_members (job, before, form);
     forget_some (job, form);
+    uint32_t witnesses = count_witnesses (job, form);
     for (uint32_t rank = 0; rank < before->size; rank++) {
         const struct member *member = &before->members[rank];
+        const struct member *stays = find_member (&job->generation, member->name, &hint);
         if (audit_known_step (job, member->state_step, member->gradient_step) < form->step &&
-            !find_member (&job->generation, member->name, &hint))
-            remember (job, member, form);
+            !(stays && is_comparable (job, form, stays, witnesses)))
+            remember (job, member, form, &same_hint);
     }
 }
 

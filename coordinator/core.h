@@ -20,7 +20,7 @@
  *     checkpoint.c  SAVED, COMMIT
  *     savers.c      who may say that a checkpoint is complete
  *     audit.c       who is wrong: DIGEST, AUDIT, and what becomes of it
- *     absent.c      who left before what it did was compared
+ *     absent.c      whose state was gone before it was compared
  *     review.c      before members leave, what they did is compared
  *     trust.c       quarantine of workers that fail again and again
  *     fold.c        the records of a job that has ended, as one
@@ -105,10 +105,10 @@ struct outcast { /* was wrong, and does not get the job again */
     uint64_t incarnation;
 };
 
-struct absentee { /* left before what it did was compared; absent.c */
+struct absentee { /* what it did was not compared, and cannot be; absent.c */
     char name[64];
     uint64_t state_step, gradient_step; /* as a member's */
-    uint64_t left_ms;                   /* Unix time of the first generation without it */
+    uint64_t left_ms; /* Unix time of the first generation without it, or without its state */
 };
 
 struct saver { /* was to write checkpoints; savers.c */

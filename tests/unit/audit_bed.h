@@ -21,6 +21,7 @@ struct audit_bed {
     struct worker *workers[RANKS_MAX];
     struct coord_actions actions;
     const char *hash;        /* of what is saved */
+    bool reloads;            /* form (): all have loaded a checkpoint */
     msgpack_sbuffer journal; /* all records, for restart () */
     size_t sizes[RECORDS_MAX], record_count, kept;
 };

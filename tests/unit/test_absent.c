@@ -117,12 +117,94 @@ static void who_comes_back_is_asked_for_all_of_it (void **state)
     generation_break (bed.coord, bed.job, true, "test");
     bed.workers[2]->incarnation = 2;
     form (3, 95, 3);
-    assert_int_equal (job_of (1)->absentee_count, 0);
     assert_int_equal (job_of (1)->generation.members[2].gradient_step, 50);
     for (uint32_t rank = 0; rank < 3; rank++)
         say_state (rank, 100, rank == 2 ? 9 : 7);
     assert_string_equal (expelled ()->worker, "w2");
     assert_int_equal (expelled ()->back_step, 45);
+}
+
+/* The state in which it may have been wrong is gone: that it is right now says nothing about then. */
+static void who_is_back_and_right_is_remembered_all_the_same (void **state)
+{
+    (void)state;
+    leave_at_80 ();
+    generation_break (bed.coord, bed.job, true, "test");
+    form (3, 90, 2);
+    agree (95);
+    assert_int_equal (job_of (1)->generation.members[2].state_step, 95);
+    assert_int_equal (absent_known_step (job_of (1), bed.coord->unix_ms), 50);
+    save (3, 92);
+    assert_int_equal (job_of (1)->anchor, 45);
+    pass (COORD_ABSENT_MS);
+    save (3, 97);
+    assert_int_equal (job_of (1)->anchor, 92);
+}
+
+static void who_keeps_its_state_can_be_compared (void **state)
+{
+    (void)state;
+    open_job (3);
+    agree (50);
+    generation_break (bed.coord, bed.job, true, "test");
+    form (3, 80, 3);
+    assert_int_equal (job_of (1)->absentee_count, 0);
+}
+
+/* Whoever was wrong before it was written: after it all are equal. */
+static void a_checkpoint_makes_all_equal (void **state)
+{
+    (void)state;
+    open_job (3);
+    save (1, 40);
+    agree (50);
+    save (1, 70);
+    generation_break (bed.coord, bed.job, false, "test");
+    bed.reloads = true;
+    form (3, 70, 3);
+    assert_int_equal (job_of (1)->absentee_count, 3);
+    agree (90);
+    save (2, 92);
+    assert_int_equal (job_of (1)->anchor, 40);
+    for (uint32_t rank = 0; rank < 3; rank++)
+        say_state (rank, 100, rank == 2 ? 9 : 7);
+    assert_string_equal (expelled ()->worker, "w2");
+    assert_int_equal (expelled ()->back_step, 40);
+}
+
+static void who_is_given_a_state_loses_its_own (void **state)
+{
+    (void)state;
+    open_job (3);
+    agree (50);
+    generation_break (bed.coord, bed.job, true, "test");
+    form (3, 80, 2);
+    assert_int_equal (job_of (1)->absentee_count, 1);
+    assert_string_equal (job_of (1)->absentees[0].name, "w2");
+    agree (90);
+    assert_int_equal (absent_known_step (job_of (1), bed.coord->unix_ms), 50);
+}
+
+/* Of its own mistakes others have but copies; until they were compared they are no witnesses later, either. */
+static void equal_states_of_one_vouch_for_nothing_before (void **state)
+{
+    (void)state;
+    open_job (1);
+    save (1, 40);
+    generation_break (bed.coord, bed.job, true, "test");
+    form (3, 60, 1);
+    assert_int_equal (job_of (1)->absentee_count, 1);
+    pass (1000);
+    generation_break (bed.coord, bed.job, true, "test");
+    form (3, 62, 3);
+    assert_int_equal (job_of (1)->absentee_count, 1);
+    assert_int_equal (job_of (1)->absentees[0].left_ms, bed.coord->unix_ms);
+    agree (70);
+    assert_int_equal (job_of (1)->generation.members[0].state_step, 70);
+    assert_int_equal (absent_known_step (job_of (1), bed.coord->unix_ms), 0);
+    generation_break (bed.coord, bed.job, true, "test");
+    form (3, 80, 3);
+    assert_int_equal (job_of (1)->absentee_count, 1); /* now they are */
 }
 
 static void going_back_settles_it (void **state)
@@ -238,6 +320,11 @@ int main (void)
         ABSENT_TEST (a_job_that_waits_goes_back_too),
         ABSENT_TEST (who_was_right_all_the_time_has_nothing_to_be_asked_for),
         ABSENT_TEST (who_comes_back_is_asked_for_all_of_it),
+        ABSENT_TEST (who_is_back_and_right_is_remembered_all_the_same),
+        ABSENT_TEST (who_keeps_its_state_can_be_compared),
+        ABSENT_TEST (a_checkpoint_makes_all_equal),
+        ABSENT_TEST (who_is_given_a_state_loses_its_own),
+        ABSENT_TEST (equal_states_of_one_vouch_for_nothing_before),
         ABSENT_TEST (going_back_settles_it),
         ABSENT_TEST (a_job_that_ends_asks_for_nothing),
         ABSENT_TEST (opinions_are_heard_while_it_breaks),
