@@ -11,7 +11,8 @@
  * Only a rank with a state of its own has a voice: one that was given its state by another rank in
  * this run would only repeat that one's mistake, until all states were found equal once. Without
  * such a majority nobody can say who is wrong: training goes back and is done again, and if the
- * same ones differ again before they agree, the job fails and names them.
+ * same ones differ again before they agree, the job fails and names them. Until then none of them joins
+ * a job that trains without it.
  *
  * What was wrong may have been so since the member was last known to be right, and has gone into
  * everybody's sums since. So all go back to a checkpoint from before (EXPEL): later ones count no
@@ -128,6 +129,24 @@ bool audit_is_outcast (const struct job_durable *job, const char *name, uint64_t
         if (job->outcasts[i].incarnation == incarnation && !strcmp (job->outcasts[i].name, name))
             return true;
     return false;
+}
+
+static bool is_named (const char *names, const char *name)
+{
+    size_t size = strlen (name);
+    for (const char *at = names; (at = strstr (at, name)); at += size)
+        if ((at == names || at[-1] == ' ') && (!at[size] || at[size] == ' ' || at[size] == ','))
+            return true;
+    return false;
+}
+
+/* Who joins is given its state and has no voice: they would differ again with nobody to say who is wrong,
+ * and training would go back for ever. What the others agree on meanwhile is not lost any more. */
+bool audit_keeps_off (const struct job *job, const struct worker *worker)
+{
+    return job->durable.state != MU_JOB_PREPARING &&
+           job->soft.worker_count >= job->durable.workers_min &&
+           is_named (job->durable.disputed, worker->name);
 }
 
 /* --- states from before ----------------------------------------------------------------------- */
@@ -355,7 +374,10 @@ static void store_agreed (struct coord *coord, struct job *job, const struct com
                     .ranks = comparison->ranks,
                     .step = comparison->step }
     };
+    bool was_disputed = *job->durable.disputed;
     core_store (coord, &record);
+    if (was_disputed && !*job->durable.disputed) /* who was kept off may come again */
+        queue_want (coord);
     job_touch (coord, job);
 }
 

@@ -532,6 +532,7 @@ void audit_go_back (struct coord *coord, struct job *job, const char *why,
 bool audit_is_tainted (const struct job *job, const struct worker *worker);
 /* Have such states loaded anew. True: somebody was told to. */
 bool audit_reopen (struct coord *coord, const struct job *job);
+bool audit_keeps_off (const struct job *job, const struct worker *worker);
 bool audit_is_outcast (const struct job_durable *job, const char *name, uint64_t incarnation);
 /* Apply's part. */
 void audit_expel (struct job_durable *job, const struct mu_journal_expel *expel);

@@ -174,7 +174,7 @@ struct wish {
 bool queue_fits (const struct coord *coord, const struct job *job, const char *class,
                  const struct worker *worker)
 {
-    return worker && queue_accepts (coord, job, worker) &&
+    return worker && queue_accepts (coord, job, worker) && !audit_keeps_off (job, worker) &&
            (!class || !strcmp (class, worker->compute_class));
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_audit.c - who is wrong, who is not to be blamed, and what is gone back to */
+#include "queue.h"
 #include "tests/unit/audit_bed.h"
 
 #include <setjmp.h>
@@ -153,6 +154,45 @@ static void a_given_state_has_a_voice_once_it_was_compared (void **state)
     assert_string_equal (expelled ()->worker, "w2");
 }
 
+/* It would be in dispute again, for its state would be given to it again. */
+static void who_is_in_dispute_joins_when_the_others_have_agreed (void **state)
+{
+    (void)state;
+    open_job (2);
+    generation_break (bed.coord, bed.job, true, "test");
+    form (3, 30, 2);
+    for (uint32_t rank = 0; rank < 3; rank++)
+        say_gradient (rank, 45, 0, rank < 2 ? 7 : 9);
+    assert_string_equal (expelled ()->others, "w0, w1 against w2");
+    worker_detach (bed.coord, bed.workers[2]);
+    form (2, 0, 2);
+    assert_false (queue_fits (bed.coord, bed.job, NULL, bed.workers[2]));
+    assert_true (queue_fits (bed.coord, bed.job, NULL, bed.workers[3]));
+    agree (40);
+    assert_false (queue_fits (bed.coord, bed.job, NULL, bed.workers[2]));
+    bed.coord->place_at_ms = UINT64_MAX;
+    agree (50);
+    assert_true (queue_fits (bed.coord, bed.job, NULL, bed.workers[2]));
+    assert_true (bed.coord->place_at_ms < UINT64_MAX);
+}
+
+/* Without it the job could not go on at all; and while nobody has a state, it loads its own. */
+static void who_is_in_dispute_is_taken_where_it_is_needed (void **state)
+{
+    (void)state;
+    open_job (2);
+    say_state (0, 50, 7);
+    say_state (1, 50, 9);
+    worker_detach (bed.coord, bed.workers[1]);
+    form (1, 0, 1);
+    assert_false (queue_fits (bed.coord, bed.job, NULL, bed.workers[1]));
+    bed.job->durable.workers_min = bed.job->soft.worker_count + 1;
+    assert_true (queue_fits (bed.coord, bed.job, NULL, bed.workers[1]));
+    bed.job->durable.workers_min = 1;
+    bed.job->durable.state = MU_JOB_PREPARING;
+    assert_true (queue_fits (bed.coord, bed.job, NULL, bed.workers[1]));
+}
+
 /* --- going back ------------------------------------------------------------------------------- */
 
 static void checkpoints_that_nobody_knows_to_be_right_are_dropped (void **state)
@@ -223,6 +263,8 @@ int main (void)
         AUDIT_TEST (two_that_have_agreed_again_get_another_chance),
         AUDIT_TEST (a_given_state_has_no_voice),
         AUDIT_TEST (a_given_state_has_a_voice_once_it_was_compared),
+        AUDIT_TEST (who_is_in_dispute_joins_when_the_others_have_agreed),
+        AUDIT_TEST (who_is_in_dispute_is_taken_where_it_is_needed),
         AUDIT_TEST (checkpoints_that_nobody_knows_to_be_right_are_dropped),
         AUDIT_TEST (who_was_never_compared_takes_all_back_to_the_start),
         AUDIT_TEST (states_from_before_are_loaded_anew),
