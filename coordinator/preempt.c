@@ -13,7 +13,8 @@
  * Nobody gives to a lower priority, and nobody who trains is brought below its minimum: a job is
  * shrunk, never suspended. The last in line gives first, and of its workers those that do not train
  * yet. Leaving is that of a drained worker: at a step boundary, as planned; the answer does not depend
- * on it. If others are lost meanwhile, those that have not left yet are kept (preempt_keep).
+ * on it. If others are lost meanwhile, or the taker finds others, those that have not left yet are kept
+ * (preempt_keep).
  *
  * It does not go back and forth: who takes has a higher priority than who gives, or lacks a minimum
  * that the giver has; the giver takes nothing back before the taker lets go of it.
@@ -248,11 +249,15 @@ void preempt_for_growth (struct coord *coord, struct line *line, const struct jo
 
 /* --- what has changed meanwhile --------------------------------------------------------------- */
 
-static bool still_wants (const struct job *taker)
+/* One that was to have its minimum may have found others while who goes to it was compared first. */
+static bool still_wants (const struct coord *coord, const struct job *giver,
+                         const struct job *taker)
 {
     enum mu_job_state state = taker->durable.state;
     return !job_ended (taker) && state != MU_JOB_PAUSED && state != MU_JOB_STOPPING &&
-           taker->durable.target == MU_JOB_PENDING;
+           taker->durable.target == MU_JOB_PENDING &&
+           (taker->durable.priority > giver->durable.priority ||
+            queue_lacks_minimum (coord, taker));
 }
 
 static bool anybody_goes (const struct job *job)
@@ -273,7 +278,7 @@ void preempt_keep (struct coord *coord, struct job *job)
         if (!worker->yields_to || worker->order == ORDER_RELEASE)
             continue;
         if (!worker->gone && staying >= job->durable.workers_min &&
-            still_wants (core_job (coord, worker->yields_to)))
+            still_wants (coord, job, core_job (coord, worker->yields_to)))
             continue;
         worker->yields = false;
         worker->yields_to = 0;

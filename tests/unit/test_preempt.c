@@ -402,6 +402,29 @@ static void who_was_to_leave_stays_if_nobody_wants_it (void **state)
     assert_int_equal (bed.breaks, breaks); /* nobody had to join again */
 }
 
+static void who_was_to_leave_stays_if_others_came (void **state)
+{
+    (void)state;
+    begin (4);
+    submit (5, 1, 4);
+    for (uint32_t i = 0; i < 4; i++)
+        bed.worker[i].held = true;
+    submit (5, 2, 2);
+    assert_string_equal (info (1).state, "breaking");
+    uint32_t breaks = bed.breaks;
+    come (4, "portable");
+    come (5, "portable");
+    pass (1000);
+    HAVE (2, "running", 2);
+    for (uint32_t i = 0; i < 4; i++) {
+        bed.worker[i].held = false;
+        say_aborted (i);
+    }
+    pass (1000);
+    HAVE (1, "running", 4);
+    assert_int_equal (bed.breaks, breaks);
+}
+
 static void drained_workers_are_nothing_to_give (void **state)
 {
     (void)state;
@@ -581,6 +604,7 @@ int main (void)
         PREEMPT_TEST (they_grow_back),
         PREEMPT_TEST (who_was_to_leave_stays_if_others_die),
         PREEMPT_TEST (who_was_to_leave_stays_if_nobody_wants_it),
+        PREEMPT_TEST (who_was_to_leave_stays_if_others_came),
         PREEMPT_TEST (drained_workers_are_nothing_to_give),
         PREEMPT_TEST (other_classes_are_no_help),
         PREEMPT_TEST (nobody_grows_by_a_quarantined_worker),
