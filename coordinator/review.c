@@ -90,12 +90,13 @@ bool review_awaits (struct coord *coord, struct job *job)
     return true;
 }
 
-/* It leaves, and was waited for until it was compared or the time was over; or was kept once before. */
+/* It leaves, and was waited for until it was compared or the time was over; or was kept once before,
+ * however that generation ended: one that had nobody to be compared with would be kept for ever. */
 static bool had_its_turn (const struct coord *coord, const struct job *job,
                           const struct worker *worker, uint64_t known, bool planned)
 {
     const struct review *review = &job->soft.review;
-    if (!planned)
+    if (!planned || worker->kept_once)
         return worker->kept_once;
     return review->since_ms &&
            (known >= review->since_step || coord->now_ms >= review->since_ms + COORD_REVIEW_MS);
