@@ -134,7 +134,7 @@ bool audit_is_outcast (const struct job_durable *job, const char *name, uint64_t
 static bool is_named (const char *names, const char *name)
 {
     size_t size = strlen (name);
-    for (const char *at = names; (at = strstr (at, name)); at += size)
+    for (const char *at = names; size && (at = strstr (at, name)); at += size)
         if ((at == names || at[-1] == ' ') && (!at[size] || at[size] == ' ' || at[size] == ','))
             return true;
     return false;

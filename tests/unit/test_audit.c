@@ -168,6 +168,7 @@ static void who_is_in_dispute_joins_when_the_others_have_agreed (void **state)
     form (2, 0, 2);
     assert_false (queue_fits (bed.coord, bed.job, NULL, bed.workers[2]));
     assert_true (queue_fits (bed.coord, bed.job, NULL, bed.workers[3]));
+    assert_false (audit_keeps_off (bed.job, &(struct worker){ .name = "" })); /* a liar's, who has none */
     agree (40);
     assert_false (queue_fits (bed.coord, bed.job, NULL, bed.workers[2]));
     bed.coord->place_at_ms = UINT64_MAX;
