@@ -32,6 +32,7 @@
 
 #define RECEIVE_MAX 4096
 #define RECEIVE_MS  200
+#define SLICE_US    1000 /* of deciding, while the commit thread has nothing to do */
 #define WAIT_MAX_MS 1000
 
 /* How long the end waits for those that follow. */
@@ -102,8 +103,6 @@ static int on_message (struct loop *loop, uint32_t peer, const void *data, size_
         requests_refuse (loop->filling, peer, term, 0, &why);
         return 0;
     }
-    if (mu_shape_find (&mu_wire_family, loop->wire.type)->sender == MU_ROLE_CLIENT)
-        outbox_asked (loop->outbox);
     bool stuck = committer_is_stuck (loop->committer);
     bool at_once = stuck || faults_is_own (&loop->wire);
     struct turn *turn = at_once ? loop->aside : loop->filling;
@@ -126,15 +125,25 @@ static int on_message (struct loop *loop, uint32_t peer, const void *data, size_
     return step (loop, &event, (struct mu_blob){ data, (uint32_t)size }, error);
 }
 
+/* What is durable is spoken, and the commit thread gets something to do, before more is taken: deciding and
+ * storing go on at the same time. */
+static bool has_taken_enough (const struct loop *loop, uint64_t since_us)
+{
+    if (outbox_has_done (loop->outbox))
+        return true;
+    return outbox_is_idle (loop->outbox) && turn_records (loop->filling) &&
+           mu_now_us () >= since_us + SLICE_US;
+}
+
 static int receive (struct loop *loop, struct mu_error *error)
 {
     uint32_t peer;
     const void *data;
     size_t size;
-    uint64_t limit_ms = mu_now_ms () + RECEIVE_MS;
+    uint64_t limit_ms = mu_now_ms () + RECEIVE_MS, since_us = mu_now_us ();
     loop->drained = false;
     for (uint32_t i = 0; i < RECEIVE_MAX && mu_now_ms () < limit_ms; i++) {
-        if (turn_is_full (loop->filling))
+        if (turn_is_full (loop->filling) || has_taken_enough (loop, since_us))
             return 0;
         if (!sockets_receive (loop->options->sockets, &peer, &data, &size)) {
             loop->drained = true;
@@ -180,9 +189,7 @@ static uint64_t wait_us (const struct loop *loop, bool full)
     if (loop->options->lead && lead_deadline (loop->options->lead) < deadline)
         deadline = lead_deadline (loop->options->lead);
     uint64_t ms = deadline <= now ? 0 : deadline - now;
-    uint64_t us = 1000 * (ms < WAIT_MAX_MS ? ms : WAIT_MAX_MS);
-    uint64_t gathering_us = outbox_wait_us (loop->outbox, loop->filling);
-    return us < gathering_us ? us : gathering_us;
+    return 1000 * (ms < WAIT_MAX_MS ? ms : WAIT_MAX_MS);
 }
 
 bool loop_told_to_stop (int signal_fd)
@@ -305,7 +312,6 @@ static void finish (struct loop *loop, bool failed)
     await_turns (loop);
     if (failed)
         return;
-    outbox_hurry (loop->outbox);
     outbox_pass (loop->outbox, &loop->filling);
     await_turns (loop);
     struct resign_options resign = { .lead = loop->options->lead,

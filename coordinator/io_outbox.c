@@ -6,7 +6,6 @@
 #include "io_outbox.h"
 
 #include "clock.h"
-#include "gather.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +14,7 @@
 
 struct passing {
     struct turn *turn;
-    uint64_t given_us, newest; /* newest: its last record, once it is durable here */
+    uint64_t given_ms, newest; /* newest: its last record, once it is durable here */
     bool answered;             /* clients have their words */
 };
 
@@ -24,7 +23,6 @@ struct outbox {
     struct turn *spare[TURNS_AHEAD];
     struct passing passing[TURNS_AHEAD]; /* oldest first */
     uint32_t spare_count, count;
-    struct gather gather;
     bool committing; /* the newest is not durable yet */
 };
 
@@ -69,35 +67,21 @@ static void speak (struct outbox *outbox, struct turn *turn)
     turn_speak (turn, outbox->options.sockets);
 }
 
-static void speak_passing (struct outbox *outbox, const struct passing *passing)
+bool outbox_has_done (const struct outbox *outbox)
 {
-    uint32_t answers = turn_answers (passing->turn);
-    speak (outbox, passing->turn);
-    uint64_t now_us = mu_now_us ();
-    gather_spoken (&outbox->gather, answers, now_us - passing->given_us, now_us);
+    return outbox->committing && committer_has_done (outbox->options.committer);
 }
 
-void outbox_hurry (struct outbox *outbox) { gather_passed (&outbox->gather); }
-void outbox_asked (struct outbox *outbox) { gather_asked (&outbox->gather); }
-
-static bool waits_for_more (const struct outbox *outbox, const struct turn *filling, uint64_t now_us)
+bool outbox_is_idle (const struct outbox *outbox)
 {
-    return gather_waits (&outbox->gather, now_us) && !turn_is_full (filling);
-}
-
-uint64_t outbox_wait_us (const struct outbox *outbox, const struct turn *filling)
-{
-    uint64_t now_us = mu_now_us ();
-    if (outbox->committing || !turn_records (filling) || !waits_for_more (outbox, filling, now_us))
-        return UINT64_MAX;
-    return outbox->gather.until_us - now_us;
+    return !outbox->committing && outbox->spare_count > 0;
 }
 
 /* May clients be told what is durable here alone? Only of a leader is there more than one turn. */
 static bool answers_ahead (const struct outbox *outbox)
 {
     return outbox->options.lead && outbox->count &&
-           lead_may_answer (outbox->options.lead, outbox->passing[0].given_us / 1000, mu_now_ms ());
+           lead_may_answer (outbox->options.lead, outbox->passing[0].given_ms, mu_now_ms ());
 }
 
 /* Nothing is being committed: its words rest on turns that are durable here. */
@@ -118,14 +102,11 @@ void outbox_pass (struct outbox *outbox, struct turn **filling)
         speak_without_records (outbox, *filling);
         return;
     }
-    if (waits_for_more (outbox, *filling, mu_now_us ()))
-        return;
-    gather_passed (&outbox->gather);
     if (options->lead)
         lead_give (options->lead, turn_batch (*filling), mu_unix_ms ());
     committer_give (options->committer, *filling);
     outbox->passing[outbox->count++] =
-        (struct passing){ .turn = *filling, .given_us = mu_now_us () };
+        (struct passing){ .turn = *filling, .given_ms = mu_now_ms () };
     outbox->committing = true;
     *filling = outbox->spare[--outbox->spare_count];
 }
@@ -156,7 +137,7 @@ int outbox_speak (struct outbox *outbox, struct mu_error *error)
     uint64_t confirmed = lead ? lead_confirmed (lead) : UINT64_MAX;
     uint32_t durable = outbox->count - outbox->committing, spoken = 0;
     while (spoken < durable && outbox->passing[spoken].newest <= confirmed) {
-        speak_passing (outbox, &outbox->passing[spoken]);
+        speak (outbox, outbox->passing[spoken].turn);
         outbox->spare[outbox->spare_count++] = outbox->passing[spoken++].turn;
     }
     outbox->count -= spoken;

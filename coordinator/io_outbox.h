@@ -26,18 +26,12 @@ int outbox_open (struct outbox **outbox_p, const struct outbox_options *options,
                  struct mu_error *error);
 void outbox_close (struct outbox **outbox_p);
 
-/* Send the turn on its way if there is room, and put an empty one in its place. One without records is spoken;
- * one with records may wait a moment for more (gather.h). */
+/* Send the turn on its way if there is room, and put an empty one in its place. One without records is spoken. */
 void outbox_pass (struct outbox *outbox, struct turn **filling);
 
-/* Nothing waits for more: the end is near. */
-void outbox_hurry (struct outbox *outbox);
-
-/* A client has asked something. */
-void outbox_asked (struct outbox *outbox);
-
-/* How long such a wait lasts yet, in microseconds; UINT64_MAX: nothing waits so. */
-uint64_t outbox_wait_us (const struct outbox *outbox, const struct turn *filling);
+/* Is there something to take from the commit thread, or to give it? */
+bool outbox_has_done (const struct outbox *outbox);
+bool outbox_is_idle (const struct outbox *outbox);
 
 /* Take from the commit thread what is durable. */
 void outbox_collect (struct outbox *outbox);

@@ -71,15 +71,6 @@ void turn_destroy (struct turn **turn_p)
 
 uint32_t turn_records (const struct turn *turn) { return store_batch_count (turn->records); }
 uint32_t turn_words (const struct turn *turn) { return turn->word_count; }
-
-uint32_t turn_answers (const struct turn *turn)
-{
-    uint32_t answers = 0;
-    for (uint32_t i = 0; i < turn->word_count; i++)
-        answers += turn->word[i].to_client && !turn->word[i].sent;
-    return answers;
-}
-
 const struct store_batch *turn_batch (const struct turn *turn) { return turn->records; }
 
 bool turn_is_full (const struct turn *turn)
@@ -189,7 +180,7 @@ struct committer {
     bool working;
     struct mu_error why; /* given_up */
     int done_fd;
-    _Atomic bool stuck;
+    _Atomic bool stuck, has_done;
     _Atomic uint64_t commits;
 };
 
@@ -285,6 +276,7 @@ static void *commit_thread (void *arg)
         pthread_mutex_lock (&committer->lock);
         committer->given = NULL;
         committer->done = turn;
+        atomic_store (&committer->has_done, true);
         pthread_mutex_unlock (&committer->lock);
         eventfd_write (committer->done_fd, 1);
     }
@@ -362,6 +354,11 @@ void committer_give (struct committer *committer, struct turn *turn)
     pthread_mutex_unlock (&committer->lock);
 }
 
+bool committer_has_done (const struct committer *committer)
+{
+    return atomic_load (&committer->has_done);
+}
+
 struct turn *committer_take (struct committer *committer)
 {
     eventfd_t count;
@@ -369,6 +366,7 @@ struct turn *committer_take (struct committer *committer)
     pthread_mutex_lock (&committer->lock);
     struct turn *turn = committer->done;
     committer->done = NULL;
+    atomic_store (&committer->has_done, false);
     pthread_mutex_unlock (&committer->lock);
     return turn;
 }

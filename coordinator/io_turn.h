@@ -27,7 +27,6 @@ void turn_say (struct turn *turn, uint32_t peer, const struct mu_wire *wire);
 
 uint32_t turn_records (const struct turn *turn);
 uint32_t turn_words (const struct turn *turn);
-uint32_t turn_answers (const struct turn *turn); /* words to clients, not yet sent */
 const struct store_batch *turn_batch (const struct turn *turn);
 
 /* Nothing more should be put in before it is spoken, so that memory stays bounded. */
@@ -67,5 +66,6 @@ int committer_do (struct committer *committer,
 
 /* The durable turn, or NULL if it is not yet. */
 struct turn *committer_take (struct committer *committer);
+bool committer_has_done (const struct committer *committer); /* there is one to take */
 
 #endif

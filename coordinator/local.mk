@@ -40,7 +40,7 @@ muster_coordinator_SOURCES = %D%/main.c %D%/io_announce.c %D%/io_announce.h %D%/
     %D%/io_acceptor.c %D%/io_acceptor.h %D%/io_witness.c %D%/io_witness.h \
     $(register_sources) \
     %D%/io_follow.c %D%/io_follow.h %D%/io_lead.c %D%/io_lead.h %D%/io_peers.c %D%/io_peers.h %D%/io_reign.c %D%/io_reign.h \
-    %D%/io_resign.c %D%/io_resign.h %D%/io_outbox.c %D%/io_outbox.h %D%/gather.c %D%/gather.h
+    %D%/io_resign.c %D%/io_resign.h %D%/io_outbox.c %D%/io_outbox.h
 muster_coordinator_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_builddir)/%D% $(ZMQ_CFLAGS) $(SQLITE_CFLAGS) $(JANSSON_CFLAGS)
 muster_coordinator_LDADD = %D%/libstore.la %D%/librecording.la %D%/libvote.la %D%/libcoord.la common/libcommon.la \
     $(ZMQ_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) $(MSGPACK_LIBS) -lpthread

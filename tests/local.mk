@@ -43,7 +43,7 @@ TESTS += %D%/unit/test_power
 %C%_unit_test_socket_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator $(ZMQ_CFLAGS)
 %C%_unit_test_socket_LDADD = common/libcommon.la $(CMOCKA_LIBS) $(ZMQ_LIBS)
 
-%C%_unit_test_turn_SOURCES = %D%/unit/test_turn.c coordinator/io_outbox.c coordinator/io_outbox.h coordinator/gather.c \
+%C%_unit_test_turn_SOURCES = %D%/unit/test_turn.c coordinator/io_outbox.c coordinator/io_outbox.h \
     coordinator/io_turn.c coordinator/io_turn.h \
     coordinator/io_announce.c coordinator/io_announce.h
 %C%_unit_test_turn_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator

@@ -4,7 +4,6 @@
  *
  * The store, the socket and the leader's side of its followers are false ones: the store fails as often as it is
  * told, the socket counts what it is given, the leader says what a test wants. */
-#include "gather.h"
 #include "io_outbox.h"
 #include "io_turn.h"
 
@@ -19,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -393,65 +391,6 @@ static void clients_may_be_told_not_to_wait_and_workers_do (void **state)
     outbox_close (&outbox);
 }
 
-static void who_was_answered_is_waited_for (void **state)
-{
-    (void)state;
-    struct gather gather = { 0 };
-    assert_false (gather_waits (&gather, 0));
-    gather_spoken (&gather, 1, 4000, 100000);
-    assert_false (gather_waits (&gather, 100000)); /* one alone */
-    gather_spoken (&gather, 3, 4000, 100000);
-    assert_true (gather_waits (&gather, 101999));
-    assert_false (gather_waits (&gather, 102000)); /* half of what the commit took */
-    gather_asked (&gather);
-    gather_asked (&gather);
-    assert_true (gather_waits (&gather, 101000));
-    gather_asked (&gather);
-    assert_false (gather_waits (&gather, 101000)); /* all are back */
-    gather_spoken (&gather, 3, 4000000, 100000);
-    assert_true (gather_waits (&gather, 100000 + GATHER_MAX_US - 1));
-    assert_false (gather_waits (&gather, 100000 + GATHER_MAX_US));
-    gather_passed (&gather);
-    assert_false (gather_waits (&gather, 100000));
-}
-
-/* Two clients are answered by a commit that takes long. False: the next turn did not wait for them. */
-static bool is_held (struct outbox *outbox)
-{
-    confirmed = 0;
-    turn_say (turn, 7, &(struct mu_wire){ .type = MU_WIRE_ACCEPTED });
-    pass_on (outbox);
-    usleep (2 * GATHER_MAX_US);
-    confirmed = UINT64_MAX;
-    assert_int_equal (outbox_speak (outbox, NULL), 0);
-    decide_for_a_client (turn);
-    outbox_asked (outbox);
-    outbox_pass (outbox, &turn);
-    return turn_records (turn) > 0;
-}
-
-static void a_turn_waits_for_clients_that_come_back (void **state)
-{
-    (void)state;
-    struct loop_counts counts = { 0 };
-    ahead = young = false;
-    struct outbox *outbox = open_outbox (&counts);
-    int tries = 0; /* a test that sleeps too long itself sees nothing */
-    while (!is_held (outbox)) {
-        struct pollfd item = { .fd = committer_done_fd (committer), .events = POLLIN };
-        assert_int_equal (poll (&item, 1, LIMIT_MS), 1);
-        outbox_collect (outbox);
-        assert_int_equal (outbox_speak (outbox, NULL), 0);
-        assert_true (++tries < 200);
-    }
-    outbox_asked (outbox); /* both are back */
-    assert_true (outbox_wait_us (outbox, turn) == UINT64_MAX);
-    outbox_pass (outbox, &turn);
-    assert_int_equal (turn_records (turn), 0);
-    committer_stop (&committer);
-    outbox_close (&outbox);
-}
-
 #define TURN_TEST(test) cmocka_unit_test_setup_teardown (test, begin, end)
 
 /* A thousand ranks hear the same FENCED: it must not lie in memory a thousand times. */
@@ -479,8 +418,6 @@ int main (void)
         TURN_TEST (words_wait_for_their_records),
         TURN_TEST (all_wait_for_those_in_sync),
         TURN_TEST (clients_may_be_told_not_to_wait_and_workers_do),
-        TURN_TEST (a_turn_waits_for_clients_that_come_back),
-        TURN_TEST (who_was_answered_is_waited_for),
         TURN_TEST (a_full_disk_delays_and_loses_nothing),
         TURN_TEST (a_stuck_store_does_not_hold_the_end),
         TURN_TEST (a_second_writer_ends_it),
