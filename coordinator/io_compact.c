@@ -363,9 +363,7 @@ static int run_with (sqlite3 *writer, sqlite3_stmt *statement, uint64_t number,
                      struct mu_error *error)
 {
     sqlite3_bind_int64 (statement, 1, (sqlite3_int64)number);
-    int rc = sqlite3_step (statement);
-    sqlite3_reset (statement);
-    return rc == SQLITE_DONE ? 0 : database_fail (writer, "be written", error);
+    return database_write (writer, statement, error);
 }
 
 /* The row keeps its number and its time; the job's progress goes. */

@@ -159,6 +159,16 @@ int database_prepare (sqlite3 *database, sqlite3_stmt **statement, const char *s
     return database_fail (database, "be used", error);
 }
 
+int database_write (sqlite3 *database, sqlite3_stmt *statement, struct mu_error *error)
+{
+    int rc = sqlite3_step (statement);
+    int failed = rc != SQLITE_DONE && rc != SQLITE_ROW
+                     ? database_fail (database, "be written", error)
+                     : 0;
+    sqlite3_reset (statement);
+    return failed;
+}
+
 /* The copier asks again for as long as others wait for a lock. */
 int database_copy (sqlite3 *from, sqlite3 *to, struct mu_error *error)
 {

@@ -22,6 +22,8 @@ int database_fail (sqlite3 *database, const char *what, struct mu_error *error);
 int database_run (sqlite3 *database, const char *sql, const char *what, struct mu_error *error);
 int database_prepare (sqlite3 *database, sqlite3_stmt **statement, const char *sql,
                       struct mu_error *error);
+/* A statement that gives no rows, with what is bound to it; it can be used again afterwards. */
+int database_write (sqlite3 *database, sqlite3_stmt *statement, struct mu_error *error);
 /* The first column of the first row. */
 int database_read_int (sqlite3 *database, const char *sql, int *value, struct mu_error *error);
 

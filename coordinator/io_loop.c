@@ -140,9 +140,9 @@ static int receive (struct loop *loop, struct mu_error *error)
     uint32_t peer;
     const void *data;
     size_t size;
-    uint64_t limit_ms = mu_now_ms () + RECEIVE_MS, since_us = mu_now_us ();
+    uint64_t since_us = mu_now_us (), limit_us = since_us + 1000 * RECEIVE_MS;
     loop->drained = false;
-    for (uint32_t i = 0; i < RECEIVE_MAX && mu_now_ms () < limit_ms; i++) {
+    for (uint32_t i = 0; i < RECEIVE_MAX && mu_now_us () < limit_us; i++) {
         if (turn_is_full (loop->filling) || has_taken_enough (loop, since_us))
             return 0;
         if (!sockets_receive (loop->options->sockets, &peer, &data, &size)) {

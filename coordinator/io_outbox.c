@@ -96,7 +96,7 @@ static void speak_without_records (struct outbox *outbox, struct turn *turn)
 void outbox_pass (struct outbox *outbox, struct turn **filling)
 {
     const struct outbox_options *options = &outbox->options;
-    if (outbox->committing || !outbox->spare_count)
+    if (!outbox_is_idle (outbox))
         return;
     if (!turn_records (*filling)) {
         speak_without_records (outbox, *filling);

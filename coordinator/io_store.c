@@ -384,12 +384,7 @@ static int update_view (struct store *store, const struct batch_entry *entry, co
 
 static int run (struct store *store, sqlite3_stmt *statement, struct mu_error *error)
 {
-    int rc = sqlite3_step (statement);
-    int failed = rc != SQLITE_DONE && rc != SQLITE_ROW
-                     ? database_fail (store->writer, "be written", error)
-                     : 0;
-    sqlite3_reset (statement);
-    return failed;
+    return database_write (store->writer, statement, error);
 }
 
 static int insert (struct store *store, const struct batch_entry *entry, const char *body,

@@ -180,7 +180,7 @@ struct committer {
     bool working;
     struct mu_error why; /* given_up */
     int done_fd;
-    _Atomic bool stuck, has_done;
+    _Atomic bool stuck;
     _Atomic uint64_t commits;
 };
 
@@ -276,7 +276,6 @@ static void *commit_thread (void *arg)
         pthread_mutex_lock (&committer->lock);
         committer->given = NULL;
         committer->done = turn;
-        atomic_store (&committer->has_done, true);
         pthread_mutex_unlock (&committer->lock);
         eventfd_write (committer->done_fd, 1);
     }
@@ -354,9 +353,12 @@ void committer_give (struct committer *committer, struct turn *turn)
     pthread_mutex_unlock (&committer->lock);
 }
 
-bool committer_has_done (const struct committer *committer)
+bool committer_has_done (struct committer *committer)
 {
-    return atomic_load (&committer->has_done);
+    pthread_mutex_lock (&committer->lock);
+    bool has_done = committer->done != NULL;
+    pthread_mutex_unlock (&committer->lock);
+    return has_done;
 }
 
 struct turn *committer_take (struct committer *committer)
@@ -366,7 +368,6 @@ struct turn *committer_take (struct committer *committer)
     pthread_mutex_lock (&committer->lock);
     struct turn *turn = committer->done;
     committer->done = NULL;
-    atomic_store (&committer->has_done, false);
     pthread_mutex_unlock (&committer->lock);
     return turn;
 }

@@ -66,6 +66,6 @@ int committer_do (struct committer *committer,
 
 /* The durable turn, or NULL if it is not yet. */
 struct turn *committer_take (struct committer *committer);
-bool committer_has_done (const struct committer *committer); /* there is one to take */
+bool committer_has_done (struct committer *committer); /* there is one to take */
 
 #endif

@@ -112,10 +112,7 @@ static int submitted (struct views *views, const struct mu_journal_submit *submi
     sqlite3_bind_int64 (row, 3, (sqlite3_int64)submit->time_ms);
     sqlite3_bind_text (row, 4, submit->spec.size ? submit->spec.data : "", (int)submit->spec.size,
                        SQLITE_STATIC);
-    int rc = sqlite3_step (row);
-    int failed = rc == SQLITE_DONE ? 0 : database_fail (views->database, "be written", error);
-    sqlite3_reset (row);
-    return failed;
+    return database_write (views->database, row, error);
 }
 
 static int update (struct views *views, const struct mu_journal *record, struct mu_error *error)
