@@ -196,6 +196,18 @@ class Cluster:
             return status if status["step"] >= step else None
         return wait_for(f"job {job} reaches step {step}", there, limit_s)
 
+    def members(self, job):
+        """Whose rank is which in the job's generation. Who was given the job and has not joined yet reads as rank 0."""
+        return {worker["rank"]: worker["name"] for worker in self.json("workers")
+                if str(worker["job"]) == job and worker["state"] == "working"}
+
+    def wait_members(self, job, count):
+        """So many train in one generation: the job's own count of workers has those in it that have yet to join."""
+        def there():
+            status = self.status(job)
+            return status["state"] == "running" and status["step"] and len(self.members(job)) == count and status
+        return wait_for(f"job {job} trains on {count}", there)
+
     def wait_done(self, job, limit_s=LIMIT_S):
         status = self.wait_end(job, limit_s)
         assert status["state"] == "done", f"job {job} is {status['state']}: {status['reason']}"

@@ -89,8 +89,8 @@ def crowd():
         for name in ("w0", "w1"):
             cluster.start_worker(name)
         job = cluster.submit(cluster.gpt(steps=1_000_000, every=20))
-        wait_for("both train", lambda: (s := cluster.status(job))["workers"] == 2 and s["step"] > 20 and s)
-        before = cluster.status(job)
+        cluster.wait_members(job, 2)
+        before = cluster.wait_step(job, 21)
         spec = cluster.muster("validate", "-o", "json", cluster.mlp("kept", steps=1_000_000)).encode()
         client = Client(cluster)
         sockets = [connect(cluster) for _ in range(CROWD)]

@@ -56,15 +56,12 @@ class Scene:
 
     def all_train(self):
         """In one generation, which goes on."""
-        def together():
-            status = self.status()
-            return status["state"] == "running" and status["workers"] == len(WORKERS)
-        wait_for("all workers train", together)
+        self.cluster.wait_members(self.job, len(WORKERS))
         self.goes_on()
 
     def speakers(self):
         """Two workers that talk to each other in every reduction: of three ranks the first only talks to the second."""
-        ranks = {worker["rank"]: worker["name"] for worker in self.cluster.json("workers") if worker["state"] == "working"}
+        ranks = self.cluster.members(self.job)
         return ranks[1], ranks[2]
 
     def broken(self, words):

@@ -105,11 +105,7 @@ class Relayed(Cluster):
         self.relay.close()
 
     def both_train(self, job):
-        def together():
-            status = self.status(job)
-            return status["state"] == "running" and status["workers"] == 2 and status
-        status = wait_for("both train", together)
-        return self.wait_step(job, status["step"] + 5)
+        return self.wait_step(job, self.wait_members(job, 2)["step"] + 5)
 
 
 def swallowed():

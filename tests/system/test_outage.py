@@ -32,7 +32,7 @@ def steps_go_on():
     spec = {"name": "outage", "steps": 1000000, "batch": 24, "every": EVERY}
     with Cluster(3) as cluster:
         job = cluster.submit(cluster.gpt(**spec))
-        wait_for("all three train", lambda: (s := cluster.status(job))["workers"] == 3 and s["step"] > 0)
+        cluster.wait_members(job, 3)
         before = wait_for("a checkpoint", lambda: (s := cluster.status(job))["weights_step"] and s)
         processes = trainers(cluster)
         cluster.kill_coordinator()
@@ -70,8 +70,7 @@ def death_meanwhile():
     spec = {"name": "death", "steps": 1000000, "batch": 24, "every": EVERY}
     with Cluster(3) as cluster:
         job = cluster.submit(cluster.gpt(**spec))
-        wait_for("all three train", lambda: (s := cluster.status(job))["workers"] == 3 and s["step"] > 0)
-        before = cluster.status(job)
+        before = cluster.wait_members(job, 3)
         cluster.kill_coordinator()
         wait_for("steps of the outage", lambda: newest(cluster, "death") >= before["step"] + EVERY)
         cluster.kill_worker("w1")
@@ -93,7 +92,8 @@ def leases_end():
     spec = {"name": "leases", "steps": 1000000, "batch": 8, "every": EVERY}
     with Cluster(2, coordinator_options=("--lease-ahead-s", "1")) as cluster:
         job = cluster.submit(cluster.gpt(**spec))
-        before = wait_for("both train", lambda: (s := cluster.status(job))["workers"] == 2 and s["step"] > EVERY and s)
+        cluster.wait_members(job, 2)
+        before = cluster.wait_step(job, EVERY + 1)
         cluster.kill_coordinator()
         for name in cluster.workers:
             wait_for(f"{name} waits", lambda: cluster.says(name, "waits-for-coordinator", "unleased at step"))  # pylint: disable=cell-var-from-loop

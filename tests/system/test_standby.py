@@ -25,8 +25,7 @@ def training(cluster):
 def all_train(cluster, workers):
     """The same with all workers, and its generation."""
     job = training(cluster)
-    wait_for("all workers train", lambda: cluster.status(job)["workers"] == workers)
-    return job, cluster.status(job)["generation"]
+    return job, cluster.wait_members(job, workers)["generation"]
 
 
 def undisturbed(cluster, job, generation):

@@ -112,7 +112,7 @@ def two_generations():
         signal_all(old, signal.SIGCONT)  # its agent still sleeps: nobody tells them
         goes_on(cluster, job)
         signal_all([agent], signal.SIGCONT)
-        wait_for("w1 works again", lambda: worker_state(cluster, "w1") == "working" and cluster.status(job)["workers"] == 3)
+        cluster.wait_members(job, 3)
         goes_on(cluster, job)
         cluster.same_as_calm(job, **ENDLESS)
 
@@ -210,7 +210,7 @@ def orphans():
             agent = cluster.workers["w1"].pid
             trainers = wait_for("w1 has a trainer", lambda pid=agent: children(pid, "muster-trainer"))
             if moment != "starting":
-                wait_for("w1 works", lambda: worker_state(cluster, "w1") == "working" and cluster.status(job)["workers"] == 2)
+                cluster.wait_members(job, 2)
                 goes_on(cluster, job)
             if moment == "stopped":
                 signal_all(trainers + children(agent, "muster-collective"), signal.SIGSTOP)
