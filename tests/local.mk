@@ -4,6 +4,9 @@ AM_TESTS_ENVIRONMENT = CMOCKA_MESSAGE_OUTPUT=TAP; export CMOCKA_MESSAGE_OUTPUT; 
     top_srcdir='$(abs_top_srcdir)'; export top_srcdir; top_builddir='$(abs_top_builddir)'; export top_builddir; \
     MUSTER_LIBEXECDIR='$(abs_top_builddir)'; export MUSTER_LIBEXECDIR;
 
+# First: it takes longest, and runs on one core.
+include tests/sim/local.mk
+
 TESTS += %D%/unit/schema_lock.sh
 EXTRA_DIST += %D%/unit/schema_lock.sh scripts/lock_schemas.py schemas/golden/wire-1.lock \
     schemas/golden/journal-1.lock schemas/golden/recording-1.lock schemas/golden/wire-1.hex schemas/golden/journal-1.hex schemas/golden/recording-1.hex
@@ -190,6 +193,5 @@ EXTRA_DIST += examples/client/submit.c %D%/system/test_library.py \
     %D%/system/cluster.py %D%/system/test_jobs.py %D%/system/test_client.py %D%/system/test_same_bits.py %D%/system/test_features.py \
     %D%/system/torture.py scripts/torture \
     %D%/system/test_bad_input.py %D%/system/test_bad_surroundings.py %D%/system/test_ledger.py %D%/system/test_hangs.py %D%/system/test_poison.py %D%/system/test_audits.py %D%/system/test_preempt.py %D%/system/bad_trainer.c
-include tests/sim/local.mk
 include tests/fuzz/local.mk
 include tests/bench/local.mk

@@ -10,6 +10,8 @@ usage: bench_recovery.py [--kills N] [SCENE ...]        default: 24 kills a scen
     silent     all processes of a worker are stopped: until it is declared lost, against the configured limit and a beat
     goodput    a worker dies every 5.6 and every 1.4 steps and is started again at once: steps done in the time,
                against calm steps of the same job (torchft's published ratios of step time to failure interval)
+    goodput-long  the same with steps twelve times as long, nearer to those that are worth more than one machine; half an
+               hour, so only when it is named
     join       a worker joins a running job: the longest gap between two steps of the others
     outage     no coordinator for 30 s, kill -9 and a new one: the steps of two workers meanwhile and in the 5 s afterwards,
                against those of the 30 s before
@@ -122,23 +124,27 @@ checkpoint: {{every: {every}, dir: {cluster.dir}/{name}}}
 class Scene:
     """A cluster of four workers that train one job, watched."""
 
-    def __init__(self, cluster, **model):
+    def __init__(self, cluster, calm_steps=12, **model):
         self.cluster = cluster
         self.job = cluster.submit(job_file(cluster, "recovery", **model))
         self.steps = Steps(cluster)
         self.steps.start()
         self.random = random.Random(1)
-        self.settled()
+        self.settled(calm_steps)
 
     def settled(self, calm_steps=12):
         """All four train, and have for some steps: when that was so, and the calm step's median."""
-        def formed():
-            status = self.cluster.status(self.job)
-            return status["state"] == "running" and status["workers"] == len(self.cluster.workers)
-        wait_for("all workers train", formed)
+        self.cluster.wait_members(self.job, len(self.cluster.workers))
         since, first = time.time(), self.steps.newest
-        wait_for("calm steps", lambda: self.steps.newest >= first + calm_steps and len(self.steps.step_seconds(since)) > 5)
+        wait_for("calm steps", lambda: self.steps.newest >= first + calm_steps
+                 and len(self.steps.step_seconds(since)) >= calm_steps // 2)
         return median(self.steps.step_seconds(since))
+
+    def next_step(self):
+        """When it is finished, and which it is."""
+        before = self.steps.newest
+        wait_for("a step", lambda: self.steps.newest > before)
+        return self.steps.done[-1]
 
     def joins(self, name):
         """Wait until this worker trains too: its state is where the newest is. Asking the coordinator again and again
@@ -244,23 +250,36 @@ def scene_silent(kills):
           f"{1e3 * max(noticed):.0f} | {spread(noticed)} | | <= 1250: the limit and a beat |", flush=True)
 
 
+def goodput(kills, every, enough, calm_steps, micro_batches):
+    with Cluster(WORKERS, TRUSTING) as cluster:
+        scene = Scene(cluster, calm_steps, layers=6, channels=256, context=64, micro_batches=micro_batches)
+        calm = scene.settled(calm_steps)
+        start, first = scene.next_step()
+        for number in range(kills):
+            time.sleep(max(0.0, start + (number + 1) * every * calm - time.time()))
+            name = scene.random.choice(sorted(cluster.workers))
+            cluster.kill_worker(name)
+            cluster.start_worker(name)
+        end, last = scene.next_step()
+        again = scene.settled(calm_steps)
+        scene.steps.going = False
+    done, took = last - first, end - start
+    worth = done * (calm + again) / 2 / took
+    print(f"| goodput with a death every {every:.1f} steps of {1e3 * calm:.0f} ms ({1e3 * again:.0f} ms afterwards) | "
+          f"{done} steps in {took:.0f} s, {kills} deaths | calm steps | {100 * worth:.1f}% | >= {enough}% |", flush=True)
+
+
+RATIOS = ((1 / 0.18, 97), (1 / 0.73, 70))
+
+
 def scene_goodput(kills):
-    for every, enough in ((1 / 0.18, 97), (1 / 0.73, 70)):
-        with Cluster(WORKERS, TRUSTING) as cluster:
-            scene = Scene(cluster, layers=6, channels=256, context=64, micro_batches=32)
-            calm = scene.settled(8)
-            first, start = scene.steps.newest, time.time()
-            for number in range(kills):
-                time.sleep(max(0.0, start + (number + 1) * every * calm - time.time()))
-                name = scene.random.choice(sorted(cluster.workers))
-                cluster.kill_worker(name)
-                cluster.start_worker(name)
-            done, took = scene.steps.newest - first, time.time() - start
-            again = scene.settled(8)
-            scene.steps.going = False
-        worth = done * (calm + again) / 2 / took
-        print(f"| goodput with a death every {every:.1f} steps of {1e3 * calm:.0f} ms ({1e3 * again:.0f} ms afterwards) | "
-              f"{done} steps in {took:.0f} s, {kills} deaths | calm steps | {100 * worth:.0f}% | >= {enough}% |", flush=True)
+    for every, enough in RATIOS:
+        goodput(kills, every, enough, 8, 32)
+
+
+def scene_goodput_long(kills):
+    for every, enough in RATIOS:
+        goodput(kills, every, enough, 4, 32 * 12)
 
 
 def scene_join(kills):
@@ -353,17 +372,19 @@ def scene_checkpoint(kills):
 
 SCENES = {"kill": scene_kill, "kill-64": scene_kill_64, "silent": scene_silent, "goodput": scene_goodput, "join": scene_join,
           "outage": scene_outage, "checkpoint": scene_checkpoint}
+ON_DEMAND = {"goodput-long": scene_goodput_long}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=24)
-    parser.add_argument("scenes", nargs="*", metavar="SCENE", help=", ".join(SCENES))
+    parser.add_argument("scenes", nargs="*", metavar="SCENE", help=", ".join([*SCENES, *ON_DEMAND]))
     options = parser.parse_args()
     for name in options.scenes or SCENES:
-        if name not in SCENES:
-            sys.exit(f"there is no scene {name}: {', '.join(SCENES)}")
-        SCENES[name](options.kills)
+        scene = {**SCENES, **ON_DEMAND}.get(name)
+        if not scene:
+            sys.exit(f"there is no scene {name}: {', '.join([*SCENES, *ON_DEMAND])}")
+        scene(options.kills)
     return 0
 
 
