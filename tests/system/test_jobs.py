@@ -71,8 +71,8 @@ def pending_says_why():
 def two_jobs():
     """two jobs train at once on one roster; a higher priority goes first"""
     with Cluster(2) as cluster:
-        first = cluster.submit(cluster.gpt("first", steps=300, workers=(1, 1)))
-        second = cluster.submit(cluster.gpt("second", steps=300, workers=(1, 1)))
+        first = cluster.submit(cluster.gpt("first", steps=4000, workers=(1, 1)))  # they outlast the submits of the others
+        second = cluster.submit(cluster.gpt("second", steps=4000, workers=(1, 1)))
         wait_for("both run", lambda: all(cluster.status(job)["step"] > 0 for job in (first, second)))
         low = cluster.submit(cluster.gpt("low", steps=10, workers=(2, 2)))
         high = cluster.submit(cluster.gpt("high", steps=10, workers=(2, 2), priority=5))
