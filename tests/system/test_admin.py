@@ -134,7 +134,7 @@ def backups():
 def restored():
     """the disk is lost: restored elsewhere, jobs go on from the backup; it is another database, of no cluster"""
     with Cluster(2) as cluster:
-        job = cluster.submit(cluster.gpt(steps=400, every=50))
+        job = cluster.submit(cluster.gpt(steps=2000, every=50))
         cluster.wait_step(job, 120)
         wait_for("a checkpoint", lambda: cluster.status(job)["weights_step"] >= 100)
         file = os.path.join(cluster.dir, "backup.db")
@@ -160,7 +160,7 @@ def restored():
         done = cluster.wait_done(job)
         cluster.muster("ledger", "verify", job)
         with Cluster(1) as calm:
-            other = calm.submit(calm.gpt(steps=400, every=50))
+            other = calm.submit(calm.gpt(steps=2000, every=50))
             assert calm.wait_done(other)["weights_hash"] == done["weights_hash"]
 
 

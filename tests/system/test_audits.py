@@ -90,9 +90,9 @@ def flip_a_bit(cluster, name):
 def wrong_state():
     """a bit falls over in the weights of one of three workers: expelled by name, and equal weights"""
     with Cluster(1) as cluster:
-        right = cluster.wait_done(cluster.submit(cluster.gpt(steps=400)))["weights_hash"]
+        right = cluster.wait_done(cluster.submit(cluster.gpt(steps=1500)))["weights_hash"]
     with Cluster(3) as cluster:
-        job = cluster.submit(cluster.gpt(steps=400, workers=(3, 3), every=50, hash_every=10, audit_every=8))
+        job = cluster.submit(cluster.gpt(steps=1500, workers=(3, 3), every=50, hash_every=10, audit_every=8))
         cluster.wait_step(job, 100)
         assert flip_a_bit(cluster, "w1")
         wait_for("the wrong worker is expelled", lambda: expulsions(cluster))

@@ -55,8 +55,8 @@ def check_named(cluster, job, worker, process, phases):
 def trainer_stopped():
     """a trainer that is stopped is named and replaced; the others go on with their sums, to the same answer"""
     with Cluster(3) as cluster:
-        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=300)))
-        job = cluster.submit(cluster.gpt("stopped", steps=300))
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=1500)))
+        job = cluster.submit(cluster.gpt("stopped", steps=1500))
         cluster.wait_step(job, 60)
         old = stop(cluster, "w1", "muster-trainer")
         step = hangs(cluster, job)["step"]
@@ -71,8 +71,8 @@ def trainer_stopped():
 def collectives_stopped():
     """a collective that is stopped breaks its generation; a stopped spare is found before it joins the next"""
     with Cluster(3) as cluster:
-        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=300)))
-        job = cluster.submit(cluster.gpt("stopped", steps=300))
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=1500)))
+        job = cluster.submit(cluster.gpt("stopped", steps=1500))
         cluster.wait_step(job, 60)
         wait_for("w2 has a spare", lambda: len(children(cluster.workers["w2"].pid, "muster-collective")) == 2)
         trainers = [children(agent.pid, "muster-trainer") for agent in cluster.workers.values()]
@@ -92,8 +92,8 @@ def only_trainer_stopped():
     with Cluster(1) as cluster:
         cluster.kill_coordinator()
         cluster.start_coordinator("--hang-ms", "1500")
-        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=400)))
-        job = cluster.submit(cluster.gpt("stopped", steps=400, every=50))
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=2000)))
+        job = cluster.submit(cluster.gpt("stopped", steps=2000, every=50))
         wait_for("a checkpoint is committed", lambda: cluster.status(job)["weights_step"] >= 50)
         stop(cluster, "w0", "muster-trainer")
         hangs(cluster, job)

@@ -87,8 +87,8 @@ def two_jobs():
 def pause_and_resume():
     """pause saves where it is; resume goes on from there with the same answer"""
     with Cluster(2) as cluster:
-        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=400, workers=(2, 2))))
-        job = cluster.submit(cluster.gpt("paused", steps=400, workers=(2, 2)))
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=2000, workers=(2, 2))))
+        job = cluster.submit(cluster.gpt("paused", steps=2000, workers=(2, 2)))
         cluster.wait_step(job, 50)
         cluster.muster("pause", job)
         status = wait_for("it is paused", lambda: (s := cluster.status(job))["state"] == "paused" and s)

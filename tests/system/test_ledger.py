@@ -31,12 +31,12 @@ def whole(part_list, micro_batches):
 def deaths():
     """workers and the coordinator die: the ledger is proven meanwhile and afterwards, and names who trained what"""
     with Cluster(3) as cluster:
-        job = cluster.submit(cluster.gpt(steps=900, every=100))
+        job = cluster.submit(cluster.gpt(steps=3000, every=100))
         cluster.wait_step(job, 40)
         cluster.kill_worker("w1")
         cluster.wait_step(job, 150)
         code, proof = verify(cluster, job)
-        assert code == 0 and proof["proven"] and proof["compared"] and 0 < proof["steps_trained"] < 900, proof
+        assert code == 0 and proof["proven"] and proof["compared"] and 0 < proof["steps_trained"] < 3000, proof
         cluster.kill_coordinator()
         cluster.start_worker("w1")
         cluster.start_coordinator()
@@ -44,7 +44,7 @@ def deaths():
         cluster.kill_worker("w0")
         cluster.wait_done(job)
         code, proof = verify(cluster, job)
-        assert code == 0 and proof["steps_trained"] == proof["steps"] == 900, proof
+        assert code == 0 and proof["steps_trained"] == proof["steps"] == 3000, proof
         assert proof["generations"] == proof["generations_surviving"] >= 3 and proof["steps_given_up"] == 0, proof
         generations = cluster.json("ledger", "show", job)
         begins = [generation["survives"]["from"] for generation in generations]
@@ -63,7 +63,7 @@ def deaths():
 def all_die():
     """all workers die: what was given up is shown as given up, and the history that survives is proven"""
     with Cluster(2) as cluster:
-        job = cluster.submit(cluster.gpt(steps=1300, every=500))
+        job = cluster.submit(cluster.gpt(steps=3000, every=500))
         wait_for("a checkpoint is committed", lambda: cluster.status(job)["weights_step"] >= 500)
         wait_for("more is trained", lambda: verify(cluster, job)[1]["steps_trained"] >= 520)
         for name in list(cluster.workers):
@@ -71,7 +71,7 @@ def all_die():
         cluster.start_worker("late")
         cluster.wait_done(job)
         code, proof = verify(cluster, job)
-        assert code == 0 and proof["steps_trained"] == 1300, proof
+        assert code == 0 and proof["steps_trained"] == 3000, proof
         assert proof["rewinds"] >= 1 and proof["steps_given_up"] > 0, proof
         generations = cluster.json("ledger", "show", job)
         resumed = generations[-1]

@@ -53,7 +53,7 @@ class Recorded(Cluster):
 def incident():
     """a worker and the coordinator are killed: each reign is played, and ends in what `muster status` said"""
     with Recorded(3) as cluster:
-        job = cluster.submit(cluster.gpt(steps=400, every=50, workers=(1, 3)))
+        job = cluster.submit(cluster.gpt(steps=2000, every=50, workers=(1, 3)))
         cluster.wait_step(job, 20)
         cluster.kill_worker("w1")
         cluster.wait_step(job, 60)
