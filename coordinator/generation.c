@@ -342,7 +342,7 @@ void generation_ready (struct coord *coord, struct worker *worker, const struct 
 /* --- the break -------------------------------------------------------------------------------- */
 
 /* Slower and slower while generations break without having done anything. */
-static void slow_down (struct coord *coord, struct job_soft *soft, bool counts)
+static void slow_down (const struct coord *coord, struct job_soft *soft, bool counts)
 {
     soft->failures = counts ? soft->failures + 1 : 0;
     soft->form_after_ms = coord->now_ms;
@@ -426,6 +426,16 @@ static uint64_t trained_in (const struct generation *left, const struct position
     return said->step == before->step ? before->generation : 0;
 }
 
+/* It has finished a step, which beats are too rare to tell of a short generation. */
+static void note_work (const struct coord *coord, struct job *job,
+                       const struct mu_wire_aborted *said)
+{
+    const struct generation *left = &job->durable.generation;
+    if (!left->started || said->blank || said->step <= left->step || said->step > left->until_step)
+        return;
+    slow_down (coord, &job->soft, false);
+}
+
 void generation_aborted (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
 {
     const struct mu_wire_aborted *said = &wire->aborted;
@@ -436,6 +446,7 @@ void generation_aborted (struct coord *coord, struct worker *worker, const struc
     if (worker_is_beyond (coord, worker, said->step))
         return;
     order_clear (worker);
+    note_work (coord, job, said);
     struct position *position = &worker->position;
     if (job->durable.generation.started)
         position->lineage = index_hash (&said->generation, sizeof said->generation);

@@ -321,6 +321,52 @@ static void chance_leaves_nobody_out (void **state)
     finish (&bed);
 }
 
+/* --- one after the other ---------------------------------------------------------------------- */
+
+/* A generation starts and breaks at once; nobody's beat tells of it. Did the next one form as soon as all
+ * had ended it? */
+static bool follows_at_once (struct bed *bed, uint64_t done)
+{
+    unsigned forms = bed->forms;
+    for (uint32_t w = 0; w < WORKERS; w++)
+        ready (bed, w);
+    hear (bed, 0, (struct mu_wire){ .type = MU_WIRE_DOWN, .down = { 1, bed->forms } });
+    for (uint32_t w = 0; w < WORKERS; w++) {
+        reach (bed, w, 0, done, MU_PHASE_WAITING, MU_DUTY_COLLECTIVE);
+        aborted (bed, w, done);
+    }
+    step (bed, (struct coord_event){ .type = COORD_TIMER });
+    return bed->forms == forms + 1;
+}
+
+static void generations_in_vain_form_ever_more_slowly (void **state)
+{
+    (void)state;
+    struct bed bed;
+    forming (&bed);
+    assert_true (follows_at_once (&bed, 0));
+    assert_true (follows_at_once (&bed, 0));
+    assert_false (follows_at_once (&bed, 0));
+    unsigned forms = bed.forms;
+    pass (&bed, COORD_FORM_RETRY_MS + BEAT_MS);
+    assert_int_equal (bed.forms, forms + 1);
+    finish (&bed);
+}
+
+/* Those that finished a step were not in vain, though they broke between two beats. */
+static void short_generations_that_step_form_at_once (void **state)
+{
+    (void)state;
+    struct bed bed;
+    forming (&bed);
+    for (uint64_t done = 1; done < 10; done++)
+        assert_true (follows_at_once (&bed, done));
+    assert_true (follows_at_once (&bed, 9)); /* and this is the first in vain */
+    assert_true (follows_at_once (&bed, 9));
+    assert_false (follows_at_once (&bed, 9));
+    finish (&bed);
+}
+
 /* --- words that make no sense ----------------------------------------------------------------- */
 
 static void who_has_done_more_steps_than_there_are (void **state)
@@ -354,6 +400,8 @@ int main (void)
         cmocka_unit_test (who_comes_back_and_fails_again_is_left_out_longer),
         cmocka_unit_test (who_ends_again_and_again_is_left_out),
         cmocka_unit_test (chance_leaves_nobody_out),
+        cmocka_unit_test (generations_in_vain_form_ever_more_slowly),
+        cmocka_unit_test (short_generations_that_step_form_at_once),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
