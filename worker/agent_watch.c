@@ -191,6 +191,15 @@ static const char *describe (char state)
     }
 }
 
+/* An agent that stood still itself may speak before it looks: of the time since its last look it has seen
+ * nothing. */
+static uint64_t seen_ms (const struct agent *agent, uint64_t since_ms)
+{
+    uint64_t looked_ms = agent->watch.looked_ms;
+    uint64_t until_ms = agent->now_ms - looked_ms < AGENT_LOOK_LATE_MS ? agent->now_ms : looked_ms;
+    return until_ms > since_ms ? until_ms - since_ms : 0;
+}
+
 void agent_watch_beat (const struct agent *agent, struct mu_wire_beat *beat)
 {
     const struct agent_watch *watch = &agent->watch;
@@ -199,8 +208,8 @@ void agent_watch_beat (const struct agent *agent, struct mu_wire_beat *beat)
     beat->duty = watch->duty;
     if (watch->duty == MU_DUTY_NOBODY)
         return;
-    beat->still_ms = agent->now_ms - watch->moved_ms;
-    beat->stalled_ms = agent->now_ms - watch->worked_ms;
+    beat->still_ms = seen_ms (agent, watch->moved_ms);
+    beat->stalled_ms = seen_ms (agent, watch->worked_ms);
     agent_copy (beat->process, sizeof beat->process,
                 describe (collective ? watch->last.collective_state : watch->last.trainer_state));
 }

@@ -313,6 +313,9 @@ static void what_was_not_seen_is_excused (void **state)
     running (&bed, MU_PHASE_COMPUTING);
     pass (&bed, 1000, 200000, 10);
     bed.now_ms += 40000;
+    happen (&bed, (struct agent_event){ .type = AGENT_TIMER }); /* a beat, before it has looked */
+    assert_in_range (bed.beat.still_ms, 0, 750);
+    assert_in_range (bed.beat.stalled_ms, 0, 1750);
     pass (&bed, 500, 0, 0);
     assert_in_range (bed.beat.still_ms, 0, 750);
     pass (&bed, 6000, 0, 0);
