@@ -6,6 +6,8 @@
 #include "tests/system/tap.h"
 
 #include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -316,6 +318,49 @@ static void crowds (void)
     bed_close (&bed);
 }
 
+/* --- a peer that does not answer --------------------------------------------------------------- */
+
+/* Of all threads of a rank's process, since its start. */
+static double cpu_ms (unsigned rank)
+{
+    char path[64];
+    unsigned long user = 0, kernel = 0;
+    snprintf (path, sizeof path, "/proc/%d/stat",
+              (int)mu_collective_pid (bed.ranks[rank].collective));
+    FILE *file = fopen (path, "re");
+    if (!file || fscanf (file, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+                         &kernel) != 2)
+        user = 1u << 30;
+    if (file)
+        fclose (file);
+    return 1e3 * (double)(user + kernel) / (double)sysconf (_SC_CLK_TCK);
+}
+
+/* A connection to it can be written to all the time, and nothing is to be written. */
+static void waits_without_spinning (void)
+{
+    enum { LAST_FENCE = 1, WATCHED_MS = 1000 };
+    const struct mu_region_bucket bucket = { 0, 1024 };
+    const struct mu_region_layout layout = { MU_ELEMENT_INT32, 0, 1024, 1, &bucket };
+    bed_open (&bed, 2, &layout);
+    bed_start (&bed, bed_program ("muster-collective"));
+    bed_form (&bed);
+    while (bed.ranks[1].fence < LAST_FENCE || bed.ranks[1].fenced)
+        bed_pump (&bed, 1);
+    kill (mu_collective_pid (bed.ranks[1].collective), SIGSTOP);
+    for (int64_t until = bed_now_ms () + 300; bed_now_ms () < until;)
+        bed_pump (&bed, 10);
+    double before = cpu_ms (0);
+    nanosleep (&(struct timespec){ .tv_sec = WATCHED_MS / 1000 }, NULL);
+    double took = cpu_ms (0) - before;
+    ok (!bed.ranks[0].ready && took < WATCHED_MS / 4,
+        "a rank waits for one that stands still: %.0f ms of processor time a second", took);
+    kill (mu_collective_pid (bed.ranks[1].collective), SIGCONT);
+    ok (bed_await_ready (&bed, READY_MS), "and goes on when that one does");
+    bed_end (&bed);
+    bed_close (&bed);
+}
+
 int main (void)
 {
     unsigned segments = tap_segments ();
@@ -330,6 +375,7 @@ int main (void)
     forms_another_world_than_it_connected ();
     refuses_other_state ();
     crowds ();
+    waits_without_spinning ();
     ok (tap_segments () <= segments, "nothing is left in /dev/shm");
     return tap_end ();
 }

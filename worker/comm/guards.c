@@ -5,9 +5,11 @@
 #include <dlfcn.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #if !__has_include(<ucp/api/ucp.h>)
@@ -27,10 +29,12 @@
 
 typedef ucs_status_t ep_create_function (ucp_worker_h, const ucp_ep_params_t *, ucp_ep_h *);
 typedef int epoll_wait_function (int, struct epoll_event *, int, int);
+typedef ssize_t sendmsg_function (int, const struct msghdr *, int);
 
 static int lost_peer_status = 1;
 static _Atomic uint64_t endpoints;
 static _Atomic uint64_t polls;
+static _Atomic bool moved; /* bytes, since the last poll */
 static _Thread_local unsigned empty_polls;
 
 void mu_guards_arm (int exit_status) { lost_peer_status = exit_status; }
@@ -70,7 +74,32 @@ ucs_status_t ucp_ep_create (ucp_worker_h worker, const ucp_ep_params_t *params, 
     return real (worker, &guarded, endpoint);
 }
 
-int epoll_wait (int fd, struct epoll_event *events, int events_max, int timeout_ms)
+/* --- bytes that move -------------------------------------------------------------------------- */
+
+ssize_t send (int fd, const void *bytes, size_t size, int flags)
+{
+    atomic_store_explicit (&moved, true, memory_order_relaxed);
+    return sendto (fd, bytes, size, flags, NULL, 0);
+}
+
+ssize_t recv (int fd, void *bytes, size_t size, int flags)
+{
+    atomic_store_explicit (&moved, true, memory_order_relaxed);
+    return recvfrom (fd, bytes, size, flags, NULL, NULL);
+}
+
+ssize_t sendmsg (int fd, const struct msghdr *message, int flags)
+{
+    static sendmsg_function *real;
+    if (!real)
+        find_real ("sendmsg", &real, sizeof real);
+    atomic_store_explicit (&moved, true, memory_order_relaxed);
+    return real (fd, message, flags);
+}
+
+/* --- polls ------------------------------------------------------------------------------------ */
+
+static epoll_wait_function *real_epoll_wait (void)
 {
     static epoll_wait_function *_Atomic real;
     if (!atomic_load (&real)) {
@@ -78,19 +107,51 @@ int epoll_wait (int fd, struct epoll_event *events, int events_max, int timeout_
         find_real ("epoll_wait", &found, sizeof found);
         atomic_store (&real, found);
     }
-    epoll_wait_function *call = atomic_load (&real);
-    if (timeout_ms != 0) /* UCX's own helper thread, which does sleep */
-        return call (fd, events, events_max, timeout_ms);
-    atomic_fetch_add_explicit (&polls, 1, memory_order_relaxed);
-    int count = call (fd, events, events_max, 0);
-    if (count == 0) {
-        empty_polls++;
-        if (empty_polls < EMPTY_POLLS_MAX)
-            sched_yield ();
-        else
-            count = call (fd, events, events_max, SLEEP_MS);
+    return atomic_load (&real);
+}
+
+/* Until one more of the descriptors that `fd` polls becomes ready, whatever is ready all the time; on kernels
+ * that tell of those again (before 5.6) it returns at once. */
+static void await_news (int fd)
+{
+    static int watch = -1;
+    struct epoll_event news = { .events = EPOLLIN | EPOLLET }, event;
+    if (watch < 0)
+        watch = epoll_create1 (EPOLL_CLOEXEC);
+    epoll_ctl (watch, EPOLL_CTL_ADD, fd, &news); /* refused from the second time on */
+    if (real_epoll_wait () (watch, &event, 1, SLEEP_MS) != 0)
+        sched_yield ();
+}
+
+/* Nothing is ready, or only what was left alone when it was ready the last time. */
+static int poll_in_vain (int fd, struct epoll_event *events, int events_max, int count)
+{
+    if (++empty_polls < EMPTY_POLLS_MAX) {
+        sched_yield ();
+        return count;
     }
+    if (count > 0) {
+        await_news (fd);
+        return real_epoll_wait () (fd, events, events_max, 0);
+    }
+    count = real_epoll_wait () (fd, events, events_max, SLEEP_MS);
     if (count != 0)
         empty_polls = 0;
+    return count;
+}
+
+int epoll_wait (int fd, struct epoll_event *events, int events_max, int timeout_ms)
+{
+    static _Thread_local bool was_ready;
+    if (timeout_ms != 0) /* UCX's own helper thread, which does sleep */
+        return real_epoll_wait () (fd, events, events_max, timeout_ms);
+    atomic_fetch_add_explicit (&polls, 1, memory_order_relaxed);
+    bool any_moved = atomic_exchange_explicit (&moved, false, memory_order_relaxed);
+    int count = real_epoll_wait () (fd, events, events_max, 0);
+    bool in_vain = count == 0 || (count > 0 && was_ready && !any_moved);
+    was_ready = count > 0;
+    if (in_vain)
+        return poll_in_vain (fd, events, events_max, count);
+    empty_polls = 0;
     return count;
 }

@@ -8,7 +8,8 @@ noinst_LTLIBRARIES += %D%/libcomm.la
 mu_collective_sources = %D%/collective.c %D%/collective.h %D%/collective_protocol.h %D%/world.c \
     %D%/guards.c %D%/guards.h %D%/proof.c %D%/proof.h
 # The guards stand in for functions of the C library and of UCX: they must be visible to both.
-mu_collective_link = $(AM_LDFLAGS) -Wl,--export-dynamic-symbol=epoll_wait -Wl,--export-dynamic-symbol=ucp_ep_create
+mu_collective_link = $(AM_LDFLAGS) -Wl,--export-dynamic-symbol=epoll_wait -Wl,--export-dynamic-symbol=ucp_ep_create \
+    -Wl,--export-dynamic-symbol=send -Wl,--export-dynamic-symbol=sendmsg -Wl,--export-dynamic-symbol=recv
 
 pkglibexec_PROGRAMS += muster-collective
 muster_collective_SOURCES = $(mu_collective_sources)
