@@ -11,6 +11,7 @@
  *     going back    never below what trained windows prove, but for a REWIND to that step
  *     distrust      EXPEL: checkpoints beyond the step that it goes back to count no more, and no
  *                   state of the generations up to then is gone on from but by a checkpoint
+ *     unsound       UNSOUND: the newest checkpoint counts no more, nor do those that went before it
  *     windows       ranks train them in order, below the leases
  *     checkpoints   of steps that their generation could have seen; a job that is done has its last
  *     seals         the hash over the records so far is the one that was stored with them
@@ -253,6 +254,23 @@ static void on_expel (struct ledger *ledger, const struct mu_journal *record)
     ledger->distrusted = expel->generation;
 }
 
+/* A checkpoint was not what had been committed: that its generation came so far is true all the same. */
+static void on_unsound (struct ledger *ledger, const struct mu_journal *record)
+{
+    const struct mu_journal_unsound *unsound = &record->unsound;
+    const struct ledger_generation *it = spoken_of (ledger, "UNSOUND", unsound->generation, false);
+    uint64_t newest =
+        ledger->commit_count ? ledger->commits[ledger->commit_count - 1].step : 0;
+    if (newest != unsound->step || unsound->back_step >= newest || (it && !it->over))
+        ledger_fault (ledger,
+                      "the checkpoint of step %" PRIu64
+                      " is given up, which was not the newest, or while a generation trains",
+                      unsound->step);
+    while (ledger->commit_count &&
+           ledger->commits[ledger->commit_count - 1].step > unsound->back_step)
+        check_commit (ledger, &ledger->commits[--ledger->commit_count]);
+}
+
 /* Skipping is decided while nobody trains, and for good. */
 static void on_poison (struct ledger *ledger, const struct mu_journal *record)
 {
@@ -332,7 +350,7 @@ static reader *const readers[] = {
     [MU_JOURNAL_TRAINED] = on_trained, [MU_JOURNAL_COMMIT] = on_commit,
     [MU_JOURNAL_STATE] = on_state,     [MU_JOURNAL_REWIND] = on_rewind,
     [MU_JOURNAL_EXPEL] = on_expel,     [MU_JOURNAL_FOLDED] = on_folded,
-    [MU_JOURNAL_POISON] = on_poison,
+    [MU_JOURNAL_POISON] = on_poison,   [MU_JOURNAL_UNSOUND] = on_unsound,
 };
 
 static void follow_seal (struct ledger *ledger, uint64_t number, const struct mu_journal *record)

@@ -310,6 +310,7 @@ static int apply_commit (struct coord *coord, const struct mu_journal *record,
                               .time_ms = commit->time_ms,
                               .path = copy_text (commit->path) };
     SET (added->weights_hash, commit->weights_hash);
+    SET (added->worker, commit->worker);
     mine->anchor = commit->anchor;
     checkpoint_prune (mine);
     savers_follow_commit (mine, commit->step);
@@ -358,6 +359,26 @@ static int apply_expel (struct coord *coord, const struct mu_journal *record,
                         "committed",
                         (unsigned long long)expel->job, (unsigned long long)expel->back_step);
     audit_expel (&job->durable, expel);
+    return 0;
+}
+
+static int apply_unsound (struct coord *coord, const struct mu_journal *record,
+                          struct mu_error *error)
+{
+    const struct mu_journal_unsound *unsound = &record->unsound;
+    struct job *job = core_job (coord, unsound->job);
+    if (!job)
+        return no_job (error, unsound->job);
+    if (unsound->generation != job->durable.generation.number || live (job))
+        return wrong_generation (error, job, "UNSOUND", unsound->generation);
+    if (!unsound->step || unsound->step != job_committed_step (job) ||
+        unsound->back_step >= unsound->step || !has_commit (&job->durable, unsound->back_step))
+        return mu_fail (error, MU_CONFLICT,
+                        "job %llu gives up the checkpoint of step %llu for that of step %llu, and "
+                        "these are not committed",
+                        (unsigned long long)unsound->job, (unsigned long long)unsound->step,
+                        (unsigned long long)unsound->back_step);
+    unsound_follow (&job->durable, unsound);
     return 0;
 }
 
@@ -410,6 +431,7 @@ static int apply_state (struct coord *coord, const struct mu_journal *record,
         job->durable.ended_ms = state->time_ms;
         absent_forget (&job->durable);
         savers_forget (&job->durable);
+        job->durable.unsound_step = job->durable.unsound_generation = 0;
         job_leave_live (&coord->durable, job);
     }
     return 0;
@@ -567,6 +589,7 @@ static applier *const appliers[] = {
     [MU_JOURNAL_POISON] = apply_poison, [MU_JOURNAL_EXPEL] = apply_expel,
     [MU_JOURNAL_AGREED] = apply_agreed, [MU_JOURNAL_FOLDED] = fold_apply,
     [MU_JOURNAL_SAVE] = apply_save,     [MU_JOURNAL_DISBELIEVED] = apply_disbelieved,
+    [MU_JOURNAL_UNSOUND] = apply_unsound,
 };
 
 int coord_apply (struct coord *coord, const struct mu_journal *record, struct mu_error *error)
@@ -680,6 +703,8 @@ static void mix_job (uint64_t *digest, const struct job_durable *job)
         job->anchor,
         job->distrusted,
         job->disputed_step,
+        job->unsound_step,
+        job->unsound_generation,
     };
     mix_bytes (digest, numbers, sizeof numbers);
     mix_text (digest, job->key);
@@ -718,6 +743,7 @@ static void mix_job (uint64_t *digest, const struct job_durable *job)
         mix (digest, commit->time_ms);
         mix_text (digest, commit->path);
         mix_text (digest, commit->weights_hash);
+        mix_text (digest, commit->worker);
     }
 }
 

@@ -88,12 +88,13 @@ void checkpoint_saved (struct coord *coord, struct worker *worker, const struct 
     struct job *job = core_job (coord, saved->job);
     if (!job || job_ended (job) || !job->durable.sized)
         return;
-    const char *why = is_distrusted (job, saved) ? NULL : why_not (coord, job, worker, saved);
+    bool is_void = is_distrusted (job, saved) || unsound_is_told_again (&job->durable, saved);
+    const char *why = is_void ? NULL : why_not (coord, job, worker, saved);
     if (why) {
         disbelieve (coord, worker, saved, why);
         return;
     }
-    if (saved->step > job_committed_step (job) && !is_distrusted (job, saved))
+    if (saved->step > job_committed_step (job) && !is_void)
         commit (coord, job, worker, saved);
     say_committed (coord, worker, job);
     if (worker->job == job && worker->order == ORDER_SAVE && saved->step >= worker->position.step) {

@@ -19,6 +19,7 @@
  *     shards.c      micro-batch maps, leases, the ledger of trained windows
  *     checkpoint.c  SAVED, COMMIT
  *     savers.c      who may say that a checkpoint is complete
+ *     unsound.c     a checkpoint that is not what was committed
  *     audit.c       who is wrong: DIGEST, AUDIT, and what becomes of it
  *     absent.c      whose state was gone before it was compared
  *     review.c      before members leave, what they did is compared
@@ -77,7 +78,7 @@ struct generation {
 
 struct commit {
     uint64_t generation, step, bytes, time_ms;
-    char *path, weights_hash[65];
+    char *path, weights_hash[65], worker[64]; /* worker: who wrote it */
     bool pruned; /* those who prune were told that it may go */
 };
 
@@ -169,6 +170,7 @@ struct job_durable {
     uint32_t absentee_count, absentee_capacity;
     struct saver *savers;
     uint32_t saver_count, saver_capacity;
+    uint64_t unsound_step, unsound_generation; /* SAVED up to there tells nothing new; unsound.c */
     char disputed[256]; /* who differed, when nobody could say who was wrong */
     uint64_t disputed_step;
 };
@@ -196,6 +198,7 @@ struct position {
     uint64_t generation; /* in which the state was trained; 0: it is new, or was loaded */
     uint64_t distrusted; /* as the job's was when the trainer was started */
     bool blank;          /* it holds no state yet; step and attempt say nothing */
+    uint64_t unsound;    /* the checkpoint of this step was not what it should be; 0: it was */
 };
 
 /* What one micro-batch costs a worker in its job, as its beats tell; pace.c. */
@@ -698,6 +701,17 @@ void savers_forget (struct job_durable *job);
 /* Can this worker have written that? */
 bool savers_have (const struct job_durable *job, const struct worker *worker,
                   const struct mu_wire_saved *saved);
+
+/* --- unsound.c -------------------------------------------------------------------------------- */
+
+/* Apply's part. */
+void unsound_follow (struct job_durable *job, const struct mu_journal_unsound *unsound);
+/* Nobody of these holds or could load the newest checkpoint: if one of them found that it is not what was
+ * committed, give it up. True: it was given up. */
+bool unsound_give_up (struct coord *coord, struct job *job, struct worker **members,
+                      uint32_t count);
+/* The word tells of a checkpoint that may be the one that was given up. */
+bool unsound_is_told_again (const struct job_durable *job, const struct mu_wire_saved *saved);
 
 /* --- seal.c ----------------------------------------------------------------------------------- */
 

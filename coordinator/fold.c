@@ -87,6 +87,7 @@ static void fold_commits (struct coord *coord, const struct job_durable *job,
                                                    .time_ms = commit->time_ms,
                                                    .pruned = commit->pruned };
         SET (said->weights_hash, commit->weights_hash);
+        SET (said->worker, commit->worker);
     }
 }
 
@@ -206,6 +207,7 @@ static void unfold_commits (struct job_durable *job, const struct mu_journal_fol
                                    .path = copy_text (said->path),
                                    .pruned = said->pruned };
         SET (commit->weights_hash, said->weights_hash);
+        SET (commit->worker, said->worker);
     }
 }
 

@@ -226,7 +226,8 @@ bool generation_try_form (struct coord *coord, struct job *job)
         begin_anew (coord, job, members, count);
         return false;
     }
-    if (source->position.step < job_committed_step (job) && reopen (coord, job, members, count))
+    if (source->position.step < job_committed_step (job) &&
+        (reopen (coord, job, members, count) || unsound_give_up (coord, job, members, count)))
         return false;
     form (coord, job, members, count, source);
     return true;

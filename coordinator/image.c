@@ -61,7 +61,7 @@ static const struct field worker_fields[] = {
     F (reducing), F (idle), F (doubts), F (reopened_step), F (anew), F (refused_job), F (refused_until_ms),
     F (left_out), F (on_trial), F (refused_for_good),
     F (position.step), F (position.attempt), F (position.lineage), F (position.generation),
-    F (position.distrusted), F (position.blank), F (kept), F (pace.cost_us), F (pace.generation), F (pace.step),
+    F (position.distrusted), F (position.blank), F (position.unsound), F (kept), F (pace.cost_us), F (pace.generation), F (pace.step),
     F (pace.busy_us), F (pace.share), F (penalty), F (penalty_ms), F (doubt_after_ms),
 };
 #undef S
@@ -82,7 +82,7 @@ static const struct field job_fields[] = {
     P (suspicion.count), P (suspicion.capacity), P (skips), P (skip_count), P (skip_capacity),
     F (anchor), F (distrusted), P (outcasts), P (outcast_count), P (outcast_capacity),
     P (absentees), P (absentee_count), P (absentee_capacity),
-    P (savers), P (saver_count), P (saver_capacity),
+    P (savers), P (saver_count), P (saver_capacity), F (unsound_step), F (unsound_generation),
     F (disputed), F (disputed_step),
 };
 #undef S
@@ -108,7 +108,7 @@ static const struct field member_fields[] = {
 #undef S
 #define S commit
 static const struct field commit_fields[] = {
-    F (generation), F (step), F (bytes), F (time_ms), P (path), F (weights_hash), F (pruned),
+    F (generation), F (step), F (bytes), F (time_ms), P (path), F (weights_hash), F (worker), F (pruned),
 };
 #undef S
 #define S strike

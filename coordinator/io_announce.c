@@ -114,6 +114,10 @@ static void tell (const struct mu_journal *record, char *text, size_t size)
         snprintf (text, size, "worker %s is told to save step %" PRIu64, record->save.worker,
                   record->save.step);
         break;
+    case MU_JOURNAL_UNSOUND:
+        snprintf (text, size, "%.*s", (int)record->unsound.text.size,
+                  record->unsound.text.size ? (const char *)record->unsound.text.data : "");
+        break;
     case MU_JOURNAL_DISBELIEVED:
         snprintf (text, size, "%.*s", (int)record->disbelieved.text.size,
                   record->disbelieved.text.size ? (const char *)record->disbelieved.text.data : "");
@@ -139,6 +143,7 @@ struct announcement announcement_of (const struct mu_journal *record)
                (record->type == MU_JOURNAL_QUARANTINE && record->quarantine.quarantined) ||
                record->type == MU_JOURNAL_REWIND || record->type == MU_JOURNAL_POISON ||
                record->type == MU_JOURNAL_EXPEL || record->type == MU_JOURNAL_DISBELIEVED ||
+               record->type == MU_JOURNAL_UNSOUND ||
                (record->type == MU_JOURNAL_REIGN && record->reign.lacks_ms) ||
                (record->type == MU_JOURNAL_BROKEN && !record->broken.planned);
     struct announcement about = { .job = mu_record_number (&mu_journal_family, record, "job"),

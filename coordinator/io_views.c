@@ -76,6 +76,10 @@ static char *sql_of (const struct mu_journal *record)
     case MU_JOURNAL_EXPEL:
         return sqlite3_mprintf ("DELETE FROM checkpoint WHERE job = %lld AND step > %lld",
                                 (long long)record->expel.job, (long long)record->expel.back_step);
+    case MU_JOURNAL_UNSOUND:
+        return sqlite3_mprintf ("DELETE FROM checkpoint WHERE job = %lld AND step > %lld",
+                                (long long)record->unsound.job,
+                                (long long)record->unsound.back_step);
     case MU_JOURNAL_FOLDED: return folded_sql (&record->folded);
     case MU_JOURNAL_SUBMIT:
     case MU_JOURNAL_AGREED:
@@ -99,7 +103,8 @@ bool views_follow (uint32_t type)
 {
     return type == MU_JOURNAL_SUBMIT || type == MU_JOURNAL_SIZED || type == MU_JOURNAL_FORM ||
            type == MU_JOURNAL_START || type == MU_JOURNAL_BROKEN || type == MU_JOURNAL_STATE ||
-           type == MU_JOURNAL_COMMIT || type == MU_JOURNAL_EXPEL || type == MU_JOURNAL_FOLDED;
+           type == MU_JOURNAL_COMMIT || type == MU_JOURNAL_EXPEL ||
+           type == MU_JOURNAL_UNSOUND || type == MU_JOURNAL_FOLDED;
 }
 
 /* Thousands of people's jobs may come in a second: what else is said of a job comes once in a while. */

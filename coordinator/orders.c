@@ -39,6 +39,7 @@ static void say_assign (struct coord *coord, struct worker *worker)
     }
     said->distrusted = job->durable.distrusted;
     said->anew = said->distrusted && said->distrusted == job->durable.generation.number;
+    said->replaces = job->durable.unsound_step > 0;
     said->joins = !said->anew && is_joiner (worker);
     said->order = worker->order_number;
 }

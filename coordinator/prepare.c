@@ -257,6 +257,7 @@ void prepare_prepared (struct coord *coord, struct worker *worker, const struct 
         .lineage = *prepared->digest ? index_hash_text (prepared->digest) : 0,
         .distrusted = prepared->distrusted,
         .blank = prepared->blank,
+        .unsound = prepared->unsound,
     };
     job_touch (coord, job);
 }

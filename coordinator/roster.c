@@ -334,6 +334,14 @@ static void replace (struct coord *coord, struct worker *worker, const struct mu
 
 static void on_hello (struct coord *coord, uint32_t peer, const struct mu_wire_hello *hello)
 {
+    if (!*hello->name) { /* everything that is known of a worker is known by its name */
+        query_refuse (coord, peer, hello->incarnation, MU_CONFLICT,
+                      core_text (coord,
+                                 "a worker on %s says no name in its HELLO, and cannot be told "
+                                 "from others: start it with a --name of its own",
+                                 *hello->host ? hello->host : "an unknown host"));
+        return;
+    }
     struct worker *worker = roster_by_name (coord, hello->name);
     if (worker && hello->incarnation < worker->incarnation) {
         query_refuse (coord, peer, hello->incarnation, MU_CONFLICT,

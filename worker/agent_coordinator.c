@@ -91,6 +91,7 @@ static void take_orders (struct agent_job *job, const struct mu_wire_assign *ass
     job->distrusted = assign->distrusted;
     job->clears = assign->anew;
     job->joins = assign->joins;
+    job->replaces = assign->replaces;
 }
 
 static void take_job (struct agent *agent, const struct mu_wire_assign *assign)
@@ -147,6 +148,7 @@ void agent_begin_anew (struct agent *agent)
     job->distrusted = was.distrusted;
     job->clears = was.clears;
     job->joins = was.joins;
+    job->replaces = was.replaces;
     agent_start_trainer (agent);
 }
 

@@ -71,11 +71,11 @@ struct agent_job {
     bool anew;      /* begun again then: its trainer crashed, and ASSIGN was said again */
     struct agent_bytes spec, resume_path;
     char resume_hash[65];
-    uint64_t resume_step, distrusted; /* distrusted: ASSIGN's, with `clears` and `joins` */
-    bool clears, joins;
+    uint64_t resume_step, distrusted; /* distrusted: ASSIGN's, with the next line */
+    bool clears, joins, replaces;
 
     /* From OPENED. */
-    uint64_t records, parameters, targets, opened_step;
+    uint64_t records, parameters, targets, opened_step, unsound;
     uint32_t window, opened_attempt;
     char data_identity[128], digest[65];
 

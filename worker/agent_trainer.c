@@ -25,6 +25,7 @@ void agent_start_trainer (struct agent *agent)
     prepare->distrusted = job->distrusted;
     prepare->anew = job->clears;
     prepare->joins = job->joins;
+    prepare->replaces = job->replaces;
 }
 
 /* No part of any generation is possible here any more. */
@@ -75,6 +76,7 @@ static void on_opened (struct agent *agent, const struct agent_event *event)
     agent_copy (job->data_identity, sizeof job->data_identity, opened->data_identity);
     agent_copy (job->digest, sizeof job->digest, opened->digest);
     job->blank = opened->blank;
+    job->unsound = opened->unsound;
     if (job->blank)
         agent_log (agent, LOG_INFO_, "prepared", "%llu parameters, %llu records, waits for a state",
                    (unsigned long long)job->parameters, (unsigned long long)job->records);

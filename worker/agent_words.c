@@ -18,8 +18,10 @@ static void say_prepared (struct agent *agent)
     said->distrusted = job->distrusted;
     said->blank = job->blank;
     agent_copy (said->data_identity, sizeof said->data_identity, job->data_identity);
-    if (job->step == job->opened_step && job->attempt == job->opened_attempt && !job->blank)
-        agent_copy (said->digest, sizeof said->digest, job->digest);
+    if (job->step != job->opened_step || job->attempt != job->opened_attempt || job->blank)
+        return;
+    agent_copy (said->digest, sizeof said->digest, job->digest);
+    said->unsound = job->unsound;
 }
 
 static void say_verdict (struct agent *agent)

@@ -96,6 +96,7 @@ struct train_job {
     uint32_t micro_batches;
     uint32_t threads;
     char checkpoint_dir[PATH_MAX];
+    uint64_t unsound; /* the checkpoint of this step was to be loaded, and is not what was committed */
     bool distrusts; /* a worker was wrong before: checkpoints of this job may be of wrong states */
 };
 

@@ -312,6 +312,16 @@ static int load_state (struct train_job *job, const char *path, const char *hash
     return 0;
 }
 
+static bool is_of_step (const struct train_job *job, const char *path, uint64_t step,
+                        struct mu_error *error)
+{
+    if (job->state->step == step)
+        return true;
+    mu_fail (error, MU_BAD_INPUT, "the checkpoint in %s is of step %llu, not %llu", path,
+             (unsigned long long)job->state->step, (unsigned long long)step);
+    return false;
+}
+
 /* What the job's owner asked for with checkpoint.resume. *path stays empty for `no`, and for
  * `newest` where there is none yet. */
 static int find_resume (const struct train_job *job, char path[PATH_MAX], struct mu_error *error)
@@ -359,8 +369,11 @@ static int load_ordered (struct train_job *job, const struct mu_wire_prepare *pr
     struct mu_error why;
     snprintf (path, sizeof path, "%.*s", (int)prepare->resume_path.size,
               (const char *)prepare->resume_path.data);
-    if (load_state (job, path, prepare->resume_hash, &why) == 0)
+    if (load_state (job, path, prepare->resume_hash, &why) == 0 &&
+        is_of_step (job, path, prepare->resume_step, &why))
         return 0;
+    if (why.code == MU_BAD_INPUT) /* else it could not be read, and may be what it should be */
+        job->unsound = prepare->resume_step;
     mu_log (MU_LOG_WARN, "resume", &MU_LOG_ABOUT_NOTHING,
             "the checkpoint %s of step %llu cannot be used here, so this worker needs the state "
             "from another: %s",
@@ -409,7 +422,7 @@ int train_open (struct train_job *job, const struct train_options *options,
         mu_trainer_find (job->spec.trainer, &job->trainer, &job->plugin, error) < 0 ||
         open_model (job, error) < 0 || make_region (job, error) < 0)
         return -1;
-    job->distrusts = prepare->distrusted != 0;
+    job->distrusts = prepare->distrusted != 0 || prepare->replaces;
     if (prepare->anew && train_clear_folder (job, prepare->resume_step, error) < 0)
         return -1;
     return fill_state (job, prepare, error) < 0 ? -1 : train_check_folder (job, error);

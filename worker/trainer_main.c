@@ -39,6 +39,7 @@ static void say_opened (struct train *train)
     struct mu_wire wire = { .type = MU_WIRE_OPENED };
     struct mu_wire_opened *opened = &wire.opened;
     opened->blank = job->blank;
+    opened->unsound = job->unsound;
     if (!job->blank)
         snprintf (opened->digest, sizeof opened->digest, "%016llx",
                   (unsigned long long)mu_state_sum (job->state));

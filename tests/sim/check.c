@@ -123,6 +123,16 @@ static void note_wrong_member (struct seen_job *job, const struct mu_journal_for
     job->wrong_member = is_member;
 }
 
+/* However much is lost, a checkpoint that can be loaded is not gone back behind. */
+static void check_kept (const struct seen_job *job, const struct mu_journal_form *form)
+{
+    for (uint32_t i = 0; i < job->commit_count; i++)
+        CHECK (job->commits[i].step <= form->step ||
+                   storage_lost_bits (form->job, job->commits[i].step),
+               "training goes on at step %" PRIu64 ", behind the checkpoint of step %" PRIu64,
+               form->step, job->commits[i].step);
+}
+
 static void on_form (const struct mu_journal *record)
 {
     const struct mu_journal_form *form = &record->form;
@@ -137,6 +147,7 @@ static void on_form (const struct mu_journal *record)
         for (uint32_t b = 0; b < a; b++)
             CHECK (strcmp (form->members.items[a].name, form->members.items[b].name) != 0,
                    "%s has two ranks", form->members.items[a].name);
+    check_kept (job, form);
     move (job, MU_JOB_FORMING);
     job->generation = form->generation;
     job->until_step = form->until_step;
@@ -277,6 +288,21 @@ static void on_expel (const struct mu_journal *record)
     statistics.expelled += *expel->worker != '\0';
     statistics.elsewhere += expel->in_job != 0;
     statistics.disputes += *expel->worker == '\0';
+}
+
+/* It was damaged, or never what was said: nothing that is sound is given up. */
+static void on_unsound (const struct mu_journal *record)
+{
+    const struct mu_journal_unsound *unsound = &record->unsound;
+    struct seen_job *job = of (unsound->job);
+    CHECK (job->committed == unsound->step && storage_lost_bits (unsound->job, unsound->step),
+           "the checkpoint of step %" PRIu64 " is given up for nothing", unsound->step);
+    while (job->commit_count && job->commits[job->commit_count - 1].step > unsound->back_step)
+        job->commit_count--;
+    job->committed = job->commit_count ? job->commits[job->commit_count - 1].step : 0;
+    CHECK (job->committed == unsound->back_step, "step %" PRIu64 " was not committed",
+           unsound->back_step);
+    statistics.unsound++;
 }
 
 static uint64_t steps_of (const struct sim_job *job)
@@ -432,6 +458,7 @@ static checker *const checkers[] = {
     [MU_JOURNAL_EXPEL] = on_expel,
     [MU_JOURNAL_AGREED] = on_agreed,
     [MU_JOURNAL_DISBELIEVED] = on_disbelieved,
+    [MU_JOURNAL_UNSOUND] = on_unsound,
 };
 
 void check_record (const struct mu_journal *record)

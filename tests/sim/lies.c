@@ -87,6 +87,12 @@ static void tell (struct coord *told, const struct mu_journal *record)
     CHECK (coord_apply (told, &copy, &error) == 0, "%s", error.text);
 }
 
+static bool is_nameless (const struct coord_event *event)
+{
+    return event->type == COORD_RECEIVE && event->wire->type == MU_WIRE_HELLO &&
+           !*event->wire->hello.name;
+}
+
 static void feed (struct copies *copies, struct coord_event event)
 {
     struct mu_error error;
@@ -102,6 +108,8 @@ static void feed (struct copies *copies, struct coord_event event)
             statistics.disbelieved += action->store.type == MU_JOURNAL_DISBELIEVED;
             continue;
         }
+        CHECK (action->send.wire.type != MU_WIRE_WELCOME || !is_nameless (&event),
+               "a worker without a name is let in");
         msgpack_sbuffer_clear (&buffer);
         CHECK (mu_record_encode (&mu_wire_family, &action->send.wire, &buffer, &error) == 0, "%s",
                error.text);

@@ -65,6 +65,7 @@ void sim_reset (uint64_t seed)
     recordings_reset ();
     lies_reset ();
     writers_reset ();
+    storage_reset ();
     workers_reset ();
     client_reset ();
     check_reset ();
@@ -567,14 +568,15 @@ static void report (uint64_t seeds, double seconds)
         " ranks connected ahead; %" PRIu64 " times shrunk for others, %" PRIu64
         " at most in peace, %" PRIu64 " seconds watched; %" PRIu64
         " events played again, from %" PRIu64 " images; %" PRIu64 " lies, %" PRIu64
-        " of them about checkpoints and disbelieved; %" PRIu64 " trainers began without a state\n",
+        " of them about checkpoints and disbelieved; %" PRIu64 " trainers began without a state; %" PRIu64
+        " checkpoints were not what was committed\n",
         seeds, seconds, s->happenings, s->messages, s->steps, s->generations, s->rewinds,
         s->host_crashes, s->worker_crashes, s->trainer_crashes, s->collective_crashes,
         s->save_failures, s->cuts, s->swallowed, s->stops, s->hangs, s->kept, s->mismatches,
         s->done, s->failed, s->cancelled, s->poisons, s->skips, s->replays, s->proofs,
         s->joint_steps, s->expelled, s->elsewhere, s->disputes, s->wrong_steps, s->connected_ahead,
         s->shrunk, s->most_shrunk, s->watched, s->played, s->images, s->lies, s->disbelieved,
-        s->blanks);
+        s->blanks, s->unsound);
 }
 
 int main (int argc, char **argv)

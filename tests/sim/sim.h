@@ -14,6 +14,7 @@
  *     ledgers.c    every job's ledger is proven from the journal, as `muster ledger verify` does
  *     lie.c        a word that is not so
  *     lies.c       a copy of the coordinator hears what is not so
+ *     storage.c    checkpoints that are not what was written
  *     writers.c    whose word on a checkpoint may count
  *     recordings.c what the coordinator was fed is played, and must lead to the same
  *     story.c      a few short scripted runs, whose traces are compared with golden ones
@@ -89,7 +90,7 @@ struct statistics {
     uint64_t kept, mismatches, cuts, swallowed, stops, hangs, proofs, joint_steps;
     uint64_t expelled, elsewhere, disputes, wrong_steps, connected_ahead, shrunk, most_shrunk,
         watched;
-    uint64_t played, images, lies, disbelieved, blanks;
+    uint64_t played, images, lies, disbelieved, blanks, unsound;
     uint32_t done, failed, cancelled, poisons, skips;
 };
 
@@ -168,6 +169,7 @@ struct trainer {
     uint64_t life; /* happenings of another life are void */
     uint64_t job;
     uint64_t step, state, kept, sums; /* kept: bit m is in sums */
+    uint64_t unsound;                 /* it was to load the checkpoint of this step, and could not */
     bool blank;                       /* it waits for another's state and holds none */
     uint32_t attempt, window;
     uint64_t made_in[64]; /* by micro-batch in sums: the generation in which it was computed */
@@ -361,6 +363,13 @@ void lies_reset (void);
 /* The coordinator heard this, and has decided. */
 void lies_event (const struct coord *coord, const struct coord_options *settings,
                  const struct coord_event *event);
+
+/* --- storage.c -------------------------------------------------------------------------------- */
+
+void storage_reset (void);
+void storage_wrote (uint64_t job, uint64_t step);
+bool storage_lost_bits (uint64_t job, uint64_t step); /* at any time */
+bool storage_is_sound (uint64_t job, uint64_t step);  /* now */
 
 /* --- writers.c -------------------------------------------------------------------------------- */
 

@@ -160,6 +160,7 @@ static void wrote (uint32_t number, uint64_t life, void *data)
                                        .path = { path, (uint32_t)size },
                                        .bytes = 4096,
                                        .milliseconds = 10 } };
+    storage_wrote (trainer->job, snapshot->step);
     snprintf (wire.wrote.weights_hash, sizeof wire.wrote.weights_hash, "%016" PRIx64,
               snapshot->state);
     say (number, &wire);
@@ -486,12 +487,21 @@ static void opened (uint32_t number, uint64_t life, void *data)
                                         .step = trainer->step,
                                         .targets = 10,
                                         .window = job->window_steps,
-                                        .blank = trainer->blank } };
+                                        .blank = trainer->blank,
+                                        .unsound = trainer->unsound } };
     bool odd = job->odd_data && number == 0;
     snprintf (wire.opened.data_identity, sizeof wire.opened.data_identity, "data-%d", odd);
     if (!trainer->blank)
         snprintf (wire.opened.digest, sizeof wire.opened.digest, "%016" PRIx64, trainer->state);
     say (number, &wire);
+}
+
+/* What it was to load is damaged: it makes the state of step 0, and says why. */
+static void begin_at_first (struct trainer *trainer, const struct mu_wire_prepare *prepare)
+{
+    trainer->step = 0;
+    trainer->state = chain_state (prepare->job, 0);
+    trainer->unsound = prepare->resume_step;
 }
 
 static void prepare (uint32_t number, const struct mu_wire_prepare *prepare)
@@ -503,6 +513,8 @@ static void prepare (uint32_t number, const struct mu_wire_prepare *prepare)
     trainer->state = chain_state (prepare->job, prepare->resume_step);
     if (trainer->blank)
         trainer->state = draw (1, UINT32_MAX); /* whatever lies there */
+    else if (prepare->resume_path.size && !storage_is_sound (prepare->job, prepare->resume_step))
+        begin_at_first (trainer, prepare);
     else if (prepare->resume_path.size)
         trainer->state =
             check_checkpoint (prepare->job, prepare->resume_step, prepare->resume_hash);

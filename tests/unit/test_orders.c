@@ -62,6 +62,25 @@ static void nor_twice (void **state)
     assert_true (bed.order[1] > answered);
 }
 
+/* Whatever is known of a worker is known by its name. */
+static void who_says_no_name_is_refused (void **state)
+{
+    (void)state;
+    opening (&bed, 1);
+    uint32_t before = coord_worker_count (bed.coord);
+    step (&bed, (struct coord_event){
+                    .type = COORD_RECEIVE,
+                    .peer = 50,
+                    .wire = &(struct mu_wire){ .type = MU_WIRE_HELLO,
+                                               .hello = { .incarnation = 7, .threads = 1 } } });
+    assert_int_equal (coord_worker_count (bed.coord), before);
+    assert_int_equal (bed.actions.count, 1);
+    const struct mu_wire *said = &bed.actions.list[0].send.wire;
+    assert_int_equal (said->type, MU_WIRE_REFUSED);
+    assert_int_equal (said->refused.code, MU_CONFLICT); /* an agent ends over it */
+    assert_int_equal (said->refused.request, 7);
+}
+
 #define ORDERS_TEST(test) cmocka_unit_test_teardown (test, end)
 
 int main (void)
@@ -70,6 +89,7 @@ int main (void)
         ORDERS_TEST (each_order_has_a_number_of_its_own),
         ORDERS_TEST (an_answer_to_an_older_order_is_not_believed),
         ORDERS_TEST (nor_twice),
+        ORDERS_TEST (who_says_no_name_is_refused),
     };
     return cmocka_run_group_tests_name ("orders", tests, NULL, NULL);
 }

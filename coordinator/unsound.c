@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* unsound.c - a checkpoint that is not what was committed
+ *
+ * COMMIT rests on the word of one worker, and storage may lose bits: whoever resumes proves a checkpoint
+ * by its hashes. If all are below the newest one and could not load it, and one of them says that what
+ * lies there is damaged or another state, then it is given up (UNSOUND, which names who wrote it), and
+ * all load the one before; equal steps are equal bits, so that only time is lost.
+ *
+ * One that nobody could read says nothing about itself: its storage may come back. Then training goes on
+ * from the best state that there is, and the checkpoint stays.
+ *
+ * Who wrote it may tell of it once more: a word of the generations until then, about a step up to that
+ * one, is answered and does not count. */
+#include "core.h"
+
+#define SET(field, text) mu_text_set (field, sizeof (field), text)
+
+static uint64_t higher (uint64_t a, uint64_t b) { return a > b ? a : b; }
+
+void unsound_follow (struct job_durable *job, const struct mu_journal_unsound *unsound)
+{
+    while (job->commit_count && job->commits[job->commit_count - 1].step > unsound->back_step)
+        free (job->commits[--job->commit_count].path);
+    if (job->anchor > unsound->back_step)
+        job->anchor = unsound->back_step;
+    job->unsound_step = higher (job->unsound_step, unsound->step);
+    job->unsound_generation = unsound->generation;
+}
+
+bool unsound_is_told_again (const struct job_durable *job, const struct mu_wire_saved *saved)
+{
+    return saved->step <= job->unsound_step && saved->generation <= job->unsound_generation;
+}
+
+/* The newest of those before it that are still on storage. */
+static uint64_t step_before (const struct job_durable *job)
+{
+    for (uint32_t i = job->commit_count - 1; i-- > 0;)
+        if (!job->commits[i].pruned)
+            return job->commits[i].step;
+    return 0;
+}
+
+/* Who found it, with commas; NULL: nobody did. */
+static const char *finders (struct coord *coord, struct worker **members, uint32_t count,
+                            uint64_t step)
+{
+    const char *names = NULL;
+    for (uint32_t i = 0; i < count && (!names || strlen (names) < 120); i++)
+        if (members[i]->position.unsound == step)
+            names = names ? core_text (coord, "%s, %s", names, members[i]->name) : members[i]->name;
+    return names;
+}
+
+bool unsound_give_up (struct coord *coord, struct job *job, struct worker **members,
+                      uint32_t count)
+{
+    const struct commit *newest = job_newest_commit (job);
+    const char *names = finders (coord, members, count, newest->step);
+    if (!names)
+        return false;
+    uint64_t back_step = step_before (&job->durable);
+    struct mu_journal record = { .type = MU_JOURNAL_UNSOUND,
+                                 .unsound = { .job = job->durable.number,
+                                              .step = newest->step,
+                                              .generation = job->durable.generation.number,
+                                              .back_step = back_step,
+                                              .time_ms = coord->unix_ms } };
+    SET (record.unsound.worker, newest->worker);
+    SET (record.unsound.found_by, names);
+    record.unsound.text = core_blob (core_text (
+        coord,
+        "the checkpoint of step %llu, which worker %s wrote, is not what was committed: %s found it "
+        "damaged, or of another state (the job's log says which); training goes on from step %llu. "
+        "Look at that worker's memory and at the storage of the checkpoints.",
+        (unsigned long long)newest->step, newest->worker, names, (unsigned long long)back_step));
+    core_store (coord, &record);
+    for (uint32_t i = 0; i < count; i++) /* the next of that step is another one */
+        members[i]->reopened_step = members[i]->position.unsound = 0;
+    job->soft.step = back_step;
+    job_touch (coord, job);
+    return true;
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_unsound.c - a checkpoint is not what was committed: when it is given up, and what takes its place */
+#include "tests/unit/job_bed.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void saved (struct bed *bed, uint32_t worker, uint64_t generation, uint64_t at)
+{
+    struct mu_wire wire = { .type = MU_WIRE_SAVED,
+                            .saved = { .job = 1,
+                                       .generation = generation,
+                                       .step = at,
+                                       .path = { "/c", 2 },
+                                       .bytes = 1 } };
+    mu_text_set (wire.saved.weights_hash, sizeof wire.saved.weights_hash, "right");
+    hear (bed, worker, wire);
+}
+
+static struct mu_wire_job_info about (const struct bed *bed)
+{
+    struct mu_wire_job_info info;
+    assert_int_equal (coord_job_info (bed->coord, 1, &info), 0);
+    return info;
+}
+
+static uint64_t committed (const struct bed *bed) { return about (bed).weights_step; }
+
+static void start_anew (struct bed *bed, uint32_t worker)
+{
+    struct mu_wire wire = { .type = MU_WIRE_HELLO, .hello = { .incarnation = 2, .threads = 1 } };
+    snprintf (wire.hello.name, sizeof wire.hello.name, "w%u", worker);
+    mu_text_set (wire.hello.compute_class, sizeof wire.hello.compute_class, "portable");
+    bed->told[worker][0] = '\0';
+    bed->beat[worker] = (struct mu_wire_beat){ .phase = MU_PHASE_NONE };
+    hear (bed, worker, wire);
+}
+
+/* Two checkpoints are committed, and no worker is left that holds a state. */
+static void lose_all (struct bed *bed)
+{
+    running (bed, 6);
+    saved (bed, 0, 1, 3);
+    saved (bed, 0, 1, 5);
+    assert_int_equal (committed (bed), 5);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        start_anew (bed, w);
+    pass (bed, 500);
+}
+
+static void opens (struct bed *bed, uint32_t worker, uint64_t at, uint64_t unsound)
+{
+    struct mu_wire wire = { .type = MU_WIRE_PREPARED,
+                            .prepared = { .job = 1,
+                                          .records = 1000,
+                                          .parameters = 10,
+                                          .targets = 1,
+                                          .step = at,
+                                          .unsound = unsound } };
+    mu_text_set (wire.prepared.digest, sizeof wire.prepared.digest, "d");
+    bed->beat[worker] = (struct mu_wire_beat){ .job = 1, .step = at, .phase = MU_PHASE_WAITING };
+    hear (bed, worker, wire);
+}
+
+/* All are told to open the job, once more if need be, and say how that went. */
+static void all_open (struct bed *bed, uint64_t at, uint64_t unsound)
+{
+    for (uint32_t w = 0; w < WORKERS; w++) {
+        if (was_told (bed, w, "RELEASE")) {
+            bed->told[w][0] = '\0';
+            bed->beat[w] = (struct mu_wire_beat){ .phase = MU_PHASE_NONE };
+            released (bed, w);
+        }
+    }
+    pass (bed, BEAT_MS);
+    for (uint32_t w = 0; w < WORKERS; w++) {
+        assert_true (was_told (bed, w, "ASSIGN"));
+        bed->told[w][0] = '\0';
+    }
+    for (uint32_t w = 0; w < WORKERS; w++)
+        opens (bed, w, at, w == 1 ? unsound : 0);
+    pass (bed, BEAT_MS);
+}
+
+static void the_one_before_takes_its_place (void **state)
+{
+    (void)state;
+    struct bed bed;
+    lose_all (&bed);
+    all_open (&bed, 0, 5);
+    assert_int_equal (committed (&bed), 5); /* all try once more */
+    all_open (&bed, 0, 5);
+    assert_int_equal (committed (&bed), 3);
+    assert_int_equal (bed.forms, 1);
+    all_open (&bed, 3, 0);
+    assert_int_equal (bed.forms, 2);
+    assert_int_equal (about (&bed).step, 3);
+    finish (&bed);
+}
+
+static void when_all_are_unsound_it_begins_at_the_start (void **state)
+{
+    (void)state;
+    struct bed bed;
+    lose_all (&bed);
+    all_open (&bed, 0, 5);
+    all_open (&bed, 0, 5);
+    all_open (&bed, 0, 3);
+    assert_int_equal (committed (&bed), 0);
+    assert_int_equal (bed.forms, 2);
+    finish (&bed);
+}
+
+/* Storage that is away may come back. */
+static void what_cannot_be_read_is_not_given_up (void **state)
+{
+    (void)state;
+    struct bed bed;
+    lose_all (&bed);
+    all_open (&bed, 0, 0);
+    all_open (&bed, 0, 0);
+    assert_int_equal (committed (&bed), 5);
+    assert_int_equal (bed.forms, 2);
+    finish (&bed);
+}
+
+/* Nor does what was found out about another checkpoint count. */
+static void nor_is_another_one (void **state)
+{
+    (void)state;
+    struct bed bed;
+    lose_all (&bed);
+    all_open (&bed, 0, 3);
+    all_open (&bed, 0, 3);
+    assert_int_equal (committed (&bed), 5);
+    finish (&bed);
+}
+
+static void nor_if_somebody_could_load_it (void **state)
+{
+    (void)state;
+    struct bed bed;
+    lose_all (&bed);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        opens (&bed, w, w == 2 ? 5 : 0, w == 2 ? 0 : 5);
+    pass (&bed, BEAT_MS);
+    assert_int_equal (committed (&bed), 5);
+    assert_int_equal (bed.forms, 2);
+    finish (&bed);
+}
+
+/* Its writer says it again; and the next generation writes it anew. */
+static void it_is_not_committed_once_more (void **state)
+{
+    (void)state;
+    struct bed bed;
+    lose_all (&bed);
+    all_open (&bed, 0, 5);
+    all_open (&bed, 0, 5);
+    saved (&bed, 0, 1, 5);
+    assert_int_equal (committed (&bed), 3);
+    all_open (&bed, 3, 0);
+    saved (&bed, 0, 1, 5);
+    assert_int_equal (committed (&bed), 3);
+    saved (&bed, 0, 2, 5);
+    assert_int_equal (committed (&bed), 5);
+    finish (&bed);
+}
+
+static void the_next_reign_knows_it (void **state)
+{
+    (void)state;
+    struct bed bed;
+    lose_all (&bed);
+    all_open (&bed, 0, 5);
+    all_open (&bed, 0, 5);
+    restart (&bed);
+    assert_int_equal (committed (&bed), 3);
+    saved (&bed, 0, 1, 5);
+    assert_int_equal (committed (&bed), 3);
+    finish (&bed);
+}
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test (the_one_before_takes_its_place),
+        cmocka_unit_test (when_all_are_unsound_it_begins_at_the_start),
+        cmocka_unit_test (what_cannot_be_read_is_not_given_up),
+        cmocka_unit_test (nor_is_another_one),
+        cmocka_unit_test (nor_if_somebody_could_load_it),
+        cmocka_unit_test (it_is_not_committed_once_more),
+        cmocka_unit_test (the_next_reign_knows_it),
+    };
+    return cmocka_run_group_tests_name ("unsound", tests, NULL, NULL);
+}
