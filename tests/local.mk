@@ -193,10 +193,10 @@ TESTS += %D%/system/test_outage.py %D%/system/test_descriptors.py %D%/system/tes
 EXTRA_DIST += %D%/system/test_outage.py %D%/system/test_descriptors.py %D%/system/test_torture_coordinator.py %D%/system/test_fault_points.py %D%/system/fault_points.py %D%/system/fault_points.c
 TESTS += %D%/system/test_fault.py
 EXTRA_DIST += %D%/system/test_fault.py
-TESTS += %D%/system/test_jobs.py %D%/system/test_client.py %D%/system/test_library.py %D%/system/test_same_bits.py %D%/system/test_features.py %D%/system/torture.py %D%/system/test_bad_input.py %D%/system/test_bad_surroundings.py %D%/system/test_ledger.py %D%/system/test_hangs.py %D%/system/test_poison.py %D%/system/test_audits.py %D%/system/test_preempt.py
+TESTS += %D%/system/test_jobs.py %D%/system/test_client.py %D%/system/test_library.py %D%/system/test_same_bits.py %D%/system/test_features.py %D%/system/torture.py %D%/system/test_bad_input.py %D%/system/test_bad_surroundings.py %D%/system/test_ledger.py %D%/system/test_hangs.py %D%/system/test_poison.py %D%/system/test_audits.py %D%/system/test_unsound.py %D%/system/test_preempt.py
 EXTRA_DIST += examples/client/submit.c %D%/system/test_library.py \
     %D%/system/cluster.py %D%/system/test_jobs.py %D%/system/test_client.py %D%/system/test_same_bits.py %D%/system/test_features.py \
     %D%/system/torture.py scripts/torture \
-    %D%/system/test_bad_input.py %D%/system/test_bad_surroundings.py %D%/system/test_ledger.py %D%/system/test_hangs.py %D%/system/test_poison.py %D%/system/test_audits.py %D%/system/test_preempt.py %D%/system/bad_trainer.c
+    %D%/system/test_bad_input.py %D%/system/test_bad_surroundings.py %D%/system/test_ledger.py %D%/system/test_hangs.py %D%/system/test_poison.py %D%/system/test_audits.py %D%/system/test_unsound.py %D%/system/test_preempt.py %D%/system/bad_trainer.c
 include tests/fuzz/local.mk
 include tests/bench/local.mk

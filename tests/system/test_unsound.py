@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints that are not what was committed: the one before is used, and the weights are those of a calm run."""
+import json
+import os
+import shutil
+import sys
+
+from cluster import Cluster, Tap, wait_for
+
+STEPS = 1200
+EVERY = 50
+
+
+def unsound(cluster):
+    lines = [json.loads(line) for line in cluster.muster("-o", "json", "events").splitlines()]
+    return [line for line in lines if line["event"] == "UNSOUND"]
+
+
+def flip_a_bit(newest, _before):
+    """Storage lost a bit."""
+    path = os.path.join(newest["path"], "model.safetensors")
+    with open(path, "r+b") as file:
+        file.seek(os.path.getsize(path) // 2)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+def put_another(newest, before):
+    """What lies there is sound, and another step's state."""
+    shutil.rmtree(newest["path"])
+    shutil.copytree(before["path"], newest["path"])
+
+
+def lose_all_workers(cluster, job):
+    for name in list(cluster.workers):
+        cluster.kill_worker(name)
+    wait_for("nobody has the job", lambda: cluster.status(job)["state"] in ("pending", "preparing"))
+
+
+def resume_from_the_one_before(spoil):
+    with Cluster(2) as cluster:
+        job = cluster.submit(cluster.gpt(steps=STEPS, workers=(2, 2), every=EVERY))
+        wait_for("two checkpoints", lambda: len(cluster.json("checkpoints", job)) >= 2)
+        lose_all_workers(cluster, job)
+        before, newest = cluster.json("checkpoints", job)[-2:]
+        spoil(newest, before)
+        cluster.start_worker("third")
+        cluster.start_worker("fourth")
+        wait_for("it is given up", lambda: unsound(cluster))
+        status = cluster.wait_done(job)
+        found = unsound(cluster)
+        assert [(one["step"], one["back_step"]) for one in found] == [(newest["step"], before["step"])], found
+        assert found[0]["worker"].startswith("w") and "damaged, or of another state" in found[0]["text"], found
+        again = [at for at in cluster.json("checkpoints", job) if at["step"] == STEPS]
+        assert again and again[0]["weights_hash"] == status["weights_hash"]
+        proven = cluster.try_muster("ledger", "verify", job)
+        assert proven.returncode == 0, proven.stdout + proven.stderr
+        cluster.kill_coordinator()
+        cluster.start_coordinator()
+        assert cluster.status(job)["weights_hash"] == status["weights_hash"]
+        return status["weights_hash"]
+
+
+def calm_hash():
+    with Cluster(1) as cluster:
+        return cluster.wait_done(cluster.submit(cluster.gpt(steps=STEPS)))["weights_hash"]
+
+
+def damaged():
+    """a bit of the newest checkpoint is flipped and all workers die: the one before is loaded, and equal weights"""
+    assert resume_from_the_one_before(flip_a_bit) == calm_hash()
+
+
+def another_state():
+    """the newest checkpoint is another step's: the same, and what lies in the way of the right one makes room"""
+    assert resume_from_the_one_before(put_another) == calm_hash()
+
+
+if __name__ == "__main__":
+    sys.exit(Tap().run(damaged, another_state))
