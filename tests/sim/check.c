@@ -106,19 +106,24 @@ static void check_map (const struct mu_journal_form *form, struct mu_blob map, b
 }
 
 /* Who is lost was not compared; who is to leave when a generation breaks is, in the next one. A state that
- * fell over cannot be compared any more when it was overwritten by another's. */
+ * fell over cannot be compared any more when it was overwritten by another's, or when all others were by it. */
 static void note_wrong_member (struct seen_job *job, const struct mu_journal_form *form)
 {
     const char *wrong = faults.wrong ? worker_name (faults.wrong_worker) : "";
-    bool is_member = false, receives = false;
+    bool is_member = false, receives = false, gives_to_all = false;
+    uint32_t level = 0;
     for (uint32_t i = 0; i < form->members.count; i++) {
         const struct mu_journal_member *member = &form->members.items[i];
         bool is_it = !strcmp (member->name, wrong);
+        bool behind = member->step != form->step || member->attempt != form->attempt;
         is_member = is_member || is_it;
-        receives = receives || (is_it && faults.wrong == WRONG_STATE &&
-                                (member->step != form->step || member->attempt != form->attempt));
+        receives = receives || (is_it && behind);
+        gives_to_all = gives_to_all || (is_it && !behind);
+        level += !behind && member->generation;
     }
-    job->overwritten = job->overwritten || (job->wrong_member && receives);
+    gives_to_all = gives_to_all && level == 1 && form->members.count > 1;
+    job->overwritten = job->overwritten || (faults.wrong == WRONG_STATE && job->wrong_member &&
+                                            (receives || gives_to_all));
     job->gone_unseen = job->gone_unseen || (job->torn && job->wrong_member && !is_member);
     job->wrong_member = is_member;
 }

@@ -22,11 +22,13 @@ try () { # name, arguments
     fi
 }
 
-once=$(sed -n 's/^\([0-9][0-9]*\) .*/\1/p' "${top_srcdir:-.}/tests/sim/seeds.txt")
+once=$(sed -n 's/^\([0-9][0-9]*\)\( --[a-z]*\)\{0,1\} .*/\1\2/p' "${top_srcdir:-.}/tests/sim/seeds.txt")
 echo 1..$(($(echo "$once" | wc -l) + 5))
-for seed in $once; do
-    try "seed $seed, which once failed" --seed "$seed"
-done
+while read -r seed option; do
+    try "seed $seed $option, which once failed" --seed "$seed" ${option:+"$option"}
+done <<EOF
+$once
+EOF
 try "$seeds seeds: what may never happen does not, and every job ends" \
     --seed "${MUSTER_SIM_FIRST:-1}" --seeds "$seeds"
 try "60 seeds: whatever workers and clients say, the coordinator bears it" \
