@@ -152,6 +152,7 @@ static void start (struct coord *coord, const struct coord_reign *reign)
     mu_text_set (record.reign.version, sizeof record.reign.version, coord->options.version);
     core_store (coord, &record);
     coord->started = true;
+    coord->registered = reign->leader != 0;
     coord->deadline_ms = coord->now_ms;
     for (uint32_t i = 0; i < coord->durable.live_count; i++)
         if (coord->durable.live[i]->durable.state != MU_JOB_PENDING &&
@@ -307,6 +308,7 @@ void coord_destroy (struct coord **coord_p)
 
 uint64_t coord_term (const struct coord *coord) { return coord->durable.term; }
 bool coord_deposed (const struct coord *coord) { return coord->deposed; }
+uint64_t coord_later_term (const struct coord *coord) { return coord->later_term; }
 uint32_t coord_job_count (const struct coord *coord) { return coord->durable.job_count; }
 
 uint32_t coord_worker_count (const struct coord *coord)

@@ -126,8 +126,11 @@ const char *coord_image_uncovered (size_t *offset);
 /* --- read-only views, for the shell, checkers and tests --------------------------------------- */
 
 uint64_t coord_term (const struct coord *coord);
-/* A worker has heard a higher term: another coordinator reigns. This one decides and says no more. */
+/* A worker has heard a higher term: another coordinator reigns. This one decides and says no more. Not where
+ * there is a register (START names a leader): that alone says who reigns. Words of a later term are dropped
+ * then, and coord_later_term () tells of the highest, so that the register can be asked. */
 bool coord_deposed (const struct coord *coord);
+uint64_t coord_later_term (const struct coord *coord);
 uint32_t coord_job_count (const struct coord *coord);
 uint32_t coord_worker_count (const struct coord *coord);
 

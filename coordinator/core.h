@@ -357,6 +357,8 @@ struct coord {
     uint32_t worker_count, worker_capacity;
     struct index names, peers;
     bool started, deposed;
+    bool registered;     /* who reigns is decided by a register: no word of a worker's deposes */
+    uint64_t later_term; /* the highest that was said nevertheless; 0: none */
     uint64_t orders;       /* given in this reign */
     uint64_t grace_end_ms; /* of the restart */
     uint64_t deadline_ms;

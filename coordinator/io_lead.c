@@ -339,6 +339,8 @@ uint64_t lead_deadline (const struct lead *lead)
     return claim < lead->beat_ms ? claim : lead->beat_ms;
 }
 
+void lead_look (struct lead *lead, uint64_t now_ms) { claim_look (lead->options.claim, now_ms); }
+
 const char *lead_address (const struct lead *lead) { return lead->options.claim->value.client; }
 
 void *lead_socket (struct lead *lead) { return peers_socket (lead->options.peers); }

@@ -53,6 +53,9 @@ void lead_resign (struct lead *lead, uint64_t now_ms);
 /* Words, the register, time. `idle`: no commit is in flight. NOT_LEADER when the reign is over. */
 int lead_turn (struct lead *lead, bool idle, uint64_t now_ms, struct mu_error *error);
 
+/* A worker speaks of a later term: ask the register soon. */
+void lead_look (struct lead *lead, uint64_t now_ms);
+
 /* Where workers and clients find the one that reigns, by the register's last word. */
 const char *lead_address (const struct lead *lead);
 

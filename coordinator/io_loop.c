@@ -33,6 +33,7 @@
 #define RECEIVE_MAX 4096
 #define RECEIVE_MS  200
 #define SLICE_US    1000 /* of deciding, while the commit thread has nothing to do */
+#define LOOK_MS     1000 /* between two looks at the register because of a word */
 #define WAIT_MAX_MS 1000
 
 /* How long the end waits for those that follow. */
@@ -53,6 +54,7 @@ struct loop {
     bool drained;                 /* no message waited when we last looked */
     uint32_t stops;               /* how often it was told to */
     uint64_t stop_ms;             /* the first time */
+    uint64_t later_term, look_ms; /* that a worker spoke of; the next is looked into then */
     struct loop_counts counts;
     msgpack_zone zone;
     struct mu_wire wire;
@@ -251,8 +253,23 @@ static int on_time (struct loop *loop, struct mu_error *error)
     return step (loop, &timer, no_wire, error);
 }
 
-static int check_reign (const struct loop *loop, struct mu_error *error)
+/* Where there is a register it alone deposes. Who speaks of later terms may do so for ever. */
+static void look_into_later_term (struct loop *loop)
 {
+    uint64_t later_term = coord_later_term (loop->options->coord), now_ms = mu_now_ms ();
+    if (!loop->options->lead || later_term <= loop->later_term || now_ms < loop->look_ms)
+        return;
+    mu_log (MU_LOG_WARN, "later_term", NULL,
+            "a worker says that it has heard of term %" PRIu64 "; the register is asked who reigns",
+            later_term);
+    loop->later_term = later_term;
+    loop->look_ms = now_ms + LOOK_MS;
+    lead_look (loop->options->lead, now_ms);
+}
+
+static int check_reign (struct loop *loop, struct mu_error *error)
+{
+    look_into_later_term (loop);
     if (!coord_deposed (loop->options->coord))
         return 0;
     return mu_fail (error, MU_NOT_LEADER,

@@ -324,6 +324,13 @@ bool claim_heard_resign (struct claim *claim, uint64_t leader, uint64_t term, ui
     return true;
 }
 
+void claim_look (struct claim *claim, uint64_t now_ms)
+{
+    uint64_t soon_ms = now_ms + eager_ms (claim); /* whoever speaks so may do it for ever */
+    if (claim->ask_ms > soon_ms)
+        claim->ask_ms = soon_ms;
+}
+
 void claim_resign (struct claim *claim, uint64_t now_ms)
 {
     claim->role = CLAIM_RESIGNED;

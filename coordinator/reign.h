@@ -104,6 +104,9 @@ bool claim_heard (struct claim *claim, uint64_t leader, uint64_t term, uint64_t 
 bool claim_heard_resign (struct claim *claim, uint64_t leader, uint64_t term, uint64_t newest,
                          uint64_t now_ms);
 
+/* A worker speaks of a later term than this leader's: the register is asked soon whether that is so. */
+void claim_look (struct claim *claim, uint64_t now_ms);
+
 /* A leader gives up its reign for good, when it has acknowledged the last: it only reads from now on. Whoever
  * is in sync with it may take the next term, as ever; it is told so that it need not wait. */
 void claim_resign (struct claim *claim, uint64_t now_ms);

@@ -484,7 +484,9 @@ void roster_receive (struct coord *coord, const struct coord_event *event)
 {
     const struct mu_wire *wire = event->wire;
     if (wire->term > coord->durable.term) {
-        coord->deposed = true;
+        coord->deposed = !coord->registered;
+        if (wire->term > coord->later_term)
+            coord->later_term = wire->term;
         return;
     }
     if (wire->type == MU_WIRE_HELLO) {

@@ -157,6 +157,8 @@ static void try_lies (const struct coord *coord, const struct coord_options *set
         hear_one (&copies);
         pass_time (&copies);
     }
+    CHECK (!coord_deposed (copies.hearing) || mix (options.seed, 4001) % 2 == 0,
+           "a word deposes a coordinator that has a register");
     CHECK (coord_digest (copies.hearing) == coord_digest (copies.told),
            "lies change what no record tells of");
     writers_back (mark);

@@ -25,7 +25,7 @@ try () { # name, arguments
 once=$(sed -n 's/^\([0-9][0-9]*\)\( --[a-z]*\)\{0,1\} .*/\1\2/p' "${top_srcdir:-.}/tests/sim/seeds.txt")
 echo 1..$(($(echo "$once" | wc -l) + 5))
 while read -r seed option; do
-    try "seed $seed $option, which once failed" --seed "$seed" ${option:+"$option"}
+    try "seed $seed${option:+ $option}, which once failed" --seed "$seed" ${option:+"$option"}
 done <<EOF
 $once
 EOF

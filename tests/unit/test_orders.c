@@ -62,6 +62,38 @@ static void nor_twice (void **state)
     assert_true (bed.order[1] > answered);
 }
 
+static void speak_of (uint64_t term)
+{
+    step (&bed, (struct coord_event){
+                    .type = COORD_RECEIVE,
+                    .peer = 0,
+                    .wire = &(struct mu_wire){ .type = MU_WIRE_BEAT, .term = term } });
+}
+
+/* Without a register it is all that tells of another coordinator. */
+static void a_later_term_deposes (void **state)
+{
+    (void)state;
+    opening (&bed, 1);
+    speak_of (coord_term (bed.coord));
+    assert_false (coord_deposed (bed.coord));
+    speak_of (coord_term (bed.coord) + 1);
+    assert_true (coord_deposed (bed.coord));
+}
+
+static void but_not_where_a_register_says_who_reigns (void **state)
+{
+    (void)state;
+    opening (&bed, 1);
+    step (&bed, (struct coord_event){ .type = COORD_START, .reign = { .leader = 5 } });
+    uint64_t term = coord_term (bed.coord);
+    speak_of (term + 7);
+    speak_of (term + 3);
+    assert_false (coord_deposed (bed.coord));
+    assert_int_equal (coord_later_term (bed.coord), term + 7);
+    assert_int_equal (bed.actions.count, 0); /* the word itself is dropped */
+}
+
 /* Whatever is known of a worker is known by its name. */
 static void who_says_no_name_is_refused (void **state)
 {
@@ -89,6 +121,8 @@ int main (void)
         ORDERS_TEST (each_order_has_a_number_of_its_own),
         ORDERS_TEST (an_answer_to_an_older_order_is_not_believed),
         ORDERS_TEST (nor_twice),
+        ORDERS_TEST (a_later_term_deposes),
+        ORDERS_TEST (but_not_where_a_register_says_who_reigns),
         ORDERS_TEST (who_says_no_name_is_refused),
     };
     return cmocka_run_group_tests_name ("orders", tests, NULL, NULL);
