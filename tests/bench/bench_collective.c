@@ -9,8 +9,8 @@
  * does hits both alike. Exit 1 if from 4 MiB up it is below 0.95. "cpu" is the same ratio of the
  * processor time that the ranks' processes took.
  * State: from its source to one rank that is behind, until its hash is proven, against MPI_Bcast of
- * as much inside a process, in turns; the other ranks compare theirs. Exit 1 if it is below 0.8 of
- * that bandwidth.
+ * as much inside a process, in turns; the other ranks compare theirs. Both as the memory of one host
+ * that it is, and through sockets, as between two. Exit 1 if it is below 0.8 of that bandwidth.
  * Start: from the fork, or with spares from the command, until all ranks are READY. */
 #include "tests/system/collective_bed.h"
 
@@ -150,7 +150,7 @@ static int by_bandwidth (unsigned mib, int rounds)
 }
 
 /* Rank 1 is behind; its part is the whole of it, as it ends with the last piece. */
-static double state_ms (const char *program, unsigned size, unsigned mib)
+static double state_ms (const char *program, unsigned size, unsigned mib, bool far)
 {
     const struct mu_region_bucket bucket = { 0, 1024 };
     const struct mu_region_layout layout = { MU_ELEMENT_INT32, (uint64_t)mib << 20, 1024, 1,
@@ -158,6 +158,7 @@ static double state_ms (const char *program, unsigned size, unsigned mib)
     bed_open (&ours, size, &layout);
     for (unsigned r = 0; r < size; r++)
         memset (ours.ranks[r].region->state, r != 1, layout.state_bytes);
+    atomic_store (&ours.ranks[1].region->control->collective.far, far);
     ours.source_rank = 0;
     ours.receives[1] = true;
     check (bed_world (&ours, bed_program (program), READY_MS), ours.ranks[1].text);
@@ -168,17 +169,17 @@ static double state_ms (const char *program, unsigned size, unsigned mib)
     return took;
 }
 
-static int by_state (unsigned size, unsigned mib)
+static int by_state (unsigned size, unsigned mib, bool far)
 {
     double own[STATES], theirs[STATES], ratios[STATES];
     for (int i = 0; i < STATES; i++) {
-        own[i] = state_ms ("muster-collective", size, mib);
-        theirs[i] = state_ms ("../bench/bench_allreduce", 2, mib);
+        own[i] = state_ms ("muster-collective", size, mib, far);
+        theirs[i] = state_ms ("../bench/bench_allreduce", 2, mib, far);
         ratios[i] = theirs[i] / own[i];
     }
     double x = median (own, STATES), y = median (theirs, STATES), ratio = median (ratios, STATES);
-    printf ("%u ranks, %3u MiB  %8.2f ms %6.0f MB/s  %8.2f ms %6.0f MB/s   %5.2f\n", size, mib, x,
-            mib * 1048.576 / x, y, mib * 1048.576 / y, ratio);
+    printf ("%u ranks, %3u MiB, %s  %8.2f ms %6.0f MB/s  %8.2f ms %6.0f MB/s   %5.2f\n", size, mib,
+            far ? "sockets" : "memory ", x, mib * 1048.576 / x, y, mib * 1048.576 / y, ratio);
     fflush (stdout);
     return ratio < ENOUGH_STATE;
 }
@@ -223,10 +224,11 @@ int main (int argc, char **argv)
         "2 ranks   collective process      in-process MPI_Allreduce  ratio     cpu       proof\n");
     for (unsigned mib = 1; mib <= 64; mib *= 2)
         slow += by_bandwidth (mib, mib > 8 && rounds > 15 ? 15 : rounds);
-    printf ("\na state to one rank  collective process  in-process MPI_Bcast  ratio\n");
+    printf ("\na state to one rank           collective process  in-process MPI_Bcast  ratio\n");
     for (unsigned mib = 8; mib <= 128; mib *= 4)
-        slow += by_state (2, mib);
-    slow += by_state (4, 32);
+        for (int far = 0; far < 2; far++)
+            slow += by_state (2, mib, far);
+    slow += by_state (4, 32, false) + by_state (4, 32, true);
     printf ("\nto READY   started     with spares\n");
     for (unsigned size = 2; size <= 8; size *= 2)
         by_start (size);

@@ -205,15 +205,18 @@ static void open_with_state (unsigned size)
         fill_state (r, 1);
 }
 
-static void broadcasts_state (void)
+/* `far`: these ranks' states do not come as memory, as if they were on other hosts. */
+static void broadcasts_state (unsigned far, const char *how)
 {
     open_with_state (4);
+    for (unsigned r = 0; r < bed.size; r++)
+        atomic_store (&bed.ranks[r].region->control->collective.far, far >> r & 1);
     fill_state (0, 2);
     fill_state (3, 3);
     bed.receives[0] = bed.receives[3] = true;
     bool formed = bed_world (&bed, bed_program ("muster-collective"), READY_MS);
     ok (formed && same_state (0, 1) && same_state (3, 1) && bed_step (&bed, 5) == 4,
-        "ranks that are behind receive the state, the others compare");
+        "ranks that are behind receive the state %s, the others compare", how);
     bed_end (&bed);
     bed.step = 6;
     bed.receives[0] = bed.receives[3] = false;
@@ -370,7 +373,9 @@ int main (void)
     spares ();
     goes_on ();
     survives_launchers ();
-    broadcasts_state ();
+    broadcasts_state (0, "as memory");
+    broadcasts_state (1 << 0 | 1 << 3, "through sockets");
+    broadcasts_state (1 << 3, "both ways at once");
     connects_ahead ();
     forms_another_world_than_it_connected ();
     refuses_other_state ();

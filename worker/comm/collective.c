@@ -122,10 +122,10 @@ static void tie_to_agent (struct collective *self, int agent_pid)
     signal (SIGHUP, SIG_IGN);
 }
 
-static void open_region (struct collective *self, int fd)
+static void open_region (struct collective *self)
 {
     struct mu_error error;
-    self->region = mu_region_attach (fd, &error);
+    self->region = mu_region_attach (self->region_fd, &error);
     if (!self->region)
         collective_end (self, MU_COLLECTIVE_REGION, "%s", error.text);
     const struct mu_region_layout *layout = &self->region->layout;
@@ -237,14 +237,15 @@ static noreturn void serve (struct collective *self)
 
 int main (int argc, char **argv)
 {
-    struct collective self = { .command_fd = -1 };
+    struct collective self = { .command_fd = -1, .door = -1 };
     if (argc != 5 || number_of (argv[1]) != (int)MU_COLLECTIVE_PROTOCOL ||
         number_of (argv[2]) < 0 || number_of (argv[3]) < 0 || number_of (argv[4]) < 0)
         collective_end (&self, MU_COLLECTIVE_USAGE,
                         "wrong arguments; it is started by muster-worker of the same version only");
     self.command_fd = number_of (argv[3]);
     tie_to_agent (&self, number_of (argv[4]));
-    open_region (&self, number_of (argv[2]));
+    self.region_fd = number_of (argv[2]);
+    open_region (&self);
     /* MPI's temporary buffers stay mapped: a fifth of the time at 64 MiB goes to page faults else.
      */
     mallopt (M_MMAP_THRESHOLD, 1 << 30);

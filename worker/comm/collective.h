@@ -2,7 +2,9 @@
 /* collective.h - the parts of the program muster-collective
  *
  * collective.c  the process: its start, the agent's command, the trainer's requests
- * world.c       MPI: the world, its canaries, the state's broadcast, the reductions
+ * world.c       MPI: the world, its canaries, the reductions
+ * transfer.c    the state, from its source to those that are behind
+ * near.c        ... to those on the same host
  * faults.c      only in builds with faults (MU_FAULTS): wrong at a chosen step, or when ordered
  *
  * No function returns a failure: whatever goes wrong ends the process with a status
@@ -21,9 +23,11 @@
 
 struct collective {
     struct mu_region *region;
-    int command_fd;
+    int region_fd, command_fd;
     struct mu_collective_form form;
     uint64_t ticket; /* hash of all that the ranks must agree on */
+    int door;        /* of the source, for those on its host (near.h); -1: none */
+    uint64_t door_number; /* the same on all ranks */
     uint64_t init_us, warm_us, broadcast_us;
 };
 
@@ -46,12 +50,14 @@ void world_start (struct collective *self, int *argc, char ***argv);
 void world_warm_up (struct collective *self);
 /* The command has become another one of the same world: do all ranks have it? */
 void world_confirm (struct collective *self);
-void world_map_state (const struct collective *self);
-void world_broadcast_state (struct collective *self);
 /* All buckets as they become ready, then the proof. The result is right when it returns. */
 void world_reduce (struct collective *self, struct request *request);
 /* Let MPI move what it still has to move for others, without waiting. */
 void world_look (void);
+
+/* transfer.c */
+void world_map_state (const struct collective *self);
+void world_broadcast_state (struct collective *self);
 
 /* faults.c: MUSTER_FAULT="KIND STEP", KIND one of
  *   flip   change one element of the result      stale  leave in the result what was there

@@ -36,7 +36,7 @@
 /* Buckets: one a tensor, and the largest models have some 10,000 tensors. Blocks: 4 TiB each, so
  * that offsets never overflow 64 bits. */
 #define MU_REGION_MAGIC       UINT64_C (0x316e6f6967657275)
-#define MU_REGION_VERSION     3u
+#define MU_REGION_VERSION     4u
 #define MU_REGION_BUCKETS_MAX 65536u
 #define MU_REGION_BLOCK_MAX   (UINT64_C (1) << 42)
 
@@ -111,6 +111,7 @@ struct mu_region_control {
         _Atomic uint64_t reduced_ns;             /* of the last request: inside MPI */
         _Atomic uint64_t proved_ns; /* of the last request: checksums and the closing reduction */
         _Atomic uint64_t done;      /* the last request whose result is proven; stored last */
+        _Atomic uint64_t far; /* 1: a state could not be had as memory of the same host (near.h) */
     } collective;
 
     alignas (64) _Atomic uint32_t trainer_bell;    /* added to by the collective and the agent */

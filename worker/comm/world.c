@@ -2,35 +2,29 @@
 /* world.c - one generation's MPI world
  *
  * MPI's return codes prove nothing here (guards.h), so everything is proven by sums of integers.
- * agree () reduces a record of which every rank knows what its total must be; each step ends with
+ * world_agree () reduces a record of which every rank knows what its total must be; each step ends with
  * one, which carries the checksums too. A rank that sees a wrong total ends; the others then lose
  * their connection to it and end as well.
  *
  * Fatal: every MPI error, every total that is not as it must be. */
+#include "world.h"
 #include "collective.h"
 #include "comm.h"
 #include "guards.h"
+#include "near.h"
 
 #include "common/mix.h"
 
-#include <mpi.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MPI_TRY(self, call)                                                                        \
-    do {                                                                                           \
-        if ((call) != MPI_SUCCESS)                                                                 \
-            collective_end (self, MU_COLLECTIVE_MPI_CALL, "%s failed", #call);                     \
-    } while (0)
-
 /* What is reduced at once. 1 MiB should still be in a core's cache when its checksums are made.
  * With 2 ranks on a busy machine, whole buffers took a fifth more processor time than MPI_Allreduce
  * alone, 256 KiB up to a third more, 1 MiB from 8 MiB up none (bench_collective). */
 #define CHUNK_BYTES      ((size_t)1 << 20)
-#define PIECE_BYTES      ((size_t)4 << 20) /* of the state */
-#define WARM_UP_INTEGERS 65536             /* enough for MPICH's large-message algorithms */
+#define WARM_UP_INTEGERS 65536 /* enough for MPICH's large-message algorithms */
 
 /* --- start ------------------------------------------------------------------------------------ */
 
@@ -77,9 +71,7 @@ void world_start (struct collective *self, int *argc, char ***argv)
 
 enum { AGREE_RANKS, AGREE_RANK, AGREE_GENERATION, AGREE_TICKET, AGREE_WORDS };
 
-/* Reduce {1, rank + 1, generation, ticket} and `count` more words, whose totals come back in place.
- */
-static void agree (struct collective *self, uint64_t *words, unsigned count)
+void world_agree (struct collective *self, uint64_t *words, unsigned count)
 {
     uint64_t given[16] = { 1, self->form.rank + UINT64_C (1), self->form.generation, self->ticket };
     uint64_t total[16] = { 0 };
@@ -114,11 +106,19 @@ static void check_guards (struct collective *self)
                      "lost peers; canaries and checksums are the only guard\n");
 }
 
+/* Do all have the same command? With their answers the source's door becomes known. */
+static void meet (struct collective *self)
+{
+    const struct mu_collective_form *form = &self->form;
+    self->door_number = form->rank == form->source_rank ? near_open (&self->door) : 0;
+    world_agree (self, &self->door_number, 1);
+}
+
 /* The first use of every connection, small and large. */
 void world_warm_up (struct collective *self)
 {
     uint64_t start = collective_now_ns ();
-    agree (self, NULL, 0);
+    meet (self);
     int32_t *given = calloc (WARM_UP_INTEGERS, sizeof *given);
     int32_t *total = calloc (WARM_UP_INTEGERS, sizeof *total);
     if (!given || !total)
@@ -139,81 +139,7 @@ void world_warm_up (struct collective *self)
 void world_confirm (struct collective *self)
 {
     self->ticket = make_ticket (self);
-    agree (self, NULL, 0);
-}
-
-/* --- state ------------------------------------------------------------------------------------ */
-
-/* The source and those that take its state; the source is rank 0 there. MPI_COMM_NULL: not this
- * rank. */
-static MPI_Comm givers_and_takers (struct collective *self)
-{
-    const struct mu_collective_form *form = &self->form;
-    bool source = form->rank == form->source_rank;
-    MPI_Comm some;
-    MPI_TRY (self, MPI_Comm_split (MPI_COMM_WORLD, source || form->receives ? 0 : MPI_UNDEFINED,
-                                   source ? 0 : (int)form->rank + 1, &some));
-    return some;
-}
-
-/* The hash of the state block, which is sent or received piece by piece before. */
-static uint64_t move_state (struct collective *self, MPI_Comm some)
-{
-    uint64_t left = self->region->layout.state_bytes, hash = self->form.generation;
-    char *at = self->region->state;
-    while (left > 0) {
-        size_t count = left < PIECE_BYTES ? (size_t)left : PIECE_BYTES;
-        if (some != MPI_COMM_NULL)
-            MPI_TRY (self, MPI_Bcast (at, (int)count, MPI_BYTE, 0, some));
-        hash = mu_mix_bytes (hash, at, count);
-        collective_progress (self);
-        at += count;
-        left -= count;
-    }
-    return hash;
-}
-
-static void compare_hashes (struct collective *self, uint64_t hash)
-{
-    const struct mu_collective_form *form = &self->form;
-    uint64_t right = hash, total = hash;
-    MPI_TRY (self, MPI_Bcast (&right, 1, MPI_UINT64_T, (int)form->source_rank, MPI_COMM_WORLD));
-    if (hash != right && form->receives)
-        collective_end (self, MU_COLLECTIVE_STATE_TORN, "its hash is not that of rank %u",
-                        form->source_rank);
-    if (hash != right)
-        collective_end (self, MU_COLLECTIVE_STATE_DIFFERS,
-                        "the state before step %llu is not that of rank %u",
-                        (unsigned long long)form->step, form->source_rank);
-    agree (self, &total, 1);
-    if (total != hash * form->size)
-        collective_end (self, MU_COLLECTIVE_STATE_TORN, "the hashes of the state differ");
-}
-
-/* Whoever sends, receives or hashes it needs its pages; here nobody waits for that yet. Nothing is read
- * or written. */
-void world_map_state (const struct collective *self)
-{
-    mu_region_prefault (self->region->state, self->region->layout.state_bytes);
-}
-
-/* Only to those that are behind: the others prove by their hashes that they have the same. */
-void world_broadcast_state (struct collective *self)
-{
-    const struct mu_collective_form *form = &self->form;
-    if (form->source_rank == MU_COMM_NO_SOURCE)
-        return;
-    struct mu_region_control *control = self->region->control;
-    MPI_Comm some = givers_and_takers (self);
-    world_map_state (self);
-    collective_await (self, &control->trainer.entered_generation, form->generation);
-    uint64_t start = collective_now_ns ();
-    if (form->receives)
-        atomic_store (&control->collective.state_begun_generation, form->generation);
-    compare_hashes (self, move_state (self, some));
-    atomic_store (&control->collective.state_done_generation, form->generation);
-    mu_bell_ring (&control->trainer_bell);
-    self->broadcast_us = (collective_now_ns () - start) / 1000;
+    meet (self);
 }
 
 /* --- reductions ------------------------------------------------------------------------------- */
@@ -267,7 +193,7 @@ static void prove (struct collective *self, const struct request *request,
     uint64_t step = request->step + (fault_now ("step", request->step) ? 1 : 0);
     uint64_t moment = mu_mix (mu_mix (self->ticket, step), request->attempt);
     uint64_t words[CLOSE_WORDS] = { step, request->attempt, moment, own->a, own->b };
-    agree (self, words, CLOSE_WORDS);
+    world_agree (self, words, CLOSE_WORDS);
     if (words[CLOSE_STEP] != size * step || words[CLOSE_ATTEMPT] != size * request->attempt ||
         words[CLOSE_MOMENT] != size * moment)
         collective_end (self, MU_COLLECTIVE_STEP,

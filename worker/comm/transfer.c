@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* transfer.c - the state goes from its source to those that are behind, and nobody else
+ *
+ * Who is on the source's host copies it from there (near.h), the others get it by MPI, piece by piece.
+ * All hash what they have then, and each hash must be the source's: that of those that were level,
+ * too, which proves that they are. The source's state is at rest until all have agreed on that. */
+#include "near.h"
+#include "world.h"
+
+#include "comm.h"
+
+#include "common/mix.h"
+
+#include <string.h>
+
+#define PIECE_BYTES ((size_t)4 << 20)   /* what MPI is given at once */
+#define BLOCK_BYTES ((size_t)256 << 10) /* is still in a core's cache when it is hashed */
+
+enum { NEAR, FAR, WAYS };
+
+/* --- who gets it how -------------------------------------------------------------------------- */
+
+/* The source and those to whom MPI brings it; the source is rank 0 there. MPI_COMM_NULL: not this
+ * rank. */
+static MPI_Comm givers_and_takers (struct collective *self, bool takes)
+{
+    const struct mu_collective_form *form = &self->form;
+    bool source = form->rank == form->source_rank;
+    MPI_Comm some;
+    MPI_TRY (self, MPI_Comm_split (MPI_COMM_WORLD, source || takes ? 0 : MPI_UNDEFINED,
+                                   source ? 0 : (int)form->rank + 1, &some));
+    return some;
+}
+
+/* Not by this way again: this region's owner is sent its states from now on. */
+static noreturn void end_far (struct collective *self)
+{
+    atomic_store (&self->region->control->collective.far, 1);
+    collective_end (
+        self, MU_COLLECTIVE_STATE_TORN,
+        "the memory of rank %u, on this host, could not be had; the next world sends it",
+        self->form.source_rank);
+}
+
+/* The source's state, where this rank is near and behind. *some: who takes part in sending it. */
+static const char *find_way (struct collective *self, MPI_Comm *some)
+{
+    struct mu_region *region = self->region;
+    bool tries = self->form.receives && !atomic_load (&region->control->collective.far);
+    int line = tries ? near_call (self->door_number) : -1;
+    uint64_t ways[WAYS] = { 0 };
+    ways[line >= 0 ? NEAR : FAR] = self->form.receives;
+    world_agree (self, ways, WAYS);
+    near_give (&self->door, ways[NEAR], self->region_fd);
+    *some = ways[FAR] ? givers_and_takers (self, self->form.receives && line < 0) : MPI_COMM_NULL;
+    if (line < 0)
+        return NULL;
+    size_t offset = (size_t)((char *)region->state - (char *)region->control);
+    const char *theirs = near_take (line, offset, region->layout.state_bytes);
+    if (!theirs)
+        end_far (self);
+    mu_region_prefault ((void *)(uintptr_t)theirs, region->layout.state_bytes);
+    return theirs;
+}
+
+/* --- on its way ------------------------------------------------------------------------------- */
+
+/* Where it is near it comes from `theirs`. */
+static uint64_t hash_piece (uint64_t hash, char *at, const char *theirs, size_t count)
+{
+    for (size_t done = 0; done < count; done += BLOCK_BYTES) {
+        size_t block = count - done < BLOCK_BYTES ? count - done : BLOCK_BYTES;
+        if (theirs)
+            memcpy (at + done, theirs + done, block);
+        hash = mu_mix_bytes (hash, at + done, block);
+    }
+    return hash;
+}
+
+/* The hash of the state block, of which each piece has come before it is hashed. */
+static uint64_t move_state (struct collective *self, MPI_Comm some, const char *theirs)
+{
+    uint64_t size = self->region->layout.state_bytes, hash = self->form.generation;
+    char *state = self->region->state;
+    for (uint64_t at = 0; at < size; at += PIECE_BYTES) {
+        size_t count = size - at < PIECE_BYTES ? (size_t)(size - at) : PIECE_BYTES;
+        if (some != MPI_COMM_NULL)
+            MPI_TRY (self, MPI_Bcast (state + at, (int)count, MPI_BYTE, 0, some));
+        hash = hash_piece (hash, state + at, theirs ? theirs + at : NULL, count);
+        collective_progress (self);
+    }
+    return hash;
+}
+
+static void compare_hashes (struct collective *self, uint64_t hash)
+{
+    const struct mu_collective_form *form = &self->form;
+    uint64_t right = hash, total = hash;
+    MPI_TRY (self, MPI_Bcast (&right, 1, MPI_UINT64_T, (int)form->source_rank, MPI_COMM_WORLD));
+    if (hash != right && form->receives)
+        collective_end (self, MU_COLLECTIVE_STATE_TORN, "its hash is not that of rank %u",
+                        form->source_rank);
+    if (hash != right)
+        collective_end (self, MU_COLLECTIVE_STATE_DIFFERS,
+                        "the state before step %llu is not that of rank %u",
+                        (unsigned long long)form->step, form->source_rank);
+    world_agree (self, &total, 1);
+    if (total != hash * form->size)
+        collective_end (self, MU_COLLECTIVE_STATE_TORN, "the hashes of the state differ");
+}
+
+/* Whoever sends, receives or hashes it needs its pages; here nobody waits for that yet. Nothing is read
+ * or written. */
+void world_map_state (const struct collective *self)
+{
+    mu_region_prefault (self->region->state, self->region->layout.state_bytes);
+}
+
+/* Only to those that are behind: the others prove by their hashes that they have the same. */
+void world_broadcast_state (struct collective *self)
+{
+    const struct mu_collective_form *form = &self->form;
+    if (form->source_rank == MU_COMM_NO_SOURCE)
+        return;
+    struct mu_region_control *control = self->region->control;
+    MPI_Comm some;
+    const char *theirs = find_way (self, &some);
+    world_map_state (self);
+    collective_await (self, &control->trainer.entered_generation, form->generation);
+    uint64_t start = collective_now_ns ();
+    if (form->receives)
+        atomic_store (&control->collective.state_begun_generation, form->generation);
+    compare_hashes (self, move_state (self, some, theirs));
+    atomic_store (&control->collective.state_done_generation, form->generation);
+    mu_bell_ring (&control->trainer_bell);
+    self->broadcast_us = (collective_now_ns () - start) / 1000;
+}
