@@ -91,6 +91,8 @@ static int open_for_reading (int region_fd)
 
 void near_give (int *door, uint64_t count, int region_fd)
 {
+    if (*door < 0)
+        return;
     int given = count ? open_for_reading (region_fd) : -1;
     while (given >= 0 && count && comes (*door)) {
         int line = accept4 (*door, NULL, NULL, SOCK_CLOEXEC);
@@ -104,8 +106,7 @@ void near_give (int *door, uint64_t count, int region_fd)
     }
     if (given >= 0)
         close (given);
-    if (*door >= 0)
-        close (*door);
+    close (*door);
     *door = -1;
 }
 

@@ -26,7 +26,7 @@ uint64_t near_open (int *door);
 
 int near_call (uint64_t number);
 
-/* To so many, or to those that came until the time is over; closes the door. */
+/* To so many, or to those that came until the time is over; closes the door. Nothing where there is none. */
 void near_give (int *door, uint64_t count, int region_fd);
 
 /* `bytes` at `offset` of the source's region, to be read, for as long as this process lives; closes the
