@@ -100,6 +100,72 @@ static void catches_all (void)
         catches (&faults[i]);
 }
 
+/* --- a state on its way ----------------------------------------------------------------------- */
+
+static void fill_state (unsigned rank, int with)
+{
+    memset (bed.ranks[rank].region->state, with, small.state_bytes);
+}
+
+/* Rank 1 is behind; the fault happens in rank `guilty`. */
+static bool transfers (const char *fault, unsigned guilty)
+{
+    for (unsigned r = 0; r < bed.size; r++) {
+        if (r == guilty && fault)
+            setenv ("MUSTER_FAULT", fault, 1);
+        bed_start_rank (&bed, r, bed_program ("muster-collective-faulty"));
+        unsetenv ("MUSTER_FAULT");
+    }
+    bed_form (&bed);
+    return bed_await_ready (&bed, READY_MS) && bed_broadcast (&bed, 1, READY_MS) == MU_COMM_DONE;
+}
+
+static bool is_level (void)
+{
+    return !memcmp (bed.ranks[0].region->state, bed.ranks[1].region->state, small.state_bytes);
+}
+
+/* It is sent from then on. */
+static void gets_no_memory (void)
+{
+    const _Atomic uint64_t *far = &bed.ranks[1].region->control->collective.far;
+    bool formed = transfers ("shut 0", 0);
+    ok (!formed && bed_await_ends (&bed, END_MS) &&
+            bed_status (&bed, 1) == MU_COLLECTIVE_STATE_TORN && atomic_load (far) && !is_level () &&
+            bed_broadcast (&bed, 1, 0) == MU_COMM_TORN,
+        "who is given no memory ends, and keeps its state: %s", bed.ranks[1].text);
+    bed_end (&bed);
+    ok (transfers ("shut 0", 0) && is_level (), "the next world sends it");
+    bed_end (&bed);
+}
+
+static void proves_what_came (bool far)
+{
+    atomic_store (&bed.ranks[1].region->control->collective.far, far);
+    fill_state (1, 3);
+    bool formed = transfers ("tear 0", 1);
+    ok (!formed && bed_await_ends (&bed, END_MS) &&
+            bed_status (&bed, 1) == MU_COLLECTIVE_STATE_TORN &&
+            bed_broadcast (&bed, 1, 0) == MU_COMM_STATE_LOST,
+        "a state that came %s and is another is refused: %s", far ? "through sockets" : "as memory",
+        bed.ranks[1].text);
+    bed_end (&bed);
+}
+
+static void states_are_proven (void)
+{
+    bed_open (&bed, 3, &small);
+    bed.source_rank = 0;
+    bed.receives[1] = true;
+    fill_state (0, 2);
+    fill_state (1, 1);
+    fill_state (2, 2);
+    gets_no_memory ();
+    proves_what_came (false);
+    proves_what_came (true);
+    bed_close (&bed);
+}
+
 /* --- death ------------------------------------------------------------------------------------ */
 
 static bool is_documented (int status)
@@ -384,6 +450,7 @@ int main (void)
 {
     unsigned segments = tap_segments ();
     catches_all ();
+    states_are_proven ();
     survives_death ();
     dies_in_start ();
     does_not_mix ();

@@ -62,7 +62,9 @@ void world_broadcast_state (struct collective *self);
 /* faults.c: MUSTER_FAULT="KIND STEP", KIND one of
  *   flip   change one element of the result      stale  leave in the result what was there
  *   die    SIGKILL in the middle of the step     step   take part as if at another step
- *   slip   change the sums after their checksum */
+ *   slip   change the sums after their checksum
+ *   shut   give no memory to those that are near (the source)
+ *   tear   hash what came as if one bit of it were another (who is behind) */
 #ifdef MU_FAULTS
 bool fault_now (const char *kind, uint64_t step);
 /* Whether the agent has ordered this corruption; true once an order. */

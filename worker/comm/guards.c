@@ -110,8 +110,8 @@ static epoll_wait_function *real_epoll_wait (void)
     return atomic_load (&real);
 }
 
-/* Until one more of the descriptors that `fd` polls becomes ready, whatever is ready all the time; on kernels
- * that tell of those again (before 5.6) it returns at once. */
+/* Until one more of the descriptors that `fd` polls becomes ready, whatever is ready all the time; on older
+ * kernels, which tell of those again, it returns at once. */
 static void await_news (int fd)
 {
     static int watch = -1;

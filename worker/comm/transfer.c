@@ -51,7 +51,7 @@ static const char *find_way (struct collective *self, MPI_Comm *some)
     uint64_t ways[WAYS] = { 0 };
     ways[line >= 0 ? NEAR : FAR] = self->form.receives;
     world_agree (self, ways, WAYS);
-    near_give (&self->door, ways[NEAR], self->region_fd);
+    near_give (&self->door, fault_now ("shut", self->form.step) ? 0 : ways[NEAR], self->region_fd);
     *some = ways[FAR] ? givers_and_takers (self, self->form.receives && line < 0) : MPI_COMM_NULL;
     if (line < 0)
         return NULL;
@@ -87,6 +87,8 @@ static uint64_t move_state (struct collective *self, MPI_Comm some, const char *
         if (some != MPI_COMM_NULL)
             MPI_TRY (self, MPI_Bcast (state + at, (int)count, MPI_BYTE, 0, some));
         hash = hash_piece (hash, state + at, theirs ? theirs + at : NULL, count);
+        if (fault_now ("tear", self->form.step))
+            hash ^= 1;
         collective_progress (self);
     }
     return hash;
