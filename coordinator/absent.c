@@ -80,12 +80,29 @@ static void ask_for_absence (struct member *member, const struct job_durable *jo
     }
 }
 
+/* It goes on with the state that it made itself. */
+static bool has_kept_its_state (const struct mu_journal_form *form, uint32_t rank)
+{
+    const struct mu_journal_member *said = &form->members.items[rank];
+    return said->generation && said->step == form->step && said->attempt == form->attempt;
+}
+
+/* What somebody has loaded is the state of whoever wrote it: beside one that kept its own it has no voice. */
+static bool any_has_kept (const struct mu_journal_form *form)
+{
+    for (uint32_t rank = 0; rank < form->members.count; rank++)
+        if (has_kept_its_state (form, rank))
+            return true;
+    return false;
+}
+
 /* What training has gone back behind is nobody's work any more. */
 static void follow_members (struct job_durable *job, const struct generation *before,
                             const struct mu_journal_form *form)
 {
     struct generation *generation = &job->generation;
     uint32_t hint = 0;
+    bool kept = any_has_kept (form);
     for (uint32_t rank = 0; rank < generation->size; rank++) {
         struct member *member = &generation->members[rank];
         const struct mu_journal_member *said = &form->members.items[rank];
@@ -98,7 +115,8 @@ static void follow_members (struct job_durable *job, const struct generation *be
             ask_for_absence (member, job, form->time_ms);
         }
         member->echo = (known && known->incarnation == member->incarnation && known->echo) ||
-                       said->step != form->step || said->attempt != form->attempt;
+                       said->step != form->step || said->attempt != form->attempt ||
+                       (kept && !has_kept_its_state (form, rank));
     }
 }
 
@@ -117,13 +135,6 @@ static void forget_some (struct job_durable *job, const struct mu_journal_form *
 }
 
 /* --- what cannot be compared any more --------------------------------------------------------- */
-
-/* It goes on with the state that it made itself. */
-static bool has_kept_its_state (const struct mu_journal_form *form, uint32_t rank)
-{
-    const struct mu_journal_member *said = &form->members.items[rank];
-    return said->generation && said->step == form->step && said->attempt == form->attempt;
-}
 
 /* And it is nobody else's, so that others' can be compared with it. */
 static uint32_t count_witnesses (const struct job_durable *job, const struct mu_journal_form *form)

@@ -311,6 +311,7 @@ static int apply_commit (struct coord *coord, const struct mu_journal *record,
                               .path = copy_text (commit->path) };
     SET (added->weights_hash, commit->weights_hash);
     SET (added->worker, commit->worker);
+    added->state_sum = commit->state_sum;
     mine->anchor = commit->anchor;
     checkpoint_prune (mine);
     savers_follow_commit (mine, commit->step);
@@ -744,6 +745,7 @@ static void mix_job (uint64_t *digest, const struct job_durable *job)
         mix_text (digest, commit->path);
         mix_text (digest, commit->weights_hash);
         mix_text (digest, commit->worker);
+        mix (digest, commit->state_sum);
     }
 }
 

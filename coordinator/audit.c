@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* audit.c - which worker is wrong, and what becomes of it
  *
- * Workers compare two things: the hash of their states after some steps (DIGEST, all ranks), and
- * that of one micro-batch's gradient (AUDIT, its owner and the two ranks after it). When all have
+ * Workers compare three things: the hash of their states after some steps (DIGEST, all ranks), and
+ * that of one micro-batch's gradient (AUDIT, its owner and the two ranks after it), and that of the weights
+ * after the last step (BEAT, SAVED; proof.c). When all have
  * spoken and all is equal, AGREED is stored. Opinions that were on their way when the generation broke
  * are heard until the next one is formed: who died meanwhile had said its own. A comparison that lacks
  * one does not count.
  *
  * When opinions differ, the majority of at least three rules, and whoever is against it is wrong.
- * Only a rank with a state of its own has a voice: one that was given its state by another rank in
- * this run would only repeat that one's mistake, until all states were found equal once. Without
+ * Only a rank with a state of its own has a voice: one that was given its state by another rank, or by its
+ * checkpoint while others kept theirs, would only repeat that one's mistake, until all states were found equal
+ * once. Without
  * such a majority nobody can say who is wrong: training goes back and is done again, and if the
  * same ones differ again before they agree, the job fails and names them. Until then none of them joins
  * a job that trains without it.
@@ -176,6 +178,9 @@ static const char *describe (struct coord *coord, const struct comparison *compa
 {
     if (comparison->what == AUDIT_STATE)
         return core_text (coord, "the state after step %llu", (unsigned long long)comparison->step);
+    if (comparison->what == AUDIT_WEIGHTS)
+        return core_text (coord, "the weights after step %llu",
+                          (unsigned long long)comparison->step);
     return core_text (coord, "the gradient of micro-batch %u of step %llu", comparison->micro_batch,
                       (unsigned long long)comparison->step);
 }
@@ -262,7 +267,7 @@ static struct mu_journal make_record (const struct coord *coord, const struct jo
 {
     struct mu_journal record = { .type = MU_JOURNAL_EXPEL,
                                  .expel = { .job = job->durable.number,
-                                            .what = comparison->what,
+                                            .what = comparison->what == AUDIT_GRADIENT,
                                             .step = comparison->step,
                                             .micro_batch = comparison->micro_batch,
                                             .time_ms = coord->unix_ms } };
@@ -281,6 +286,7 @@ void audit_go_back (struct coord *coord, struct job *job, const char *why,
     job->soft.step = records[0].expel.back_step;
     job->soft.evaluated_step = 0;
     job->soft.save_done = job->soft.end_unsaved = false;
+    memset (job->soft.sums, 0, sizeof job->soft.sums);
     job_touch (coord, job);
 }
 
@@ -375,6 +381,8 @@ static void store_agreed (struct coord *coord, struct job *job, const struct com
                     .step = comparison->step }
     };
     bool was_disputed = *job->durable.disputed;
+    if (comparison->what == AUDIT_STATE)
+        proof_note (&job->soft, comparison->step, comparison->opinions[0].digest);
     core_store (coord, &record);
     if (was_disputed && !*job->durable.disputed) /* who was kept off may come again */
         queue_want (coord);
@@ -388,6 +396,8 @@ static void judge (struct coord *coord, struct job *job, const struct comparison
     bool any = false;
     for (uint32_t at = 0; at < comparison->ranks && ruled; at++)
         any = any || is_wrong (job, comparison, at, right);
+    if (is_unanimous (comparison) && comparison->what == AUDIT_WEIGHTS)
+        return; /* COMMIT follows */
     if (is_unanimous (comparison))
         store_agreed (coord, job, comparison);
     else if (any)
@@ -440,21 +450,23 @@ static struct comparison *find (struct job_soft *soft, const struct comparison *
     return it;
 }
 
-static void hear (struct coord *coord, const struct worker *worker, const struct comparison *about,
+/* False: that is no news. */
+static bool hear (struct coord *coord, const struct worker *worker, const struct comparison *about,
                   uint64_t digest)
 {
     struct job *job = worker->job;
     uint32_t size = job->durable.generation.size;
     uint32_t at = (worker->rank + size - about->first_rank) % size;
     if (about->ranks < 2 || at >= about->ranks)
-        return;
+        return false;
     make_room (&job->soft, size);
     struct comparison *it = find (&job->soft, about);
     if (it->opinions[at].said)
-        return;
+        return false;
     it->opinions[at] = (struct opinion){ .digest = digest, .said = true };
     if (++it->said == it->ranks)
         judge (coord, job, it);
+    return true;
 }
 
 /* Once it was judged, a generation has nothing more to say: who has a voice is another question then. */
@@ -490,4 +502,28 @@ void audit_gradient (struct coord *coord, struct worker *worker, const struct mu
                                 .first_rank = shards_rank (generation->map, said->micro_batch),
                                 .ranks = generation->size < 3 ? generation->size : 3 };
     hear (coord, worker, &about, said->digest);
+}
+
+bool audit_weights (struct coord *coord, struct worker *worker, const char *hash)
+{
+    const struct job *job = worker->job;
+    if (!job || !*hash || job->durable.state != MU_JOB_RUNNING ||
+        !is_member (worker, job->durable.number, job->durable.generation.number))
+        return false;
+    struct comparison about = { .what = AUDIT_WEIGHTS,
+                                .step = job->durable.steps,
+                                .ranks = job->durable.generation.size };
+    return hear (coord, worker, &about, index_hash_text (hash));
+}
+
+bool audit_is_agreed (const struct job *job, const char *hash)
+{
+    uint64_t digest = index_hash_text (hash);
+    for (uint32_t i = 0; i < job->soft.comparison_count; i++) {
+        const struct comparison *it = &job->soft.comparisons[i];
+        for (uint32_t at = 0; at < it->ranks && it->what == AUDIT_WEIGHTS; at++)
+            if (it->opinions[at].said && it->opinions[at].digest != digest)
+                return false;
+    }
+    return true;
 }

@@ -11,7 +11,7 @@
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 
-static void say_committed (struct coord *coord, const struct worker *worker, const struct job *job)
+void checkpoint_say (struct coord *coord, const struct worker *worker, const struct job *job)
 {
     struct mu_wire_committed *said = &core_tell (coord, worker, MU_WIRE_COMMITTED)->committed;
     said->job = job->durable.number;
@@ -78,6 +78,8 @@ static void commit (struct coord *coord, struct job *job, const struct worker *w
                                              .time_ms = coord->unix_ms } };
     SET (record.commit.weights_hash, saved->weights_hash);
     SET (record.commit.worker, worker->name);
+    if (!savers_were_told (&job->durable, worker, saved))
+        record.commit.state_sum = proof_sum (job, saved->step);
     core_store (coord, &record);
     *job->soft.why = '\0';
 }
@@ -94,9 +96,12 @@ void checkpoint_saved (struct coord *coord, struct worker *worker, const struct 
         disbelieve (coord, worker, saved, why);
         return;
     }
+    if (!is_void && saved->step > job_committed_step (job) &&
+        proof_withholds (coord, job, worker, saved))
+        return;
     if (saved->step > job_committed_step (job) && !is_void)
         commit (coord, job, worker, saved);
-    say_committed (coord, worker, job);
+    checkpoint_say (coord, worker, job);
     if (worker->job == job && worker->order == ORDER_SAVE && saved->step >= worker->position.step) {
         order_clear (worker);
         job->soft.save_done = true;

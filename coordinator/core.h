@@ -19,6 +19,7 @@
  *     shards.c      micro-batch maps, leases, the ledger of trained windows
  *     checkpoint.c  SAVED, COMMIT
  *     savers.c      who may say that a checkpoint is complete
+ *     proof.c       is a checkpoint what others hold?
  *     unsound.c     a checkpoint that is not what was committed
  *     audit.c       who is wrong: DIGEST, AUDIT, and what becomes of it
  *     absent.c      whose state was gone before it was compared
@@ -54,6 +55,7 @@
 #define SAMPLES    16u
 #define COMPARISONS 8u /* at once, beside those of a review */
 #define SAVERS_MAX  64u
+#define SUMS        8u /* remembered, of states that were agreed on */
 
 /* --- durable: the fold of the journal --------------------------------------------------------- */
 
@@ -62,7 +64,7 @@ struct member {
     uint64_t incarnation;
     uint64_t windows; /* trained: all below this one */
     uint64_t state_step, gradient_step; /* up to there it is known to have been right; audit.c */
-    bool echo; /* its state came from another rank and was not compared since */
+    bool echo; /* its state came from another rank, or its checkpoint, and was not compared since */
 };
 
 struct generation {
@@ -78,6 +80,7 @@ struct generation {
 
 struct commit {
     uint64_t generation, step, bytes, time_ms;
+    uint64_t state_sum; /* of all ranks at that step; 0: not known */
     char *path, weights_hash[65], worker[64]; /* worker: who wrote it */
     bool pruned; /* those who prune were told that it may go */
 };
@@ -199,6 +202,7 @@ struct position {
     uint64_t distrusted; /* as the job's was when the trainer was started */
     bool blank;          /* it holds no state yet; step and attempt say nothing */
     uint64_t unsound;    /* the checkpoint of this step was not what it should be; 0: it was */
+    bool odd;            /* it has loaded that, and does not know; step says 0 */
 };
 
 /* What one micro-batch costs a worker in its job, as its beats tell; pace.c. */
@@ -293,6 +297,11 @@ struct comparison {
     struct opinion *opinions; /* [ranks], owned */
 };
 
+/* All ranks' states had this sum after that step. */
+struct agreed_sum {
+    uint64_t step, sum;
+};
+
 /* A break that lets members go waits until what they did is compared; review.c. */
 struct review {
     uint64_t since_ms, since_step; /* 0: nothing waits */
@@ -325,6 +334,9 @@ struct job_soft {
     double loss, loss_evaluated, accuracy;
     uint32_t finished;       /* ranks that have done the last step */
     uint64_t finished_ms;    /* since when all have */
+    struct agreed_sum sums[SUMS]; /* the newest; step 0: unused */
+    uint32_t sum_next;
+    bool withheld; /* the last checkpoint is written, and not all have finished */
     uint32_t reducing, idle; /* ranks that wait for the all-reduce; for nothing else */
     uint64_t stuck_ms; /* since when no rank could go on alone and nothing moved; 0: some can */
     bool stepped;      /* a step was finished in this reign */
@@ -515,10 +527,14 @@ void poison_spread (const struct job_durable *job, uint8_t *map, const uint8_t *
 
 /* --- audit.c ---------------------------------------------------------------------------------- */
 
-enum audit_what { AUDIT_STATE, AUDIT_GRADIENT };
+enum audit_what { AUDIT_STATE, AUDIT_GRADIENT, AUDIT_WEIGHTS };
 
 void audit_state (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 void audit_gradient (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
+/* The hash of its weights after the job's last step, by its beat or by what it saved. False: no news. */
+bool audit_weights (struct coord *coord, struct worker *worker, const char *hash);
+/* Has all that was said of it been the same as that? */
+bool audit_is_agreed (const struct job *job, const char *hash);
 /* The generation's comparisons are forgotten: those that lack an opinion do not count. */
 void audit_clear (struct job *job);
 /* The newest committed step, `also` included, that all members, and those who left lately, are known
@@ -684,6 +700,8 @@ double pace_factor (const struct worker *worker);
 
 /* Apply's part: after a commit only the newest ones and the anchor are kept. */
 void checkpoint_prune (struct job_durable *job);
+/* COMMITTED, of the newest. */
+void checkpoint_say (struct coord *coord, const struct worker *worker, const struct job *job);
 void checkpoint_saved (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 void checkpoint_save_failed (struct coord *coord, struct worker *worker,
                              const struct mu_wire *wire);
@@ -700,18 +718,41 @@ void savers_follow_form (struct job_durable *job, const struct generation *befor
 void savers_follow_save (struct job_durable *job, const struct mu_journal_save *save);
 void savers_follow_commit (struct job_durable *job, uint64_t step);
 void savers_forget (struct job_durable *job);
+/* Was it told to save that step, or would it have done so by itself? */
+bool savers_were_told (const struct job_durable *job, const struct worker *worker,
+                       const struct mu_wire_saved *saved);
 /* Can this worker have written that? */
 bool savers_have (const struct job_durable *job, const struct worker *worker,
                   const struct mu_wire_saved *saved);
+
+/* --- proof.c ---------------------------------------------------------------------------------- */
+
+/* All ranks' states were equal after that step; what they came to then, 0: not known. */
+void proof_note (struct job_soft *soft, uint64_t step, uint64_t sum);
+uint64_t proof_sum (const struct job *job, uint64_t step);
+/* What a worker has loaded is not what was committed: it is taken for one that could not load it. */
+void proof_loaded (struct coord *coord, struct worker *worker,
+                   const struct mu_wire_prepared *prepared);
+/* It has loaded that, and it is what was committed. */
+bool proof_has_loaded (struct coord *coord, const struct worker *worker,
+                       const struct commit *commit);
+/* Others could load what some of these could not: those are let go. True: somebody was. */
+bool proof_turn_away (struct coord *coord, struct job *job, struct worker **members,
+                      uint32_t count);
+/* A rank has finished, and says what its weights come to. */
+void proof_finished (struct coord *coord, struct worker *worker, const char *hash);
+/* The last checkpoint is not to be committed yet, or not at all. */
+bool proof_withholds (struct coord *coord, struct job *job, struct worker *worker,
+                      const struct mu_wire_saved *saved);
 
 /* --- unsound.c -------------------------------------------------------------------------------- */
 
 /* Apply's part. */
 void unsound_follow (struct job_durable *job, const struct mu_journal_unsound *unsound);
-/* Nobody of these holds or could load the newest checkpoint: if one of them found that it is not what was
- * committed, give it up. True: it was given up. */
+/* If one of these found that the newest checkpoint is not what was committed, and none has loaded it, give it
+ * up. `all_behind`: nor does any hold its state. True: it was given up. */
 bool unsound_give_up (struct coord *coord, struct job *job, struct worker **members,
-                      uint32_t count);
+                      uint32_t count, bool all_behind);
 /* The word tells of a checkpoint that may be the one that was given up. */
 bool unsound_is_told_again (const struct job_durable *job, const struct mu_wire_saved *saved);
 

@@ -88,6 +88,7 @@ static void fold_commits (struct coord *coord, const struct job_durable *job,
                                                    .pruned = commit->pruned };
         SET (said->weights_hash, commit->weights_hash);
         SET (said->worker, commit->worker);
+        said->state_sum = commit->state_sum;
     }
 }
 
@@ -208,6 +209,7 @@ static void unfold_commits (struct job_durable *job, const struct mu_journal_fol
                                    .pruned = said->pruned };
         SET (commit->weights_hash, said->weights_hash);
         SET (commit->worker, said->worker);
+        commit->state_sum = said->state_sum;
     }
 }
 

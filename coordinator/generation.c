@@ -23,6 +23,7 @@ void generation_clear (struct job *job)
     review_forget (job);
     soft->finished = soft->reducing = soft->idle = soft->uneven = 0;
     soft->running_since_ms = 0;
+    soft->withheld = false;
     soft->join_since_ms = soft->stuck_ms = 0;
     for (uint32_t i = 0; i < soft->worker_count; i++)
         soft->workers[i]->finished = soft->workers[i]->reducing = soft->workers[i]->idle = false;
@@ -226,8 +227,11 @@ bool generation_try_form (struct coord *coord, struct job *job)
         begin_anew (coord, job, members, count);
         return false;
     }
-    if (source->position.step < job_committed_step (job) &&
-        (reopen (coord, job, members, count) || unsound_give_up (coord, job, members, count)))
+    bool is_behind = source->position.step < job_committed_step (job);
+    if (is_behind && reopen (coord, job, members, count))
+        return false;
+    if (unsound_give_up (coord, job, members, count, is_behind) ||
+        proof_turn_away (coord, job, members, count))
         return false;
     form (coord, job, members, count, source);
     return true;

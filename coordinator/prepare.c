@@ -259,6 +259,7 @@ void prepare_prepared (struct coord *coord, struct worker *worker, const struct 
         .blank = prepared->blank,
         .unsound = prepared->unsound,
     };
+    proof_loaded (coord, worker, prepared);
     job_touch (coord, job);
 }
 

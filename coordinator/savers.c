@@ -76,6 +76,16 @@ void savers_forget (struct job_durable *job)
     job->saver_count = job->saver_capacity = 0;
 }
 
+bool savers_were_told (const struct job_durable *job, const struct worker *worker,
+                       const struct mu_wire_saved *saved)
+{
+    for (uint32_t i = 0; i < job->saver_count; i++)
+        if (job->savers[i].told && job->savers[i].step == saved->step &&
+            !strcmp (job->savers[i].name, worker->name))
+            return true;
+    return false;
+}
+
 bool savers_have (const struct job_durable *job, const struct worker *worker,
                   const struct mu_wire_saved *saved)
 {

@@ -322,6 +322,8 @@ void shards_progress (struct coord *coord, struct worker *worker, const struct m
             job_touch (coord, job);
     }
     pace_mind (coord, job);
+    if (beat->phase == MU_PHASE_FINISHED && worker->finished)
+        proof_finished (coord, worker, beat->weights_hash);
 }
 
 /* --- the ledger ------------------------------------------------------------------------------- */

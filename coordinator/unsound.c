@@ -4,7 +4,8 @@
  * COMMIT rests on the word of one worker, and storage may lose bits: whoever resumes proves a checkpoint
  * by its hashes. If all are below the newest one and could not load it, and one of them says that what
  * lies there is damaged or another state, then it is given up (UNSOUND, which names who wrote it), and
- * all load the one before; equal steps are equal bits, so that only time is lost.
+ * all load the one before; equal steps are equal bits, so that only time is lost. It is given up as well
+ * if somebody has loaded another state than all ranks held at that step (proof.c), and nobody the right one.
  *
  * One that nobody could read says nothing about itself: its storage may come back. Then training goes on
  * from the best state that there is, and the checkpoint stays.
@@ -41,22 +42,39 @@ static uint64_t step_before (const struct job_durable *job)
     return 0;
 }
 
-/* Who found it, with commas; NULL: nobody did. */
+/* Who found it, with commas; NULL: nobody did, or somebody has loaded it. Who could not load it matters if
+ * nobody holds that state; who has loaded something else cannot go on from that. */
 static const char *finders (struct coord *coord, struct worker **members, uint32_t count,
-                            uint64_t step)
+                            const struct commit *commit, bool all_behind)
 {
     const char *names = NULL;
-    for (uint32_t i = 0; i < count && (!names || strlen (names) < 120); i++)
-        if (members[i]->position.unsound == step)
-            names = names ? core_text (coord, "%s, %s", names, members[i]->name) : members[i]->name;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct position *position = &members[i]->position;
+        if (proof_has_loaded (coord, members[i], commit))
+            return NULL;
+        if (position->unsound != commit->step || !(all_behind || position->odd) ||
+            (names && strlen (names) > 120))
+            continue;
+        names = names ? core_text (coord, "%s, %s", names, members[i]->name) : members[i]->name;
+    }
     return names;
 }
 
+static void forget_tries (struct coord *coord, struct worker **members, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) { /* the next of that step is another one */
+        if (members[i]->position.odd)
+            worker_release (coord, members[i], true);
+        members[i]->reopened_step = members[i]->position.unsound = 0;
+    }
+}
+
 bool unsound_give_up (struct coord *coord, struct job *job, struct worker **members,
-                      uint32_t count)
+                      uint32_t count, bool all_behind)
 {
     const struct commit *newest = job_newest_commit (job);
-    const char *names = finders (coord, members, count, newest->step);
+    const char *names =
+        newest ? finders (coord, members, count, newest, all_behind) : NULL;
     if (!names)
         return false;
     uint64_t back_step = step_before (&job->durable);
@@ -75,9 +93,9 @@ bool unsound_give_up (struct coord *coord, struct job *job, struct worker **memb
         "Look at that worker's memory and at the storage of the checkpoints.",
         (unsigned long long)newest->step, newest->worker, names, (unsigned long long)back_step));
     core_store (coord, &record);
-    for (uint32_t i = 0; i < count; i++) /* the next of that step is another one */
-        members[i]->reopened_step = members[i]->position.unsound = 0;
-    job->soft.step = back_step;
+    forget_tries (coord, members, count);
+    if (all_behind)
+        job->soft.step = back_step;
     job_touch (coord, job);
     return true;
 }

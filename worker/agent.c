@@ -157,6 +157,7 @@ static void beat (struct agent *agent)
         said->accuracy = job->accuracy;
         said->evaluated_step = job->evaluated_step;
         said->busy_us = job->busy_us;
+        agent_copy (said->weights_hash, sizeof said->weights_hash, job->weights_hash);
     }
     said->phase = agent->phase;
     said->phase_ms = agent->now_ms - agent->phase_since_ms;

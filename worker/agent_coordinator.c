@@ -284,8 +284,12 @@ static void on_committed (struct agent *agent, const struct mu_wire *wire)
     uint64_t step = wire->committed.step;
     if (!is_here (agent, wire->committed.job))
         return;
-    if (step >= job->saved_step)
+    if (step >= job->saved_step) {
         agent_was_heard (agent, WORD_SAVED);
+    } else if (agent_repeats (agent, WORD_SAVED)) { /* it was not to be committed yet, and is now */
+        agent_repeat (agent, WORD_SAVED);
+        return;
+    }
     if (job->committed_step > step)
         return;
     job->committed_step = step + 1;

@@ -92,6 +92,7 @@ struct agent_job {
     bool blank; /* it holds no state yet: what follows says nothing */
     uint64_t step, busy_us, evaluated_step;
     uint32_t attempt;
+    char weights_hash[65]; /* once all steps are done */
     double loss, loss_evaluated, accuracy;
     uint64_t targets_trained;
     enum mu_phase_state trainer_phase;

@@ -135,6 +135,7 @@ static void on_progress (struct agent *agent, const struct agent_event *event)
     job->loss_evaluated = progress->loss_evaluated;
     job->accuracy = progress->accuracy;
     job->evaluated_step = progress->evaluated_step;
+    agent_copy (job->weights_hash, sizeof job->weights_hash, progress->weights_hash);
     mind_windows (agent);
 }
 

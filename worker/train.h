@@ -257,6 +257,8 @@ void train_report_phase (struct train_report *report, enum mu_phase_state phase,
 void train_report_step (struct train_report *report, uint64_t step, double loss, uint64_t targets);
 void train_report_evaluation (struct train_report *report, uint64_t step, double loss,
                               double accuracy);
+/* After the last step; said with the next change, and forgotten with the next generation. */
+void train_report_weights (struct train_report *report, const char *hash);
 void train_report_flush (struct train_report *report);
 
 /* --- checkpoints (train_save.c) --------------------------------------------------------------- */

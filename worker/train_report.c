@@ -72,6 +72,14 @@ void train_report_generation (struct train_report *report, uint64_t generation, 
     pthread_mutex_lock (&report->lock);
     report->progress.generation = generation;
     report->progress.step = step;
+    report->progress.weights_hash[0] = '\0';
+    pthread_mutex_unlock (&report->lock);
+}
+
+void train_report_weights (struct train_report *report, const char *hash)
+{
+    pthread_mutex_lock (&report->lock);
+    mu_text_set (report->progress.weights_hash, sizeof report->progress.weights_hash, hash);
     pthread_mutex_unlock (&report->lock);
 }
 

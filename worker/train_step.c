@@ -185,7 +185,8 @@ static void after_step (struct train *train, const struct train_generation *gene
                        train_skipped_before (generation, step) * job->spec.batch.micro;
     train_report_step (&train->report, step, update->verdict.loss,
                        records * targets_of_record (job));
-    if (due (step, job->spec.hash_every) || train_compares (&train->orders, generation, step - 1))
+    if (due (step, job->spec.hash_every) || due (step, job->spec.checkpoint.every) ||
+        train_compares (&train->orders, generation, step - 1))
         say_hashed (train, generation);
     if (!generation->writer || last) /* finish () does the last step's */
         return;
@@ -301,6 +302,16 @@ static bool may_save (struct train *train, uint64_t step)
     return !failed || train_now_ms () - failed >= SAVE_AGAIN_MS;
 }
 
+/* The last checkpoint is compared with what the others hold: no trainer will ever load it. */
+static void tell_weights (struct train *train)
+{
+    uint8_t hash[MU_STATE_HASH_SIZE];
+    char text[MU_STATE_HASH_TEXT];
+    mu_state_hash (train->job.state, hash);
+    mu_state_hash_text (hash, text);
+    train_report_weights (&train->report, text);
+}
+
 /* All steps are trained: the writer owes the last checkpoint and evaluation, whoever wrote before.
  */
 static void finish (struct train *train, const struct train_generation *generation)
@@ -312,6 +323,8 @@ static void finish (struct train *train, const struct train_generation *generati
             save (train, generation->number);
         if (job->evaluation.data && train->evaluated != step + 1)
             evaluate (train);
+    } else if (train->report.progress.phase != MU_PHASE_FINISHED) {
+        tell_weights (train);
     }
     train_report_phase (&train->report, MU_PHASE_FINISHED, true);
     train_wait_lease (&train->orders, UINT64_MAX, IDLE_MS);

@@ -132,7 +132,7 @@ static void note_wrong_member (struct seen_job *job, const struct mu_journal_for
 static void check_kept (const struct seen_job *job, const struct mu_journal_form *form)
 {
     for (uint32_t i = 0; i < job->commit_count; i++)
-        CHECK (job->commits[i].step <= form->step ||
+        CHECK (job->commits[i].step <= form->step || faults.wrong == WRONG_SNAPSHOT ||
                    storage_lost_bits (form->job, job->commits[i].step),
                "training goes on at step %" PRIu64 ", behind the checkpoint of step %" PRIu64,
                form->step, job->commits[i].step);
@@ -300,7 +300,8 @@ static void on_unsound (const struct mu_journal *record)
 {
     const struct mu_journal_unsound *unsound = &record->unsound;
     struct seen_job *job = of (unsound->job);
-    CHECK (job->committed == unsound->step && storage_lost_bits (unsound->job, unsound->step),
+    CHECK (job->committed == unsound->step &&
+               (storage_lost_bits (unsound->job, unsound->step) || faults.wrong == WRONG_SNAPSHOT),
            "the checkpoint of step %" PRIu64 " is given up for nothing", unsound->step);
     while (job->commit_count && job->commits[job->commit_count - 1].step > unsound->back_step)
         job->commit_count--;

@@ -139,6 +139,8 @@ static void choose_wrong (void)
         (luck % 8 && !options.wrong))
         return;
     faults.wrong = luck >> 8 & 1 ? WRONG_GRADIENT : WRONG_STATE;
+    if ((luck >> 40) % 4 == 0)
+        faults.wrong = WRONG_SNAPSHOT;
     faults.wrong_worker = (uint32_t)(luck >> 16) % options.workers;
     faults.wrong_since_ms = clock_now () + (luck >> 32) % 20000;
     faults.audit_every = 1u << (luck >> 10) % 3 * 5;

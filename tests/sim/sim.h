@@ -72,7 +72,8 @@ struct faults {
     enum wrong {
         WRONG_NOBODY,
         WRONG_GRADIENT,
-        WRONG_STATE
+        WRONG_STATE,
+        WRONG_SNAPSHOT /* what it writes, and says of that */
     } wrong; /* one worker computes wrongly */
     uint32_t wrong_worker;
     uint64_t wrong_since_ms;

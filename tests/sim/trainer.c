@@ -119,6 +119,9 @@ void trainer_progress (uint32_t number)
                                           .loss = 4.0 - (double)(trainer->step % 100) * 0.02,
                                           .targets = trainer->step * 100,
                                           .busy_us = trainer->busy_us } };
+    if (trainer->phase == MU_PHASE_FINISHED && !trainer->writer)
+        snprintf (wire.progress.weights_hash, sizeof wire.progress.weights_hash, "%016" PRIx64,
+                  trainer->state);
     trainer->busy_us = 0;
     say (number, &wire);
 }
@@ -127,6 +130,14 @@ static bool is_void (uint32_t number, uint64_t turn)
 {
     const struct trainer *trainer = &worker_at (number)->trainer;
     return !trainer->alive || !trainer->going || trainer->turn != turn;
+}
+
+/* --- the one that is wrong -------------------------------------------------------------------- */
+
+static bool is_wrong (uint32_t number, enum wrong kind)
+{
+    return faults.wrong == kind && faults.wrong_worker == number &&
+           clock_now () >= faults.wrong_since_ms;
 }
 
 /* --- checkpoints ------------------------------------------------------------------------------ */
@@ -175,17 +186,13 @@ static void save (uint32_t number, uint64_t generation)
     CHECK (!trainer->blank, "%s is told to save a state that it does not hold",
            worker_name (number));
     *snapshot = (struct snapshot){ generation, trainer->step, trainer->state };
+    if (is_wrong (number, WRONG_SNAPSHOT))
+        snapshot->state ^= UINT64_C (1) << trainer->step % 64;
     trainer->saved_step = trainer->step;
     clock_after (draw (5, 400), wrote, number, trainer->life, snapshot);
 }
 
 /* --- steps ------------------------------------------------------------------------------------ */
-
-static bool is_wrong (uint32_t number, enum wrong kind)
-{
-    return faults.wrong == kind && faults.wrong_worker == number &&
-           clock_now () >= faults.wrong_since_ms;
-}
 
 /* A bit of its memory falls over, once in a trainer's life. */
 static void corrupt (uint32_t number)
@@ -431,7 +438,9 @@ void trainer_reduced (uint32_t number, uint64_t turn, uint64_t total)
     corrupt (number);
     check_state (trainer->job, trainer->step, trainer->state, number);
     uint64_t generation = trainer->generation, life = trainer->life;
-    if (trainer->step % (8 * audit_every ()) == 0 || compares (trainer, trainer->step - 1)) {
+    bool saved = faults.wrong == WRONG_SNAPSHOT &&
+                 trainer->step % client_job (trainer->job)->save_every == 0;
+    if (saved || trainer->step % (8 * audit_every ()) == 0 || compares (trainer, trainer->step - 1)) {
         struct mu_wire hashed = {
             .type = MU_WIRE_HASHED,
             .hashed = { .generation = generation, .step = trainer->step, .digest = trainer->state }

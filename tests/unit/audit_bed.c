@@ -41,7 +41,7 @@ void form (uint32_t ranks, uint64_t step, uint32_t behind)
     for (uint32_t rank = 0; rank < ranks; rank++) {
         mu_text_set (members[rank].name, sizeof members[rank].name, bed.workers[rank]->name);
         members[rank].incarnation = 1;
-        members[rank].generation = bed.reloads ? 0 : number - 1;
+        members[rank].generation = bed.reloads || rank >= ranks - bed.loaders ? 0 : number - 1;
         members[rank].step = rank < behind ? step : step - 1;
     }
     for (uint32_t m = 0; m < MICRO_BATCHES; m++)

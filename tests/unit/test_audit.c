@@ -135,6 +135,19 @@ static void a_given_state_has_no_voice (void **state)
     assert_string_equal (expelled ()->worker, "");
 }
 
+/* Two that load what one wrote would outvote the one that is right. */
+static void a_loaded_state_has_no_voice_beside_one_that_was_kept (void **state)
+{
+    (void)state;
+    open_job (3);
+    generation_break (bed.coord, bed.job, true, "test");
+    bed.loaders = 2;
+    form (4, 70, 4);
+    for (uint32_t rank = 0; rank < 3; rank++)
+        say_gradient (rank, 71, 0, rank ? 5 : 8);
+    assert_string_equal (expelled ()->worker, ""); /* w2 has no voice: nobody can say */
+}
+
 static void a_given_state_has_a_voice_once_it_was_compared (void **state)
 {
     (void)state;
@@ -263,6 +276,7 @@ int main (void)
         AUDIT_TEST (who_was_asked_first_does_not_matter),
         AUDIT_TEST (two_that_have_agreed_again_get_another_chance),
         AUDIT_TEST (a_given_state_has_no_voice),
+        AUDIT_TEST (a_loaded_state_has_no_voice_beside_one_that_was_kept),
         AUDIT_TEST (a_given_state_has_a_voice_once_it_was_compared),
         AUDIT_TEST (who_is_in_dispute_joins_when_the_others_have_agreed),
         AUDIT_TEST (who_is_in_dispute_is_taken_where_it_is_needed),

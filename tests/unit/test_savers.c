@@ -27,6 +27,18 @@ static const struct mu_journal_disbelieved *disbelieved (void)
     return NULL;
 }
 
+/* A rank has done the last step, and says what its weights come to; NULL: it is of an older version. */
+static void finish (uint32_t rank, const char *hash)
+{
+    struct mu_wire_beat beat = { .job = 1,
+                                 .generation = bed.job->durable.generation.number,
+                                 .phase = MU_PHASE_FINISHED,
+                                 .step = 1000 };
+    mu_text_set (beat.weights_hash, sizeof beat.weights_hash, hash ? hash : "");
+    bed.workers[rank]->phase = MU_PHASE_FINISHED;
+    shards_progress (bed.coord, bed.workers[rank], &beat);
+}
+
 static void break_up (void) { generation_break (bed.coord, bed.job, true, "test"); }
 
 /* The best state leaves: that worker is told to save it. */
@@ -177,6 +189,73 @@ static void what_is_committed_is_not_said_to_be_something_else (void **state)
     assert_string_equal (job_newest_commit (bed.job)->weights_hash, "right");
 }
 
+static void the_last_one_waits_for_the_others (void **state)
+{
+    (void)state;
+    save_by (0, 1, 999); /* any other does not */
+    assert_int_equal (committed (), 999);
+    save_by (0, 1, 1000);
+    finish (1, "right");
+    save_by (0, 1, 1000);
+    assert_int_equal (committed (), 999);
+    finish (2, "right");
+    save_by (0, 1, 1000);
+    assert_int_equal (committed (), 1000);
+    assert_int_equal (stored (MU_JOURNAL_EXPEL), 0);
+}
+
+static void who_does_not_know_the_hash_is_not_waited_for (void **state)
+{
+    (void)state;
+    finish (1, NULL);
+    finish (2, NULL);
+    save_by (0, 1, 1000);
+    assert_int_equal (committed (), 1000);
+}
+
+static void one_that_says_another_hash_of_the_last_is_expelled (void **state)
+{
+    (void)state;
+    agree (900);
+    save_by (0, 1, 900);
+    finish (1, "right");
+    finish (2, "right");
+    bed.hash = "wrong";
+    save_by (0, 1, 1000);
+    assert_int_equal (committed (), 900);
+    assert_string_equal (expelled ()->worker, "w0");
+    assert_int_equal (expelled ()->back_step, 900);
+    assert_int_equal (bed.job->durable.state, MU_JOB_BREAKING);
+}
+
+static void of_two_nobody_can_say_who_is_wrong (void **state)
+{
+    (void)state;
+    break_up ();
+    form (2, 40, 2);
+    finish (1, "right");
+    bed.hash = "wrong";
+    save_by (0, 2, 1000);
+    assert_int_equal (committed (), 0);
+    assert_string_equal (expelled ()->worker, "");
+}
+
+/* Of all states, as DIGEST tells it: with that, whoever loads the checkpoint proves it. */
+static void a_checkpoint_is_committed_with_its_sum (void **state)
+{
+    (void)state;
+    agree (40); /* all say 7 */
+    save_by (0, 1, 40);
+    assert_int_equal (job_newest_commit (bed.job)->state_sum, 7);
+    save_by (0, 1, 50);
+    assert_int_equal (job_newest_commit (bed.job)->state_sum, 0);
+    agree (60);
+    break_up ();
+    tell (0, 60); /* it may stand between two tries */
+    save_by (0, 1, 60);
+    assert_int_equal (job_newest_commit (bed.job)->state_sum, 0);
+}
+
 static void old_savers_are_forgotten (void **state)
 {
     (void)state;
@@ -185,6 +264,8 @@ static void old_savers_are_forgotten (void **state)
         form (2, step, 2);
     }
     assert_int_equal (bed.job->durable.saver_count, SAVERS_MAX);
+    save_by (0, 100, 1000); /* the last one counts when the other rank says the same */
+    finish (1, "right");
     save_by (0, 100, 1000);
     assert_int_equal (bed.job->durable.saver_count, 1);
     job_stop (bed.coord, bed.job, MU_JOB_CANCELLED, MU_CANCELLED, "test");
@@ -209,6 +290,11 @@ int main (void)
         SAVERS_TEST (who_was_told_and_has_let_go_is_believed),
         SAVERS_TEST (the_next_reign_knows_who_was_told),
         SAVERS_TEST (what_is_committed_is_not_said_to_be_something_else),
+        SAVERS_TEST (the_last_one_waits_for_the_others),
+        SAVERS_TEST (who_does_not_know_the_hash_is_not_waited_for),
+        SAVERS_TEST (one_that_says_another_hash_of_the_last_is_expelled),
+        SAVERS_TEST (of_two_nobody_can_say_who_is_wrong),
+        SAVERS_TEST (a_checkpoint_is_committed_with_its_sum),
         SAVERS_TEST (old_savers_are_forgotten),
     };
     return cmocka_run_group_tests_name ("savers", tests, NULL, NULL);

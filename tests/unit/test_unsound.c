@@ -53,6 +53,8 @@ static void lose_all (struct bed *bed)
     pass (bed, 500);
 }
 
+static char sum_text[64] = "d"; /* of what is loaded */
+
 static void opens (struct bed *bed, uint32_t worker, uint64_t at, uint64_t unsound)
 {
     struct mu_wire wire = { .type = MU_WIRE_PREPARED,
@@ -62,7 +64,7 @@ static void opens (struct bed *bed, uint32_t worker, uint64_t at, uint64_t unsou
                                           .targets = 1,
                                           .step = at,
                                           .unsound = unsound } };
-    mu_text_set (wire.prepared.digest, sizeof wire.prepared.digest, "d");
+    mu_text_set (wire.prepared.digest, sizeof wire.prepared.digest, sum_text);
     bed->beat[worker] = (struct mu_wire_beat){ .job = 1, .step = at, .phase = MU_PHASE_WAITING };
     hear (bed, worker, wire);
 }
@@ -172,6 +174,63 @@ static void it_is_not_committed_once_more (void **state)
     finish (&bed);
 }
 
+static void digest (struct bed *bed, uint32_t worker, uint64_t at, uint64_t sum)
+{
+    hear (bed, worker,
+          (struct mu_wire){ .type = MU_WIRE_DIGEST,
+                            .digest = { .job = 1, .generation = 1, .step = at, .digest = sum } });
+}
+
+/* Before the second of two checkpoints all ranks say what their states come to. */
+static void lose_all_compared (struct bed *bed)
+{
+    running (bed, 6);
+    saved (bed, 0, 1, 3);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        digest (bed, w, 5, 0xabc);
+    saved (bed, 0, 1, 5);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        start_anew (bed, w);
+    pass (bed, 500);
+}
+
+/* Its file, its hash and what was committed are the same, and not what the ranks held. */
+static void what_all_held_is_not_what_is_loaded (void **state)
+{
+    (void)state;
+    struct bed bed;
+    lose_all_compared (&bed);
+    all_open (&bed, 5, 0); /* the digest is "d" */
+    all_open (&bed, 5, 0);
+    assert_int_equal (committed (&bed), 3);
+    assert_int_equal (bed.forms, 1);
+    all_open (&bed, 3, 0);
+    assert_int_equal (bed.forms, 2);
+    finish (&bed);
+}
+
+static void one_that_loads_another_state_than_others_is_turned_away (void **state)
+{
+    (void)state;
+    struct bed bed;
+    lose_all_compared (&bed);
+    snprintf (sum_text, sizeof sum_text, "%016x", 0xabcu);
+    opens (&bed, 0, 5, 0);
+    opens (&bed, 2, 5, 0);
+    snprintf (sum_text, sizeof sum_text, "d");
+    opens (&bed, 1, 5, 0);
+    pass (&bed, BEAT_MS);
+    assert_int_equal (committed (&bed), 5);
+    assert_true (was_told (&bed, 1, "RELEASE"));
+    bed.told[1][0] = '\0';
+    bed.beat[1] = (struct mu_wire_beat){ .phase = MU_PHASE_NONE };
+    released (&bed, 1);
+    pass (&bed, BEAT_MS);
+    assert_false (was_told (&bed, 1, "ASSIGN"));
+    assert_int_equal (bed.forms, 2);
+    finish (&bed);
+}
+
 static void the_next_reign_knows_it (void **state)
 {
     (void)state;
@@ -195,6 +254,8 @@ int main (void)
         cmocka_unit_test (nor_is_another_one),
         cmocka_unit_test (nor_if_somebody_could_load_it),
         cmocka_unit_test (it_is_not_committed_once_more),
+        cmocka_unit_test (what_all_held_is_not_what_is_loaded),
+        cmocka_unit_test (one_that_loads_another_state_than_others_is_turned_away),
         cmocka_unit_test (the_next_reign_knows_it),
     };
     return cmocka_run_group_tests_name ("unsound", tests, NULL, NULL);

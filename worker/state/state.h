@@ -104,7 +104,8 @@ void mu_state_pointers_const (const struct mu_state *state, const float *region,
  */
 void mu_state_hash (const struct mu_state *state, uint8_t hash[MU_STATE_HASH_SIZE]);
 
-/* Of the whole block, as fast as memory. Equal sums on all ranks: nobody has drifted. */
+/* Of the whole block, as fast as memory. Equal sums on all ranks: nobody has drifted. The coordinator keeps
+ * those of checkpoints: whatever changes the sum of a state needs another MU_STATE_VERSION, and its care. */
 uint64_t mu_state_sum (const struct mu_state *state);
 
 /* BLAKE2b-256 over everything that decides the future: counters, products, scales, weights, m, v. */
