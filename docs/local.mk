@@ -42,7 +42,8 @@ dist_decisions_DATA = \
     %D%/decisions/0035-what-a-death-costs-in-processor-time.md \
     %D%/decisions/0036-who-was-to-write-is-believed.md \
     %D%/decisions/0037-libcurl-is-loaded-for-a-lease-alone.md \
-    %D%/decisions/0039-a-state-goes-to-the-same-host-as-memory.md
+    %D%/decisions/0039-a-state-goes-to-the-same-host-as-memory.md \
+    %D%/decisions/0040-a-checkpoint-is-what-all-ranks-hold.md
 
 linearexampledir = $(docdir)/examples/linear
 dist_linearexample_DATA = examples/linear/linear.c examples/linear/linear.yaml examples/linear/Makefile
