@@ -12,9 +12,13 @@ STEPS = 1200
 EVERY = 50
 
 
-def unsound(cluster):
+def events(cluster, name):
     lines = [json.loads(line) for line in cluster.muster("-o", "json", "events").splitlines()]
-    return [line for line in lines if line["event"] == "UNSOUND"]
+    return [line for line in lines if line["event"] == name]
+
+
+def unsound(cluster):
+    return events(cluster, "UNSOUND")
 
 
 def flip_a_bit(newest, _before):
@@ -53,6 +57,8 @@ def resume_from_the_one_before(spoil):
         found = unsound(cluster)
         assert [(one["step"], one["back_step"]) for one in found] == [(newest["step"], before["step"])], found
         assert found[0]["worker"].startswith("w") and "damaged, or of another state" in found[0]["text"], found
+        sums = {line["step"]: line["state_sum"] for line in events(cluster, "COMMIT")}
+        assert sums[before["step"]], "nobody could have told that what was loaded then is what all held"
         again = [at for at in cluster.json("checkpoints", job) if at["step"] == STEPS]
         assert again and again[0]["weights_hash"] == status["weights_hash"]
         proven = cluster.try_muster("ledger", "verify", job)
