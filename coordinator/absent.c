@@ -42,6 +42,18 @@ uint64_t absent_known_step (const struct job_durable *job, uint64_t unix_ms)
     return step;
 }
 
+uint64_t absent_right_step (const struct job_durable *job, const char *name, uint64_t unix_ms)
+{
+    uint64_t step = UINT64_MAX;
+    for (uint32_t i = 0; i < job->absentee_count; i++) {
+        uint64_t known = known_of (job, &job->absentees[i]);
+        if (is_recent (&job->absentees[i], unix_ms) && known < step &&
+            !strcmp (job->absentees[i].name, name))
+            step = known;
+    }
+    return step;
+}
+
 /* --- from one generation to the next ---------------------------------------------------------- */
 
 static const struct member *find_member (const struct generation *generation, const char *name,
@@ -228,7 +240,8 @@ static void go_back_too (struct coord *coord, struct job *job, const struct mu_j
     struct mu_journal record = { .type = MU_JOURNAL_EXPEL, .expel = *found };
     record.expel.in_job = found->job;
     record.expel.job = job->durable.number;
-    audit_fill_back (coord, job, &record.expel);
+    audit_fill_back (job, &record.expel,
+                     audit_right_step (&job->durable, found->worker, coord->unix_ms));
     const char *why =
         core_text (coord, "worker %s was wrong in job %llu, and what it did here was not compared",
                    found->worker, (unsigned long long)found->job);

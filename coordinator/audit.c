@@ -60,20 +60,30 @@ uint64_t audit_anchor (const struct job_durable *job, uint64_t also, uint64_t un
     return anchor;
 }
 
-/* The newest checkpoint is on storage, and so is the anchor; others may be pruned. */
-static uint64_t back_step (const struct coord *coord, const struct job *job)
+uint64_t audit_right_step (const struct job_durable *job, const char *name, uint64_t unix_ms)
 {
-    uint64_t committed = job_committed_step (job);
-    return committed <= agreed_step (&job->durable, coord->unix_ms) ? committed
-                                                                    : job->durable.anchor;
+    uint64_t step = absent_right_step (job, name, unix_ms);
+    for (uint32_t rank = 0; rank < job->generation.size; rank++) {
+        const struct member *member = &job->generation.members[rank];
+        uint64_t known = audit_known_step (job, member->state_step, member->gradient_step);
+        if (!strcmp (member->name, name) && known < step)
+            step = known;
+    }
+    return step == UINT64_MAX ? agreed_step (job, unix_ms) : step;
 }
 
-void audit_fill_back (const struct coord *coord, const struct job *job,
-                      struct mu_journal_expel *expel)
+/* The newest checkpoint is on storage, and so is the anchor; others may be pruned. */
+static uint64_t back_step (const struct job *job, uint64_t right_step)
+{
+    uint64_t committed = job_committed_step (job);
+    return committed <= right_step ? committed : job->durable.anchor;
+}
+
+void audit_fill_back (const struct job *job, struct mu_journal_expel *expel, uint64_t right_step)
 {
     expel->generation = job->durable.generation.number;
-    expel->agreed_step = agreed_step (&job->durable, coord->unix_ms);
-    expel->back_step = back_step (coord, job);
+    expel->agreed_step = right_step;
+    expel->back_step = back_step (job, right_step);
 }
 
 /* --- apply ------------------------------------------------------------------------------------ */
@@ -117,8 +127,11 @@ void audit_expel (struct job_durable *job, const struct mu_journal_expel *expel)
         SET (job->disputed, expel->others);
         job->disputed_step = expel->step;
     }
+    /* Who was not found wrong may be so later: where its work is known to be right is kept. */
+    bool all_agree = expel->back_step <= agreed_step (job, expel->time_ms);
     job->distrusted = expel->generation;
-    job->anchor = expel->back_step;
+    if (all_agree || job->anchor > expel->back_step)
+        job->anchor = expel->back_step;
     drop_commits (job, expel->back_step);
     savers_forget (job);
     for (uint32_t rank = 0; rank < job->generation.size; rank++)
@@ -263,7 +276,8 @@ static bool is_wrong (const struct job *job, const struct comparison *comparison
 }
 
 static struct mu_journal make_record (const struct coord *coord, const struct job *job,
-                                      const struct comparison *comparison, const char *others)
+                                      const struct comparison *comparison, const char *others,
+                                      uint64_t right_step)
 {
     struct mu_journal record = { .type = MU_JOURNAL_EXPEL,
                                  .expel = { .job = job->durable.number,
@@ -271,7 +285,7 @@ static struct mu_journal make_record (const struct coord *coord, const struct jo
                                             .step = comparison->step,
                                             .micro_batch = comparison->micro_batch,
                                             .time_ms = coord->unix_ms } };
-    audit_fill_back (coord, job, &record.expel);
+    audit_fill_back (job, &record.expel, right_step);
     SET (record.expel.others, others);
     return record;
 }
@@ -298,18 +312,33 @@ static void put_out (struct coord *coord, struct job *job, uint32_t rank, const 
         worker->yields = true;
 }
 
+/* Up to there all that are wrong now were right; what the others did is not in question. */
+static uint64_t wrong_ones_step (const struct coord *coord, const struct job *job,
+                                 const struct comparison *comparison, uint64_t right)
+{
+    uint64_t step = UINT64_MAX;
+    for (uint32_t at = 0; at < comparison->ranks; at++) {
+        const char *name = member_of (job, comparison, at)->name;
+        uint64_t known = audit_right_step (&job->durable, name, coord->unix_ms);
+        if (is_wrong (job, comparison, at, right) && known < step)
+            step = known;
+    }
+    return step;
+}
+
 static void expel (struct coord *coord, struct job *job, const struct comparison *comparison,
                    uint64_t right)
 {
     uint32_t count = 0, *wrong = core_scratch (coord, comparison->ranks * sizeof *wrong);
     struct mu_journal *records = core_scratch (coord, comparison->ranks * sizeof *records);
     const char *others = name_those (coord, job, comparison, right, true), *why = "";
+    uint64_t right_step = wrong_ones_step (coord, job, comparison, right);
     for (uint32_t at = 0; at < comparison->ranks; at++) {
         if (!is_wrong (job, comparison, at, right))
             continue;
         const struct member *member = member_of (job, comparison, at);
         struct mu_journal *record = &records[count];
-        *record = make_record (coord, job, comparison, others);
+        *record = make_record (coord, job, comparison, others, right_step);
         SET (record->expel.worker, member->name);
         record->expel.incarnation = member->incarnation;
         why = core_text (coord, "worker %s was wrong: %s is not that of %s", member->name,
@@ -335,7 +364,8 @@ static void fail_disputed (struct coord *coord, struct job *job,
                          "who is wrong. Check their memory and their builds, or give the job a "
                          "third worker; what was committed up to step %llu was agreed on.",
                          names, describe (coord, comparison),
-                         (unsigned long long)back_step (coord, job)));
+                         (unsigned long long)back_step (
+                             job, agreed_step (&job->durable, coord->unix_ms))));
 }
 
 /* After going back all do, and if these differ then, somebody can be said to be wrong. */
@@ -354,7 +384,8 @@ static void dispute (struct coord *coord, struct job *job, const struct comparis
         fail_disputed (coord, job, comparison, names);
         return;
     }
-    struct mu_journal record = make_record (coord, job, comparison, names);
+    uint64_t right_step = agreed_step (&job->durable, coord->unix_ms);
+    struct mu_journal record = make_record (coord, job, comparison, names, right_step);
     const char *why = core_text (coord, "workers %s differ in %s, and nobody can say who is wrong",
                                  names, describe (coord, comparison));
     record.expel.text = core_blob (core_text (coord, "%s; training goes back to step %llu", why,

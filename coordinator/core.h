@@ -545,8 +545,9 @@ uint64_t audit_known_step (const struct job_durable *job, uint64_t state_step,
                            uint64_t gradient_step);
 /* What is given up, and what is gone back to; then the break, if there is something to break, and the
  * records. */
-void audit_fill_back (const struct coord *coord, const struct job *job,
-                      struct mu_journal_expel *expel);
+void audit_fill_back (const struct job *job, struct mu_journal_expel *expel, uint64_t right_step);
+/* Up to where a worker of this name is known to have been right, here and when it was here before. */
+uint64_t audit_right_step (const struct job_durable *job, const char *name, uint64_t unix_ms);
 void audit_go_back (struct coord *coord, struct job *job, const char *why,
                     struct mu_journal *records, uint32_t count);
 /* Does this worker hold a state from before the newest expulsion? */
@@ -579,6 +580,7 @@ void absent_follow (struct job_durable *job, const struct generation *before,
 void absent_forget (struct job_durable *job);
 /* Up to where all who left lately are known to have been right; UINT64_MAX: there is nobody. */
 uint64_t absent_known_step (const struct job_durable *job, uint64_t unix_ms);
+uint64_t absent_right_step (const struct job_durable *job, const char *name, uint64_t unix_ms);
 /* That worker was wrong in one job: others in which it was, and was not compared, go back too. */
 void absent_accuse (struct coord *coord, const struct mu_journal_expel *found);
 

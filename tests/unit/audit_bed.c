@@ -61,6 +61,8 @@ void form (uint32_t ranks, uint64_t step, uint32_t behind)
     audit_clear (bed.job);
     free (bed.job->soft.ranks);
     bed.job->soft.ranks = calloc (ranks, sizeof (struct worker *));
+    for (uint32_t rank = ranks; rank < RANKS_MAX; rank++)
+        bed.workers[rank]->rank = NONE;
     for (uint32_t rank = 0; rank < ranks; rank++) {
         order_clear (bed.workers[rank]);
         bed.workers[rank]->rank = rank;

@@ -63,6 +63,31 @@ static void who_left_is_forgotten_after_a_while (void **state)
     assert_int_equal (job_of (1)->generation.members[2].state_step, 95);
 }
 
+/* w3 is not accused: what w1 did was right up to step 95. What w3 did may be asked for all the same. */
+static void who_is_wrong_costs_its_own_work_alone (void **state)
+{
+    (void)state;
+    open_job (4);
+    agree (50);
+    save (1, 45);
+    generation_break (bed.coord, bed.job, true, "test");
+    form (3, 80, 3);
+    agree (95);
+    save (2, 92);
+    for (uint32_t rank = 0; rank < 3; rank++)
+        say_state (rank, 99, rank == 1 ? 9 : 7);
+    assert_string_equal (expelled ()->worker, "w1");
+    assert_int_equal (expelled ()->agreed_step, 95);
+    assert_int_equal (expelled ()->back_step, 92);
+    assert_int_equal (job_of (1)->anchor, 45);
+    use_job (2);
+    form (4, 0, 4);
+    for (uint32_t rank = 0; rank < 4; rank++)
+        say_state (rank, 10, rank == 3 ? 9 : 7);
+    assert_int_equal (expelled ()->job, 1);
+    assert_int_equal (expelled ()->back_step, 45);
+}
+
 static void wrong_in_one_job_is_wrong_in_the_one_before (void **state)
 {
     (void)state;
@@ -316,6 +341,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         ABSENT_TEST (who_left_is_remembered),
         ABSENT_TEST (who_left_is_forgotten_after_a_while),
+        ABSENT_TEST (who_is_wrong_costs_its_own_work_alone),
         ABSENT_TEST (wrong_in_one_job_is_wrong_in_the_one_before),
         ABSENT_TEST (a_job_that_waits_goes_back_too),
         ABSENT_TEST (who_was_right_all_the_time_has_nothing_to_be_asked_for),
