@@ -6,4 +6,4 @@ import sys
 import torture
 
 if __name__ == "__main__":
-    sys.exit(torture.main(["--coordinator", "--faults", "16", "--kills", "10", "--gap", "40", "--steps", "12000"]))
+    sys.exit(torture.main(["--coordinator", "--faults", "16", "--kills", "10", "--gap", "40"]))
