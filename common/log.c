@@ -172,15 +172,29 @@ static void put_number (struct line *line, const char *name, uint64_t value)
          (size_t)snprintf (text, sizeof text, ",\"%s\":%llu", name, (unsigned long long)value));
 }
 
+/* To the second: that is worked out once for all lines of it. */
+struct second {
+    time_t seconds;
+    char text[48];
+    size_t size;
+};
+
 static void put_time (struct line *line, uint64_t unix_ms)
 {
-    time_t seconds = (time_t)(unix_ms / 1000);
-    struct tm tm;
-    char text[64];
-    gmtime_r (&seconds, &tm);
-    size_t size = strftime (text, sizeof text, "{\"time\":\"%Y-%m-%dT%H:%M:%S", &tm);
-    put (line, text, size);
-    put (line, text, (size_t)snprintf (text, sizeof text, ".%03uZ\"", (unsigned)(unix_ms % 1000)));
+    static _Thread_local struct second second;
+    unsigned ms = (unsigned)(unix_ms % 1000);
+    if (!second.size || second.seconds != (time_t)(unix_ms / 1000)) {
+        struct tm tm;
+        second.seconds = (time_t)(unix_ms / 1000);
+        gmtime_r (&second.seconds, &tm);
+        second.size =
+            strftime (second.text, sizeof second.text, "{\"time\":\"%Y-%m-%dT%H:%M:%S.", &tm);
+    }
+    put (line, second.text, second.size);
+    put (line,
+         (char[]){ (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10), 'Z',
+                   '"' },
+         5);
 }
 
 size_t mu_log_format (char *buffer, size_t size, uint64_t unix_ms, const char *program,
@@ -225,17 +239,13 @@ static void write_all (int fd, const char *data, size_t size)
     }
 }
 
-void mu_log (enum mu_log_level level, const char *event, const struct mu_log_about *about,
-             const char *format, ...)
+void mu_log_text (enum mu_log_level level, const char *event, const struct mu_log_about *about,
+                  const char *text)
 {
     if (level < sink.level)
         return;
     int saved_errno = errno;
-    char text[MU_LOG_LINE_MAX / 2], line[MU_LOG_LINE_MAX + 1];
-    va_list args;
-    va_start (args, format);
-    vsnprintf (text, sizeof text, format, args);
-    va_end (args);
+    char line[MU_LOG_LINE_MAX + 1];
     uint64_t unix_ms = mu_unix_ms ();
     size_t size =
         mu_log_format (line, MU_LOG_LINE_MAX, unix_ms, sink.program, level, event, about, text);
@@ -246,5 +256,20 @@ void mu_log (enum mu_log_level level, const char *event, const struct mu_log_abo
     if (sink.also)
         sink.also (sink.also_arg, level, about, line, size);
     pthread_mutex_unlock (&sink.lock);
+    errno = saved_errno;
+}
+
+void mu_log (enum mu_log_level level, const char *event, const struct mu_log_about *about,
+             const char *format, ...)
+{
+    if (level < sink.level)
+        return;
+    int saved_errno = errno;
+    char text[MU_LOG_LINE_MAX / 2];
+    va_list args;
+    va_start (args, format);
+    vsnprintf (text, sizeof text, format, args);
+    va_end (args);
+    mu_log_text (level, event, about, text);
     errno = saved_errno;
 }

@@ -49,6 +49,9 @@ void mu_log_also (void (*also) (void *arg, enum mu_log_level level,
 
 void mu_log (enum mu_log_level level, const char *event, const struct mu_log_about *about,
              const char *format, ...) __attribute__ ((format (printf, 4, 5)));
+/* The same, of a text that is there. */
+void mu_log_text (enum mu_log_level level, const char *event, const struct mu_log_about *about,
+                  const char *text);
 
 /* The line itself into `line`, for tests and for those who send it elsewhere; returns its length.
  */

@@ -6,6 +6,7 @@
  * two different records are the same row of numbers. */
 #include "record.h"
 
+#include <endian.h>
 #include <string.h>
 
 /* The finalizer of SplitMix64 (Guy Steele, Doug Lea, Christine Flood; public domain). */
@@ -19,11 +20,16 @@ static void mix (uint64_t *hash, uint64_t value)
 
 static void mix_bytes (uint64_t *hash, const uint8_t *data, size_t size)
 {
-    for (size_t at = 0; at < size; at += 8) {
-        uint64_t word = 0;
-        for (size_t i = 0; i < 8 && at + i < size; i++)
-            word |= (uint64_t)data[at + i] << 8 * i;
-        mix (hash, word);
+    size_t at = 0;
+    uint64_t word = 0; /* little-endian, the last with zeros behind */
+    for (; at + sizeof word <= size; at += sizeof word) {
+        memcpy (&word, data + at, sizeof word);
+        mix (hash, le64toh (word));
+    }
+    if (at < size) {
+        word = 0;
+        memcpy (&word, data + at, size - at);
+        mix (hash, le64toh (word));
     }
     mix (hash, size);
 }
@@ -81,7 +87,8 @@ static void mix_shape (uint64_t *hash, const struct mu_shape *shape, const uint8
 {
     for (uint32_t i = 0; i < shape->field_count; i++) {
         const struct mu_field *field = &shape->fields[i];
-        if (strcmp (field->name, "seal") && (!field->optional || measure (field, body)))
+        bool is_seal = *field->name == 's' && !strcmp (field->name, "seal");
+        if (!is_seal && (!field->optional || measure (field, body)))
             mix_field (hash, field, body);
     }
     mix (hash, UINT64_MAX); /* its end */
@@ -101,7 +108,7 @@ uint64_t mu_record_hash (const struct mu_family *family, const void *record, uin
 const struct mu_field *mu_shape_field (const struct mu_shape *shape, const char *name)
 {
     for (uint32_t i = 0; i < shape->field_count; i++)
-        if (!strcmp (shape->fields[i].name, name))
+        if (*shape->fields[i].name == *name && !strcmp (shape->fields[i].name, name))
             return &shape->fields[i];
     return NULL;
 }

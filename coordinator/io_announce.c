@@ -172,5 +172,5 @@ void announce (const struct announcement *announcement, const char *text)
                                   .rank = announcement->rank,
                                   .worker = *announcement->worker ? announcement->worker : NULL,
                                   .outside = announcement->type == MU_JOURNAL_SUBMIT };
-    mu_log (announcement->bad ? MU_LOG_WARN : MU_LOG_INFO, event, &about, "%s", text);
+    mu_log_text (announcement->bad ? MU_LOG_WARN : MU_LOG_INFO, event, &about, text);
 }
