@@ -377,6 +377,13 @@ static void clear_settings (struct mu_setting_list *list)
     *list = (struct mu_setting_list){ 0 };
 }
 
+bool mu_entry_owns_memory (const struct mu_entry *entry)
+{
+    return entry->type != MU_ENTRY_U64 && entry->type != MU_ENTRY_I64 &&
+           entry->type != MU_ENTRY_F64 && entry->type != MU_ENTRY_BOOL &&
+           entry->type != MU_ENTRY_CHOICE;
+}
+
 void mu_entry_clear (const struct mu_entry *entry, void *base)
 {
     void *at = place (entry, base);

@@ -101,6 +101,9 @@ int mu_entry_set_pair (const struct mu_entry *entry, void *base, const char *key
 /* Free what the entry holds and make it not set. */
 void mu_entry_clear (const struct mu_entry *entry, void *base);
 
+/* Is there something to be freed, when it is set? */
+bool mu_entry_owns_memory (const struct mu_entry *entry);
+
 /* Clear, then put in the default if there is one. */
 int mu_entry_set_standard (const struct mu_entry *entry, void *base, struct mu_error *error);
 

@@ -7,17 +7,41 @@
 #include "nearest.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 static const struct mu_jobspec_place nowhere;
 
+/* Worked out once, as a coordinator takes thousands of jobs a second: which keys own memory, and the
+ * defaults of all others. */
+static struct mu_jobspec numbers;
+static const struct mu_entry *owner[MU_JOBSPEC_KEY_COUNT];
+static unsigned owner_count;
+
+static void look_once (void)
+{
+    for (unsigned i = 0; i < MU_JOBSPEC_KEY_COUNT; i++) {
+        if (mu_entry_owns_memory (&mu_jobspec_keys[i]))
+            owner[owner_count++] = &mu_jobspec_keys[i];
+        else
+            mu_entry_set_standard (&mu_jobspec_keys[i], &numbers, NULL);
+    }
+}
+
+static void look (void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once (&once, look_once);
+}
+
 int mu_jobspec_init (struct mu_jobspec *spec)
 {
-    memset (spec, 0, sizeof *spec);
-    for (unsigned i = 0; i < MU_JOBSPEC_KEY_COUNT; i++) {
-        if (mu_entry_set_standard (&mu_jobspec_keys[i], spec, NULL) != 0)
+    look ();
+    *spec = numbers;
+    for (unsigned i = 0; i < owner_count; i++) {
+        if (owner[i]->standard && mu_entry_set (owner[i], spec, owner[i]->standard, NULL) != 0)
             return -1;
     }
     return 0;
@@ -25,8 +49,10 @@ int mu_jobspec_init (struct mu_jobspec *spec)
 
 void mu_jobspec_clear (struct mu_jobspec *spec)
 {
-    for (unsigned i = 0; i < MU_JOBSPEC_KEY_COUNT; i++)
-        mu_entry_clear (&mu_jobspec_keys[i], spec);
+    look ();
+    for (unsigned i = 0; i < owner_count; i++)
+        mu_entry_clear (owner[i], spec);
+    memset (spec, 0, sizeof *spec);
 }
 
 static int begin (struct mu_jobspec *spec, struct mu_jobspec_problems *problems, const char *file)
@@ -138,6 +164,8 @@ unsigned mu_jobspec_find_key (const char *section, const char *key)
     size_t size = strlen (section);
     for (unsigned i = 0; i < MU_JOBSPEC_KEY_COUNT; i++) {
         const char *path = mu_jobspec_keys[i].path;
+        if (*path != (size > 0 ? *section : *key)) /* most of them, without a call */
+            continue;
         if (size > 0 && (strncmp (path, section, size) != 0 || path[size] != '.'))
             continue;
         if (strcmp (path + size + (size > 0), key) == 0 && (size > 0 || !strchr (key, '.')))

@@ -7,6 +7,7 @@
  * Skipping counts levels instead of recursing. */
 #include "jobspec_events.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 struct mu_jobspec_place mu_jobspec_place_of (yaml_mark_t mark)
@@ -27,8 +28,10 @@ bool mu_jobspec_is_plain (const yaml_event_t *scalar)
 bool mu_jobspec_is_null (const yaml_event_t *scalar)
 {
     static const char *const words[] = { "", "~", "null", "Null", "NULL" };
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        if (mu_jobspec_is_plain (scalar) && strcmp (mu_jobspec_scalar (scalar), words[i]) == 0)
+    const char *text = mu_jobspec_scalar (scalar);
+    bool maybe = mu_jobspec_is_plain (scalar) && (!*text || strchr ("~nN", *text));
+    for (size_t i = 0; maybe && i < sizeof words / sizeof *words; i++) {
+        if (strcmp (text, words[i]) == 0)
             return true;
     }
     return false;
@@ -110,12 +113,20 @@ bool mu_jobspec_next (struct mu_jobspec_reader *reader, yaml_event_t *event)
 {
     if (reader->problems->unreadable)
         return false;
-    if (reader->is_json)
-        return mu_jobspec_json_next (reader, event);
+    if (reader->is_json) {
+        mu_jobspec_json_next (reader, event);
+        return true;
+    }
     if (yaml_parser_parse (&reader->parser, event))
         return event->type != YAML_NO_EVENT; /* which is all that comes behind the end */
     say_malformed (reader);
     return false;
+}
+
+void mu_jobspec_delete (const struct mu_jobspec_reader *reader, yaml_event_t *event)
+{
+    if (!reader->is_json)
+        yaml_event_delete (event);
 }
 
 /* --- nodes ------------------------------------------------------------------------------------ */
@@ -139,7 +150,7 @@ void mu_jobspec_skip (struct mu_jobspec_reader *reader, const yaml_event_t *even
             return;
         depth += begins_collection (&inner);
         depth -= ends_collection (&inner);
-        yaml_event_delete (&inner);
+        mu_jobspec_delete (reader, &inner);
     }
 }
 
@@ -156,6 +167,8 @@ bool mu_jobspec_is_fancy (struct mu_jobspec_reader *reader, const yaml_event_t *
         anchor = event->data.sequence_start.anchor;
         tag = event->data.sequence_start.tag;
     }
+    if (event->type != YAML_ALIAS_EVENT && !anchor && !tag)
+        return false;
     char shown[MU_ENTRY_SHOWN_MAX];
     struct mu_jobspec_place place = mu_jobspec_place_of (event->start_mark);
     if (event->type == YAML_ALIAS_EVENT)
@@ -166,12 +179,10 @@ bool mu_jobspec_is_fancy (struct mu_jobspec_reader *reader, const yaml_event_t *
         mu_jobspec_problem (reader->problems, place,
                             "anchors (&%.40s) are not allowed in a job file; leave it out",
                             (const char *)anchor);
-    else if (tag)
+    else
         mu_jobspec_problem (reader->problems, place,
                             "tags (%s) are not allowed in a job file; leave it out",
                             mu_entry_show ((const char *)tag, shown));
-    else
-        return false;
     mu_jobspec_skip (reader, event);
     return true;
 }
@@ -212,9 +223,9 @@ void mu_jobspec_each_pair (struct mu_jobspec_reader *reader, mu_jobspec_pair *ea
                 each (reader, &key, &value, context);
             else
                 mu_jobspec_skip (reader, &value);
-            yaml_event_delete (&value);
+            mu_jobspec_delete (reader, &value);
         }
-        yaml_event_delete (&key);
+        mu_jobspec_delete (reader, &key);
         if (end || reader->problems->unreadable)
             return;
     }
@@ -222,17 +233,26 @@ void mu_jobspec_each_pair (struct mu_jobspec_reader *reader, mu_jobspec_pair *ea
 
 /* --- documents -------------------------------------------------------------------------------- */
 
+static int no_memory (struct mu_jobspec_reader *reader)
+{
+    mu_jobspec_problem (reader->problems, (struct mu_jobspec_place){ 0 },
+                        "there is no memory left to read it");
+    reader->problems->unreadable = true;
+    return -1;
+}
+
 int mu_jobspec_open (struct mu_jobspec_reader *reader)
 {
     reader->is_json = mu_jobspec_is_json (reader->text, reader->size);
-    if (reader->is_json)
+    if (reader->is_json) {
+        reader->copy = malloc (reader->size);
+        if (!reader->copy)
+            return no_memory (reader);
+        memcpy (reader->copy, reader->text, reader->size);
         return 0;
-    if (!yaml_parser_initialize (&reader->parser)) {
-        mu_jobspec_problem (reader->problems, (struct mu_jobspec_place){ 0 },
-                            "there is no memory left to read it");
-        reader->problems->unreadable = true;
-        return -1;
     }
+    if (!yaml_parser_initialize (&reader->parser))
+        return no_memory (reader);
     yaml_parser_set_encoding (&reader->parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string (&reader->parser, (const unsigned char *)reader->text,
                                   reader->size);
@@ -241,6 +261,7 @@ int mu_jobspec_open (struct mu_jobspec_reader *reader)
 
 void mu_jobspec_close (struct mu_jobspec_reader *reader)
 {
+    free (reader->copy);
     if (!reader->is_json)
         yaml_parser_delete (&reader->parser);
 }
@@ -252,7 +273,7 @@ bool mu_jobspec_first (struct mu_jobspec_reader *reader, yaml_event_t *event)
             return false;
         if (event->type != YAML_STREAM_START_EVENT && event->type != YAML_DOCUMENT_START_EVENT)
             return true;
-        yaml_event_delete (event);
+        mu_jobspec_delete (reader, event);
     }
 }
 
@@ -265,7 +286,7 @@ void mu_jobspec_last (struct mu_jobspec_reader *reader)
         if (second)
             mu_jobspec_problem (reader->problems, mu_jobspec_place_of (event.start_mark),
                                 "a second document begins here; a job file has one");
-        yaml_event_delete (&event);
+        mu_jobspec_delete (reader, &event);
         if (second || end)
             return;
     }

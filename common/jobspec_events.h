@@ -20,6 +20,7 @@ struct mu_jobspec_reader {
 
     /* jobspec_json.c's, where the text is plain JSON; `parser` is not used then */
     bool is_json;
+    char *copy;               /* of the text: scalars lie in it, each with a NUL behind */
     size_t at, line, line_at; /* the next byte; its line, from 0, and where that begins */
 };
 
@@ -29,6 +30,7 @@ void mu_jobspec_close (struct mu_jobspec_reader *reader);
 
 /* The next event, to be deleted by the caller; false when there is none to be had. */
 bool mu_jobspec_next (struct mu_jobspec_reader *reader, yaml_event_t *event);
+void mu_jobspec_delete (const struct mu_jobspec_reader *reader, yaml_event_t *event);
 
 /* The first event of the document's node; false when there is none to be had. */
 bool mu_jobspec_first (struct mu_jobspec_reader *reader, yaml_event_t *event);
@@ -54,8 +56,8 @@ void mu_jobspec_each_pair (struct mu_jobspec_reader *reader, mu_jobspec_pair *ea
 /* May libyaml be spared with this text? */
 bool mu_jobspec_is_json (const char *text, size_t size);
 
-/* mu_jobspec_next () for such a text, with the events that libyaml would give. */
-bool mu_jobspec_json_next (struct mu_jobspec_reader *reader, yaml_event_t *event);
+/* mu_jobspec_next () for such a text, with the events that libyaml would give; they own nothing. */
+void mu_jobspec_json_next (struct mu_jobspec_reader *reader, yaml_event_t *event);
 
 /* --- about one event -------------------------------------------------------------------------- */
 

@@ -117,52 +117,44 @@ static void advance (struct mu_jobspec_reader *reader)
     }
 }
 
-static int begin_or_end (yaml_event_t *event, char c)
+static yaml_event_type_t begin_or_end (char c)
 {
     switch (c) {
-    case '{':
-        return yaml_mapping_start_event_initialize (event, NULL, NULL, 1, YAML_FLOW_MAPPING_STYLE);
-    case '}': return yaml_mapping_end_event_initialize (event);
-    case '[':
-        return yaml_sequence_start_event_initialize (event, NULL, NULL, 1,
-                                                     YAML_FLOW_SEQUENCE_STYLE);
-    default: return yaml_sequence_end_event_initialize (event);
+    case '{': return YAML_MAPPING_START_EVENT;
+    case '}': return YAML_MAPPING_END_EVENT;
+    case '[': return YAML_SEQUENCE_START_EVENT;
+    default: return YAML_SEQUENCE_END_EVENT;
     }
 }
 
-static int scalar (yaml_event_t *event, const char *text, size_t size, yaml_scalar_style_t style)
+/* Something ends it, a quote, comma, bracket or blank, which is a NUL in the copy. */
+static void scalar (struct mu_jobspec_reader *reader, yaml_event_t *event)
 {
-    return yaml_scalar_event_initialize (event, NULL, NULL, (const yaml_char_t *)text, (int)size, 1,
-                                         1, style);
+    const char *start = reader->text + reader->at, *end = reader->text + reader->size;
+    bool quoted = *start == '"';
+    size_t size = (size_t)((quoted ? pass_text (start, end) : pass_word (start, end)) - start);
+    char *value = reader->copy + reader->at + quoted;
+    reader->at += size;
+    size -= quoted ? 2 : 0;
+    value[size] = '\0';
+    event->type = YAML_SCALAR_EVENT;
+    event->data.scalar.value = (yaml_char_t *)value;
+    event->data.scalar.length = size;
+    event->data.scalar.style = quoted ? YAML_DOUBLE_QUOTED_SCALAR_STYLE : YAML_PLAIN_SCALAR_STYLE;
 }
 
-static int make_event (struct mu_jobspec_reader *reader, yaml_event_t *event)
-{
-    const char *at = reader->text + reader->at, *end = reader->text + reader->size, *start = at;
-    if (at == end)
-        return yaml_stream_end_event_initialize (event);
-    if (strchr ("{}[]", *at)) {
-        reader->at++;
-        return begin_or_end (event, *at);
-    }
-    bool quoted = *at == '"';
-    at = quoted ? pass_text (at, end) : pass_word (at, end);
-    reader->at += (size_t)(at - start);
-    if (quoted)
-        return scalar (event, start + 1, (size_t)(at - start) - 2, YAML_DOUBLE_QUOTED_SCALAR_STYLE);
-    return scalar (event, start, (size_t)(at - start), YAML_PLAIN_SCALAR_STYLE);
-}
-
-bool mu_jobspec_json_next (struct mu_jobspec_reader *reader, yaml_event_t *event)
+void mu_jobspec_json_next (struct mu_jobspec_reader *reader, yaml_event_t *event)
 {
     advance (reader);
-    yaml_mark_t mark = { reader->at, reader->line, reader->at - reader->line_at };
-    if (!make_event (reader, event)) {
-        reader->problems->unreadable = true;
-        mu_jobspec_problem (reader->problems, mu_jobspec_place_of (mark),
-                            "there is no memory left to read on");
-        return false;
+    memset (event, 0, sizeof *event);
+    event->start_mark = (yaml_mark_t){ reader->at, reader->line, reader->at - reader->line_at };
+    char c = reader->at < reader->size ? reader->text[reader->at] : '\0';
+    if (!c) {
+        event->type = YAML_STREAM_END_EVENT;
+    } else if (c == '{' || c == '}' || c == '[' || c == ']') {
+        event->type = begin_or_end (c);
+        reader->at++;
+    } else {
+        scalar (reader, event);
     }
-    event->start_mark = mark;
-    return true;
 }

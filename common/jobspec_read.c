@@ -14,7 +14,7 @@
 /* One value on its way to its key. */
 struct target {
     const struct mu_entry *entry;
-    char name[PATH_SIZE]; /* as sentences call it: "batch.micro", "model.layers" */
+    const char *name; /* as sentences call it: "batch.micro", "model.layers" */
 };
 
 static void say_wrong_type (struct mu_jobspec_reader *reader, const yaml_event_t *event,
@@ -90,7 +90,7 @@ static bool read_list (struct mu_jobspec_reader *reader, const yaml_event_t *sta
         bool end = event.type == YAML_SEQUENCE_END_EVENT;
         if (!end)
             good &= read_scalar (reader, &event, target);
-        yaml_event_delete (&event);
+        mu_jobspec_delete (reader, &event);
         if (end)
             break;
     }
@@ -132,7 +132,7 @@ static bool read_setting_list (struct mu_jobspec_reader *reader, const yaml_even
         } else {
             good &= end;
         }
-        yaml_event_delete (&event);
+        mu_jobspec_delete (reader, &event);
         if (end)
             return good && set_setting (reader, start, target, key, joined);
     }
@@ -142,12 +142,11 @@ static bool read_setting (struct mu_jobspec_reader *reader, const yaml_event_t *
                           const char *key, const struct mu_entry *entry)
 {
     const struct mu_entry scalar = { .type = MU_ENTRY_TEXT, .example = "4" };
-    struct target target = { .entry = entry }, item = { .entry = &scalar };
-    char shown[MU_ENTRY_SHOWN_MAX];
+    char name[PATH_SIZE], shown[MU_ENTRY_SHOWN_MAX];
+    struct target target = { entry, name }, item = { &scalar, name };
     mu_entry_show (key, shown);
     shown[strlen (shown) - 1] = '\0';
-    snprintf (target.name, sizeof target.name, "%s.%s", entry->path, shown + 1);
-    memcpy (item.name, target.name, sizeof item.name);
+    snprintf (name, sizeof name, "%s.%s", entry->path, shown + 1);
     if (event->type == YAML_SEQUENCE_START_EVENT && !event->data.sequence_start.anchor &&
         !event->data.sequence_start.tag)
         return read_setting_list (reader, event, &target, &item, key);
@@ -188,8 +187,7 @@ static void setting_pair (struct mu_jobspec_reader *reader, const yaml_event_t *
 static bool read_value (struct mu_jobspec_reader *reader, const yaml_event_t *event,
                         const struct mu_entry *entry)
 {
-    struct target target = { .entry = entry };
-    snprintf (target.name, sizeof target.name, "%s", entry->path);
+    struct target target = { entry, entry->path };
     bool list = entry->type == MU_ENTRY_TEXTS || entry->type == MU_ENTRY_PATHS;
     mu_entry_clear (entry, reader->spec);
     if (mu_jobspec_is_fancy (reader, event))
@@ -344,7 +342,7 @@ void mu_jobspec_read_text (const char *text, size_t size, const char *folder,
         return;
     if (mu_jobspec_first (&reader, &event)) {
         read_file (&reader, &event);
-        yaml_event_delete (&event);
+        mu_jobspec_delete (&reader, &event);
         mu_jobspec_last (&reader);
     }
     mu_jobspec_close (&reader);
@@ -367,7 +365,7 @@ void mu_jobspec_read_value (const char *text, unsigned key, const char *setting,
             read_key (&reader, &event, key);
         else if (!read_setting (&reader, &event, setting, &mu_jobspec_keys[key]))
             problems->wrong[key] = true;
-        yaml_event_delete (&event);
+        mu_jobspec_delete (&reader, &event);
         mu_jobspec_last (&reader);
     }
     mu_jobspec_close (&reader);
