@@ -81,7 +81,7 @@ static void commit (struct coord *coord, struct job *job, const struct worker *w
     if (!savers_were_told (&job->durable, worker, saved))
         record.commit.state_sum = proof_sum (job, saved->step);
     core_store (coord, &record);
-    *job->soft.why = '\0';
+    job_note (&job->soft.why, "");
 }
 
 void checkpoint_saved (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
@@ -114,8 +114,8 @@ void checkpoint_saved (struct coord *coord, struct worker *worker, const struct 
 static void note_failure (struct coord *coord, struct job *job, const struct worker *worker,
                           const struct mu_wire_save_failed *failed)
 {
-    SET (job->soft.why, core_text (coord, "Not saved by worker %s: %.*s", worker->name,
-                                   (int)failed->text.size, (const char *)failed->text.data));
+    job_note (&job->soft.why, core_text (coord, "Not saved by worker %s: %.*s", worker->name,
+                                         (int)failed->text.size, (const char *)failed->text.data));
 }
 
 /* The last checkpoint is the job's result: without it the job cannot be done. */
@@ -130,7 +130,8 @@ static void fail_unsaved (struct coord *coord, struct job *job)
         core_wake (coord, soft->form_after_ms);
         return;
     }
-    job_stop (coord, job, MU_JOB_FAILED, MU_IO, core_text (coord, "%s", job->soft.why));
+    job_stop (coord, job, MU_JOB_FAILED, MU_IO,
+              core_text (coord, "%s", job->soft.why ? job->soft.why : ""));
 }
 
 void checkpoint_save_failed (struct coord *coord, struct worker *worker, const struct mu_wire *wire)

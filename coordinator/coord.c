@@ -266,6 +266,8 @@ static void destroy_job (struct job *job)
     ahead_clear (job);
     free (job->soft.workers);
     free (job->soft.ranks);
+    free (job->soft.why);
+    free (job->soft.shrunk);
     for (uint32_t i = 0; i < durable->commit_count; i++)
         free (durable->commits[i].path);
     free (durable->commits);

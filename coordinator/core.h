@@ -352,8 +352,8 @@ struct job_soft {
     struct review review;
     uint64_t ended_ms; /* when a generation that trained ended; 0: none did in this reign */
     char sized_by[64];
-    char why[1024];    /* it waits */
-    char shrunk[1024]; /* it trains on fewer workers than it could use */
+    char *why;    /* it waits; owned, like the next, and NULL where there is nothing to say */
+    char *shrunk; /* it trains on fewer workers than it could use */
 };
 
 struct job {
@@ -455,6 +455,7 @@ const char *preempt_why (struct coord *coord, const struct job *job, uint64_t ta
 void job_submit (struct coord *coord, const struct coord_event *event);
 void job_control (struct coord *coord, uint32_t peer, const struct mu_wire_control *control);
 void job_touch (struct coord *coord, struct job *job);
+void job_note (char **note, const char *text); /* `why` or `shrunk` of a job */
 void job_advance (struct coord *coord, struct job *job);
 void job_move (struct coord *coord, struct job *job, enum mu_job_state state,
                enum mu_job_state target, enum mu_code code, const char *reason);

@@ -98,7 +98,7 @@ static const struct field soft_fields[] = {
     F (still_longest_ms), F (stall_longest_ms), F (stuck_longest_ms), F (running_since_ms),
     F (paced_window), F (median_us), F (uneven), F (samples), F (sample_count), F (rate_best), P (comparisons),
     P (comparison_count), F (comparison_next), F (review.since_ms), F (review.since_step),
-    F (review.step), F (review.said_ms), F (ended_ms), F (sized_by), F (why), F (shrunk),
+    F (review.step), F (review.said_ms), F (ended_ms), F (sized_by), P (why), P (shrunk),
 };
 #undef S
 #define S member
@@ -268,6 +268,13 @@ static char *pass_text (struct pass *pass, char *text)
 {
     uint32_t size = pass_count (pass, pass->out ? (uint32_t)strlen (text) : 0);
     return pass_block (pass, text, size);
+}
+
+/* One that is NULL when it is empty. */
+static char *pass_note (struct pass *pass, char *note)
+{
+    uint32_t size = pass_count (pass, note ? (uint32_t)strlen (note) : 0);
+    return size ? pass_block (pass, note, size) : note;
 }
 
 /* --- tables either way ------------------------------------------------------------------------ */
@@ -596,6 +603,8 @@ static void pass_soft_job (struct pass *pass, struct coord *coord, struct job *j
     soft->fences = pass_fences (pass, soft->fences);
     pass_ahead (pass, coord, &soft->ahead);
     pass_comparisons (pass, soft);
+    soft->why = pass_note (pass, soft->why);
+    soft->shrunk = pass_note (pass, soft->shrunk);
 }
 
 static void pass_core (struct pass *pass, struct coord *coord)

@@ -59,6 +59,20 @@ void job_touch (struct coord *coord, struct job *job)
     job->soft.touched = true;
 }
 
+void job_note (char **note, const char *text)
+{
+    if (!strcmp (*note ? *note : "", text))
+        return;
+    free (*note);
+    *note = NULL;
+    size_t size = strlen (text) + 1;
+    if (size == 1)
+        return;
+    *note = malloc (size);
+    assert (*note);
+    memcpy (*note, text, size);
+}
+
 /* --- moves ------------------------------------------------------------------------------------ */
 
 void job_move (struct coord *coord, struct job *job, enum mu_job_state state,
@@ -229,7 +243,7 @@ static const char *why_unsaved (struct coord *coord, struct job *job)
         return NULL;
     if (coord->now_ms >= limit_ms && !job->soft.end_unsaved) {
         job->soft.end_unsaved = true;
-        SET (job->soft.why, "the last checkpoint was not written in time");
+        job_note (&job->soft.why, "the last checkpoint was not written in time");
     }
     if (coord->now_ms < limit_ms)
         core_wake (coord, limit_ms);

@@ -21,8 +21,7 @@
  * docs/decisions/0022. */
 #include "queue.h"
 
-#define SET(field, text) mu_text_set (field, sizeof (field), text)
-#define NAMED_MAX        3u
+#define NAMED_MAX 3u
 
 /* --- who has something to give ---------------------------------------------------------------- */
 
@@ -332,13 +331,13 @@ void preempt_explain (struct coord *coord, const struct line *line)
         struct job *job = line->jobs[i];
         uint32_t has = queue_have (coord, job), most = queue_useful_max (job);
         const char *holders = "";
-        *job->soft.shrunk = '\0';
+        const char *shrunk = "";
         if (job->durable.state == MU_JOB_RUNNING && has < most)
             holders = name_holders (coord, line, job);
         if (*holders)
-            SET (job->soft.shrunk,
-                 core_text (coord,
-                            "trains on %u of up to %u workers; higher priorities go first: %s", has,
-                            most, holders));
+            shrunk = core_text (coord,
+                                "trains on %u of up to %u workers; higher priorities go first: %s",
+                                has, most, holders);
+        job_note (&job->soft.shrunk, shrunk);
     }
 }

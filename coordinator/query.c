@@ -35,7 +35,7 @@ static const char *reason_of (const struct job *job)
 {
     bool waits = job->durable.state == MU_JOB_PENDING || job->durable.state == MU_JOB_PREPARING;
     bool unsaved = job->soft.end_unsaved && !job_ended (job);
-    if ((waits || unsaved) && *job->soft.why)
+    if ((waits || unsaved) && job->soft.why)
         return job->soft.why;
     if (*job->durable.reason)
         return job->durable.reason;
@@ -43,7 +43,9 @@ static const char *reason_of (const struct job *job)
         return "waits to be placed";
     if (job_ended (job))
         return "";
-    return *job->soft.why ? job->soft.why : job->soft.shrunk;
+    if (job->soft.why)
+        return job->soft.why;
+    return job->soft.shrunk ? job->soft.shrunk : "";
 }
 
 static void fill_progress (const struct coord *coord, const struct job *job,

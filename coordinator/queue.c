@@ -16,8 +16,6 @@
  * what it holds for them, until it trains. */
 #include "queue.h"
 
-#define SET(field, text) mu_text_set (field, sizeof (field), text)
-
 void queue_look_again (struct coord *coord, uint64_t when_ms)
 {
     if (when_ms >= coord->place_at_ms)
@@ -165,12 +163,6 @@ bool queue_lacks_minimum (const struct coord *coord, const struct job *job)
 
 /* --- one job ---------------------------------------------------------------------------------- */
 
-struct wish {
-    const char *class; /* NULL: any */
-    uint32_t have, need, usable, possible, refused, odd;
-    uint32_t coming, could; /* leave other jobs; could be made to */
-};
-
 bool queue_fits (const struct coord *coord, const struct job *job, const char *class,
                  const struct worker *worker)
 {
@@ -254,8 +246,8 @@ static const char *list_classes (struct coord *coord, const struct line *line)
     return list;
 }
 
-static void say_why (struct coord *coord, const struct line *line, struct job *job,
-                     const struct wish *wish)
+static const char *why_it_waits (struct coord *coord, const struct line *line,
+                                 const struct job *job, const struct wish *wish)
 {
     uint32_t min = job->durable.workers_min;
     const char *text;
@@ -284,7 +276,20 @@ static void say_why (struct coord *coord, const struct line *line, struct job *j
                           wish->odd, wish->odd == 1 ? "has" : "have");
     if (wish->refused)
         text = core_text (coord, "%s; %u not taken, not ready in time before", text, wish->refused);
-    SET (job->soft.why, text);
+    return text;
+}
+
+/* Of thousands of jobs most wait for the same. */
+static void say_why (struct coord *coord, struct line *line, struct job *job,
+                     const struct wish *wish)
+{
+    struct waiting waiting = {
+        .wish = *wish, .class = class_of (job), .min = job->durable.workers_min, .left = line->left
+    };
+    if (!line->why || memcmp (&waiting, &line->waiting, sizeof waiting) != 0)
+        line->why = why_it_waits (coord, line, job, wish);
+    line->waiting = waiting;
+    job_note (&job->soft.why, line->why);
 }
 
 /* Give it `count` free workers that fit, of the first `among`; those kept for another job only to
@@ -353,7 +358,7 @@ static void note_lack (const struct coord *coord, struct job *job, const struct 
 static void forget_lack (struct job *job)
 {
     if (job->soft.lacking_since_ms)
-        *job->soft.why = '\0';
+        job_note (&job->soft.why, "");
     job->soft.lacking_since_ms = job->soft.hopeless_since_ms = 0;
 }
 
@@ -361,7 +366,7 @@ static void begin (struct coord *coord, struct line *line, struct job *job, cons
 {
     if (settles (coord, job, wish)) {
         keep (coord, line, job, wish->class, queue_useful_max (job) - wish->have, false);
-        SET (job->soft.why, "waits a moment for more workers");
+        job_note (&job->soft.why, "waits a moment for more workers");
         return;
     }
     job->soft.could_since_ms = 0;

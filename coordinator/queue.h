@@ -22,6 +22,21 @@ struct giver {
     uint32_t available; /* to the job that asks */
 };
 
+/* What a job that lacks its minimum could get. */
+struct wish {
+    const char *class; /* NULL: any */
+    uint32_t have, need, usable, possible, refused, odd;
+    uint32_t coming, could; /* leave other jobs; could be made to */
+};
+
+/* All that a sentence about why a job waits tells apart, beside the roster. It is compared whole: no
+ * padding. */
+struct waiting {
+    struct wish wish;
+    const char *class;
+    uint32_t min, left;
+};
+
 struct line {
     struct job **jobs; /* in order */
     uint32_t job_count;
@@ -38,6 +53,8 @@ struct line {
     uint32_t giver_count;
     uint32_t spare, promised; /* no more than so many could be taken from them; see preempt.c */
     bool stuck;               /* no job trains, or is about to */
+    struct waiting waiting;   /* of the job that was last told ... */
+    const char *why;          /* ... why it waits; NULL: none yet */
 };
 
 /* --- queue.c ---------------------------------------------------------------------------------- */
