@@ -15,6 +15,7 @@
  */
 #include "io_store.h"
 
+#include "io_batch.h"
 #include "io_database.h"
 #include "io_views.h"
 
@@ -35,6 +36,7 @@ struct store {
     sqlite3_stmt *append, *replace, *begin, *commit, *rollback, *read, *read_rows, *read_lines,
         *version;
     struct views *views;
+    msgpack_zone zone; /* of store_take () */
     int data_version; /* SQLite's count of other connections' commits, when this one last looked */
     int lock_fd;
     int wal_frames;
@@ -42,21 +44,6 @@ struct store {
     uint64_t id, cluster;
     pthread_mutex_t folding;
     bool filling; /* a fresh journal is being put together */
-};
-
-struct batch_entry {
-    size_t offset, size;
-    uint32_t type;
-    uint64_t job;
-    uint64_t
-        key[STORE_KEY_PARTS]; /* equal for records of one type of which only the newest matters */
-    bool is_progress;         /* it has such a key */
-};
-
-struct store_batch {
-    msgpack_sbuffer bytes;
-    struct batch_entry *entry;
-    uint32_t count, capacity;
 };
 
 /* --- opening ---------------------------------------------------------------------------------- */
@@ -157,8 +144,10 @@ static int read_about (struct store *store, struct mu_error *error)
 int store_open (struct store **store_p, const char *dir, struct mu_error *error)
 {
     struct store *store = calloc (1, sizeof *store);
-    if (!store)
+    if (!store || !msgpack_zone_init (&store->zone, 4096)) {
+        free (store);
         return mu_fail (error, MU_UNAVAILABLE, "out of memory");
+    }
     store->lock_fd = -1;
     pthread_mutex_init (&store->folding, NULL);
     char path[4200];
@@ -193,6 +182,7 @@ void store_close (struct store **store_p)
     if (store->lock_fd >= 0)
         close (store->lock_fd);
     pthread_mutex_destroy (&store->folding);
+    msgpack_zone_destroy (&store->zone);
     free (store);
     *store_p = NULL;
 }
@@ -299,79 +289,6 @@ int store_replay (struct store *store,
     return rc;
 }
 
-/* --- batches ---------------------------------------------------------------------------------- */
-
-struct store_batch *store_batch_create (void)
-{
-    struct store_batch *batch = calloc (1, sizeof *batch);
-    if (batch)
-        msgpack_sbuffer_init (&batch->bytes);
-    return batch;
-}
-
-void store_batch_destroy (struct store_batch **batch_p)
-{
-    if (*batch_p) {
-        msgpack_sbuffer_destroy (&(*batch_p)->bytes);
-        free ((*batch_p)->entry);
-        free (*batch_p);
-        *batch_p = NULL;
-    }
-}
-
-uint32_t store_batch_count (const struct store_batch *batch) { return batch->count; }
-size_t store_batch_bytes (const struct store_batch *batch) { return batch->bytes.size; }
-
-uint32_t store_key (const struct mu_journal *record, uint64_t key[STORE_KEY_PARTS])
-{
-    const struct mu_shape *shape = mu_shape_find (&mu_journal_family, record->type);
-    const uint8_t *body = (const uint8_t *)record + mu_journal_family.body_offset;
-    uint32_t parts = 0;
-    memset (key, 0, STORE_KEY_PARTS * sizeof *key);
-    for (uint32_t i = 0; i < shape->field_count; i++) {
-        const struct mu_field *field = &shape->fields[i];
-        if (!field->latest)
-            continue;
-        if (parts == STORE_KEY_PARTS)
-            abort (); /* journal.schema marks more than there are columns */
-        uint32_t narrow = 0;
-        uint64_t *part = &key[parts++];
-        if (field->kind == MU_FIELD_U32)
-            memcpy (&narrow, body + field->offset, sizeof narrow), *part = narrow;
-        else
-            memcpy (part, body + field->offset, sizeof *part);
-    }
-    return parts;
-}
-
-static void describe (struct batch_entry *entry, const struct mu_journal *record)
-{
-    entry->type = record->type;
-    entry->job = mu_record_number (&mu_journal_family, record, "job");
-    entry->is_progress = store_key (record, entry->key) > 0;
-}
-
-int store_batch_add (struct store_batch *batch, const struct mu_journal *record,
-                     struct mu_error *error)
-{
-    if (batch->count == batch->capacity) {
-        uint32_t capacity = batch->capacity ? 2 * batch->capacity : 64;
-        struct batch_entry *entry = realloc (batch->entry, capacity * sizeof *entry);
-        if (!entry)
-            return mu_fail (error, MU_UNAVAILABLE, "out of memory");
-        batch->entry = entry;
-        batch->capacity = capacity;
-    }
-    struct batch_entry *entry = &batch->entry[batch->count];
-    *entry = (struct batch_entry){ .offset = batch->bytes.size };
-    if (mu_record_encode (&mu_journal_family, record, &batch->bytes, error))
-        return -1;
-    entry->size = batch->bytes.size - entry->offset;
-    describe (entry, record);
-    batch->count++;
-    return 0;
-}
-
 /* --- the tables beside the journal ------------------------------------------------------------ */
 
 static int update_view (struct store *store, const struct batch_entry *entry, const char *body,
@@ -399,16 +316,6 @@ static int insert (struct store *store, const struct batch_entry *entry, const c
     for (int i = 0; entry->is_progress && i < STORE_KEY_PARTS; i++)
         sqlite3_bind_int64 (row, 6 + i, (sqlite3_int64)entry->key[i]);
     return run (store, row, error) || update_view (store, entry, body, error) ? -1 : 0;
-}
-
-/* Of several records in one batch with one key only the last is worth writing. */
-static bool superseded (const struct store_batch *batch, uint32_t index)
-{
-    const struct batch_entry *entry = &batch->entry[index];
-    if (!entry->is_progress || index + 1 == batch->count)
-        return false;
-    const struct batch_entry *next = &batch->entry[index + 1];
-    return entry->type == next->type && !memcmp (entry->key, next->key, sizeof entry->key);
 }
 
 /* Begin a transaction, unless somebody else has written since this store last did: what was decided
@@ -440,15 +347,14 @@ int store_commit (struct store *store, struct store_batch *batch, uint64_t unix_
     for (uint32_t i = 0; i < batch->count; i++) {
         number++;
         const struct batch_entry *entry = &batch->entry[i];
-        if (!superseded (batch, i) &&
+        if (!entry->superseded &&
             insert (store, entry, batch->bytes.data + entry->offset, number, unix_ms, error))
             goto error;
     }
     if (run (store, store->commit, error))
         goto error;
     atomic_store (&store->newest, number);
-    batch->count = 0;
-    batch->bytes.size = 0;
+    batch_clear (batch);
     if (store->wal_frames >= WAL_CHECKPOINT_FRAMES)
         sqlite3_wal_checkpoint_v2 (store->writer, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     return 0;
@@ -492,22 +398,6 @@ int store_vacuum (struct store *store, struct mu_error *error)
 }
 
 /* --- lines ------------------------------------------------------------------------------------ */
-
-int store_batch_lines (const struct store_batch *batch, uint64_t first, uint64_t unix_ms,
-                       int (*each) (void *arg, const struct store_line *line), void *arg)
-{
-    int rc = 0;
-    for (uint32_t i = 0; i < batch->count && !rc; i++) {
-        const struct batch_entry *entry = &batch->entry[i];
-        struct store_line line = { .number = first + i,
-                                   .unix_ms = unix_ms,
-                                   .body = batch->bytes.data + entry->offset,
-                                   .size = (uint32_t)entry->size };
-        if (!superseded (batch, i))
-            rc = each (arg, &line);
-    }
-    return rc;
-}
 
 int store_read_lines (struct store *store, uint64_t after, uint32_t limit,
                       int (*each) (void *arg, const struct store_line *line), void *arg,
@@ -561,19 +451,15 @@ static int take_line (struct store *store, const struct store_line *line, struct
 {
     struct mu_journal record;
     struct batch_entry entry = { .size = line->size };
-    msgpack_zone zone;
-    if (!msgpack_zone_init (&zone, 4096))
-        return mu_fail (error, MU_UNAVAILABLE, "out of memory");
-    int rc =
-        mu_record_decode (&mu_journal_family, &record, line->body, line->size, 0, &zone, error);
-    if (!rc)
-        describe (&entry, &record);
-    msgpack_zone_destroy (&zone);
-    return rc ? mu_fail (error, MU_BAD_INPUT,
-                         "record %" PRIu64 " of the leader cannot be read here: is it of a newer "
-                         "Muster? Upgrade those that follow first",
-                         line->number)
-              : insert (store, &entry, line->body, line->number, line->unix_ms, error);
+    msgpack_zone_clear (&store->zone);
+    if (mu_record_decode (&mu_journal_family, &record, line->body, line->size, 0, &store->zone,
+                          error))
+        return mu_fail (error, MU_BAD_INPUT,
+                        "record %" PRIu64 " of the leader cannot be read here: is it of a newer "
+                        "Muster? Upgrade those that follow first",
+                        line->number);
+    batch_describe (&entry, &record);
+    return insert (store, &entry, line->body, line->number, line->unix_ms, error);
 }
 
 void store_abandon (struct store *store)
