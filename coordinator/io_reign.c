@@ -119,9 +119,9 @@ static void tell (struct io_reign *reign, struct claim *claim, uint64_t now_ms)
 void io_reign_turn (struct io_reign *reign, struct claim *claim, uint64_t now_ms)
 {
     eventfd_t count;
-    eventfd_read (reign->fd, &count);
     pthread_mutex_lock (&reign->lock);
     if (reign->answered) {
+        eventfd_read (reign->fd, &count);
         tell (reign, claim, now_ms);
         reign->wish = CLAIM_NOTHING;
         reign->answered = false;
@@ -130,7 +130,8 @@ void io_reign_turn (struct io_reign *reign, struct claim *claim, uint64_t now_ms
         reign->wish = claim_ask (claim, now_ms);
         reign->expected = claim->value;
         reign->next = claim->next;
-        pthread_cond_signal (&reign->changed);
+        if (reign->wish != CLAIM_NOTHING) /* a wake costs more than all else here */
+            pthread_cond_signal (&reign->changed);
     }
     pthread_mutex_unlock (&reign->lock);
 }
