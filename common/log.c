@@ -22,6 +22,9 @@ static struct {
     enum mu_log_level level;
     void (*also) (void *, enum mu_log_level, const struct mu_log_about *, const char *, size_t);
     void *also_arg;
+    unsigned holds;
+    size_t held_size;
+    char held[MU_LOG_LINE_MAX]; /* whole lines; no more than a pipe takes as one */
 } sink = { .lock = PTHREAD_MUTEX_INITIALIZER, .program = "muster", .fd = -1, .level = MU_LOG_INFO };
 
 static const char *const level_names[] = { "debug", "info", "warn", "error" };
@@ -50,6 +53,52 @@ static void close_fd (int fd)
         close (fd);
 }
 
+static void write_all (int fd, const char *data, size_t size)
+{
+    while (size) {
+        ssize_t wrote = write (fd, data, size);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote <= 0)
+            return; /* a full disk must not stop training; the line is lost */
+        data += wrote;
+        size -= (size_t)wrote;
+    }
+}
+
+/* The lock is held. */
+static void write_held (void)
+{
+    if (sink.fd >= 0)
+        write_all (sink.fd, sink.held, sink.held_size);
+    sink.held_size = 0;
+}
+
+static void write_line (const char *line, size_t size)
+{
+    if (sink.held_size + size > sizeof sink.held)
+        write_held ();
+    memcpy (sink.held + sink.held_size, line, size);
+    sink.held_size += size;
+    if (!sink.holds)
+        write_held ();
+}
+
+void mu_log_hold (void)
+{
+    pthread_mutex_lock (&sink.lock);
+    sink.holds++;
+    pthread_mutex_unlock (&sink.lock);
+}
+
+void mu_log_release (void)
+{
+    pthread_mutex_lock (&sink.lock);
+    if (!--sink.holds)
+        write_held ();
+    pthread_mutex_unlock (&sink.lock);
+}
+
 int mu_log_open (const char *program, const char *path, enum mu_log_level level,
                  struct mu_error *error)
 {
@@ -62,6 +111,7 @@ int mu_log_open (const char *program, const char *path, enum mu_log_level level,
     if (fd < 0)
         return -1;
     pthread_mutex_lock (&sink.lock);
+    write_held ();
     close_fd (sink.fd);
     sink.program = program;
     sink.fd = fd;
@@ -77,6 +127,7 @@ int mu_log_reopen (struct mu_error *error)
     if (fd < 0)
         return -1;
     pthread_mutex_lock (&sink.lock);
+    write_held ();
     close_fd (sink.fd);
     sink.fd = fd;
     pthread_mutex_unlock (&sink.lock);
@@ -86,6 +137,7 @@ int mu_log_reopen (struct mu_error *error)
 void mu_log_close (void)
 {
     pthread_mutex_lock (&sink.lock);
+    write_held ();
     close_fd (sink.fd);
     sink.fd = -1;
     pthread_mutex_unlock (&sink.lock);
@@ -226,19 +278,6 @@ size_t mu_log_format (char *buffer, size_t size, uint64_t unix_ms, const char *p
     return (size_t)(line.at - buffer);
 }
 
-static void write_all (int fd, const char *data, size_t size)
-{
-    while (size) {
-        ssize_t wrote = write (fd, data, size);
-        if (wrote < 0 && errno == EINTR)
-            continue;
-        if (wrote <= 0)
-            return; /* a full disk must not stop training; the line is lost */
-        data += wrote;
-        size -= (size_t)wrote;
-    }
-}
-
 void mu_log_text (enum mu_log_level level, const char *event, const struct mu_log_about *about,
                   const char *text)
 {
@@ -251,8 +290,7 @@ void mu_log_text (enum mu_log_level level, const char *event, const struct mu_lo
         mu_log_format (line, MU_LOG_LINE_MAX, unix_ms, sink.program, level, event, about, text);
     pthread_mutex_lock (&sink.lock);
     line[size] = '\n';
-    if (sink.fd >= 0)
-        write_all (sink.fd, line, size + 1);
+    write_line (line, size + 1);
     if (sink.also)
         sink.also (sink.also_arg, level, about, line, size);
     pthread_mutex_unlock (&sink.lock);

@@ -5,8 +5,8 @@
  *  "job":1,"generation":2,"rank":0,"text":"..."}
  *
  * `event` is a short word that a machine can match; `text` a sentence for people. What is zero or
- * absent in the context is left out. A line is written with one write (), at most MU_LOG_LINE_MAX
- * bytes; a longer text is cut. Nothing here allocates or blocks on anything but the file; one lock
+ * absent in the context is left out. A write () is of whole lines, at most MU_LOG_LINE_MAX bytes; a
+ * longer text is cut. Nothing here allocates or blocks on anything but the file; one lock
  * keeps threads apart. Secrets have no way in: only these fields are written. */
 #ifndef MU_LOG_H
 #define MU_LOG_H
@@ -52,6 +52,10 @@ void mu_log (enum mu_log_level level, const char *event, const struct mu_log_abo
 /* The same, of a text that is there. */
 void mu_log_text (enum mu_log_level level, const char *event, const struct mu_log_about *about,
                   const char *text);
+
+/* Lines, of whatever thread, gather until the release, or until they fill a write (). */
+void mu_log_hold (void);
+void mu_log_release (void);
 
 /* The line itself into `line`, for tests and for those who send it elsewhere; returns its length.
  */

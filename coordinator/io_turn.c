@@ -154,8 +154,12 @@ void turn_answer (struct turn *turn, struct mu_sockets *sockets)
 void turn_speak (struct turn *turn, struct mu_sockets *sockets)
 {
     send_words (turn, sockets, false);
+    if (turn->line_count)
+        mu_log_hold ();
     for (uint32_t i = 0; i < turn->line_count; i++)
         announce (&turn->line[i].about, turn->bytes.data + turn->line[i].offset);
+    if (turn->line_count)
+        mu_log_release ();
     turn->word_count = turn->line_count = 0;
     turn->bytes.size = 0;
     if (turn->bytes.alloc > SPARE_BYTES) {

@@ -38,6 +38,10 @@ static void a_line_has_its_parts (void **state)
     assert_int_equal (json_integer_value (json_object_get (object, "job")), 3);
     assert_int_equal (json_integer_value (json_object_get (object, "rank")), 0);
     json_decref (object);
+    size = mu_log_format (line, sizeof line, 1700000000007, "test", MU_LOG_INFO, "x", NULL, "");
+    assert_non_null (memmem (line, size, "T22:13:20.007Z", 14)); /* the same second, and another */
+    size = mu_log_format (line, sizeof line, 1700000001999, "test", MU_LOG_INFO, "x", NULL, "");
+    assert_non_null (memmem (line, size, "T22:13:21.999Z", 14));
     size =
         mu_log_format (line, sizeof line, 1, "test", MU_LOG_INFO, "x", &MU_LOG_ABOUT_NOTHING, "");
     object = parse (line, size);
@@ -101,12 +105,56 @@ static void lines_reach_the_file_and_the_other (void **state)
     assert_int_equal (error.code, MU_CANT_CREATE);
 }
 
+static int count_lines (const char *path)
+{
+    char line[MU_LOG_LINE_MAX];
+    FILE *file = fopen (path, "r");
+    int count = 0;
+    while (fgets (line, sizeof line, file)) {
+        json_decref (parse (line, strlen (line)));
+        count++;
+    }
+    fclose (file);
+    return count;
+}
+
+static void held_lines_come_together (void **state)
+{
+    (void)state;
+    char path[] = "/tmp/muster-log-XXXXXX", text[1000];
+    close (mkstemp (path));
+    assert_int_equal (mu_log_open ("test", path, MU_LOG_INFO, NULL), 0);
+    memset (text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    mu_log_hold ();
+    mu_log (MU_LOG_INFO, "one", NULL, "%d", 1);
+    mu_log_text (MU_LOG_INFO, "two", NULL, "100 %s");
+    assert_int_equal (count_lines (path), 0);
+    mu_log_release ();
+    assert_int_equal (count_lines (path), 2);
+    mu_log_hold ();
+    for (int i = 0; i < 10; i++)
+        mu_log_text (MU_LOG_INFO, "long", NULL, text);
+    assert_in_range (count_lines (path), 3, 11); /* more than one write () takes */
+    mu_log_release ();
+    assert_int_equal (count_lines (path), 12);
+    mu_log (MU_LOG_INFO, "three", NULL, "at once");
+    assert_int_equal (count_lines (path), 13);
+    mu_log_hold ();
+    mu_log (MU_LOG_INFO, "four", NULL, "and closed");
+    mu_log_close ();
+    mu_log_release ();
+    assert_int_equal (count_lines (path), 14);
+    unlink (path);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (a_line_has_its_parts),
         cmocka_unit_test (a_long_text_is_cut_to_a_whole_object),
         cmocka_unit_test (lines_reach_the_file_and_the_other),
+        cmocka_unit_test (held_lines_come_together),
     };
     return cmocka_run_group_tests_name ("log", tests, NULL, NULL);
 }

@@ -237,6 +237,123 @@ static void versions (void **state)
     msgpack_sbuffer_destroy (&bytes);
 }
 
+/* One value of each kind and size, number `which`; false: there are no more. */
+static bool pack_number (msgpack_packer *out, unsigned which)
+{
+    static const int64_t numbers[] = {
+        0,  127, 128, 255,  256,  65535,  65536,  UINT32_MAX, (int64_t)1 << 32,       INT64_MAX,
+        -1, -32, -33, -128, -129, -32768, -32769, INT32_MIN,  (int64_t)INT32_MIN - 1, INT64_MIN
+    };
+    if (which >= sizeof numbers / sizeof *numbers)
+        return false;
+    msgpack_pack_int64 (out, numbers[which]);
+    return true;
+}
+
+static bool pack_sized (msgpack_packer *out, unsigned which)
+{
+    static const char some[65536];
+    static const size_t sizes[] = { 0, 1, 2, 4, 8, 15, 16, 31, 32, 255, 256, 65535, 65536 };
+    const unsigned count = sizeof sizes / sizeof *sizes;
+    size_t size = sizes[which % count];
+    switch (which / count) {
+    case 0: msgpack_pack_str (out, size), msgpack_pack_str_body (out, some, size); break;
+    case 1: msgpack_pack_bin (out, size), msgpack_pack_bin_body (out, some, size); break;
+    case 2: msgpack_pack_ext (out, size, 5), msgpack_pack_ext_body (out, some, size); break;
+    case 3:
+        msgpack_pack_array (out, size);
+        for (size_t i = 0; i < size; i++)
+            msgpack_pack_map (out, 1), msgpack_pack_int (out, -7), msgpack_pack_double (out, 1);
+        break;
+    default: return false;
+    }
+    return true;
+}
+
+static bool pack_other (msgpack_packer *out, unsigned which)
+{
+    switch (which) {
+    case 0: return !msgpack_pack_nil (out);
+    case 1: return !msgpack_pack_true (out);
+    case 2: return !msgpack_pack_false (out);
+    case 3: return !msgpack_pack_float (out, 0.5f);
+    case 4: return !msgpack_pack_double (out, 0.1);
+    default: return false;
+    }
+}
+
+typedef bool pack_one (msgpack_packer *out, unsigned which);
+static pack_one *const packers[] = { pack_number, pack_sized, pack_other };
+
+/* Whatever a field of the future holds, the one behind it is found. */
+static void any_value_is_passed_over (void **state)
+{
+    (void)state;
+    msgpack_sbuffer bytes;
+    msgpack_packer out;
+    msgpack_sbuffer_init (&bytes);
+    msgpack_packer_init (&out, &bytes, msgpack_sbuffer_write);
+    unsigned passed = 0;
+    for (size_t kind = 0; kind < sizeof packers / sizeof *packers; kind++)
+        for (unsigned which = 0;; which++) {
+            struct mu_error error = { .text = "" };
+            struct mu_wire wire;
+            bytes.size = 0;
+            pack_head (&out, MU_WIRE_MAJOR, MU_WIRE_MINOR + 1, MU_WIRE_PING, 2);
+            msgpack_pack_uint32 (&out, 60);
+            if (!packers[kind](&out, which))
+                break;
+            msgpack_pack_uint32 (&out, 1);
+            msgpack_pack_uint64 (&out, 77);
+            if (decode_wire (&bytes, 0, &wire, &error))
+                fail_msg ("value %u: %s", which, error.text);
+            assert_int_equal (wire.ping.request, 77);
+            bytes.size--;
+            assert_int_equal (decode_wire (&bytes, 0, &wire, &error), -1);
+            passed++;
+        }
+    assert_int_equal (passed, 20 + 4 * 13 + 5);
+    msgpack_sbuffer_destroy (&bytes);
+}
+
+static bool is_natural (const msgpack_sbuffer *bytes, size_t at, uint64_t *number)
+{
+    msgpack_zone zone;
+    msgpack_object object;
+    msgpack_zone_init (&zone, 1024);
+    assert_int_equal (msgpack_unpack (bytes->data + at, bytes->size - at, NULL, &zone, &object),
+                      MSGPACK_UNPACK_SUCCESS);
+    *number = object.via.u64;
+    msgpack_zone_destroy (&zone);
+    return object.type == MSGPACK_OBJECT_POSITIVE_INTEGER;
+}
+
+/* A number is what msgpack-c takes for it, however wide it was written, and nothing else is one. */
+static void numbers_of_any_width (void **state)
+{
+    (void)state;
+    msgpack_sbuffer bytes;
+    msgpack_packer out;
+    msgpack_sbuffer_init (&bytes);
+    msgpack_packer_init (&out, &bytes, msgpack_sbuffer_write);
+    for (size_t kind = 0; kind < sizeof packers / sizeof *packers; kind++)
+        for (unsigned which = 0;; which++) {
+            struct mu_error error;
+            struct mu_wire wire;
+            uint64_t number;
+            bytes.size = 0;
+            pack_head (&out, MU_WIRE_MAJOR, MU_WIRE_MINOR, MU_WIRE_PING, 1);
+            msgpack_pack_uint32 (&out, 1);
+            size_t before = bytes.size;
+            if (!packers[kind](&out, which))
+                break;
+            bool natural = is_natural (&bytes, before, &number);
+            assert_int_equal (decode_wire (&bytes, 0, &wire, &error), natural ? 0 : -1);
+            assert_true (!natural || wire.ping.request == number);
+        }
+    msgpack_sbuffer_destroy (&bytes);
+}
+
 static void wrong_messages (void **state)
 {
     (void)state;
@@ -429,6 +546,8 @@ int main (void)
         cmocka_unit_test (every_shape_survives),
         cmocka_unit_test (torn_and_bent_messages),
         cmocka_unit_test (versions),
+        cmocka_unit_test (any_value_is_passed_over),
+        cmocka_unit_test (numbers_of_any_width),
         cmocka_unit_test (wrong_messages),
         cmocka_unit_test (limits_hold_on_the_way_out),
         cmocka_unit_test (texts),

@@ -3,6 +3,7 @@
 #include "io_store.h"
 
 #include <errno.h>
+#include <msgpack.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sqlite3.h>
@@ -126,6 +127,68 @@ static void only_the_newest_progress_is_kept (void **state)
     struct seen seen = replay (store, NULL, 0);
     assert_int_equal (seen.count, 2);
     assert_int_equal (seen.windows, 7);
+    store_close (&store);
+}
+
+struct newest {
+    uint64_t windows[1000];
+    uint32_t lines;
+};
+
+static int note_line (void *arg, const struct store_line *line)
+{
+    struct newest *newest = arg;
+    struct mu_journal record;
+    msgpack_zone zone;
+    msgpack_zone_init (&zone, 1024);
+    assert_int_equal (
+        mu_record_decode (&mu_journal_family, &record, line->body, line->size, 0, &zone, NULL), 0);
+    msgpack_zone_destroy (&zone);
+    assert_int_equal (newest->windows[record.trained.rank], 0); /* each once */
+    newest->windows[record.trained.rank] = record.trained.windows;
+    newest->lines++;
+    return 0;
+}
+
+static int note_row (void *arg, uint64_t number, const struct mu_journal *record)
+{
+    struct newest *newest = arg;
+    (void)number;
+    assert_int_equal (newest->windows[record->trained.rank], record->trained.windows);
+    newest->lines++;
+    return 0;
+}
+
+/* Wherever in it they lie: 1,000 ranks report in turn, some more often than others. */
+static void of_one_batch_too (void **state)
+{
+    (void)state;
+    struct store *store = must_open ();
+    struct store_batch *batch = store_batch_create ();
+    uint64_t first = 1;
+    for (uint64_t base = 0; base < 20; base += 10) { /* a batch is used again */
+        struct newest sent = { .lines = 0 };
+        uint32_t count = 0;
+        for (uint64_t round = 1; round <= 7; round++)
+            for (uint32_t rank = 0; rank < 1000; rank += round % 2 ? 1 : 3) {
+                struct mu_journal record = {
+                    .type = MU_JOURNAL_TRAINED,
+                    .trained = { .job = 1, .generation = 2, .rank = rank, .windows = base + round }
+                };
+                assert_int_equal (store_batch_add (batch, &record, NULL), 0);
+                count++;
+            }
+        store_batch_lines (batch, first, 1000, note_line, &sent);
+        assert_int_equal (sent.lines, 1000);
+        assert_int_equal (sent.windows[999], base + 7);
+        assert_int_equal (store_commit (store, batch, 1000, NULL), 0);
+        assert_int_equal (store_newest (store), first + count - 1);
+        first += count;
+        sent.lines = 0;
+        assert_int_equal (store_read_type (store, MU_JOURNAL_TRAINED, note_row, &sent, NULL), 0);
+        assert_int_equal (sent.lines, 1000);
+    }
+    store_batch_destroy (&batch);
     store_close (&store);
 }
 
@@ -522,6 +585,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         STORE_TEST (records_come_back_in_order),
         STORE_TEST (only_the_newest_progress_is_kept),
+        STORE_TEST (of_one_batch_too),
         STORE_TEST (one_coordinator_a_directory),
         STORE_TEST (a_newer_database_is_refused),
         STORE_TEST (a_file_that_is_no_database),
