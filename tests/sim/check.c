@@ -31,6 +31,7 @@ struct seen_job {
     bool torn;         /* its newest generation broke because of the wrong worker, unplanned */
     bool wrong_member; /* that is in its newest generation */
     bool gone_unseen;  /* it was lost, and nobody compared it */
+    uint64_t copies;   /* bits: whose state is another's, and was not compared since */
     bool overwritten;  /* its state may have been wrong, and is that of others now: 0030 */
     uint32_t micro_batches, crashes, hangs, lines;
     bool by_chance;         /* trainers may have died of something else than poison */
@@ -105,25 +106,56 @@ static void check_map (const struct mu_journal_form *form, struct mu_blob map, b
         CHECK (load[rank], "rank %u of %u has none of %u micro-batches", rank, size, map.size / 2);
 }
 
+static uint64_t bit_of (const char *worker)
+{
+    return UINT64_C (1) << ((strtoul (worker + 1, NULL, 10) - 1) % 64);
+}
+
+static bool is_behind (const struct mu_journal_form *form, const struct mu_journal_member *member)
+{
+    return member->step != form->step || member->attempt != form->attempt;
+}
+
+static bool has_kept (const struct mu_journal_form *form, const struct mu_journal_member *member)
+{
+    return member->generation && !is_behind (form, member);
+}
+
+/* Who was given a state, or has loaded one while others kept theirs, has nothing of its own to compare until
+ * all were compared. */
+static void note_copies (struct seen_job *job, const struct mu_journal_form *form)
+{
+    uint64_t copies = 0;
+    bool any = false;
+    for (uint32_t i = 0; i < form->members.count; i++)
+        any = any || has_kept (form, &form->members.items[i]);
+    for (uint32_t i = 0; i < form->members.count; i++) {
+        const struct mu_journal_member *member = &form->members.items[i];
+        if (is_behind (form, member) || (any && !has_kept (form, member)) ||
+            (job->copies & bit_of (member->name)))
+            copies |= bit_of (member->name);
+    }
+    job->copies = copies;
+}
+
 /* Who is lost was not compared; who is to leave when a generation breaks is, in the next one. A state that
- * fell over cannot be compared any more when it was overwritten by another's, or when all others were by it. */
+ * fell over cannot be compared any more when it was overwritten by another's, or when all others are copies
+ * of it. */
 static void note_wrong_member (struct seen_job *job, const struct mu_journal_form *form)
 {
     const char *wrong = faults.wrong ? worker_name (faults.wrong_worker) : "";
-    bool is_member = false, receives = false, gives_to_all = false;
-    uint32_t level = 0;
+    bool is_member = false, receives = false, others = false;
+    note_copies (job, form);
     for (uint32_t i = 0; i < form->members.count; i++) {
         const struct mu_journal_member *member = &form->members.items[i];
         bool is_it = !strcmp (member->name, wrong);
-        bool behind = member->step != form->step || member->attempt != form->attempt;
         is_member = is_member || is_it;
-        receives = receives || (is_it && behind);
-        gives_to_all = gives_to_all || (is_it && !behind);
-        level += !behind && member->generation;
+        receives = receives || (is_it && is_behind (form, member));
+        others = others || (!is_it && !(job->copies & bit_of (member->name)));
     }
-    gives_to_all = gives_to_all && level == 1 && form->members.count > 1;
+    bool alone = is_member && !others && form->members.count > 1;
     job->overwritten = job->overwritten || (faults.wrong == WRONG_STATE && job->wrong_member &&
-                                            (receives || gives_to_all));
+                                            (receives || alone));
     job->gone_unseen = job->gone_unseen || (job->torn && job->wrong_member && !is_member);
     job->wrong_member = is_member;
 }
@@ -194,6 +226,7 @@ static void on_agreed (const struct mu_journal *record)
 {
     const struct mu_journal_agreed *agreed = &record->agreed;
     struct seen_job *job = of (agreed->job);
+    job->copies = agreed->place ? job->copies : 0;
     for (uint32_t i = 0; i < agreed->ranks && job->generation == 1 && job->ranks <= 64; i++) {
         uint32_t first = agreed->place ? agreed->place - 1 : 0;
         struct known *known = &job->known[(first + i) % job->ranks];
