@@ -25,8 +25,8 @@ struct collective {
     struct mu_region *region;
     int region_fd, command_fd;
     struct mu_collective_form form;
-    uint64_t ticket; /* hash of all that the ranks must agree on */
-    int door;        /* of the source, for those on its host (near.h); -1: none */
+    uint64_t ticket;      /* hash of all that the ranks must agree on */
+    int door;             /* of the source, for those on its host (near.h); -1: none */
     uint64_t door_number; /* the same on all ranks */
     uint64_t init_us, warm_us, broadcast_us;
 };
