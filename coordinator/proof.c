@@ -54,13 +54,12 @@ void proof_loaded (struct coord *coord, struct worker *worker,
         prepared->attempt || !*prepared->digest ||
         !strcmp (prepared->digest, say_sum (coord, commit)))
         return;
-    worker->position = (struct position){
-        .distrusted = prepared->distrusted, .unsound = commit->step, .odd = true
-    };
+    worker->position = (struct position){ .distrusted = prepared->distrusted,
+                                          .unsound = commit->step,
+                                          .odd = true };
 }
 
-bool proof_turn_away (struct coord *coord, struct job *job, struct worker **members,
-                      uint32_t count)
+bool proof_turn_away (struct coord *coord, struct job *job, struct worker **members, uint32_t count)
 {
     bool any = false;
     for (uint32_t i = 0; i < count; i++) {
@@ -81,8 +80,7 @@ static bool awaits_somebody (const struct job *job, const struct worker *saver)
 {
     for (uint32_t rank = 0; rank < job->durable.generation.size; rank++) {
         const struct worker *worker = job->soft.ranks[rank];
-        if (worker && worker != saver &&
-            !(worker->finished && worker->phase == MU_PHASE_FINISHED))
+        if (worker && worker != saver && !(worker->finished && worker->phase == MU_PHASE_FINISHED))
             return true;
     }
     return false;

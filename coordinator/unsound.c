@@ -69,12 +69,11 @@ static void forget_tries (struct coord *coord, struct worker **members, uint32_t
     }
 }
 
-bool unsound_give_up (struct coord *coord, struct job *job, struct worker **members,
-                      uint32_t count, bool all_behind)
+bool unsound_give_up (struct coord *coord, struct job *job, struct worker **members, uint32_t count,
+                      bool all_behind)
 {
     const struct commit *newest = job_newest_commit (job);
-    const char *names =
-        newest ? finders (coord, members, count, newest, all_behind) : NULL;
+    const char *names = newest ? finders (coord, members, count, newest, all_behind) : NULL;
     if (!names)
         return false;
     uint64_t back_step = step_before (&job->durable);
@@ -88,8 +87,9 @@ bool unsound_give_up (struct coord *coord, struct job *job, struct worker **memb
     SET (record.unsound.found_by, names);
     record.unsound.text = core_blob (core_text (
         coord,
-        "the checkpoint of step %llu, which worker %s wrote, is not what was committed: %s found it "
-        "damaged, or of another state (the job's log says which); training goes on from step %llu. "
+        "the checkpoint of step %llu, which worker %s wrote, is not what was committed: %s found "
+        "it damaged, or of another state (the job's log says which); training goes on from step "
+        "%llu. "
         "Look at that worker's memory and at the storage of the checkpoints.",
         (unsigned long long)newest->step, newest->worker, names, (unsigned long long)back_step));
     core_store (coord, &record);

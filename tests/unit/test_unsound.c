@@ -12,12 +12,10 @@
 
 static void saved (struct bed *bed, uint32_t worker, uint64_t generation, uint64_t at)
 {
-    struct mu_wire wire = { .type = MU_WIRE_SAVED,
-                            .saved = { .job = 1,
-                                       .generation = generation,
-                                       .step = at,
-                                       .path = { "/c", 2 },
-                                       .bytes = 1 } };
+    struct mu_wire wire = {
+        .type = MU_WIRE_SAVED,
+        .saved = { .job = 1, .generation = generation, .step = at, .path = { "/c", 2 }, .bytes = 1 }
+    };
     mu_text_set (wire.saved.weights_hash, sizeof wire.saved.weights_hash, "right");
     hear (bed, worker, wire);
 }
