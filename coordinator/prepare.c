@@ -229,12 +229,20 @@ bool worker_is_beyond (struct coord *coord, struct worker *worker, uint64_t step
     return true;
 }
 
+/* It answers another order than the newest: since then it was told other things. */
+static bool is_of_the_past (const struct coord *coord, const struct worker *worker,
+                            const struct mu_wire *wire, uint64_t order)
+{
+    return order != worker->order_number || wire->term != coord->durable.term;
+}
+
 void prepare_prepared (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
 {
     const struct mu_wire_prepared *prepared = &wire->prepared;
     struct job *job = worker->job;
-    if (!job || prepared->job != job->durable.number || worker->order != ORDER_ASSIGN)
-        return; /* late, or about a job that it was let go from */
+    if (!job || prepared->job != job->durable.number || worker->order != ORDER_ASSIGN ||
+        is_of_the_past (coord, worker, wire, prepared->order))
+        return; /* late, of a trainer before this one, or of a job that it was let go from */
     if (!job->durable.sized)
         size_job (coord, job, worker, prepared);
     if (job->durable.state == MU_JOB_STOPPING)
@@ -352,17 +360,10 @@ void prepare_crashed (struct coord *coord, struct worker *worker, const struct m
         worker_release (coord, worker, false);
 }
 
-/* It answers another order than the newest: since then it was told other things. */
-static bool is_of_the_past (const struct coord *coord, const struct worker *worker,
-                            const struct mu_wire *wire)
-{
-    return wire->released.order != worker->order_number || wire->term != coord->durable.term;
-}
-
 void prepare_released (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
 {
     struct job *job = worker->job;
-    if (is_of_the_past (coord, worker, wire))
+    if (is_of_the_past (coord, worker, wire, wire->released.order))
         return;
     if (worker->order != ORDER_RELEASE || worker->letting_go != wire->released.job) {
         /* Its answer to an order about a job that it does not hold. */

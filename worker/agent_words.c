@@ -17,6 +17,7 @@ static void say_prepared (struct agent *agent)
     said->targets = job->targets;
     said->distrusted = job->distrusted;
     said->blank = job->blank;
+    said->order = agent->coordinator.order;
     agent_copy (said->data_identity, sizeof said->data_identity, job->data_identity);
     if (job->step != job->opened_step || job->attempt != job->opened_attempt || job->blank)
         return;

@@ -129,10 +129,11 @@ static void say_hello (struct worker *worker)
     bed_say (worker->socket, &wire);
 }
 
-static void say_prepared (struct worker *worker, uint64_t job)
+static void say_prepared (struct worker *worker, const struct mu_wire *assign)
 {
-    struct mu_wire wire = { .type = MU_WIRE_PREPARED };
-    wire.prepared.job = job;
+    struct mu_wire wire = { .type = MU_WIRE_PREPARED, .term = assign->term };
+    wire.prepared.job = assign->assign.job;
+    wire.prepared.order = assign->assign.order;
     wire.prepared.records = 1u << 20;
     wire.prepared.parameters = wire.prepared.targets = 1;
     snprintf (wire.prepared.data_identity, sizeof wire.prepared.data_identity, "bench");
@@ -220,7 +221,7 @@ static void hear (struct worker *worker, const struct mu_wire *wire)
     switch ((unsigned)wire->type) { /* what else there is needs no answer here */
     case MU_WIRE_WELCOME: bed.beat_s = wire->welcome.beat_ms / 1e3; break;
     case MU_WIRE_WHO: say_hello (worker); break;
-    case MU_WIRE_ASSIGN: say_prepared (worker, wire->assign.job); break;
+    case MU_WIRE_ASSIGN: say_prepared (worker, wire); break;
     case MU_WIRE_FORM:
         if (worker->generation == wire->form.generation)
             break; /* said again */

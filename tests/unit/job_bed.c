@@ -126,7 +126,12 @@ void prepared (struct bed *bed, uint32_t worker)
 {
     struct mu_wire wire = {
         .type = MU_WIRE_PREPARED,
-        .prepared = { .job = 1, .records = 1000, .parameters = bed->parameters, .targets = 1 }
+        .term = coord_term (bed->coord),
+        .prepared = { .job = 1,
+                      .records = 1000,
+                      .parameters = bed->parameters,
+                      .targets = 1,
+                      .order = bed->order[worker] }
     };
     mu_text_set (wire.prepared.digest, sizeof wire.prepared.digest, "d");
     bed->beat[worker] = (struct mu_wire_beat){ .job = 1, .phase = MU_PHASE_WAITING };

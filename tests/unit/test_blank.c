@@ -26,7 +26,9 @@ static void say_blank (struct bed *bed, uint32_t worker)
 {
     hear (bed, worker,
           (struct mu_wire){ .type = MU_WIRE_PREPARED,
+                            .term = coord_term (bed->coord),
                             .prepared = { .job = 1,
+                                          .order = bed->order[worker],
                                           .records = 1000,
                                           .parameters = 10,
                                           .targets = 1,

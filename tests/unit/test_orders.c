@@ -62,6 +62,25 @@ static void nor_twice (void **state)
     assert_true (bed.order[1] > answered);
 }
 
+/* It tells where that one stood. */
+static void nor_what_the_trainer_before_said (void **state)
+{
+    (void)state;
+    running (&bed, 5);
+    say_released (1, coord_term (bed.coord), bed.order[1]);
+    uint64_t newest = bed.order[1];
+    bed.order[1] = newest - 1;
+    prepared (&bed, 1);
+    bed.order[1] = newest;
+    bed.told[1][0] = '\0';
+    pass (&bed, 2 * COORD_REPEAT_MS);
+    assert_true (was_told (&bed, 1, "ASSIGN"));
+    prepared (&bed, 1);
+    bed.told[1][0] = '\0';
+    pass (&bed, 2 * COORD_REPEAT_MS);
+    assert_false (was_told (&bed, 1, "ASSIGN"));
+}
+
 static void speak_of (uint64_t term)
 {
     step (&bed, (struct coord_event){
@@ -121,6 +140,7 @@ int main (void)
         ORDERS_TEST (each_order_has_a_number_of_its_own),
         ORDERS_TEST (an_answer_to_an_older_order_is_not_believed),
         ORDERS_TEST (nor_twice),
+        ORDERS_TEST (nor_what_the_trainer_before_said),
         ORDERS_TEST (a_later_term_deposes),
         ORDERS_TEST (but_not_where_a_register_says_who_reigns),
         ORDERS_TEST (who_says_no_name_is_refused),

@@ -49,11 +49,16 @@ static struct mu_wire *say (uint32_t peer, enum mu_wire_type type)
     return &word->wire;
 }
 
-static void say_prepared (uint32_t peer, uint64_t job)
+static void say_prepared (uint32_t peer, const struct mu_wire *assign)
 {
-    struct mu_wire_prepared *said = &say (peer, MU_WIRE_PREPARED)->prepared;
-    *said =
-        (struct mu_wire_prepared){ .job = job, .records = 1000, .parameters = 10, .targets = 1 };
+    struct mu_wire *wire = say (peer, MU_WIRE_PREPARED);
+    struct mu_wire_prepared *said = &wire->prepared;
+    wire->term = assign->term;
+    *said = (struct mu_wire_prepared){ .job = assign->assign.job,
+                                       .records = 1000,
+                                       .parameters = 10,
+                                       .targets = 1,
+                                       .order = assign->assign.order };
     mu_text_set (said->digest, sizeof said->digest, "d");
     mu_text_set (said->data_identity, sizeof said->data_identity,
                  bed.worker[peer].odd ? "odd" : "data");
@@ -72,7 +77,7 @@ static void obey (uint32_t peer, const struct mu_wire *wire)
     struct played *worker = &bed.worker[peer];
     if (wire->type == MU_WIRE_ASSIGN) {
         worker->job = wire->assign.job;
-        say_prepared (peer, worker->job);
+        say_prepared (peer, wire);
     } else if (wire->type == MU_WIRE_FORM) {
         worker->generation = wire->form.generation;
         if (worker->parted && wire->form.size > 1)

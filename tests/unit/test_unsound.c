@@ -56,7 +56,9 @@ static char sum_text[64] = "d"; /* of what is loaded */
 static void opens (struct bed *bed, uint32_t worker, uint64_t at, uint64_t unsound)
 {
     struct mu_wire wire = { .type = MU_WIRE_PREPARED,
+                            .term = coord_term (bed->coord),
                             .prepared = { .job = 1,
+                                          .order = bed->order[worker],
                                           .records = 1000,
                                           .parameters = 10,
                                           .targets = 1,
