@@ -42,7 +42,7 @@ dist_decisions_DATA = \
     %D%/decisions/0035-what-a-death-costs-in-processor-time.md \
     %D%/decisions/0036-who-was-to-write-is-believed.md \
     %D%/decisions/0037-libcurl-is-loaded-for-a-lease-alone.md \
-    %D%/decisions/0038-a-row-is-read-once-where-it-lies.md \
+    %D%/decisions/0038-a-row-is-written-once.md \
     %D%/decisions/0039-a-state-goes-to-the-same-host-as-memory.md \
     %D%/decisions/0040-a-checkpoint-is-what-all-ranks-hold.md
 
