@@ -15,8 +15,9 @@
 #define SETTLE_MS 2000 /* how long one that reigns is looked for where others answer */
 #define REPEAT_MS 1000u
 
-/* The first questions follow sooner: a leader that hands over leaves a moment in which nobody reigns. */
-#define SOON_MS 100u
+/* ... and until then all are asked so often: between a leader's end and the next reign lies a moment in
+ * which nobody reigns, and who asks ever more seldom sleeps through its end. */
+#define SOON_MS 50u
 
 int connect_one (void *context, const char *endpoint, void **socket, struct mu_error *why)
 {
@@ -124,10 +125,9 @@ int connect_first (void *context, char *const *endpoints, size_t count, uint32_t
     if (connected < 0)
         return -1;
     size_t all = (size_t)connected, first = all, any = all;
-    uint32_t wait_ms = SOON_MS;
     while (first == all && mu_now_ms () < end_ms && (any == all || mu_now_ms () < settle_ms)) {
-        uint64_t again_ms = mu_now_ms () + wait_ms;
-        wait_ms = 2 * wait_ms < REPEAT_MS ? 2 * wait_ms : REPEAT_MS;
+        uint64_t now_ms = mu_now_ms ();
+        uint64_t again_ms = now_ms + (now_ms < settle_ms ? SOON_MS : REPEAT_MS);
         first = wait_for_one (items, all, &any, again_ms < end_ms ? again_ms : end_ms);
         for (size_t i = 0; i < all && first == all; i++)
             say_ping (items[i].socket);
