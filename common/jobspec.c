@@ -41,7 +41,7 @@ int mu_jobspec_init (struct mu_jobspec *spec)
     look ();
     *spec = numbers;
     for (unsigned i = 0; i < owner_count; i++) {
-        if (owner[i]->standard && mu_entry_set (owner[i], spec, owner[i]->standard, NULL) != 0)
+        if (mu_entry_set_standard (owner[i], spec, NULL) != 0)
             return -1;
     }
     return 0;

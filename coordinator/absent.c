@@ -31,24 +31,14 @@ static uint64_t known_of (const struct job_durable *job, const struct absentee *
     return audit_known_step (job, absentee->state_step, absentee->gradient_step);
 }
 
-uint64_t absent_known_step (const struct job_durable *job, uint64_t unix_ms)
+uint64_t absent_known_step (const struct job_durable *job, const char *name, uint64_t unix_ms)
 {
     uint64_t step = UINT64_MAX;
     for (uint32_t i = 0; i < job->absentee_count; i++) {
-        uint64_t known = known_of (job, &job->absentees[i]);
-        if (is_recent (&job->absentees[i], unix_ms) && known < step)
-            step = known;
-    }
-    return step;
-}
-
-uint64_t absent_right_step (const struct job_durable *job, const char *name, uint64_t unix_ms)
-{
-    uint64_t step = UINT64_MAX;
-    for (uint32_t i = 0; i < job->absentee_count; i++) {
-        uint64_t known = known_of (job, &job->absentees[i]);
-        if (is_recent (&job->absentees[i], unix_ms) && known < step &&
-            !strcmp (job->absentees[i].name, name))
+        const struct absentee *absentee = &job->absentees[i];
+        uint64_t known = known_of (job, absentee);
+        if (is_recent (absentee, unix_ms) && known < step &&
+            (!name || !strcmp (absentee->name, name)))
             step = known;
     }
     return step;

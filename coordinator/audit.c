@@ -34,21 +34,29 @@ uint64_t audit_known_step (const struct job_durable *job, uint64_t state_step,
     return job->audited && gradient_step < state_step ? gradient_step : state_step;
 }
 
-static uint64_t members_step (const struct job_durable *job)
+/* Up to where all members, or those of this name, are known to have been right; UINT64_MAX: there is nobody. */
+static uint64_t members_step (const struct job_durable *job, const char *name)
 {
-    uint64_t step = job->generation.size ? UINT64_MAX : 0;
+    uint64_t step = UINT64_MAX;
     for (uint32_t rank = 0; rank < job->generation.size; rank++) {
         const struct member *member = &job->generation.members[rank];
         uint64_t known = audit_known_step (job, member->state_step, member->gradient_step);
-        step = known < step ? known : step;
+        if (known < step && (!name || !strcmp (member->name, name)))
+            step = known;
     }
     return step;
 }
 
+/* ... and those who left lately. */
+static uint64_t right_step (const struct job_durable *job, const char *name, uint64_t unix_ms)
+{
+    uint64_t members = members_step (job, name), absent = absent_known_step (job, name, unix_ms);
+    return absent < members ? absent : members;
+}
+
 static uint64_t agreed_step (const struct job_durable *job, uint64_t unix_ms)
 {
-    uint64_t members = members_step (job), absent = absent_known_step (job, unix_ms);
-    return absent < members ? absent : members;
+    return job->generation.size ? right_step (job, NULL, unix_ms) : 0;
 }
 
 uint64_t audit_anchor (const struct job_durable *job, uint64_t also, uint64_t unix_ms)
@@ -62,13 +70,7 @@ uint64_t audit_anchor (const struct job_durable *job, uint64_t also, uint64_t un
 
 uint64_t audit_right_step (const struct job_durable *job, const char *name, uint64_t unix_ms)
 {
-    uint64_t step = absent_right_step (job, name, unix_ms);
-    for (uint32_t rank = 0; rank < job->generation.size; rank++) {
-        const struct member *member = &job->generation.members[rank];
-        uint64_t known = audit_known_step (job, member->state_step, member->gradient_step);
-        if (!strcmp (member->name, name) && known < step)
-            step = known;
-    }
+    uint64_t step = right_step (job, name, unix_ms);
     return step == UINT64_MAX ? agreed_step (job, unix_ms) : step;
 }
 
@@ -99,14 +101,8 @@ void audit_agree (struct job_durable *job, const struct mu_journal_agreed *agree
         *known = agreed->step > *known ? agreed->step : *known;
         member->echo = member->echo && !states;
     }
-    if (members_step (job) >= job->disputed_step)
+    if (job->generation.size && members_step (job, NULL) >= job->disputed_step)
         memset (job->disputed, 0, sizeof job->disputed);
-}
-
-static void drop_commits (struct job_durable *job, uint64_t back_step)
-{
-    while (job->commit_count && job->commits[job->commit_count - 1].step > back_step)
-        free (job->commits[--job->commit_count].path);
 }
 
 static void cast_out (struct job_durable *job, const struct mu_journal_expel *expel)
@@ -132,7 +128,7 @@ void audit_expel (struct job_durable *job, const struct mu_journal_expel *expel)
     job->distrusted = expel->generation;
     if (all_agree || job->anchor > expel->back_step)
         job->anchor = expel->back_step;
-    drop_commits (job, expel->back_step);
+    checkpoint_drop (job, expel->back_step);
     savers_forget (job);
     for (uint32_t rank = 0; rank < job->generation.size; rank++)
         job->generation.members[rank].echo = false; /* each will load a state of its own */

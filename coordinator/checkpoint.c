@@ -96,10 +96,10 @@ void checkpoint_saved (struct coord *coord, struct worker *worker, const struct 
         disbelieve (coord, worker, saved, why);
         return;
     }
-    if (!is_void && saved->step > job_committed_step (job) &&
-        proof_withholds (coord, job, worker, saved))
+    bool is_newer = !is_void && saved->step > job_committed_step (job);
+    if (is_newer && proof_withholds (coord, job, worker, saved))
         return;
-    if (saved->step > job_committed_step (job) && !is_void)
+    if (is_newer)
         commit (coord, job, worker, saved);
     checkpoint_say (coord, worker, job);
     if (worker->job == job && worker->order == ORDER_SAVE && saved->step >= worker->position.step) {
@@ -202,6 +202,12 @@ bool checkpoint_wait (struct coord *coord, struct job *job)
 }
 
 /* --- what stays ------------------------------------------------------------------------------- */
+
+void checkpoint_drop (struct job_durable *job, uint64_t back_step)
+{
+    while (job->commit_count && job->commits[job->commit_count - 1].step > back_step)
+        free (job->commits[--job->commit_count].path);
+}
 
 void checkpoint_prune (struct job_durable *job)
 {

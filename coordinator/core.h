@@ -579,9 +579,9 @@ bool review_lets_go (const struct coord *coord, const struct job *job, const str
 void absent_follow (struct job_durable *job, const struct generation *before,
                     const struct mu_journal_form *form);
 void absent_forget (struct job_durable *job);
-/* Up to where all who left lately are known to have been right; UINT64_MAX: there is nobody. */
-uint64_t absent_known_step (const struct job_durable *job, uint64_t unix_ms);
-uint64_t absent_right_step (const struct job_durable *job, const char *name, uint64_t unix_ms);
+/* Up to where all who left lately, or those of this name, are known to have been right; UINT64_MAX: there is
+ * nobody. */
+uint64_t absent_known_step (const struct job_durable *job, const char *name, uint64_t unix_ms);
 /* That worker was wrong in one job: others in which it was, and was not compared, go back too. */
 void absent_accuse (struct coord *coord, const struct mu_journal_expel *found);
 
@@ -703,6 +703,8 @@ double pace_factor (const struct worker *worker);
 
 /* Apply's part: after a commit only the newest ones and the anchor are kept. */
 void checkpoint_prune (struct job_durable *job);
+/* The same: those behind that step are given up. */
+void checkpoint_drop (struct job_durable *job, uint64_t back_step);
 /* COMMITTED, of the newest. */
 void checkpoint_say (struct coord *coord, const struct worker *worker, const struct job *job);
 void checkpoint_saved (struct coord *coord, struct worker *worker, const struct mu_wire *wire);

@@ -43,6 +43,11 @@ static void reigns (const struct mu_journal_reign *reign, char *text, size_t siz
                   reign->lacks_ms);
 }
 
+static void say (struct mu_blob said, char *text, size_t size)
+{
+    snprintf (text, size, "%.*s", (int)said.size, said.size ? (const char *)said.data : "");
+}
+
 static void tell (const struct mu_journal *record, char *text, size_t size)
 {
     switch (record->type) {
@@ -106,22 +111,13 @@ static void tell (const struct mu_journal *record, char *text, size_t size)
                   record->rewind.step);
         break;
     case MU_JOURNAL_POISON: poisoned (&record->poison, text, size); break;
-    case MU_JOURNAL_EXPEL:
-        snprintf (text, size, "%.*s", (int)record->expel.text.size,
-                  record->expel.text.size ? (const char *)record->expel.text.data : "");
-        break;
+    case MU_JOURNAL_EXPEL: say (record->expel.text, text, size); break;
     case MU_JOURNAL_SAVE:
         snprintf (text, size, "worker %s is told to save step %" PRIu64, record->save.worker,
                   record->save.step);
         break;
-    case MU_JOURNAL_UNSOUND:
-        snprintf (text, size, "%.*s", (int)record->unsound.text.size,
-                  record->unsound.text.size ? (const char *)record->unsound.text.data : "");
-        break;
-    case MU_JOURNAL_DISBELIEVED:
-        snprintf (text, size, "%.*s", (int)record->disbelieved.text.size,
-                  record->disbelieved.text.size ? (const char *)record->disbelieved.text.data : "");
-        break;
+    case MU_JOURNAL_UNSOUND: say (record->unsound.text, text, size); break;
+    case MU_JOURNAL_DISBELIEVED: say (record->disbelieved.text, text, size); break;
     case MU_JOURNAL_AGREED:
     case MU_JOURNAL_LEASE:
     case MU_JOURNAL_TRAINED: break;

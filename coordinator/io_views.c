@@ -45,6 +45,12 @@ static char *folded_sql (const struct mu_journal_folded *folded)
     return sqlite3_str_finish (sql);
 }
 
+static char *went_back (uint64_t job, uint64_t step)
+{
+    return sqlite3_mprintf ("DELETE FROM checkpoint WHERE job = %lld AND step > %lld",
+                            (long long)job, (long long)step);
+}
+
 static char *sql_of (const struct mu_journal *record)
 {
     switch (record->type) {
@@ -73,13 +79,8 @@ static char *sql_of (const struct mu_journal *record)
                                 commit->weights_hash, (long long)commit->bytes,
                                 (long long)commit->time_ms);
     }
-    case MU_JOURNAL_EXPEL:
-        return sqlite3_mprintf ("DELETE FROM checkpoint WHERE job = %lld AND step > %lld",
-                                (long long)record->expel.job, (long long)record->expel.back_step);
-    case MU_JOURNAL_UNSOUND:
-        return sqlite3_mprintf ("DELETE FROM checkpoint WHERE job = %lld AND step > %lld",
-                                (long long)record->unsound.job,
-                                (long long)record->unsound.back_step);
+    case MU_JOURNAL_EXPEL: return went_back (record->expel.job, record->expel.back_step);
+    case MU_JOURNAL_UNSOUND: return went_back (record->unsound.job, record->unsound.back_step);
     case MU_JOURNAL_FOLDED: return folded_sql (&record->folded);
     case MU_JOURNAL_SUBMIT:
     case MU_JOURNAL_AGREED:

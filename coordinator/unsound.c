@@ -20,8 +20,7 @@ static uint64_t higher (uint64_t a, uint64_t b) { return a > b ? a : b; }
 
 void unsound_follow (struct job_durable *job, const struct mu_journal_unsound *unsound)
 {
-    while (job->commit_count && job->commits[job->commit_count - 1].step > unsound->back_step)
-        free (job->commits[--job->commit_count].path);
+    checkpoint_drop (job, unsound->back_step);
     if (job->anchor > unsound->back_step)
         job->anchor = unsound->back_step;
     job->unsound_step = higher (job->unsound_step, unsound->step);

@@ -299,7 +299,16 @@ void check_wronged (uint64_t job, uint32_t worker)
     seen[job].warned = false; /* what it does from now on is another matter */
 }
 
-/* Never somebody who was right, and never back to what was not committed. */
+/* Never to what was not committed. */
+static void go_back (struct seen_job *job, uint64_t step)
+{
+    while (job->commit_count && job->commits[job->commit_count - 1].step > step)
+        job->commit_count--;
+    job->committed = job->commit_count ? job->commits[job->commit_count - 1].step : 0;
+    CHECK (job->committed == step, "step %" PRIu64 " was not committed", step);
+}
+
+/* Never somebody who was right. */
 static void on_expel (const struct mu_journal *record)
 {
     const struct mu_journal_expel *expel = &record->expel;
@@ -312,11 +321,7 @@ static void on_expel (const struct mu_journal *record)
                (expel->in_job || expel->agreed_step <= expel->step),
            "training goes back to step %" PRIu64 " from %" PRIu64 ", agreed on at %" PRIu64,
            expel->back_step, expel->step, expel->agreed_step);
-    while (job->commit_count && job->commits[job->commit_count - 1].step > expel->back_step)
-        job->commit_count--;
-    job->committed = job->commit_count ? job->commits[job->commit_count - 1].step : 0;
-    CHECK (job->committed == expel->back_step, "step %" PRIu64 " was not committed",
-           expel->back_step);
+    go_back (job, expel->back_step);
     job->distrusted = expel->generation;
     if (*expel->worker)
         job->wrong_member = job->gone_unseen = false;
@@ -336,11 +341,7 @@ static void on_unsound (const struct mu_journal *record)
     CHECK (job->committed == unsound->step &&
                (storage_lost_bits (unsound->job, unsound->step) || faults.wrong == WRONG_SNAPSHOT),
            "the checkpoint of step %" PRIu64 " is given up for nothing", unsound->step);
-    while (job->commit_count && job->commits[job->commit_count - 1].step > unsound->back_step)
-        job->commit_count--;
-    job->committed = job->commit_count ? job->commits[job->commit_count - 1].step : 0;
-    CHECK (job->committed == unsound->back_step, "step %" PRIu64 " was not committed",
-           unsound->back_step);
+    go_back (job, unsound->back_step);
     statistics.unsound++;
 }
 

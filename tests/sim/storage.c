@@ -17,7 +17,7 @@ static uint32_t count, capacity;
 
 void storage_reset (void) { count = 0; }
 
-static bool loses_bits (uint64_t job, uint64_t step)
+bool storage_lost_bits (uint64_t job, uint64_t step)
 {
     return !options.story && !options.calm && mix (options.seed, 3107) % 6 == 0 &&
            mix (mix (options.seed, job), step) % 3 == 0;
@@ -47,10 +47,8 @@ void storage_wrote (uint64_t job, uint64_t step)
     file->times++;
 }
 
-bool storage_lost_bits (uint64_t job, uint64_t step) { return loses_bits (job, step); }
-
 bool storage_is_sound (uint64_t job, uint64_t step)
 {
     const struct file *file = find (job, step);
-    return !loses_bits (job, step) || (file && file->times > 1);
+    return !storage_lost_bits (job, step) || (file && file->times > 1);
 }

@@ -43,7 +43,7 @@ static void who_left_is_remembered (void **state)
     agree (90);
     save (2, 92);
     assert_int_equal (job_of (1)->anchor, 45); /* what w2 did up to step 80 may be wrong */
-    assert_int_equal (absent_known_step (job_of (1), bed.coord->unix_ms), 50);
+    assert_int_equal (absent_known_step (job_of (1), NULL, bed.coord->unix_ms), 50);
 }
 
 static void who_left_is_forgotten_after_a_while (void **state)
@@ -158,7 +158,7 @@ static void who_is_back_and_right_is_remembered_all_the_same (void **state)
     form (3, 90, 2);
     agree (95);
     assert_int_equal (job_of (1)->generation.members[2].state_step, 95);
-    assert_int_equal (absent_known_step (job_of (1), bed.coord->unix_ms), 50);
+    assert_int_equal (absent_known_step (job_of (1), NULL, bed.coord->unix_ms), 50);
     save (3, 92);
     assert_int_equal (job_of (1)->anchor, 45);
     pass (COORD_ABSENT_MS);
@@ -207,7 +207,7 @@ static void who_is_given_a_state_loses_its_own (void **state)
     assert_int_equal (job_of (1)->absentee_count, 1);
     assert_string_equal (job_of (1)->absentees[0].name, "w2");
     agree (90);
-    assert_int_equal (absent_known_step (job_of (1), bed.coord->unix_ms), 50);
+    assert_int_equal (absent_known_step (job_of (1), NULL, bed.coord->unix_ms), 50);
 }
 
 /* Of its own mistakes others have but copies; until they were compared they are no witnesses later, either. */
@@ -226,7 +226,7 @@ static void equal_states_of_one_vouch_for_nothing_before (void **state)
     assert_int_equal (job_of (1)->absentees[0].left_ms, bed.coord->unix_ms);
     agree (70);
     assert_int_equal (job_of (1)->generation.members[0].state_step, 70);
-    assert_int_equal (absent_known_step (job_of (1), bed.coord->unix_ms), 0);
+    assert_int_equal (absent_known_step (job_of (1), NULL, bed.coord->unix_ms), 0);
     generation_break (bed.coord, bed.job, true, "test");
     form (3, 80, 3);
     assert_int_equal (job_of (1)->absentee_count, 1); /* now they are */
