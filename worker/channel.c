@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* channel.c - sendmsg and recvmsg with the wire's encoding
+/* channel.c - the wire's encoding, and descriptors that come along (common/passing.h)
  *
  * Whoever receives never blocks; whoever sends says whether it may. A descriptor that comes with a
  * word that does not carry one is closed by the caller, who gets every descriptor that arrives. */
 #include "channel.h"
+
+#include "common/passing.h"
 
 #include <errno.h>
 #include <msgpack.h>
@@ -48,34 +50,12 @@ void mu_channel_close (struct mu_channel *channel)
     channel->zone = NULL;
 }
 
-union passing { /* room for one descriptor, aligned as the kernel wants it */
-    char bytes[CMSG_SPACE (sizeof (int))];
-    struct cmsghdr header;
-};
-
-static void attach (struct msghdr *message, union passing *room, int passed)
-{
-    memset (room, 0, sizeof *room);
-    message->msg_control = room->bytes;
-    message->msg_controllen = sizeof room->bytes;
-    struct cmsghdr *header = CMSG_FIRSTHDR (message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN (sizeof (int));
-    memcpy (CMSG_DATA (header), &passed, sizeof passed);
-}
-
 static int send_bytes (int fd, const msgpack_sbuffer *bytes, int passed, bool wait,
                        struct mu_error *error)
 {
-    struct iovec part = { bytes->data, bytes->size };
-    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
-    union passing room;
-    if (passed >= 0)
-        attach (&message, &room, passed);
     ssize_t sent;
     do
-        sent = sendmsg (fd, &message, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT));
+        sent = mu_passing_send (fd, bytes->data, bytes->size, passed, wait ? 0 : MSG_DONTWAIT);
     while (sent < 0 && errno == EINTR);
     if (sent >= 0)
         return 0;
@@ -96,36 +76,20 @@ int mu_channel_send (int fd, const struct mu_wire *wire, int passed, bool wait,
     return status;
 }
 
-static int take_passed (struct msghdr *message)
-{
-    int passed = -1;
-    struct cmsghdr *header = CMSG_FIRSTHDR (message);
-    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-        header->cmsg_len == CMSG_LEN (sizeof (int)))
-        memcpy (&passed, CMSG_DATA (header), sizeof passed);
-    return passed;
-}
-
 int mu_channel_receive (struct mu_channel *channel, struct mu_wire *wire, int *passed,
                         struct mu_error *error)
 {
-    struct iovec part = { channel->buffer, MU_CHANNEL_SIZE_MAX };
-    union passing room;
-    struct msghdr message = { .msg_iov = &part,
-                              .msg_iovlen = 1,
-                              .msg_control = room.bytes,
-                              .msg_controllen = sizeof room.bytes };
-    *passed = -1;
-    ssize_t size = recvmsg (channel->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    bool cut;
+    ssize_t size = mu_passing_receive (channel->fd, channel->buffer, MU_CHANNEL_SIZE_MAX,
+                                       MSG_DONTWAIT, passed, &cut);
     if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return 0;
     if (size < 0)
         return mu_fail_errno (error, MU_UNAVAILABLE, errno, "the channel cannot be read");
     if (size == 0)
         return mu_fail (error, MU_UNAVAILABLE, "the other end of the channel was closed");
-    *passed = take_passed (&message);
     msgpack_zone_clear (channel->zone);
-    if (message.msg_flags & MSG_TRUNC)
+    if (cut)
         mu_fail (error, MU_PROTOCOL, "a word on the channel is longer than %u bytes",
                  MU_CHANNEL_SIZE_MAX);
     else if (mu_record_decode (&mu_wire_family, wire, channel->buffer, (size_t)size,

@@ -2,9 +2,10 @@
 /* near.c - see near.h. No failure here ends anything: there is always MPI. */
 #include "near.h"
 
+#include "common/passing.h"
+
 #include <fcntl.h>
 #include <poll.h>
-#include <stdalign.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -65,22 +66,6 @@ uint64_t near_open (int *door)
     return number;
 }
 
-static void pass (int line, int fd)
-{
-    char word = 1;
-    alignas (struct cmsghdr) char room[CMSG_SPACE (sizeof fd)] = { 0 };
-    struct iovec bytes = { &word, 1 };
-    struct msghdr message = {
-        .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room
-    };
-    struct cmsghdr *control = CMSG_FIRSTHDR (&message);
-    control->cmsg_level = SOL_SOCKET;
-    control->cmsg_type = SCM_RIGHTS;
-    control->cmsg_len = CMSG_LEN (sizeof fd);
-    memcpy (CMSG_DATA (control), &fd, sizeof fd);
-    (void)sendmsg (line, &message, MSG_NOSIGNAL); /* who is gone needs nothing */
-}
-
 /* Opened anew: what is given away can be read, and not written. */
 static int open_for_reading (int region_fd)
 {
@@ -91,6 +76,7 @@ static int open_for_reading (int region_fd)
 
 void near_give (int *door, uint64_t count, int region_fd)
 {
+    const char word = 1;
     if (*door < 0)
         return;
     int given = count ? open_for_reading (region_fd) : -1;
@@ -99,7 +85,8 @@ void near_give (int *door, uint64_t count, int region_fd)
         if (line < 0)
             break;
         if (is_of_this_user (line)) {
-            pass (line, given);
+            /* who is gone needs nothing */
+            (void)mu_passing_send (line, &word, sizeof word, given, 0);
             count--;
         }
         close (line);
@@ -129,17 +116,9 @@ static int receive (int line)
 {
     char word;
     int fd = -1;
-    alignas (struct cmsghdr) char room[CMSG_SPACE (sizeof fd)] = { 0 };
-    struct iovec bytes = { &word, 1 };
-    struct msghdr message = {
-        .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room
-    };
-    if (!comes (line) || recvmsg (line, &message, MSG_CMSG_CLOEXEC) <= 0)
-        return -1;
-    const struct cmsghdr *control = CMSG_FIRSTHDR (&message);
-    if (control && control->cmsg_level == SOL_SOCKET && control->cmsg_type == SCM_RIGHTS &&
-        control->cmsg_len == CMSG_LEN (sizeof fd))
-        memcpy (&fd, CMSG_DATA (control), sizeof fd);
+    bool cut;
+    if (comes (line))
+        (void)mu_passing_receive (line, &word, sizeof word, 0, &fd, &cut);
     return fd;
 }
 
