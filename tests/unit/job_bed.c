@@ -111,9 +111,10 @@ bool was_told (struct bed *bed, uint32_t worker, const char *order)
     return strstr (bed->told[worker], order) != NULL;
 }
 
-void hello (struct bed *bed, uint32_t worker)
+static void say_hello (struct bed *bed, uint32_t worker, uint64_t incarnation)
 {
-    struct mu_wire wire = { .type = MU_WIRE_HELLO, .hello = { .incarnation = 1, .threads = 1 } };
+    struct mu_wire wire = { .type = MU_WIRE_HELLO,
+                            .hello = { .incarnation = incarnation, .threads = 1 } };
     wire.hello.job = bed->beat[worker].job;
     wire.hello.generation = bed->beat[worker].generation;
     wire.hello.step = bed->beat[worker].step;
@@ -122,20 +123,50 @@ void hello (struct bed *bed, uint32_t worker)
     hear (bed, worker, wire);
 }
 
+void hello (struct bed *bed, uint32_t worker) { say_hello (bed, worker, 1); }
+
+static void holds_nothing (struct bed *bed, uint32_t worker)
+{
+    bed->told[worker][0] = '\0';
+    bed->beat[worker] = (struct mu_wire_beat){ .phase = MU_PHASE_NONE };
+}
+
+void start_anew (struct bed *bed, uint32_t worker, uint64_t incarnation)
+{
+    holds_nothing (bed, worker);
+    say_hello (bed, worker, incarnation);
+}
+
+void let_go (struct bed *bed, uint32_t worker)
+{
+    assert_true (was_told (bed, worker, "RELEASE"));
+    holds_nothing (bed, worker);
+    released (bed, worker);
+}
+
+void all_let_go (struct bed *bed)
+{
+    for (uint32_t w = 0; w < WORKERS; w++)
+        if (was_told (bed, w, "RELEASE"))
+            let_go (bed, w);
+}
+
+void prepared_with (struct bed *bed, uint32_t worker, struct mu_wire_prepared said)
+{
+    said.job = said.targets = 1;
+    said.records = 1000;
+    said.parameters = bed->parameters;
+    said.order = bed->order[worker];
+    bed->beat[worker] =
+        (struct mu_wire_beat){ .job = 1, .step = said.step, .phase = MU_PHASE_WAITING };
+    hear (bed, worker,
+          (struct mu_wire){
+              .type = MU_WIRE_PREPARED, .term = coord_term (bed->coord), .prepared = said });
+}
+
 void prepared (struct bed *bed, uint32_t worker)
 {
-    struct mu_wire wire = {
-        .type = MU_WIRE_PREPARED,
-        .term = coord_term (bed->coord),
-        .prepared = { .job = 1,
-                      .records = 1000,
-                      .parameters = bed->parameters,
-                      .targets = 1,
-                      .order = bed->order[worker] }
-    };
-    mu_text_set (wire.prepared.digest, sizeof wire.prepared.digest, "d");
-    bed->beat[worker] = (struct mu_wire_beat){ .job = 1, .phase = MU_PHASE_WAITING };
-    hear (bed, worker, wire);
+    prepared_with (bed, worker, (struct mu_wire_prepared){ .digest = "d" });
 }
 
 void reach (struct bed *bed, uint32_t worker, uint64_t generation, uint64_t at,

@@ -9,40 +9,9 @@
 
 #include <cmocka.h>
 
-/* The worker's agent was started again. */
-static void start_anew (struct bed *bed, uint32_t worker, uint64_t incarnation)
-{
-    struct mu_wire wire = { .type = MU_WIRE_HELLO,
-                            .hello = { .incarnation = incarnation, .threads = 1 } };
-    wire.hello.name[0] = 'w';
-    wire.hello.name[1] = (char)('0' + worker);
-    mu_text_set (wire.hello.compute_class, sizeof wire.hello.compute_class, "portable");
-    bed->told[worker][0] = '\0';
-    bed->beat[worker] = (struct mu_wire_beat){ .phase = MU_PHASE_NONE };
-    hear (bed, worker, wire);
-}
-
 static void say_blank (struct bed *bed, uint32_t worker)
 {
-    hear (bed, worker,
-          (struct mu_wire){ .type = MU_WIRE_PREPARED,
-                            .term = coord_term (bed->coord),
-                            .prepared = { .job = 1,
-                                          .order = bed->order[worker],
-                                          .records = 1000,
-                                          .parameters = 10,
-                                          .targets = 1,
-                                          .blank = true } });
-    bed->beat[worker] = (struct mu_wire_beat){ .job = 1, .phase = MU_PHASE_WAITING };
-}
-
-static void let_go (struct bed *bed, uint32_t worker)
-{
-    assert_true (was_told (bed, worker, "RELEASE"));
-    bed->told[worker][0] = '\0';
-    bed->beat[worker] = (struct mu_wire_beat){ .phase = MU_PHASE_NONE };
-    released (bed, worker);
-    pass (bed, BEAT_MS);
+    prepared_with (bed, worker, (struct mu_wire_prepared){ .blank = true });
 }
 
 static void begin_together (void **state)
@@ -96,11 +65,13 @@ static void all_others_are_lost (void **state)
     pass (&bed, 5000);
     for (uint32_t i = 0; i < COORD_ANEW_MAX; i++) { /* it is told to make its own, and is stubborn */
         let_go (&bed, 0);
+        pass (&bed, BEAT_MS);
         assert_true (was_told (&bed, 0, "ASSIGN") && !was_told (&bed, 0, "TO-JOIN"));
         say_blank (&bed, 0);
         pass (&bed, BEAT_MS);
     }
     let_go (&bed, 0);
+    pass (&bed, BEAT_MS);
     assert_false (was_told (&bed, 0, "ASSIGN"));
     assert_int_equal (bed.forms, 2);
     pass (&bed, COORD_COOL_OFF_MS + 1000);

@@ -38,18 +38,6 @@ static void end (struct bed *bed, unsigned members, uint64_t at)
     pass (bed, BEAT_MS);
 }
 
-/* Who is let go says so, and holds nothing any more. */
-static void let_go (struct bed *bed)
-{
-    for (uint32_t w = 0; w < WORKERS; w++) {
-        if (!was_told (bed, w, "RELEASE"))
-            continue;
-        bed->told[w][0] = '\0';
-        bed->beat[w] = (struct mu_wire_beat){ .phase = MU_PHASE_NONE };
-        released (bed, w);
-    }
-}
-
 /* `members` form the newest generation, `fenced` reach its fence, and the time is over: it breaks,
  * and the next one forms. */
 static void too_late (struct bed *bed, unsigned members, unsigned fenced)
@@ -66,7 +54,7 @@ static void too_late (struct bed *bed, unsigned members, unsigned fenced)
     pass (bed, 2500);
     assert_int_equal (bed->broken, broken + 1);
     end (bed, members, 0);
-    let_go (bed);
+    all_let_go (bed);
     pass (bed, 1000);
     assert_int_equal (bed->forms, forms + 1);
 }
@@ -191,7 +179,7 @@ static void scale_to_two (struct bed *bed)
     step (bed, (struct coord_event){ .type = COORD_RECEIVE, .peer = 100, .wire = &wire });
     pass (bed, BEAT_MS);
     end (bed, ALL, 0);
-    let_go (bed);
+    all_let_go (bed);
     pass (bed, BEAT_MS);
     forms_with (bed, W0 | W1);
 }
@@ -211,7 +199,7 @@ static void who_is_free_stands_in (void **state)
     pass (&bed, COORD_FORM_LIMIT_MS + 500);
     assert_non_null (strstr (bed.reason, "without worker w1"));
     end (&bed, W0 | W1, 0);
-    let_go (&bed);
+    all_let_go (&bed);
     pass (&bed, 1000);
     assert_true (was_told (&bed, 2, "ASSIGN"));
     prepared (&bed, 2);
@@ -256,7 +244,7 @@ static void who_comes_back_and_fails_again_is_left_out_longer (void **state)
         assert_int_equal (bed.broken, broken + 1);
         assert_non_null (strstr (bed.reason, "without worker w2")); /* the first time */
         end (&bed, W0 | W2, 1);
-        let_go (&bed);
+        all_let_go (&bed);
         pass (&bed, 500);
         forms_with (&bed, W0);
     }
@@ -274,7 +262,7 @@ static void ends (struct bed *bed, unsigned members, uint32_t worker, uint64_t a
             reach (bed, w, bed->forms, 0, MU_PHASE_CONNECTING, MU_DUTY_COLLECTIVE);
     hear (bed, worker, (struct mu_wire){ .type = MU_WIRE_DOWN, .down = down });
     end (bed, members, 0);
-    let_go (bed);
+    all_let_go (bed);
     pass (bed, after_ms);
     assert_int_equal (bed->forms, forms + 1);
 }

@@ -29,16 +29,6 @@ static struct mu_wire_job_info about (const struct bed *bed)
 
 static uint64_t committed (const struct bed *bed) { return about (bed).weights_step; }
 
-static void start_anew (struct bed *bed, uint32_t worker)
-{
-    struct mu_wire wire = { .type = MU_WIRE_HELLO, .hello = { .incarnation = 2, .threads = 1 } };
-    snprintf (wire.hello.name, sizeof wire.hello.name, "w%u", worker);
-    mu_text_set (wire.hello.compute_class, sizeof wire.hello.compute_class, "portable");
-    bed->told[worker][0] = '\0';
-    bed->beat[worker] = (struct mu_wire_beat){ .phase = MU_PHASE_NONE };
-    hear (bed, worker, wire);
-}
-
 /* Two checkpoints are committed, and no worker is left that holds a state. */
 static void lose_all (struct bed *bed)
 {
@@ -47,7 +37,7 @@ static void lose_all (struct bed *bed)
     saved (bed, 0, 1, 5);
     assert_int_equal (committed (bed), 5);
     for (uint32_t w = 0; w < WORKERS; w++)
-        start_anew (bed, w);
+        start_anew (bed, w, 2);
     pass (bed, 500);
 }
 
@@ -55,30 +45,15 @@ static char sum_text[64] = "d"; /* of what is loaded */
 
 static void opens (struct bed *bed, uint32_t worker, uint64_t at, uint64_t unsound)
 {
-    struct mu_wire wire = { .type = MU_WIRE_PREPARED,
-                            .term = coord_term (bed->coord),
-                            .prepared = { .job = 1,
-                                          .order = bed->order[worker],
-                                          .records = 1000,
-                                          .parameters = 10,
-                                          .targets = 1,
-                                          .step = at,
-                                          .unsound = unsound } };
-    mu_text_set (wire.prepared.digest, sizeof wire.prepared.digest, sum_text);
-    bed->beat[worker] = (struct mu_wire_beat){ .job = 1, .step = at, .phase = MU_PHASE_WAITING };
-    hear (bed, worker, wire);
+    struct mu_wire_prepared said = { .step = at, .unsound = unsound };
+    mu_text_set (said.digest, sizeof said.digest, sum_text);
+    prepared_with (bed, worker, said);
 }
 
 /* All are told to open the job, once more if need be, and say how that went. */
 static void all_open (struct bed *bed, uint64_t at, uint64_t unsound)
 {
-    for (uint32_t w = 0; w < WORKERS; w++) {
-        if (was_told (bed, w, "RELEASE")) {
-            bed->told[w][0] = '\0';
-            bed->beat[w] = (struct mu_wire_beat){ .phase = MU_PHASE_NONE };
-            released (bed, w);
-        }
-    }
+    all_let_go (bed);
     pass (bed, BEAT_MS);
     for (uint32_t w = 0; w < WORKERS; w++) {
         assert_true (was_told (bed, w, "ASSIGN"));
@@ -190,7 +165,7 @@ static void lose_all_compared (struct bed *bed)
         digest (bed, w, 5, 0xabc);
     saved (bed, 0, 1, 5);
     for (uint32_t w = 0; w < WORKERS; w++)
-        start_anew (bed, w);
+        start_anew (bed, w, 2);
     pass (bed, 500);
 }
 
@@ -221,10 +196,7 @@ static void one_that_loads_another_state_than_others_is_turned_away (void **stat
     opens (&bed, 1, 5, 0);
     pass (&bed, BEAT_MS);
     assert_int_equal (committed (&bed), 5);
-    assert_true (was_told (&bed, 1, "RELEASE"));
-    bed.told[1][0] = '\0';
-    bed.beat[1] = (struct mu_wire_beat){ .phase = MU_PHASE_NONE };
-    released (&bed, 1);
+    let_go (&bed, 1);
     pass (&bed, BEAT_MS);
     assert_false (was_told (&bed, 1, "ASSIGN"));
     assert_int_equal (bed.forms, 2);
