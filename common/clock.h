@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* clock.h - the two clocks, in milliseconds; and what lasts less, in microseconds
+/* clock.h - the two clocks, in milliseconds; what lasts less, and processor time, in microseconds
  *
  * For shells alone: the cores get the time in their events. */
 #ifndef MU_CLOCK_H
 #define MU_CLOCK_H
 
 #include <stdint.h>
+#include <sys/types.h>
 #include <time.h>
 
 static inline uint64_t mu_clock_us (clockid_t clock)
@@ -21,5 +22,15 @@ static inline uint64_t mu_now_ms (void) { return mu_now_us () / 1000; }
 
 /* Unix time: for people; decides nothing. */
 static inline uint64_t mu_unix_ms (void) { return mu_clock_us (CLOCK_REALTIME) / 1000; }
+
+/* All threads' of a process, since its start; 0: it has ended. */
+static inline uint64_t mu_cpu_us (pid_t pid)
+{
+    clockid_t clock;
+    struct timespec used;
+    if (!pid || clock_getcpuclockid (pid, &clock) != 0 || clock_gettime (clock, &used) != 0)
+        return 0;
+    return (uint64_t)used.tv_sec * 1000000 + (uint64_t)used.tv_nsec / 1000;
+}
 
 #endif

@@ -6,6 +6,8 @@
  * is reported as zero, which changes nothing from look to look; the letter is then unknown. */
 #include "io_watch.h"
 
+#include "common/clock.h"
+
 #include <dirent.h>
 #include <limits.h>
 #include <stdatomic.h>
@@ -14,15 +16,6 @@
 #include <time.h>
 
 #define THREADS_MAX 64u /* a look at more would cost more than it tells */
-
-static uint64_t processor_us (pid_t pid)
-{
-    clockid_t clock;
-    struct timespec used;
-    if (!pid || clock_getcpuclockid (pid, &clock) != 0 || clock_gettime (clock, &used) != 0)
-        return 0;
-    return (uint64_t)used.tv_sec * 1000000 + (uint64_t)used.tv_nsec / 1000;
-}
 
 /* The letter stands behind the name, in which anything may stand. */
 static char read_letter (const char *path)
@@ -82,8 +75,8 @@ void io_watch_look (pid_t trainer, pid_t collective, const struct mu_region *reg
                     struct agent_look *look)
 {
     memset (look, 0, sizeof *look);
-    look->trainer_cpu_us = processor_us (trainer);
-    look->collective_cpu_us = processor_us (collective);
+    look->trainer_cpu_us = mu_cpu_us (trainer);
+    look->collective_cpu_us = mu_cpu_us (collective);
     look->trainer_state = state_letter (trainer);
     look->collective_state = state_letter (collective);
     if (region)

@@ -15,6 +15,8 @@
 
 #include "group_commit.h"
 
+#include "common/clock.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -206,11 +208,10 @@ static double submit_rate (bool bare)
 
 static double cpu_s (pid_t pid)
 {
-    clockid_t clock;
-    struct timespec used = { 0 };
-    if (clock_getcpuclockid (pid, &clock) || clock_gettime (clock, &used))
+    uint64_t us = mu_cpu_us (pid);
+    if (!us)
         bed_die ("a server ended");
-    return (double)used.tv_sec + (double)used.tv_nsec * 1e-9;
+    return (double)us / 1e6;
 }
 
 /* CPU a submit, in us, of the server `pid`. */

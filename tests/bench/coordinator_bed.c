@@ -2,6 +2,8 @@
 /* coordinator_bed.c - see coordinator_bed.h */
 #include "coordinator_bed.h"
 
+#include "common/clock.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,22 +68,12 @@ void bed_stop_coordinator (int number)
     bed.pid = 0;
 }
 
-/* All its threads, user and system. */
 double bed_cpu_seconds (void)
 {
-    char path[64], text[1024];
-    snprintf (path, sizeof path, "/proc/%d/stat", (int)bed.pid);
-    FILE *file = fopen (path, "r");
-    size_t size = file ? fread (text, 1, sizeof text - 1, file) : 0;
-    if (file)
-        fclose (file);
-    text[size] = '\0';
-    const char *rest = strrchr (text, ')');
-    unsigned long user = 0, system = 0;
-    if (!rest || sscanf (rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-                         &system) != 2)
+    uint64_t us = mu_cpu_us (bed.pid);
+    if (!us)
         bed_die ("the coordinator ended");
-    return (double)(user + system) / (double)sysconf (_SC_CLK_TCK);
+    return (double)us / 1e6;
 }
 
 double bed_memory_mib (const char *what)

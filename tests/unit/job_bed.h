@@ -64,8 +64,8 @@ void start_anew (struct bed *bed, uint32_t worker, uint64_t incarnation); /* its
 void prepared (struct bed *bed, uint32_t worker);
 /* `said` needs the state that it holds; what else there is in it is put in. */
 void prepared_with (struct bed *bed, uint32_t worker, struct mu_wire_prepared said);
-void let_go (struct bed *bed, uint32_t worker); /* as it was told; it holds nothing any more */
-void all_let_go (struct bed *bed);              /* that were told */
+void let_go (struct bed *bed, uint32_t worker);    /* as it was told; it holds nothing any more */
+void all_let_go (struct bed *bed);                 /* that were told */
 void connected (struct bed *bed, uint32_t worker); /* the world that comes next */
 void released (struct bed *bed, uint32_t worker);  /* its answer to the newest order */
 void aborted (struct bed *bed, uint32_t worker, uint64_t at); /* of the newest generation */
