@@ -126,7 +126,7 @@ static void print_job_table (const struct muster_job_info *jobs, size_t count)
 {
     struct table *table =
         table_create (">ID|NAME|STATE|>STEP|>STEPS|>LOSS|>TOKENS/S|>ETA|>WORKERS|REASON");
-    char rate[32], eta[32];
+    char loss[32], rate[32], eta[32];
     for (size_t i = 0; i < count; i++) {
         const struct muster_job_info *job = &jobs[i];
         table_cell (table, "%" PRIu64, job->job);
@@ -134,7 +134,7 @@ static void print_job_table (const struct muster_job_info *jobs, size_t count)
         table_cell (table, "%s", job->state);
         table_cell (table, "%" PRIu64, job->step);
         table_cell (table, "%" PRIu64, job->steps);
-        table_cell (table, "%.4f", job->loss);
+        table_cell (table, "%s", loss_text (job->loss, loss, sizeof loss));
         table_cell (table, "%s", rate_text (job->tokens_per_second, rate, sizeof rate));
         table_cell (table, "%s", duration_text (job->eta_seconds, eta, sizeof eta));
         table_cell (table, "%u", job->workers);
@@ -170,7 +170,8 @@ static void print_job (const struct muster_job_info *job)
             job->reason.size ? ": " : "", (int)job->reason.size, (const char *)job->reason.data);
     printf ("step       %" PRIu64 " of %" PRIu64 " (epoch %.2f)\n", job->step, job->steps,
             job->epoch);
-    printf ("loss       %.6f\n", job->loss);
+    if (job->loss != 0)
+        printf ("loss       %.6f\n", job->loss);
     if (job->evaluated_step)
         printf ("evaluated  loss %.6f, accuracy %.2f%% after step %" PRIu64 "\n",
                 job->loss_evaluated, 100 * job->accuracy, job->evaluated_step - 1);

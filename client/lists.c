@@ -150,6 +150,20 @@ int command_shards (const struct command *command)
 
 /* --- checkpoints ------------------------------------------------------------------------------ */
 
+/* Of an evaluation after an earlier step nothing is shown here: it is another model's. */
+static void print_results (struct table *table, const struct muster_checkpoint_info *checkpoint)
+{
+    bool evaluated = checkpoint->evaluated_step == checkpoint->step + 1;
+    char text[32];
+    table_cell (table, "%s", loss_text (checkpoint->loss, text, sizeof text));
+    table_cell (table, "%s",
+                loss_text (evaluated ? checkpoint->loss_evaluated : 0, text, sizeof text));
+    if (evaluated && checkpoint->accuracy > 0)
+        table_cell (table, "%.2f%%", 100 * checkpoint->accuracy);
+    else
+        table_cell (table, "-");
+}
+
 int command_checkpoints (const struct command *command)
 {
     struct muster_answer *answer;
@@ -163,10 +177,11 @@ int command_checkpoints (const struct command *command)
     if (command->json) {
         print_json (list_to_json (MU_WIRE_CHECKPOINT_LIST, checkpoints, count));
     } else {
-        struct table *table = table_create (">STEP|COMMITTED|>BYTES|WEIGHTS|PATH");
+        struct table *table = table_create (">STEP|COMMITTED|>LOSS|>EVALUATED|>ACCURACY|>BYTES|WEIGHTS|PATH");
         for (size_t i = 0; i < count; i++) {
             table_cell (table, "%" PRIu64, checkpoints[i].step);
             table_cell (table, "%s", time_text (checkpoints[i].committed_ms, when, sizeof when));
+            print_results (table, &checkpoints[i]);
             table_cell (table, "%" PRIu64, checkpoints[i].bytes);
             table_cell (table, "%.16s", checkpoints[i].weights_hash);
             table_cell (table, "%.*s", (int)checkpoints[i].path.size,

@@ -152,6 +152,14 @@ const char *rate_text (double rate, char *text, size_t size)
     return text;
 }
 
+const char *loss_text (double loss, char *text, size_t size)
+{
+    snprintf (text, size, "-");
+    if (loss != 0)
+        snprintf (text, size, "%.4f", loss);
+    return text;
+}
+
 const char *time_text (uint64_t unix_ms, char *text, size_t size)
 {
     time_t seconds = (time_t)(unix_ms / 1000);

@@ -29,6 +29,8 @@ void print_json (json_t *value);
 const char *duration_text (double seconds, char *text, size_t size);
 
 /* "950", "12.3k", "4.56M". */
+/* "-" where it is not known. */
+const char *loss_text (double loss, char *text, size_t size);
 const char *rate_text (double rate, char *text, size_t size);
 
 /* "12:34:56" of today's kind, in local time; "-" for 0. */

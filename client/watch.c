@@ -61,6 +61,12 @@ static void compose (const struct muster_job_info *job, char *line, size_t size)
         snprintf (accuracy, sizeof accuracy, "  accuracy %.2f%%", 100 * job->accuracy);
     else if (job->evaluated_step)
         snprintf (accuracy, sizeof accuracy, "  eval loss %.4f", job->loss_evaluated);
+    int status;
+    if (job_info_ended (job, &status)) {
+        snprintf (line, size, "%s: step %" PRIu64 "/%" PRIu64 "  loss %.4f%s  %s", job->name,
+                  job->step, job->steps, job->loss, accuracy, job->state);
+        return;
+    }
     snprintf (line, size,
               "%s: step %" PRIu64 "/%" PRIu64 "  loss %.4f%s  %s tokens/s  ETA %s  workers %u  %s",
               job->name, job->step, job->steps, job->loss, accuracy,

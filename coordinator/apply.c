@@ -308,6 +308,8 @@ static int apply_commit (struct coord *coord, const struct mu_journal *record,
                               .step = commit->step,
                               .bytes = commit->bytes,
                               .time_ms = commit->time_ms,
+                              .results = { commit->loss, commit->loss_evaluated, commit->accuracy,
+                                             commit->evaluated_step },
                               .path = copy_text (commit->path) };
     SET (added->weights_hash, commit->weights_hash);
     SET (added->worker, commit->worker);
@@ -742,6 +744,7 @@ static void mix_job (uint64_t *digest, const struct job_durable *job)
         mix (digest, commit->step);
         mix (digest, commit->bytes);
         mix (digest, commit->time_ms);
+        mix_bytes (digest, &commit->results, sizeof commit->results);
         mix_text (digest, commit->path);
         mix_text (digest, commit->weights_hash);
         mix_text (digest, commit->worker);

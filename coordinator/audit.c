@@ -294,7 +294,7 @@ void audit_go_back (struct coord *coord, struct job *job, const char *why,
     for (uint32_t i = 0; i < count; i++)
         core_store (coord, &records[i]);
     job->soft.step = records[0].expel.back_step;
-    job->soft.evaluated_step = 0;
+    job->soft.results.evaluated_step = 0;
     job->soft.save_done = job->soft.end_unsaved = false;
     memset (job->soft.sums, 0, sizeof job->soft.sums);
     job_touch (coord, job);

@@ -75,7 +75,11 @@ static void commit (struct coord *coord, struct job *job, const struct worker *w
                                              .path = saved->path,
                                              .bytes = saved->bytes,
                                              .anchor = anchor,
-                                             .time_ms = coord->unix_ms } };
+                                             .time_ms = coord->unix_ms,
+                                             .loss = saved->loss,
+                                             .loss_evaluated = saved->loss_evaluated,
+                                             .accuracy = saved->accuracy,
+                                             .evaluated_step = saved->evaluated_step } };
     SET (record.commit.weights_hash, saved->weights_hash);
     SET (record.commit.worker, worker->name);
     if (!savers_were_told (&job->durable, worker, saved))
@@ -232,6 +236,10 @@ void checkpoint_answer (struct coord *coord, uint32_t peer, uint64_t request, co
         list[count].path = core_blob (commit->path);
         SET (list[count].weights_hash, commit->weights_hash);
         list[count].bytes = commit->bytes;
+        list[count].loss = commit->results.loss;
+        list[count].loss_evaluated = commit->results.loss_evaluated;
+        list[count].accuracy = commit->results.accuracy;
+        list[count].evaluated_step = commit->results.evaluated_step;
         list[count++].committed_ms = commit->time_ms;
     }
     struct mu_wire_checkpoint_list *said =

@@ -78,8 +78,15 @@ struct generation {
     char world[64];
 };
 
+/* What a job has reached, for people. 0: not known. */
+struct results {
+    double loss, loss_evaluated, accuracy;
+    uint64_t evaluated_step; /* plus one */
+};
+
 struct commit {
     uint64_t generation, step, bytes, time_ms;
+    struct results results; /* of that step */
     uint64_t state_sum; /* of all ranks at that step; 0: not known */
     char *path, weights_hash[65], worker[64]; /* worker: who wrote it */
     bool pruned; /* those who prune were told that it may go */
@@ -330,8 +337,8 @@ struct job_soft {
     uint32_t save_tries;
     uint64_t save_limit_ms; /* of the last checkpoint, once it failed */
 
-    uint64_t step, evaluated_step;
-    double loss, loss_evaluated, accuracy;
+    uint64_t step;
+    struct results results; /* as members said in this reign */
     uint32_t finished;       /* ranks that have done the last step */
     uint64_t finished_ms;    /* since when all have */
     struct agreed_sum sums[SUMS]; /* the newest; step 0: unused */

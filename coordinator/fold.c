@@ -85,6 +85,10 @@ static void fold_commits (struct coord *coord, const struct job_durable *job,
                                                    .path = core_blob (commit->path),
                                                    .bytes = commit->bytes,
                                                    .time_ms = commit->time_ms,
+                                                   .loss = commit->results.loss,
+                                                   .loss_evaluated = commit->results.loss_evaluated,
+                                                   .accuracy = commit->results.accuracy,
+                                                   .evaluated_step = commit->results.evaluated_step,
                                                    .pruned = commit->pruned };
         SET (said->weights_hash, commit->weights_hash);
         SET (said->worker, commit->worker);
@@ -205,6 +209,8 @@ static void unfold_commits (struct job_durable *job, const struct mu_journal_fol
                                    .step = said->step,
                                    .bytes = said->bytes,
                                    .time_ms = said->time_ms,
+                                   .results = { said->loss, said->loss_evaluated, said->accuracy,
+                                             said->evaluated_step },
                                    .path = copy_text (said->path),
                                    .pruned = said->pruned };
         SET (commit->weights_hash, said->weights_hash);

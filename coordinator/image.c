@@ -93,8 +93,8 @@ static const struct field soft_fields[] = {
     F (ahead.tries), F (ahead.since_ms), F (ahead.again_ms), F (ahead.said_ms), F (touched),
     F (could_since_ms), F (hopeless_since_ms), F (lacking_since_ms), F (join_since_ms), F (form_after_ms),
     F (form_limit_ms), F (failures), F (vain_ms), F (save_done), F (end_unsaved), F (stopped_here),
-    F (save_tries), F (save_limit_ms), F (step), F (evaluated_step), F (loss), F (loss_evaluated),
-    F (accuracy), F (finished), F (finished_ms), F (sums), F (sum_next), F (withheld), F (reducing), F (idle), F (stuck_ms), F (stepped),
+    F (save_tries), F (save_limit_ms), F (step), F (results),
+    F (finished), F (finished_ms), F (sums), F (sum_next), F (withheld), F (reducing), F (idle), F (stuck_ms), F (stepped),
     F (still_longest_ms), F (stall_longest_ms), F (stuck_longest_ms), F (running_since_ms),
     F (paced_window), F (median_us), F (uneven), F (samples), F (sample_count), F (rate_best), P (comparisons),
     P (comparison_count), F (comparison_next), F (review.since_ms), F (review.since_step),
@@ -108,7 +108,7 @@ static const struct field member_fields[] = {
 #undef S
 #define S commit
 static const struct field commit_fields[] = {
-    F (generation), F (step), F (bytes), F (time_ms), F (state_sum), P (path), F (weights_hash), F (worker), F (pruned),
+    F (generation), F (step), F (bytes), F (time_ms), F (results), F (state_sum), P (path), F (weights_hash), F (worker), F (pruned),
 };
 #undef S
 #define S strike

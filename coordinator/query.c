@@ -57,14 +57,25 @@ static void fill_progress (const struct coord *coord, const struct job *job,
     info->steps = durable->sized ? durable->steps : 0;
     if (durable->records)
         info->epoch = (double)info->step * durable->global_batch / (double)durable->records;
-    info->loss = job->soft.loss;
     info->tokens_per_second = rate * durable->global_batch * (double)durable->targets;
     info->eta_seconds = rate > 0 ? (double)(info->steps - info->step) / rate : -1;
     if (durable->state == MU_JOB_DONE)
         info->eta_seconds = 0;
-    info->loss_evaluated = job->soft.loss_evaluated;
-    info->accuracy = job->soft.accuracy;
-    info->evaluated_step = job->soft.evaluated_step;
+}
+
+/* As members say; what none has said in this reign, as the newest checkpoint does. */
+static void fill_results (const struct job *job, struct mu_wire_job_info *info)
+{
+    const struct results *said = &job->soft.results, *kept = said;
+    const struct commit *commit = job_newest_commit (job);
+    if (commit)
+        kept = &commit->results;
+    info->loss = said->loss != 0 ? said->loss : kept->loss;
+    if (said->evaluated_step > kept->evaluated_step)
+        kept = said;
+    info->loss_evaluated = kept->loss_evaluated;
+    info->accuracy = kept->accuracy;
+    info->evaluated_step = kept->evaluated_step;
 }
 
 static void fill_commit (const struct job *job, struct mu_wire_job_info *info)
@@ -106,6 +117,7 @@ int coord_job_info (const struct coord *coord, uint64_t number, struct mu_wire_j
     SET (info->state, mu_job_state_name ((int)durable->state));
     info->reason = core_blob (reason_of (job));
     fill_progress (coord, job, info);
+    fill_results (job, info);
     fill_commit (job, info);
     return 0;
 }

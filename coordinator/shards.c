@@ -255,13 +255,13 @@ double shards_steps_a_second (const struct coord *coord, const struct job *job)
     return rate_between (first, last, end_ms);
 }
 
-static void hear_results (struct job_soft *soft, const struct mu_wire_beat *beat)
+static void hear_results (struct results *results, const struct mu_wire_beat *beat)
 {
-    soft->loss = beat->loss;
-    if (beat->evaluated_step > soft->evaluated_step) {
-        soft->evaluated_step = beat->evaluated_step;
-        soft->loss_evaluated = beat->loss_evaluated;
-        soft->accuracy = beat->accuracy;
+    results->loss = beat->loss;
+    if (beat->evaluated_step > results->evaluated_step) {
+        results->evaluated_step = beat->evaluated_step;
+        results->loss_evaluated = beat->loss_evaluated;
+        results->accuracy = beat->accuracy;
     }
 }
 
@@ -303,7 +303,7 @@ void shards_progress (struct coord *coord, struct worker *worker, const struct m
         beat->generation != generation->number || beat->step > generation->until_step)
         return;
     if (beat->step >= soft->step && beat->step > generation->step)
-        hear_results (soft, beat);
+        hear_results (&soft->results, beat);
     pace_hear (worker, beat);
     if (beat->step > soft->step) {
         soft->step = beat->step;

@@ -106,6 +106,8 @@ struct agent_job {
     uint64_t saved_step, saved_bytes, saved_generation;
     uint32_t saved_milliseconds;
     char saved_hash[65];
+    double saved_loss, saved_loss_evaluated, saved_accuracy;
+    uint64_t saved_evaluated_step;
     uint64_t committed_step; /* plus one; 0 is none */
 };
 

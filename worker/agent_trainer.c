@@ -195,6 +195,10 @@ static void on_wrote (struct agent *agent, const struct agent_event *event)
     job->saved_step = wrote->step;
     job->saved_bytes = wrote->bytes;
     job->saved_milliseconds = wrote->milliseconds;
+    job->saved_loss = wrote->loss;
+    job->saved_loss_evaluated = wrote->loss_evaluated;
+    job->saved_accuracy = wrote->accuracy;
+    job->saved_evaluated_step = wrote->evaluated_step;
     agent_copy (job->saved_hash, sizeof job->saved_hash, wrote->weights_hash);
     agent_log (agent, LOG_INFO_, "saved", "checkpoint of step %llu: %llu bytes in %u ms",
                (unsigned long long)wrote->step, (unsigned long long)wrote->bytes,

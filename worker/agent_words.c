@@ -122,6 +122,10 @@ static void say_saved (struct agent *agent)
     saved->path = agent_blob (&job->saved_path);
     saved->bytes = job->saved_bytes;
     saved->milliseconds = job->saved_milliseconds;
+    saved->loss = job->saved_loss;
+    saved->loss_evaluated = job->saved_loss_evaluated;
+    saved->accuracy = job->saved_accuracy;
+    saved->evaluated_step = job->saved_evaluated_step;
     agent_copy (saved->weights_hash, sizeof saved->weights_hash, job->saved_hash);
 }
 

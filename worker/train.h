@@ -238,6 +238,7 @@ struct train_report {
     pthread_mutex_t lock;
     int fd; /* the agent's channel */
     struct mu_wire_progress progress;
+    uint64_t loss_step; /* whose loss that is */
     bool dirty;
     uint64_t sent_ms;
     struct train_pool *pool; /* whose busy time is told */
@@ -259,6 +260,8 @@ void train_report_evaluation (struct train_report *report, uint64_t step, double
                               double accuracy);
 /* After the last step; said with the next change, and forgotten with the next generation. */
 void train_report_weights (struct train_report *report, const char *hash);
+/* What can be said of the state of STEP: loss 0, evaluated_step 0 where this process does not know. */
+struct mu_wire_progress train_report_reached (struct train_report *report, uint64_t step);
 void train_report_flush (struct train_report *report);
 
 /* --- checkpoints (train_save.c) --------------------------------------------------------------- */
@@ -267,6 +270,7 @@ struct train_saver {
     pthread_mutex_t lock;
     struct mu_checkpoint_writer writer;
     uint64_t generation, step;
+    struct mu_wire_progress reached; /* loss and evaluation when the snapshot was taken */
     uint64_t begun_ms;
     uint64_t written;   /* newest step on storage plus one; 0: none by this process */
     uint64_t failed_ms; /* when the last attempt failed; 0: it did not */

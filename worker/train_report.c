@@ -97,7 +97,7 @@ void train_report_step (struct train_report *report, uint64_t step, double loss,
 {
     pthread_mutex_lock (&report->lock);
     bool first = report->progress.step == 0;
-    report->progress.step = step;
+    report->progress.step = report->loss_step = step;
     report->progress.loss = loss;
     report->progress.targets = targets;
     changed (report, first);
@@ -113,6 +113,20 @@ void train_report_evaluation (struct train_report *report, uint64_t step, double
     report->progress.evaluated_step = step + 1;
     changed (report, true);
     pthread_mutex_unlock (&report->lock);
+}
+
+/* A state that was received stands where this process has seen no loss; one that was taken back, before
+ * what it has evaluated. */
+struct mu_wire_progress train_report_reached (struct train_report *report, uint64_t step)
+{
+    pthread_mutex_lock (&report->lock);
+    struct mu_wire_progress reached = report->progress;
+    pthread_mutex_unlock (&report->lock);
+    if (report->loss_step != step)
+        reached.loss = 0;
+    if (reached.evaluated_step > step + 1)
+        reached.evaluated_step = 0, reached.loss_evaluated = reached.accuracy = 0;
+    return reached;
 }
 
 void train_report_flush (struct train_report *report)

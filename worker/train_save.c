@@ -75,6 +75,7 @@ bool train_save (struct train_saver *saver, const struct train_job *job, uint64_
         saver->generation = generation;
         saver->step = job->state->step;
         saver->begun_ms = train_now_ms ();
+        saver->reached = train_report_reached (report, saver->step);
         describe (&about, job, id, config, sizeof config);
         if (mu_checkpoint_begin (&saver->writer, job->checkpoint_dir, job->state, job->tensors,
                                  &about, &error) < 0)
@@ -104,6 +105,10 @@ static void say_wrote (const struct train_saver *saver, struct train_report *rep
     wire.wrote.path = (struct mu_blob){ saved->path, (uint32_t)strlen (saved->path) };
     wire.wrote.bytes = saved->bytes;
     wire.wrote.milliseconds = (uint32_t)(train_now_ms () - saver->begun_ms);
+    wire.wrote.loss = saver->reached.loss;
+    wire.wrote.loss_evaluated = saver->reached.loss_evaluated;
+    wire.wrote.accuracy = saver->reached.accuracy;
+    wire.wrote.evaluated_step = saver->reached.evaluated_step;
     mu_state_hash_text (saved->weights_hash, wire.wrote.weights_hash);
     train_say (report, &wire, -1);
 }

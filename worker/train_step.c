@@ -147,10 +147,12 @@ static bool join_world (struct train *train, const struct train_generation *gene
 static void evaluate (struct train *train)
 {
     double loss, accuracy;
-    train->evaluated = train->job.state->step + 1;
+    uint64_t step = train->job.state->step;
     train_report_phase (&train->report, MU_PHASE_EVALUATING, false);
     if (train_evaluate (train, &loss, &accuracy))
-        train_report_evaluation (&train->report, train->job.state->step, loss, accuracy);
+        train_report_evaluation (&train->report, step, loss, accuracy);
+    if (!atomic_load (&train->orders.interrupt))
+        train->evaluated = step + 1;
 }
 
 static bool save (struct train *train, uint64_t generation)
@@ -190,13 +192,13 @@ static void after_step (struct train *train, const struct train_generation *gene
         say_hashed (train, generation);
     if (!generation->writer || last) /* finish () does the last step's */
         return;
+    if (job->evaluation.data && due (step, job->evaluation.every))
+        evaluate (train); /* before it is saved: a checkpoint says how good it is */
     if (due (step, job->spec.checkpoint.every) && !save (train, generation->number))
         mu_log (MU_LOG_WARN, "save", &MU_LOG_ABOUT_NOTHING,
                 "no checkpoint of step %llu: the one before is still being written; "
                 "checkpoint.every may be too small for this storage",
                 (unsigned long long)step);
-    if (job->evaluation.data && due (step, job->evaluation.every))
-        evaluate (train);
 }
 
 /* --- one step --------------------------------------------------------------------------------- */
@@ -319,10 +321,10 @@ static void finish (struct train *train, const struct train_generation *generati
     struct train_job *job = &train->job;
     uint64_t step = job->state->step;
     if (generation->writer) {
-        if (!train_saver_has (&train->saver, step) && may_save (train, step))
-            save (train, generation->number);
         if (job->evaluation.data && train->evaluated != step + 1)
             evaluate (train);
+        if (!train_saver_has (&train->saver, step) && may_save (train, step))
+            save (train, generation->number);
     } else if (train->report.progress.phase != MU_PHASE_FINISHED) {
         tell_weights (train);
     }

@@ -142,14 +142,21 @@ def own_tokens():
 
 
 def evaluation():
-    """an evaluation is shown, and does not change the answer"""
+    """an evaluation is shown, does not change the answer, and is there after a restart of the coordinator"""
     with Cluster(2) as cluster:
         plain = cluster.wait_done(cluster.submit(cluster.gpt("plain", steps=40)))
         spec = cluster.gpt("evaluated", steps=40)
         path = cluster.write("other.txt", open(cluster.text(), encoding="ascii").read()[:20000])
         status = cluster.wait_done(cluster.submit(spec, f"eval.path={path}", "eval.every=20", "eval.batches=4"))
-        assert status["evaluated_step"] > 0 and 0 < status["loss_evaluated"] < 6, status
+        assert status["evaluated_step"] == 41 and 0 < status["loss_evaluated"] < 6, status
         assert status["weights_hash"] == plain["weights_hash"]
+        last = cluster.json("checkpoints", str(status["id"]))[-1]
+        results = {key: status[key] for key in ("loss", "loss_evaluated", "accuracy", "evaluated_step")}
+        assert results["loss"] > 0 and {key: last[key] for key in results} == results, (last, results)
+        cluster.kill_coordinator()
+        cluster.start_coordinator()
+        again = cluster.status(str(status["id"]))
+        assert {key: again[key] for key in results} == results, (again, results)
 
 
 def config_file():

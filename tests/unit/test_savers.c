@@ -256,6 +256,32 @@ static void a_checkpoint_is_committed_with_its_sum (void **state)
     assert_int_equal (job_newest_commit (bed.job)->state_sum, 0);
 }
 
+/* Of what is for people the next reign knows what was promised with a checkpoint, until members speak. */
+static void what_a_checkpoint_reached_is_known_in_the_next_reign (void **state)
+{
+    (void)state;
+    struct mu_wire_job_info info;
+    struct mu_wire wire = { .type = MU_WIRE_SAVED,
+                            .saved = { .job = 1,
+                                       .generation = 1,
+                                       .step = 40,
+                                       .path = { "/c", 2 },
+                                       .weights_hash = "aa",
+                                       .loss = 2.5,
+                                       .loss_evaluated = 2.75,
+                                       .accuracy = 0.5,
+                                       .evaluated_step = 41 } };
+    checkpoint_saved (bed.coord, bed.workers[0], &wire);
+    restart ();
+    coord_job_info (bed.coord, 1, &info);
+    assert_true (info.loss == 2.5 && info.loss_evaluated == 2.75 && info.accuracy == 0.5);
+    assert_int_equal (info.evaluated_step, 41);
+    bed.job->soft.results =
+        (struct results){ .loss = 2, .loss_evaluated = 3, .evaluated_step = 31 };
+    coord_job_info (bed.coord, 1, &info);
+    assert_true (info.loss == 2 && info.loss_evaluated == 2.75); /* the newer evaluation */
+}
+
 static void old_savers_are_forgotten (void **state)
 {
     (void)state;
@@ -295,6 +321,7 @@ int main (void)
         SAVERS_TEST (one_that_says_another_hash_of_the_last_is_expelled),
         SAVERS_TEST (of_two_nobody_can_say_who_is_wrong),
         SAVERS_TEST (a_checkpoint_is_committed_with_its_sum),
+        SAVERS_TEST (what_a_checkpoint_reached_is_known_in_the_next_reign),
         SAVERS_TEST (old_savers_are_forgotten),
     };
     return cmocka_run_group_tests_name ("savers", tests, NULL, NULL);
