@@ -175,16 +175,20 @@ static void print_job (const struct muster_job_info *job)
     if (job->evaluated_step)
         printf ("evaluated  loss %.6f, accuracy %.2f%% after step %" PRIu64 "\n",
                 job->loss_evaluated, 100 * job->accuracy, job->evaluated_step - 1);
-    printf ("speed      %s tokens/s, ETA %s\n", rate_text (job->tokens_per_second, a, sizeof a),
-            duration_text (job->eta_seconds, b, sizeof b));
+    if (!job->ended_ms)
+        printf ("speed      %s tokens/s, ETA %s\n", rate_text (job->tokens_per_second, a, sizeof a),
+                duration_text (job->eta_seconds, b, sizeof b));
     printf ("workers    %u (%u to %u), generation %" PRIu64 ", %u restarts\n", job->workers,
             job->workers_min, job->workers_max, job->generation, job->restarts);
     if (job->skipped)
         printf ("skipped    %u micro-batches that kill every trainer; `muster events --job %" PRIu64
                 "` names them\n",
                 job->skipped, job->job);
-    printf ("submitted  %s, started %s\n", time_text (job->submitted_ms, a, sizeof a),
+    printf ("submitted  %s, started %s", time_text (job->submitted_ms, a, sizeof a),
             time_text (job->started_ms, b, sizeof b));
+    if (job->ended_ms)
+        printf (", ended %s", time_text (job->ended_ms, a, sizeof a));
+    printf ("\n");
     if (job->hangs)
         printf ("hung       %u, last %s: %s\n", job->hangs, time_text (job->hung_ms, a, sizeof a),
                 job->hung);
