@@ -287,6 +287,8 @@ int train_saver_fd (struct train_saver *saver);
 void train_saver_poll (struct train_saver *saver, struct train_report *report);
 void train_prune (struct train_saver *saver, const struct train_job *job,
                   const struct mu_wire_prune *prune);
+/* Another rank writes from now on: let go of the memory, if nothing is being written. */
+void train_saver_rest (struct train_saver *saver);
 /* Is the state of this step on storage, or being written? */
 bool train_saver_has (struct train_saver *saver, uint64_t step);
 

@@ -18,7 +18,7 @@ int train_saver_init (struct train_saver *saver, struct mu_error *error)
 {
     memset (saver, 0, sizeof *saver);
     pthread_mutex_init (&saver->lock, NULL);
-    saver->writer.fd = -1;
+    saver->writer = MU_CHECKPOINT_WRITER_NONE;
     saver->wake = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (saver->wake < 0)
         return mu_fail_errno (error, MU_SYSTEM, errno, "no event descriptor");
@@ -70,7 +70,7 @@ bool train_save (struct train_saver *saver, const struct train_job *job, uint64_
     struct mu_error error = { .code = MU_OK };
     char id[24];
     pthread_mutex_lock (&saver->lock);
-    bool free_now = saver->writer.pid == 0;
+    bool free_now = !saver->writer.busy;
     if (free_now) {
         saver->generation = generation;
         saver->step = job->state->step;
@@ -91,7 +91,7 @@ bool train_save (struct train_saver *saver, const struct train_job *job, uint64_
 int train_saver_fd (struct train_saver *saver)
 {
     pthread_mutex_lock (&saver->lock);
-    int fd = saver->writer.pid ? saver->writer.fd : -1;
+    int fd = saver->writer.busy ? saver->writer.fd : -1;
     pthread_mutex_unlock (&saver->lock);
     return fd;
 }
@@ -118,11 +118,14 @@ void train_saver_poll (struct train_saver *saver, struct train_report *report)
     struct mu_checkpoint_saved saved;
     struct mu_error error;
     pthread_mutex_lock (&saver->lock);
-    int status = saver->writer.pid ? mu_checkpoint_poll (&saver->writer, &saved, &error) : 0;
+    int status = saver->writer.busy ? mu_checkpoint_poll (&saver->writer, &saved, &error) : 0;
     if (status > 0) {
         saver->written = saved.step + 1;
         saver->failed_ms = 0;
         say_wrote (saver, report, &saved);
+        if (saved.pruning.code != MU_OK)
+            mu_log (MU_LOG_WARN, "prune", &MU_LOG_ABOUT_NOTHING,
+                    "old checkpoints could not be removed: %s", saved.pruning.text);
     } else if (status < 0) {
         say_failed (saver, report, &error);
     }
@@ -132,7 +135,7 @@ void train_saver_poll (struct train_saver *saver, struct train_report *report)
 bool train_saver_has (struct train_saver *saver, uint64_t step)
 {
     pthread_mutex_lock (&saver->lock);
-    bool has = saver->written == step + 1 || (saver->writer.pid && saver->step == step);
+    bool has = saver->written == step + 1 || (saver->writer.busy && saver->step == step);
     pthread_mutex_unlock (&saver->lock);
     return has;
 }
@@ -141,14 +144,18 @@ bool train_saver_has (struct train_saver *saver, uint64_t step)
 void train_prune (struct train_saver *saver, const struct train_job *job,
                   const struct mu_wire_prune *prune)
 {
-    struct mu_error error;
-    size_t removed = 0;
-    pthread_mutex_lock (&saver->lock);
-    bool mine = saver->written > 0;
     const uint64_t protect[] = { prune->step, prune->anchor };
+    pthread_mutex_lock (&saver->lock);
+    if (saver->written > 0)
+        mu_checkpoint_prune_by (&saver->writer, job->checkpoint_dir,
+                                (size_t)job->spec.checkpoint.keep, protect, 2);
     pthread_mutex_unlock (&saver->lock);
-    if (mine && mu_checkpoint_prune (job->checkpoint_dir, (size_t)job->spec.checkpoint.keep,
-                                     protect, 2, &removed, &error) < 0)
-        mu_log (MU_LOG_WARN, "prune", &MU_LOG_ABOUT_NOTHING,
-                "old checkpoints could not be removed: %s", error.text);
+}
+
+void train_saver_rest (struct train_saver *saver)
+{
+    pthread_mutex_lock (&saver->lock);
+    if (!saver->writer.busy)
+        mu_checkpoint_cancel (&saver->writer);
+    pthread_mutex_unlock (&saver->lock);
 }

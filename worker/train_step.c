@@ -342,6 +342,8 @@ static void run_generation (struct train *train, const struct train_generation *
 {
     struct train_job *job = &train->job;
     job->optimizer.steps = generation->steps;
+    if (!generation->writer)
+        train_saver_rest (&train->saver);
     train_report_generation (&train->report, generation->number, job->state->step);
     bool going = join_world (train, generation);
     /* A state that was received stands elsewhere, and there may be no step left that would say so. */

@@ -5,14 +5,15 @@
  *
  * The state lies in a memfd, as in a trainer. In turns, each round:
  *
- *     pause     mu_checkpoint_begin: one copy of the state and a fork; its reference is memcpy of
- *               the state into memory that is new to the process, which is the least there is
+ *     pause     mu_checkpoint_begin: one copy of the state, into memory that held the one before; its
+ *               reference is memcpy of the state into memory that is new to the process
  *     written   from there until the child says that all is on storage; its references are one
  *               hand in place of as many as suit the machine, and what format 1 did: one thread that
  *               hashes each byte for its file, the weights again, and all again for the digest
  *
  * Storage decides on `written` with large states; CPU time does not depend on it. The median of the
  * rounds counts. */
+#include "common/clock.h"
 #include "worker/checkpoint/checkpoint.h"
 #include "worker/checkpoint/crew.h"
 
@@ -46,11 +47,11 @@ static double now (void)
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
-/* Of this process's threads, or of the children that have ended. */
-static double cpu_seconds (int who)
+/* Of this process's threads. */
+static double cpu_seconds (void)
 {
     struct rusage usage;
-    getrusage (who, &usage);
+    getrusage (RUSAGE_SELF, &usage);
     return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
 }
@@ -95,10 +96,10 @@ static void save (const struct mu_state *state, uint32_t hands, double *pause, d
                                            .data = "none",
                                            .compute_class = "portable",
                                            .hands = hands };
-    struct mu_checkpoint_writer writer;
+    static struct mu_checkpoint_writer writer = { .fd = -1 };
     struct mu_checkpoint_saved saved;
     struct mu_error error;
-    double before = cpu_seconds (RUSAGE_CHILDREN), start = now ();
+    double before = writer.pid ? (double)mu_cpu_us (writer.pid) * 1e-6 : 0, start = now ();
     if (mu_checkpoint_begin (&writer, directory, state, tensors, &job, &error) < 0)
         stop (error.text);
     *pause = now () - start;
@@ -107,7 +108,7 @@ static void save (const struct mu_state *state, uint32_t hands, double *pause, d
     *written = now () - start;
     if (mu_checkpoint_poll (&writer, &saved, &error) < 0)
         stop (error.text);
-    *cpu = cpu_seconds (RUSAGE_CHILDREN) - before;
+    *cpu = (double)mu_cpu_us (writer.pid) * 1e-6 - before;
     remove_checkpoints ();
 }
 
@@ -141,13 +142,13 @@ static void write_file (const char *name, const float *from, uint64_t floats)
 static void write_flat (const struct mu_state *state, double *written, double *cpu)
 {
     uint8_t hash[MU_STATE_HASH_SIZE];
-    double before = cpu_seconds (RUSAGE_SELF), start = now ();
+    double before = cpu_seconds (), start = now ();
     write_file ("step-model", mu_state_weights_const (state), state->padded);
     write_file ("step-optimizer", mu_state_m_const (state), 2 * state->padded);
     mu_state_hash (state, hash);
     mu_state_digest (state, hash);
     *written = now () - start;
-    *cpu = cpu_seconds (RUSAGE_SELF) - before;
+    *cpu = cpu_seconds () - before;
     remove_checkpoints ();
 }
 

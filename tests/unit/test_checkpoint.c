@@ -70,8 +70,9 @@ static void training_goes_on_while_the_child_writes (void **unused)
     size_t size = mu_state_size (bed_tensors, BED_TENSORS, NULL);
     void *memory = mmap (NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     struct mu_state *state = mu_state_lay_out (memory, size, bed_tensors, BED_TENSORS, NULL);
+    struct mu_checkpoint_writer writer = MU_CHECKPOINT_WRITER_NONE;
+    pid_t child = 0; /* one writes them all */
     for (uint64_t step = 1; step <= 10; step++) {
-        struct mu_checkpoint_writer writer;
         struct mu_checkpoint_saved saved;
         struct mu_error error = { .text = "" };
         bed_age (state, step);
@@ -81,7 +82,9 @@ static void training_goes_on_while_the_child_writes (void **unused)
         bed_age (state, step + 1000);
         if (bed_wait (&writer, &saved, &error) < 0)
             fail_msg ("%s", error.text);
-        assert_int_equal (writer.pid, 0);
+        assert_false (writer.busy);
+        assert_true (child == 0 || child == writer.pid);
+        child = writer.pid;
         assert_int_equal (saved.step, step);
         assert_false (saved.existed);
         assert_int_equal (mu_checkpoint_load (saved.path, loaded, bed_tensors, NULL, &error), 0);
@@ -91,6 +94,7 @@ static void training_goes_on_while_the_child_writes (void **unused)
     }
     assert_int_equal (bed_count_names ("step-"), 10);
     assert_int_equal (bed_count_names (".step"), 0);
+    mu_checkpoint_cancel (&writer);
     munmap (memory, size);
 }
 
@@ -119,7 +123,7 @@ static void the_child_of_a_process_with_threads_starts_its_own (void **unused)
     for (int i = 0; i < 3; i++)
         assert_int_equal (pthread_create (&threads[i], NULL, start_threads, NULL), 0);
     for (uint64_t step = 1; step <= 60; step++) {
-        struct mu_checkpoint_writer writer;
+        struct mu_checkpoint_writer writer = MU_CHECKPOINT_WRITER_NONE;
         struct mu_checkpoint_saved saved;
         struct mu_error error = { .text = "" };
         state->step = step % 2; /* after the second it is there already */
@@ -127,6 +131,7 @@ static void the_child_of_a_process_with_threads_starts_its_own (void **unused)
             mu_checkpoint_begin (&writer, bed_top, state, bed_tensors, &bed_job, &error), 0);
         if (bed_wait (&writer, &saved, &error) < 0)
             fail_msg ("%s", error.text);
+        mu_checkpoint_cancel (&writer);
     }
     atomic_store (&busy, false);
     for (int i = 0; i < 3; i++)
@@ -149,7 +154,7 @@ static void nothing_is_held_after_a_save (void **unused)
     struct mu_state *state = bed_state (1);
     long pages = 0, fd = 0;
     for (uint64_t step = 0; step < 110; step++) {
-        struct mu_checkpoint_writer writer;
+        struct mu_checkpoint_writer writer = MU_CHECKPOINT_WRITER_NONE;
         struct mu_checkpoint_saved saved;
         state->step = step % 2;
         if (step == 10) { /* all that is made once is made */
@@ -160,6 +165,7 @@ static void nothing_is_held_after_a_save (void **unused)
         assert_int_equal (
             mu_checkpoint_begin (&writer, bed_top, state, bed_tensors, &bed_job, NULL), 0);
         assert_int_equal (bed_wait (&writer, &saved, NULL), 1);
+        mu_checkpoint_cancel (&writer);
     }
     assert_true (count_pages () - pages < 100); /* the state has 6 pages */
     int again = dup (0);
@@ -286,7 +292,7 @@ static void a_full_disk_is_told_and_leaves_nothing (void **unused)
     bed_age (state, 300);
     int failed = 0, status = -1;
     for (rlim_t bytes = 0; status < 0; bytes += 997) {
-        struct mu_checkpoint_writer writer;
+        struct mu_checkpoint_writer writer = MU_CHECKPOINT_WRITER_NONE;
         struct mu_checkpoint_saved saved;
         struct mu_error error = { .text = "" };
         limit = (struct rlimit){ .rlim_cur = bytes, .rlim_max = old.rlim_max };
@@ -295,6 +301,7 @@ static void a_full_disk_is_told_and_leaves_nothing (void **unused)
         assert_int_equal (setrlimit (RLIMIT_FSIZE, &old), 0);
         assert_int_equal (begun, 0);
         status = bed_wait (&writer, &saved, &error);
+        mu_checkpoint_cancel (&writer);
         assert_int_equal (bed_count_names (".step"), 0);
         assert_int_equal (bed_count_names ("step-"), status == 1);
         if (status < 0) {
@@ -379,8 +386,8 @@ static void a_killed_writer_leaves_nothing_that_counts (void **unused)
     struct mu_state *state = bed_state (1);
     int killed = 0, finished = 0;
     useconds_t usual = 4000;
+    struct mu_checkpoint_writer writer = MU_CHECKPOINT_WRITER_NONE;
     for (uint64_t step = 1; step <= 150; step++) {
-        struct mu_checkpoint_writer writer;
         struct mu_checkpoint_saved saved;
         struct mu_error error = { .text = "" };
         struct mu_checkpoint_entry *entries;
@@ -405,6 +412,7 @@ static void a_killed_writer_leaves_nothing_that_counts (void **unused)
             assert_true (entries[i].whole);
         free (entries);
     }
+    mu_checkpoint_cancel (&writer);
     print_message ("# %d writers killed, %d finished\n", killed, finished);
     assert_true (killed > 20);
     free (state);
@@ -413,7 +421,7 @@ static void a_killed_writer_leaves_nothing_that_counts (void **unused)
 static void a_cancelled_writer_is_gone (void **unused)
 {
     (void)unused;
-    struct mu_checkpoint_writer writer;
+    struct mu_checkpoint_writer writer = MU_CHECKPOINT_WRITER_NONE;
     struct mu_checkpoint_saved saved;
     struct mu_state *state = bed_state (1);
     assert_int_equal (mu_checkpoint_begin (&writer, bed_top, state, bed_tensors, &bed_job, NULL),
@@ -423,6 +431,48 @@ static void a_cancelled_writer_is_gone (void **unused)
     assert_int_equal (kill (pid, 0), -1);
     mu_checkpoint_cancel (&writer);
     assert_int_equal (mu_checkpoint_poll (&writer, &saved, NULL), -1);
+    free (state);
+}
+
+/* The child was killed while it had nothing to do; the next job has more to say; old checkpoints are
+ * removed beside all that. */
+static void a_writer_is_used_for_good (void **unused)
+{
+    (void)unused;
+    struct mu_checkpoint_writer writer = MU_CHECKPOINT_WRITER_NONE;
+    struct mu_checkpoint_saved saved;
+    struct mu_checkpoint_info info;
+    struct mu_error error = { .text = "" };
+    struct mu_state *state = bed_state (1);
+    struct mu_checkpoint_job job = bed_job;
+    static char spec[100000];
+    const uint64_t protect[] = { 2 };
+    memset (spec, 's', sizeof spec - 1);
+    for (uint64_t step = 1; step <= 12; step++) {
+        bed_age (state, step);
+        if (step == 4)
+            job.spec = spec; /* the desk is too small for it */
+        if (step == 7 && kill (writer.pid, SIGKILL) == 0)
+            waitid (P_PID, (id_t)writer.pid, NULL, WEXITED | WNOWAIT);
+        assert_int_equal (
+            mu_checkpoint_begin (&writer, bed_top, state, bed_tensors, &job, &error), 0);
+        assert_int_equal (bed_wait (&writer, &saved, &error), 1);
+        assert_int_equal (saved.pruning.code, MU_OK);
+        assert_int_equal (mu_checkpoint_read_info (saved.path, &info, &error), 0);
+        assert_string_equal (info.job_spec, job.spec);
+        mu_checkpoint_info_clear (&info);
+        assert_int_equal (mu_checkpoint_verify (saved.path, &error), 0);
+        mu_checkpoint_prune_by (&writer, bed_top, 2, protect, 1);
+    }
+    mu_checkpoint_prune_by (&writer, bed_below ("none"), 2, protect, 1);
+    mu_checkpoint_prune_by (&writer, bed_below ("step-00000012/config.json"), 2, protect, 1);
+    state->step = 12;
+    assert_int_equal (mu_checkpoint_begin (&writer, bed_top, state, bed_tensors, &job, &error), 0);
+    assert_int_equal (bed_wait (&writer, &saved, &error), 1);
+    assert_true (saved.existed);
+    assert_non_null (strstr (saved.pruning.text, "config.json"));
+    assert_int_equal (bed_count_names ("step-"), 3); /* 2, 11, 12 */
+    mu_checkpoint_cancel (&writer);
     free (state);
 }
 
@@ -660,6 +710,7 @@ int main (void)
         TEST (a_place_that_cannot_be_written_is_named),
         TEST (a_killed_writer_leaves_nothing_that_counts),
         TEST (a_cancelled_writer_is_gone),
+        TEST (a_writer_is_used_for_good),
         TEST (only_right_names_are_checkpoints),
         TEST (pruning_keeps_what_is_needed),
         TEST (what_dead_writers_left_is_swept),

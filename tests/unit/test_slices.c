@@ -156,7 +156,7 @@ static void a_large_state_comes_back (void **unused)
             mu_state_v (state)[table[t].first + i] = bed_noise (3, t, i);
         }
     struct mu_checkpoint_job usual = bed_job;
-    struct mu_checkpoint_writer writer;
+    struct mu_checkpoint_writer writer = MU_CHECKPOINT_WRITER_NONE;
     struct mu_checkpoint_saved saved;
     struct mu_error error = { .text = "" };
     usual.slice = usual.hands = 0;
@@ -164,6 +164,7 @@ static void a_large_state_comes_back (void **unused)
     if (bed_wait (&writer, &saved, &error) < 0 ||
         mu_checkpoint_load (saved.path, loaded, large, NULL, &error) < 0)
         fail_msg ("%s", error.text);
+    mu_checkpoint_cancel (&writer);
     assert_memory_equal (state, loaded, size);
     bed_flip (bed_below ("step-00000000/optimizer.safetensors"), 13000000, 5);
     assert_int_equal (mu_checkpoint_load (saved.path, loaded, large, NULL, &error), -1);
@@ -197,7 +198,7 @@ static void whatever_fails_fails_the_whole (void **unused)
             if (bed_count_names ("step-") > 0)
                 assert_non_null (strstr (error.text, "storing the name"));
         }
-        assert_int_equal (failed, 8 + 15 + 2 + 6); /* slices, heads, syncs */
+        assert_in_range (failed, 2 + 2 + 6, 4 + 2 + 6); /* values, with ends; heads; syncs */
         assert_int_equal (mu_checkpoint_verify (saved.path, NULL), 0);
         char command[100];
         snprintf (command, sizeof command, "rm -r '%s/step-00000200'", bed_top);

@@ -54,15 +54,21 @@ struct mu_checkpoint_job {
 /* --- writing -------------------------------------------------------------------------------------
  *
  * One copy of the state is taken while begin () runs; then training may go on. A child process
- * writes, in slices, with a few threads of low priority. The caller polls `fd` for reading and calls
- * mu_checkpoint_poll; nothing here blocks on storage. The child survives its parent and then
- * finishes what it began. */
+ * writes, in slices, with a few threads of low priority. The caller polls `fd` for reading while the
+ * writer is busy and calls mu_checkpoint_poll; nothing here blocks on storage. The child is kept, with the memory
+ * of the copy, until mu_checkpoint_cancel; it survives its parent to finish what it was told. */
+
+struct mu_desk;
 
 struct mu_checkpoint_writer {
-    pid_t pid; /* 0: none */
+    pid_t pid; /* 0: there is none */
     int fd;
-    char path[PATH_MAX]; /* where it will be */
+    bool busy;            /* a checkpoint is being written */
+    struct mu_desk *desk; /* the copy */
+    char path[PATH_MAX];  /* where it will be */
 };
+
+#define MU_CHECKPOINT_WRITER_NONE ((struct mu_checkpoint_writer){ .fd = -1 })
 
 struct mu_checkpoint_saved {
     char path[PATH_MAX];
@@ -71,21 +77,27 @@ struct mu_checkpoint_saved {
     uint8_t weights_hash[MU_STATE_HASH_SIZE];
     uint8_t digest[MU_STATE_HASH_SIZE];
     bool existed; /* the same checkpoint was there already, whole */
+    struct mu_error pruning; /* what went wrong with mu_checkpoint_prune_by since the one before */
 };
 
 /* Begin to write the state as a checkpoint below `directory`, which is made if missing. `tensors`
- * are the trainer's, state->tensors of them. */
+ * are the trainer's, state->tensors of them. The writer is not busy. */
 int mu_checkpoint_begin (struct mu_checkpoint_writer *writer, const char *directory,
                          const struct mu_state *state, const struct muster_tensor *tensors,
                          const struct mu_checkpoint_job *job, struct mu_error *error);
 
 /* 1: saved, *saved filled. 0: not yet. -1: failed, and nothing was left that looks like a
- * checkpoint. After 1 and -1 the child is reaped and the writer is free for the next. */
+ * checkpoint. After 1 and -1 the writer is free for the next. */
 int mu_checkpoint_poll (struct mu_checkpoint_writer *writer, struct mu_checkpoint_saved *saved,
                         struct mu_error *error);
 
-/* Kill and reap the child, if there is one. */
+/* Kill and reap the child, if there is one, and let go of the copy. */
 void mu_checkpoint_cancel (struct mu_checkpoint_writer *writer);
+
+/* mu_checkpoint_prune, by the child, after what it does now; without a child, not at all. */
+#define MU_CHECKPOINT_PROTECT_MAX 4u
+void mu_checkpoint_prune_by (struct mu_checkpoint_writer *writer, const char *directory,
+                             size_t keep, const uint64_t *protect, size_t protected_count);
 
 /* What the child does, for callers that may block. */
 int mu_checkpoint_write (const char *directory, const struct mu_state *state,

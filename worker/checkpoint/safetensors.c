@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define LENGTH_BYTES 8u
+#define HEAD_UNIT    4096u /* the values behind a head begin with a page of the file */
 #define CHUNK        16384u /* elements converted at once */
 
 struct mu_safetensors {
@@ -400,8 +401,8 @@ static char *describe (const struct mu_safetensors_item *items, uint32_t count, 
     if (!text)
         return NULL;
     size_t used = strlen (text);
-    uint64_t length = (used + 7) / 8 * 8;
-    *bytes = LENGTH_BYTES + length;
+    *bytes = (LENGTH_BYTES + used + HEAD_UNIT - 1) / HEAD_UNIT * HEAD_UNIT;
+    const uint64_t length = *bytes - LENGTH_BYTES;
     char *head = malloc (*bytes);
     if (head) {
         memcpy (head, &length, LENGTH_BYTES);

@@ -80,7 +80,7 @@ struct mu_safetensors_item {
 };
 
 /* All that stands in front of the tensors' bytes, with metadata {"format": "pt"}, which
- * `transformers` asks for; malloc'ed, a multiple of 8 bytes. The values of the items follow it, in
+ * `transformers` asks for; malloc'ed, a multiple of a page's 4096 bytes. The values of the items follow it, in
  * their order and without gap. The same items give the same bytes. NULL on failure; `name` is the
  * file's, for the sentence. */
 char *mu_safetensors_head (const char *name, const struct mu_safetensors_item *items,

@@ -1,21 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* slices.c - writes, hashes and checks files in slices, several at once
  *
- * What is written passes through the buffers of who hashes it (weave.c): gathered from the state,
- * written at its place, hashed. The kernel is asked to store each slice at once, so that the sync at the
- * end finds little to wait for; a failure that it meets is told by that sync. */
+ * Nobody reads it again soon, so whole pages go past the kernel's cache where that is known to work: a
+ * page of the cache costs more than its bytes, when it is made, when it is stored and when the file is
+ * removed, and training wants the core. Elsewhere the kernel is asked to store each stretch at once, so that
+ * the sync at the end finds little to wait for; a failure that it meets is told by that sync. */
 #include "worker/checkpoint/slices.h"
 
 #include "worker/checkpoint/crew.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define BUFFER        ((size_t)256 << 10)
+#define PAGE          4096u                /* of memory and file: direct writes come in these */
+#define STRETCH       ((uint64_t)4 << 20) /* bytes written at once */
 #define SLICE_USUAL   ((uint64_t)4 << 20)
 #define SLICE_LEAST   ((uint64_t)64 << 10)
 #define SLICES_ENOUGH 1024u /* in both files together: 70 kB of muster.json */
@@ -66,80 +71,114 @@ int mu_slices_hash (const struct mu_sheet *sheet, uint64_t slice, uint32_t numbe
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-int mu_slices_create (struct mu_sliced_file *file, int dir, const char *name, const void *head,
-                      uint64_t head_size, const struct mu_sheet *sheet, uint64_t slice,
-                      struct mu_error *error)
+static bool is_direct (const struct mu_sliced_file *file)
 {
-    const uint64_t slices = mu_storage_slices (sheet->size, slice);
-    *file = (struct mu_sliced_file){ .fd = -1, .head = head, .sheet = sheet };
-    if (strlen (name) >= sizeof file->record.name || slices > MU_STORAGE_SLICES_MAX)
-        return mu_fail (error, MU_INTERNAL, "%s cannot be cut into %llu slices", name,
+    return file->direct >= 0 && !atomic_load (&file->refused);
+}
+
+/* Elsewhere such writes are slow (a network waits for each), or only look as if they were direct.
+ * Several at once need their room beforehand: a file that grows is written by one at a time. */
+static void open_direct (struct mu_sliced_file *file, int dir)
+{
+    struct statfs system;
+    if (file->record.head % PAGE || fstatfs (file->fd, &system) < 0 ||
+        (system.f_type != EXT4_SUPER_MAGIC && system.f_type != XFS_SUPER_MAGIC))
+        return;
+    file->direct = openat (dir, file->record.name, O_WRONLY | O_DIRECT | O_CLOEXEC);
+    if (file->direct >= 0 && fallocate (file->fd, 0, 0, (off_t)file->record.bytes) < 0)
+        atomic_store (&file->refused, true); /* a full disk, say: the writing will tell */
+}
+
+int mu_slices_create (struct mu_sliced_file *file, int dir, uint64_t slice, struct mu_error *error)
+{
+    struct mu_storage_record *record = &file->record;
+    const uint64_t slices = mu_storage_slices (record->bytes - record->head, slice);
+    file->fd = file->direct = -1;
+    if (slices > MU_STORAGE_SLICES_MAX)
+        return mu_fail (error, MU_INTERNAL, "%s cannot be cut into %llu slices", record->name,
                         (unsigned long long)slices);
-    strcpy (file->record.name, name);
-    file->record.bytes = head_size + sheet->size;
-    file->record.head = head_size;
-    file->record.slice = slice;
-    file->record.pieces = (uint32_t)slices + 1;
-    file->left = file->record.pieces;
-    file->record.piece = calloc (file->record.pieces, sizeof *file->record.piece);
-    if (!file->record.piece)
-        return mu_fail (error, MU_SYSTEM, "no memory to write %s", name);
-    file->fd = openat (dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (file->fd >= 0)
+    record->slice = slice;
+    record->pieces = (uint32_t)slices + 1;
+    file->left = record->pieces;
+    record->piece = calloc (record->pieces, sizeof *record->piece);
+    if (!record->piece)
+        return mu_fail (error, MU_SYSTEM, "no memory to write %s", record->name);
+    file->fd = openat (dir, record->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (file->fd >= 0) {
+        open_direct (file, dir);
         return 0;
-    mu_fail_errno (error, MU_CANT_CREATE, errno, "cannot create %s", name);
+    }
+    mu_fail_errno (error, MU_CANT_CREATE, errno, "cannot create %s", record->name);
     mu_slices_close (file);
     return -1;
 }
 
-static int write_at (const struct mu_sliced_file *file, const unsigned char *bytes, size_t left,
+/* The descriptor for these bytes, and how many of them it takes. */
+static int choose (const struct mu_sliced_file *file, const unsigned char *bytes, uint64_t left,
+                   uint64_t at, size_t *part)
+{
+    *part = (size_t)least (left, STRETCH);
+    if (!is_direct (file) || left < PAGE || at % PAGE || (uintptr_t)bytes % PAGE)
+        return file->fd;
+    *part -= *part % PAGE;
+    return file->direct;
+}
+
+static int write_at (struct mu_sliced_file *file, const unsigned char *bytes, uint64_t left,
                      uint64_t at, struct mu_error *error)
 {
     while (left > 0) {
-        const ssize_t wrote = pwrite (file->fd, bytes, left, (off_t)at);
+        size_t part;
+        const int fd = choose (file, bytes, left, at, &part);
+        const ssize_t wrote = pwrite (fd, bytes, part, (off_t)at);
         if (wrote < 0 && errno == EINTR)
             continue;
+        if (wrote < 0 && errno == EINVAL && fd != file->fd) {
+            atomic_store (&file->refused, true); /* its pages are larger than ours */
+            continue;
+        }
         if (wrote <= 0)
             return mu_storage_fail (file->fd, file->record.name, at, wrote < 0 ? errno : ENOSPC,
                                     "writing", error);
         bytes += wrote;
         at += (uint64_t)wrote;
-        left -= (size_t)wrote;
+        left -= (uint64_t)wrote;
     }
     return 0;
 }
 
-static void fetch (const struct mu_sliced_file *file, uint64_t at, void *to, size_t size)
+/* Small slices are written together, with the first of them: each write costs the disk's driver as
+ * much as some hundred kilobytes. */
+static int write_stretch (struct mu_sliced_file *file, uint32_t number, uint64_t from,
+                          struct mu_error *error)
 {
-    if (at < file->record.head)
-        memcpy (to, (const unsigned char *)file->head + at, size);
-    else
-        mu_sheet_copy (file->sheet, at - file->record.head, to, size);
+    const struct mu_storage_record *record = &file->record;
+    const uint64_t slices = record->slice < STRETCH ? STRETCH / record->slice : 1;
+    if ((number - 1) % slices)
+        return 0;
+    const uint64_t size = least (slices * record->slice, record->bytes - from);
+    if (write_at (file, file->values + (from - record->head), size, from, error) < 0)
+        return -1;
+    if (!is_direct (file))
+        sync_file_range (file->fd, (off_t)from, (off_t)size, SYNC_FILE_RANGE_WRITE);
+    return 0;
 }
 
-uint64_t mu_slices_bytes (const struct mu_sliced_file *file, uint32_t number)
+int mu_slices_put (struct mu_sliced_file *file, uint32_t number, const unsigned char **bytes,
+                   uint64_t *size, struct mu_error *error)
 {
     uint64_t from, to;
     locate (&file->record, number, &from, &to);
-    return to - from;
-}
-
-int mu_slices_pass (const struct mu_sliced_file *file, uint32_t number, uint64_t at,
-                    unsigned char *to, size_t size, struct mu_error *error)
-{
-    uint64_t from, end;
-    locate (&file->record, number, &from, &end);
-    fetch (file, from + at, to, size);
-    return write_at (file, to, size, from + at, error);
+    *bytes = number == 0 ? file->head : file->values + (from - file->record.head);
+    *size = to - from;
+    return number == 0 ? write_at (file, file->head, to, 0, error)
+                       : write_stretch (file, number, from, error);
 }
 
 int mu_slices_note (struct mu_sliced_file *file, uint32_t number,
                     const uint8_t hash[MU_STORAGE_HASH_SIZE], struct mu_error *error)
 {
-    uint64_t from, to;
-    locate (&file->record, number, &from, &to);
     memcpy (file->record.piece[number], hash, MU_STORAGE_HASH_SIZE);
-    sync_file_range (file->fd, (off_t)from, (off_t)(to - from), SYNC_FILE_RANGE_WRITE);
     if (atomic_fetch_sub (&file->left, 1) > 1)
         return 0;
     if (fsync (file->fd) < 0)
@@ -152,7 +191,9 @@ void mu_slices_close (struct mu_sliced_file *file)
 {
     if (file->fd >= 0)
         close (file->fd);
-    file->fd = -1;
+    if (file->direct >= 0)
+        close (file->direct);
+    file->fd = file->direct = -1;
     free (file->record.piece);
     file->record.piece = NULL;
 }

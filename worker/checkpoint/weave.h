@@ -14,9 +14,8 @@
 /* Each is called by several threads at once, for streams of their own. */
 struct mu_weave {
     uint32_t streams;
-    uint64_t (*size) (void *about, uint32_t number);
-    /* The bytes of the stream from `at` on; from its beginning to its end, each once. */
-    int (*fetch) (void *about, uint32_t number, uint64_t at, unsigned char *to, size_t size,
+    /* The bytes of the stream, which stay where they are until it is done. */
+    int (*begin) (void *about, uint32_t number, const unsigned char **bytes, uint64_t *size,
                   struct mu_error *error);
     int (*done) (void *about, uint32_t number, const uint8_t hash[MU_STORAGE_HASH_SIZE],
                  struct mu_error *error);

@@ -14,11 +14,11 @@
 #include "worker/checkpoint/checkpoint.h"
 
 #include "worker/checkpoint/crew.h"
+#include "worker/checkpoint/desk.h"
 #include "worker/checkpoint/digest.h"
 #include "worker/checkpoint/directory.h"
 #include "worker/checkpoint/manifest.h"
 #include "worker/checkpoint/safetensors.h"
-#include "worker/checkpoint/sheet.h"
 #include "worker/checkpoint/slices.h"
 #include "worker/checkpoint/weave.h"
 
@@ -36,13 +36,11 @@
 
 struct large { /* a file in slices */
     char *head;
-    struct mu_sheet sheet;
     struct mu_sliced_file file;
 };
 
 struct task {
-    const struct mu_state *state;
-    const struct muster_tensor *tensors;
+    const struct mu_desk *desk;
     const struct mu_checkpoint_job *job;
     struct mu_checkpoint_saved *saved;
     int parent; /* the directory of checkpoints */
@@ -60,12 +58,12 @@ struct task {
 static char *make_head (const struct task *task, const char *name, const char *const *prefixes,
                         uint32_t count, size_t *bytes, struct mu_error *error)
 {
-    const uint32_t tensors = task->state->tensors;
+    const uint32_t tensors = task->desk->facts->tensors;
     struct mu_safetensors_item *items = calloc ((size_t)count * tensors, sizeof *items);
     char (*names)[PREFIXED] = calloc ((size_t)count * tensors, sizeof *names);
     char *head = NULL;
     for (uint32_t i = 0; items && names && i < count * tensors; i++) {
-        const struct muster_tensor *tensor = &task->tensors[i % tensors];
+        const struct muster_tensor *tensor = &task->desk->tensors[i % tensors];
         snprintf (names[i], sizeof names[i], "%s%s", prefixes[i / tensors], tensor->name);
         items[i] = (struct mu_safetensors_item){ .name = names[i],
                                                  .dimensions = tensor->dimensions,
@@ -80,34 +78,35 @@ static char *make_head (const struct task *task, const char *name, const char *c
     return head;
 }
 
-static int create_model (struct task *task, struct mu_error *error)
+static int create (const struct task *task, struct large *large, const char *name,
+                   const char *const *prefixes, uint32_t count, const struct mu_desk_values *values,
+                   struct mu_error *error)
 {
-    static const char *const prefixes[] = { "" };
-    struct large *model = &task->model;
+    struct mu_sliced_file *file = &large->file;
     size_t bytes;
-    model->head = make_head (task, MU_MODEL_NAME, prefixes, 1, &bytes, error);
-    if (!model->head || mu_sheet_of_weights (&model->sheet, task->state, error) < 0)
+    large->head = make_head (task, name, prefixes, count, &bytes, error);
+    if (!large->head)
         return -1;
-    return mu_slices_create (&model->file, task->dir, MU_MODEL_NAME, model->head, bytes,
-                             &model->sheet, task->slice, error);
+    strcpy (file->record.name, name);
+    file->record.head = bytes;
+    file->record.bytes = bytes + values->size;
+    file->head = (const unsigned char *)large->head;
+    file->values = values->bytes;
+    return mu_slices_create (file, task->dir, task->slice, error);
 }
 
-static int create_optimizer (struct task *task, struct mu_error *error)
+static int create_both (struct task *task, struct mu_error *error)
 {
-    static const char *const prefixes[] = { "m.", "v." };
-    struct large *optimizer = &task->optimizer;
-    size_t bytes;
-    optimizer->head = make_head (task, MU_OPTIMIZER_NAME, prefixes, 2, &bytes, error);
-    if (!optimizer->head || mu_sheet_of_moments (&optimizer->sheet, task->state, error) < 0)
+    static const char *const none[] = { "" }, *const moments[] = { "m.", "v." };
+    if (create (task, &task->model, MU_MODEL_NAME, none, 1, &task->desk->weights, error) < 0)
         return -1;
-    return mu_slices_create (&optimizer->file, task->dir, MU_OPTIMIZER_NAME, optimizer->head, bytes,
-                             &optimizer->sheet, task->slice, error);
+    return create (task, &task->optimizer, MU_OPTIMIZER_NAME, moments, 2, &task->desk->moments,
+                   error);
 }
 
 static void close_large (struct large *large)
 {
     mu_slices_close (&large->file);
-    mu_sheet_clear (&large->sheet);
     free (large->head);
 }
 
@@ -123,25 +122,17 @@ static struct mu_sliced_file *file_of (struct task *task, uint32_t *number)
     return &task->model.file;
 }
 
-static uint64_t bytes_of (void *about, uint32_t number)
-{
-    struct task *task = about;
-    if (number == 0)
-        return task->model.sheet.size;
-    const struct mu_sliced_file *file = file_of (task, &number);
-    return mu_slices_bytes (file, number);
-}
-
-static int pass (void *about, uint32_t number, uint64_t at, unsigned char *to, size_t size,
-                 struct mu_error *error)
+static int put (void *about, uint32_t number, const unsigned char **bytes, uint64_t *size,
+                struct mu_error *error)
 {
     struct task *task = about;
     if (number == 0) {
-        mu_sheet_copy (&task->model.sheet, at, to, size);
+        *bytes = task->desk->weights.bytes;
+        *size = task->desk->weights.size;
         return 0;
     }
-    const struct mu_sliced_file *file = file_of (task, &number);
-    return mu_slices_pass (file, number, at, to, size, error);
+    struct mu_sliced_file *file = file_of (task, &number);
+    return mu_slices_put (file, number, bytes, size, error);
 }
 
 static int note (void *about, uint32_t number, const uint8_t hash[MU_STORAGE_HASH_SIZE],
@@ -158,18 +149,18 @@ static int note (void *about, uint32_t number, const uint8_t hash[MU_STORAGE_HAS
 
 static int write_large (struct task *task, struct mu_error *error)
 {
-    if (create_model (task, error) < 0 || create_optimizer (task, error) < 0)
+    if (create_both (task, error) < 0)
         return -1;
     const struct mu_storage_record *model = &task->model.file.record;
     const struct mu_storage_record *optimizer = &task->optimizer.file.record;
-    const uint32_t hands = task->job->hands ? task->job->hands : mu_crew_hands (task->state->bytes);
+    const struct mu_state *facts = task->desk->facts;
+    const uint32_t hands = task->job->hands ? task->job->hands : mu_crew_hands (facts->bytes);
     const struct mu_weave weave = { .streams = 1 + model->pieces + optimizer->pieces,
-                                    .size = bytes_of,
-                                    .fetch = pass,
+                                    .begin = put,
                                     .done = note };
     if (mu_weave_run (&weave, task, hands, error) < 0)
         return -1;
-    return mu_digest_of_records (task->state, model, optimizer, task->saved->digest, error);
+    return mu_digest_of_records (facts, model, optimizer, task->saved->digest, error);
 }
 
 static int write_config (struct task *task, struct mu_error *error)
@@ -196,7 +187,7 @@ static int write_manifest (struct task *task, struct mu_error *error)
                                                  .slice = task->slice,
                                                  .files = files,
                                                  .count = task->job->config ? FILES : FILES - 1 };
-    if (mu_manifest_write (task->dir, task->state, task->job, &content, &task->saved->bytes,
+    if (mu_manifest_write (task->dir, task->desk->facts, task->job, &content, &task->saved->bytes,
                            error) < 0)
         return -1;
     for (uint32_t i = 0; i < content.count; i++)
@@ -206,7 +197,7 @@ static int write_manifest (struct task *task, struct mu_error *error)
 
 static int write_files (struct task *task, struct mu_error *error)
 {
-    task->slice = task->job->slice ? task->job->slice : mu_slices_size (task->state->parameters);
+    task->slice = task->job->slice ? task->job->slice : mu_slices_size (task->desk->facts->parameters);
     int status = write_large (task, error);
     if (status == 0)
         status = write_config (task, error);
@@ -223,7 +214,7 @@ static int write_files (struct task *task, struct mu_error *error)
 
 static int make_temporary (struct task *task, struct mu_error *error)
 {
-    mu_directory_other_name (task->temporary, task->state->step, "tmp");
+    mu_directory_other_name (task->temporary, task->desk->facts->step, "tmp");
     if (mkdirat (task->parent, task->temporary, 0777) < 0)
         return mu_fail_errno (error, MU_CANT_CREATE, errno, "cannot make the directory %s",
                               task->temporary);
@@ -243,10 +234,14 @@ static int is_same (const struct task *task, const struct mu_checkpoint_info *in
                     struct mu_error *error)
 {
     uint8_t hash[MU_STATE_HASH_SIZE], digest[MU_STATE_HASH_SIZE];
-    if (mu_digest_of_state (task->state, info->version, info->slice, hash, digest, error) < 0)
+    struct mu_state *state = mu_desk_state (task->desk, error);
+    if (!state)
         return -1;
-    *same = memcmp (info->digest, digest, sizeof digest) == 0;
-    return 0;
+    const int status =
+        mu_digest_of_state (state, info->version, info->slice, hash, digest, error);
+    free (state);
+    *same = status == 0 && memcmp (info->digest, digest, sizeof digest) == 0;
+    return status;
 }
 
 /* Something has the final name. 1: it is this very checkpoint. 0: it was damaged, or is known to be
@@ -262,15 +257,15 @@ static int settle_existing (const struct task *task, struct mu_error *error)
     int status = mu_directory_verify (dir, &info, &damage);
     close (dir);
     if (status < 0)
-        return mu_directory_move_away (task->parent, task->final, task->state->step, "broken",
-                                       error);
+        return mu_directory_move_away (task->parent, task->final, task->desk->facts->step,
+                                       "broken", error);
     bool same = false;
     status = is_same (task, &info, &same, error);
     if (status == 0 && same)
         status = 1;
     else if (status == 0 && task->job->replaces && !strcmp (info.job_id, task->job->id))
-        status =
-            mu_directory_move_away (task->parent, task->final, task->state->step, "wrong", error);
+        status = mu_directory_move_away (task->parent, task->final, task->desk->facts->step,
+                                         "wrong", error);
     else if (status == 0)
         status = mu_fail (error, MU_CONFLICT,
                           "%s is there already and holds other weights, of job %s (%s): remove it "
@@ -311,30 +306,42 @@ static int write_into (struct task *task, struct mu_error *error)
     return status < 0 ? -1 : 0;
 }
 
-int mu_checkpoint_write (const char *directory, const struct mu_state *state,
-                         const struct muster_tensor *tensors, const struct mu_checkpoint_job *job,
-                         struct mu_checkpoint_saved *saved, struct mu_error *error)
+int mu_checkpoint_write_desk (const char *directory, const struct mu_desk *desk,
+                              struct mu_checkpoint_saved *saved, struct mu_error *error)
 {
-    struct task task = { .state = state,
-                         .tensors = tensors,
-                         .job = job,
+    const uint64_t step = desk->facts->step;
+    struct task task = { .desk = desk,
+                         .job = &desk->job,
                          .saved = saved,
                          .dir = -1,
-                         .model.file.fd = -1,
-                         .optimizer.file.fd = -1 };
-    *saved = (struct mu_checkpoint_saved){ .step = state->step };
-    mu_directory_step_name (task.final, state->step);
+                         .model.file = MU_SLICES_NONE,
+                         .optimizer.file = MU_SLICES_NONE };
+    *saved = (struct mu_checkpoint_saved){ .step = step };
+    mu_directory_step_name (task.final, step);
     int length = snprintf (saved->path, sizeof saved->path, "%s/%s", directory, task.final);
     if (length < 0 || (size_t)length >= sizeof saved->path)
         return mu_fail (error, MU_CONFIG, "the path of checkpoint.dir is too long");
-    if (mu_manifest_check_job (job, error) < 0)
-        return -1;
     task.parent = mu_directory_make (directory, error);
     int status = task.parent < 0 ? -1 : write_into (&task, error);
     if (task.parent >= 0)
         close (task.parent);
     if (status < 0)
-        mu_error_prefix (error, "checkpoint of step %llu in %s: ", (unsigned long long)state->step,
+        mu_error_prefix (error, "checkpoint of step %llu in %s: ", (unsigned long long)step,
                          directory);
+    return status;
+}
+
+int mu_checkpoint_write (const char *directory, const struct mu_state *state,
+                         const struct muster_tensor *tensors, const struct mu_checkpoint_job *job,
+                         struct mu_checkpoint_saved *saved, struct mu_error *error)
+{
+    if (mu_manifest_check_job (job, error) < 0)
+        return -1;
+    struct mu_desk *desk = mu_desk_create (state, tensors, job, error);
+    if (!desk)
+        return -1;
+    mu_desk_put (desk, state, tensors, job);
+    const int status = mu_checkpoint_write_desk (directory, desk, saved, error);
+    mu_desk_destroy (&desk);
     return status;
 }
