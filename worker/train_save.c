@@ -155,7 +155,6 @@ void train_prune (struct train_saver *saver, const struct train_job *job,
 void train_saver_rest (struct train_saver *saver)
 {
     pthread_mutex_lock (&saver->lock);
-    if (!saver->writer.busy)
-        mu_checkpoint_cancel (&saver->writer);
+    mu_checkpoint_leave (&saver->writer);
     pthread_mutex_unlock (&saver->lock);
 }

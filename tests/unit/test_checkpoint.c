@@ -454,8 +454,8 @@ static void a_writer_is_used_for_good (void **unused)
             job.spec = spec; /* the desk is too small for it */
         if (step == 7 && kill (writer.pid, SIGKILL) == 0)
             waitid (P_PID, (id_t)writer.pid, NULL, WEXITED | WNOWAIT);
-        assert_int_equal (
-            mu_checkpoint_begin (&writer, bed_top, state, bed_tensors, &job, &error), 0);
+        assert_int_equal (mu_checkpoint_begin (&writer, bed_top, state, bed_tensors, &job, &error),
+                          0);
         assert_int_equal (bed_wait (&writer, &saved, &error), 1);
         assert_int_equal (saved.pruning.code, MU_OK);
         assert_int_equal (mu_checkpoint_read_info (saved.path, &info, &error), 0);

@@ -12,10 +12,13 @@
 
 #include "checkpoint_bed.h"
 #include "worker/checkpoint/crew.h"
+#include "worker/checkpoint/idle.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -268,6 +271,39 @@ static void format_1_is_read (void **unused)
     free (state);
 }
 
+/* --- who works on them ------------------------------------------------------------------------ */
+
+static int policy_of_a_new_thread;
+
+static void *note_policy (void *argument)
+{
+    policy_of_a_new_thread = sched_getscheduler (0);
+    return argument;
+}
+
+/* Where it could not be left again it is not entered. */
+static void idle_work_is_idle_for_a_while (void **unused)
+{
+    (void)unused;
+    pthread_t thread;
+    mu_idle_look ();
+    assert_int_equal (sched_getscheduler (0), SCHED_OTHER);
+    mu_idle_begin (UINT64_C (1) << 40);
+    const bool can = sched_getscheduler (0) == SCHED_IDLE;
+    mu_idle_look ();
+    assert_int_equal (pthread_create (&thread, NULL, note_policy, NULL), 0);
+    pthread_join (thread, NULL);
+    assert_int_equal (policy_of_a_new_thread, can ? SCHED_IDLE : SCHED_OTHER);
+    mu_idle_end ();
+    assert_int_equal (sched_getscheduler (0), SCHED_OTHER);
+    mu_idle_begin (0);
+    while (sched_getscheduler (0) == SCHED_IDLE)
+        mu_idle_look (); /* until its time is over */
+    mu_idle_end ();
+    if (geteuid () == 0)
+        assert_true (can);
+}
+
 /* --- muster.json ------------------------------------------------------------------------------ */
 
 /* The muster.json of step 200 without its first line. */
@@ -368,6 +404,7 @@ int main (void)
         TEST (whatever_fails_fails_the_whole),
         TEST (a_torn_slice_is_named),
         TEST (format_1_is_read),
+        TEST (idle_work_is_idle_for_a_while),
         TEST (sealed_nonsense_is_refused),
         TEST (a_hash_too_few_is_refused),
     };

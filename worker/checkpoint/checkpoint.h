@@ -61,7 +61,8 @@ struct mu_checkpoint_job {
 struct mu_desk;
 
 struct mu_checkpoint_writer {
-    pid_t pid; /* 0: there is none */
+    pid_t pid;     /* 0: there is none */
+    pid_t leaving; /* one that was let go and may not have ended yet; 0: none */
     int fd;
     bool busy;            /* a checkpoint is being written */
     struct mu_desk *desk; /* the copy */
@@ -93,6 +94,10 @@ int mu_checkpoint_poll (struct mu_checkpoint_writer *writer, struct mu_checkpoin
 
 /* Kill and reap the child, if there is one, and let go of the copy. */
 void mu_checkpoint_cancel (struct mu_checkpoint_writer *writer);
+
+/* Let go of the copy and of a child that is not busy, which ends by itself: it may be waiting for storage
+ * that never answers. */
+void mu_checkpoint_leave (struct mu_checkpoint_writer *writer);
 
 /* mu_checkpoint_prune, by the child, after what it does now; without a child, not at all. */
 #define MU_CHECKPOINT_PROTECT_MAX 4u

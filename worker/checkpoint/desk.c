@@ -31,10 +31,9 @@ static size_t text_size (const char *text) { return text ? strlen (text) + 1 : 0
 static size_t words_size (const struct mu_state *state, const struct muster_tensor *tensors,
                           const struct mu_checkpoint_job *job)
 {
-    size_t size = sizeof (struct mu_desk) + state->tensors * sizeof *tensors +
-                  text_size (job->id) + text_size (job->name) + text_size (job->spec) +
-                  text_size (job->trainer) + text_size (job->data) +
-                  text_size (job->compute_class) + text_size (job->config);
+    size_t size = sizeof (struct mu_desk) + state->tensors * sizeof *tensors + text_size (job->id) +
+                  text_size (job->name) + text_size (job->spec) + text_size (job->trainer) +
+                  text_size (job->data) + text_size (job->compute_class) + text_size (job->config);
     for (uint32_t i = 0; i < state->tensors; i++)
         size += text_size (tensors[i].name);
     return size;

@@ -6,6 +6,7 @@
  * that a checkpoint is never seen half gone. */
 #include "worker/checkpoint/directory.h"
 
+#include "worker/checkpoint/idle.h"
 #include "worker/checkpoint/manifest.h"
 #include "worker/checkpoint/slices.h"
 #include "worker/checkpoint/storage.h"
@@ -323,6 +324,7 @@ static int remove_old (int parent, const struct mu_checkpoint_entry *entries, si
 {
     size_t kept = 0;
     for (size_t i = count; i-- > 0;) {
+        mu_idle_look ();
         if (kept < keep) {
             kept += entries[i].whole;
             continue;

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define LENGTH_BYTES 8u
-#define HEAD_UNIT    4096u /* the values behind a head begin with a page of the file */
+#define HEAD_UNIT    4096u  /* the values behind a head begin with a page of the file */
 #define CHUNK        16384u /* elements converted at once */
 
 struct mu_safetensors {

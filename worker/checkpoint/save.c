@@ -15,6 +15,7 @@
 #include "worker/checkpoint/checkpoint.h"
 
 #include "worker/checkpoint/desk.h"
+#include "worker/checkpoint/idle.h"
 #include "worker/checkpoint/manifest.h"
 
 #include <errno.h>
@@ -28,12 +29,17 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* A trainer that wants the core gets ten times as much of it as we do. The kernel derives the
- * priority of reads and writes from the same number. */
+/* A trainer that wants the core gets ten times as much of it as we do, where we are not idle (idle.h). */
 #define NICE 10
+
+/* Of reads and writes: what the kernel derives from that number, or from the idle class, where they
+ * would wait for whoever else uses the disk. ioprio_set (2). */
+#define IO_WHO_PROCESS 1
+#define IO_BEST_EFFORT (2 << 13 | (20 + NICE) / 5)
 
 struct order { /* write what is on the desk; or remove old checkpoints */
     char directory[PATH_MAX];
@@ -82,8 +88,7 @@ static void reset_signals (void)
     sigprocmask (SIG_SETMASK, &none, NULL);
 }
 
-static void write_one (const struct order *order, const struct mu_desk *desk,
-                       struct report *report)
+static void write_one (const struct order *order, const struct mu_desk *desk, struct report *report)
 {
     struct mu_checkpoint_saved saved;
     report->error.code = MU_OK;
@@ -110,16 +115,21 @@ static _Noreturn void run_child (int end, const struct mu_desk *desk)
     struct report report = { .pruning.code = MU_OK };
     reset_signals ();
     prctl (PR_SET_NAME, "muster-save");
-    int priority = nice (NICE); /* its threads inherit it; without it the work is done as well */
+    /* Threads inherit both; without them the work is done as well. */
+    long priority = nice (NICE);
+    priority = syscall (SYS_ioprio_set, IO_WHO_PROCESS, 0, IO_BEST_EFFORT);
     (void)priority;
     const int fd = keep_only (end);
     while (fd >= 0 && hear (fd, &order)) {
-        if (order.prunes) {
+        mu_idle_begin (desk->size);
+        if (order.prunes)
             mu_checkpoint_prune (order.directory, order.keep, order.protect, order.protects, NULL,
                                  &report.pruning);
+        else
+            write_one (&order, desk, &report);
+        mu_idle_end ();
+        if (order.prunes)
             continue;
-        }
-        write_one (&order, desk, &report);
         if (send (fd, &report, sizeof report, 0) < 0)
             _exit (1);
         report.pruning.code = MU_OK;
@@ -129,15 +139,30 @@ static _Noreturn void run_child (int end, const struct mu_desk *desk)
 
 /* --- the parent ------------------------------------------------------------------------------- */
 
-static void reap (struct mu_checkpoint_writer *writer, int *how)
+static void let_go (struct mu_checkpoint_writer *writer)
 {
     close (writer->fd);
-    while (waitpid (writer->pid, how, 0) < 0 && errno == EINTR)
-        ;
     mu_desk_destroy (&writer->desk);
     writer->pid = 0;
     writer->fd = -1;
     writer->busy = false;
+}
+
+static void reap (struct mu_checkpoint_writer *writer, int *how)
+{
+    while (waitpid (writer->pid, how, 0) < 0 && errno == EINTR)
+        ;
+    let_go (writer);
+}
+
+void mu_checkpoint_leave (struct mu_checkpoint_writer *writer)
+{
+    if (writer->leaving && waitpid (writer->leaving, NULL, WNOHANG) != 0)
+        writer->leaving = 0;
+    if (writer->pid == 0 || writer->busy)
+        return;
+    writer->leaving = writer->pid;
+    let_go (writer);
 }
 
 void mu_checkpoint_cancel (struct mu_checkpoint_writer *writer)
@@ -175,7 +200,7 @@ static int make_ready (struct mu_checkpoint_writer *writer, const struct mu_stat
 {
     if (writer->pid && mu_desk_put (writer->desk, state, tensors, job))
         return 0;
-    mu_checkpoint_cancel (writer);
+    mu_checkpoint_leave (writer);
     writer->desk = mu_desk_create (state, tensors, job, error);
     if (!writer->desk)
         return -1;
@@ -212,7 +237,9 @@ int mu_checkpoint_begin (struct mu_checkpoint_writer *writer, const char *direct
     writer->busy = tell (writer, &order);
     if (writer->busy)
         return 0;
-    mu_checkpoint_cancel (writer); /* somebody killed it, while there was nothing to do */
+    if (errno == EAGAIN)
+        return mu_fail (error, MU_IO, "the checkpoint's writer still removes older checkpoints");
+    mu_checkpoint_leave (writer); /* somebody killed it, while there was nothing to do */
     if (make_ready (writer, state, tensors, job, error) < 0)
         return -1;
     writer->busy = tell (writer, &order);

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define BUFFER        ((size_t)256 << 10)
-#define PAGE          4096u                /* of memory and file: direct writes come in these */
+#define PAGE          4096u               /* of memory and file: direct writes come in these */
 #define STRETCH       ((uint64_t)4 << 20) /* bytes written at once */
 #define SLICE_USUAL   ((uint64_t)4 << 20)
 #define SLICE_LEAST   ((uint64_t)64 << 10)

@@ -18,10 +18,10 @@
 
 struct mu_sliced_file {
     int fd;
-    int direct;                  /* the same file, past the kernel's cache; -1: none */
-    atomic_bool refused;         /* what was written that way */
-    const unsigned char *head;   /* record.head bytes */
-    const unsigned char *values; /* all that follows */
+    int direct;                      /* the same file, past the kernel's cache; -1: none */
+    atomic_bool refused;             /* what was written that way */
+    const unsigned char *head;       /* record.head bytes */
+    const unsigned char *values;     /* all that follows */
     struct mu_storage_record record; /* owns its hashes until they are taken */
     _Atomic uint32_t left;           /* pieces that are not yet on storage */
 };

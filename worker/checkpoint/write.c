@@ -17,6 +17,7 @@
 #include "worker/checkpoint/desk.h"
 #include "worker/checkpoint/digest.h"
 #include "worker/checkpoint/directory.h"
+#include "worker/checkpoint/idle.h"
 #include "worker/checkpoint/manifest.h"
 #include "worker/checkpoint/safetensors.h"
 #include "worker/checkpoint/slices.h"
@@ -126,6 +127,7 @@ static int put (void *about, uint32_t number, const unsigned char **bytes, uint6
                 struct mu_error *error)
 {
     struct task *task = about;
+    mu_idle_look ();
     if (number == 0) {
         *bytes = task->desk->weights.bytes;
         *size = task->desk->weights.size;
@@ -160,6 +162,7 @@ static int write_large (struct task *task, struct mu_error *error)
                                     .done = note };
     if (mu_weave_run (&weave, task, hands, error) < 0)
         return -1;
+    mu_idle_look ();
     return mu_digest_of_records (facts, model, optimizer, task->saved->digest, error);
 }
 
@@ -197,7 +200,8 @@ static int write_manifest (struct task *task, struct mu_error *error)
 
 static int write_files (struct task *task, struct mu_error *error)
 {
-    task->slice = task->job->slice ? task->job->slice : mu_slices_size (task->desk->facts->parameters);
+    task->slice =
+        task->job->slice ? task->job->slice : mu_slices_size (task->desk->facts->parameters);
     int status = write_large (task, error);
     if (status == 0)
         status = write_config (task, error);
@@ -237,8 +241,7 @@ static int is_same (const struct task *task, const struct mu_checkpoint_info *in
     struct mu_state *state = mu_desk_state (task->desk, error);
     if (!state)
         return -1;
-    const int status =
-        mu_digest_of_state (state, info->version, info->slice, hash, digest, error);
+    const int status = mu_digest_of_state (state, info->version, info->slice, hash, digest, error);
     free (state);
     *same = status == 0 && memcmp (info->digest, digest, sizeof digest) == 0;
     return status;
@@ -257,8 +260,8 @@ static int settle_existing (const struct task *task, struct mu_error *error)
     int status = mu_directory_verify (dir, &info, &damage);
     close (dir);
     if (status < 0)
-        return mu_directory_move_away (task->parent, task->final, task->desk->facts->step,
-                                       "broken", error);
+        return mu_directory_move_away (task->parent, task->final, task->desk->facts->step, "broken",
+                                       error);
     bool same = false;
     status = is_same (task, &info, &same, error);
     if (status == 0 && same)
