@@ -113,6 +113,12 @@ static void say_wrote (const struct train_saver *saver, struct train_report *rep
     train_say (report, &wire, -1);
 }
 
+static void say_not_removed (const struct mu_error *error)
+{
+    mu_log (MU_LOG_WARN, "prune", &MU_LOG_ABOUT_NOTHING, "old checkpoints could not be removed: %s",
+            error->text);
+}
+
 void train_saver_poll (struct train_saver *saver, struct train_report *report)
 {
     struct mu_checkpoint_saved saved;
@@ -124,8 +130,7 @@ void train_saver_poll (struct train_saver *saver, struct train_report *report)
         saver->failed_ms = 0;
         say_wrote (saver, report, &saved);
         if (saved.pruning.code != MU_OK)
-            mu_log (MU_LOG_WARN, "prune", &MU_LOG_ABOUT_NOTHING,
-                    "old checkpoints could not be removed: %s", saved.pruning.text);
+            say_not_removed (&saved.pruning);
     } else if (status < 0) {
         say_failed (saver, report, &error);
     }
@@ -140,16 +145,21 @@ bool train_saver_has (struct train_saver *saver, uint64_t step)
     return has;
 }
 
-/* Whoever has never written here leaves the folder alone: it may be another worker's. */
+/* Whoever has never written here leaves the folder alone: it may be another worker's. Whoever wrote
+ * here before another rank did still removes its own. */
 void train_prune (struct train_saver *saver, const struct train_job *job,
                   const struct mu_wire_prune *prune)
 {
+    struct mu_error error;
+    const size_t keep = (size_t)job->spec.checkpoint.keep;
     const uint64_t protect[] = { prune->step, prune->anchor };
     pthread_mutex_lock (&saver->lock);
-    if (saver->written > 0)
-        mu_checkpoint_prune_by (&saver->writer, job->checkpoint_dir,
-                                (size_t)job->spec.checkpoint.keep, protect, 2);
+    const bool done =
+        saver->written == 0 ||
+        mu_checkpoint_prune_by (&saver->writer, job->checkpoint_dir, keep, protect, 2);
     pthread_mutex_unlock (&saver->lock);
+    if (!done && mu_checkpoint_prune (job->checkpoint_dir, keep, protect, 2, NULL, &error) < 0)
+        say_not_removed (&error);
 }
 
 void train_saver_rest (struct train_saver *saver)

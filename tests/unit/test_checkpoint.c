@@ -462,7 +462,7 @@ static void a_writer_is_used_for_good (void **unused)
         assert_string_equal (info.job_spec, job.spec);
         mu_checkpoint_info_clear (&info);
         assert_int_equal (mu_checkpoint_verify (saved.path, &error), 0);
-        mu_checkpoint_prune_by (&writer, bed_top, 2, protect, 1);
+        assert_true (mu_checkpoint_prune_by (&writer, bed_top, 2, protect, 1));
     }
     mu_checkpoint_prune_by (&writer, bed_below ("none"), 2, protect, 1);
     mu_checkpoint_prune_by (&writer, bed_below ("step-00000012/config.json"), 2, protect, 1);
@@ -472,7 +472,10 @@ static void a_writer_is_used_for_good (void **unused)
     assert_true (saved.existed);
     assert_non_null (strstr (saved.pruning.text, "config.json"));
     assert_int_equal (bed_count_names ("step-"), 3); /* 2, 11, 12 */
-    mu_checkpoint_cancel (&writer);
+    mu_checkpoint_leave (&writer);
+    assert_false (mu_checkpoint_prune_by (&writer, bed_top, 2, protect, 1));
+    assert_int_equal (writer.pid, 0);
+    assert_int_equal (waitpid (writer.leaving, NULL, 0), writer.leaving); /* it ends by itself */
     free (state);
 }
 

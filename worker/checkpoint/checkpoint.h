@@ -99,9 +99,9 @@ void mu_checkpoint_cancel (struct mu_checkpoint_writer *writer);
  * that never answers. */
 void mu_checkpoint_leave (struct mu_checkpoint_writer *writer);
 
-/* mu_checkpoint_prune, by the child, after what it does now; without a child, not at all. */
+/* mu_checkpoint_prune, by the child, after what it does now. False: there is no child. */
 #define MU_CHECKPOINT_PROTECT_MAX 4u
-void mu_checkpoint_prune_by (struct mu_checkpoint_writer *writer, const char *directory,
+bool mu_checkpoint_prune_by (struct mu_checkpoint_writer *writer, const char *directory,
                              size_t keep, const uint64_t *protect, size_t protected_count);
 
 /* What the child does, for callers that may block. */

@@ -246,16 +246,16 @@ int mu_checkpoint_begin (struct mu_checkpoint_writer *writer, const char *direct
     return writer->busy ? 0 : mu_fail (error, MU_SYSTEM, "the checkpoint's writer does not hear");
 }
 
-void mu_checkpoint_prune_by (struct mu_checkpoint_writer *writer, const char *directory,
+bool mu_checkpoint_prune_by (struct mu_checkpoint_writer *writer, const char *directory,
                              size_t keep, const uint64_t *protect, size_t protected_count)
 {
     struct order order = { .prunes = true, .keep = keep };
     if (writer->pid == 0 || protected_count > MU_CHECKPOINT_PROTECT_MAX)
-        return;
+        return false;
     snprintf (order.directory, sizeof order.directory, "%s", directory);
     order.protects = (uint32_t)protected_count;
     memcpy (order.protect, protect, protected_count * sizeof *protect);
-    tell (writer, &order);
+    return tell (writer, &order) || errno == EAGAIN; /* it has enough to do, and is told again */
 }
 
 static int describe_death (struct mu_checkpoint_writer *writer, struct mu_error *error)
