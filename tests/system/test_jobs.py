@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from cluster import BUILD, Cluster, Tap, children, wait_for
+from cluster import BUILD, LIMIT_S, Cluster, Tap, children, wait_for
 
 
 def submit_and_wait():
@@ -148,22 +148,36 @@ def children_die():
         assert status["weights_hash"] == calm["weights_hash"], (calm, status)
 
 
+def one_more_begun(folder, seen):
+    """Wait for a checkpoint that is being written, and is none of those: looked for more often than wait_for () would, as it
+    takes some milliseconds. What dead writers have left is among those that were seen."""
+    end = time.monotonic() + LIMIT_S
+    while time.monotonic() < end:
+        begun = {name for name in os.listdir(folder) if name.startswith(".step")} - seen
+        if begun:
+            return begun
+        time.sleep(0.0005)
+    raise AssertionError("no checkpoint is begun")
+
+
 def writers_die():
     """kill -9 of processes that write a checkpoint: nothing of it counts, the job says so and goes on; the same answer"""
     with Cluster(1) as cluster:
         larger = ("model.channels=64",)  # so that it takes a while to be written
-        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=400), *larger))
-        job = cluster.submit(cluster.gpt("killed", steps=400, every=10), *larger)
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=600), *larger))
+        job = cluster.submit(cluster.gpt("killed", steps=600, every=10), *larger)
         cluster.wait_step(job, 1)
+        wait_for("a checkpoint", lambda: cluster.status(job)["weights_step"] >= 10)
         trainer = children(cluster.workers["w0"].pid, "muster-trainer")[0]
+        seen = set()
         for _ in range(3):
-            # The writer is a child of the trainer, and lives for some milliseconds; it may have finished when the signal comes.
+            # The writer is a child of the trainer. It writes for some milliseconds, into a folder of its own, and may have finished
+            # when the signal comes.
             def killed_and_told():
-                end = time.monotonic() + 0.1
-                while time.monotonic() < end:
-                    for pid in children(trainer, "muster-trainer"):
-                        with contextlib.suppress(ProcessLookupError):
-                            os.kill(pid, signal.SIGKILL)
+                seen.update(one_more_begun(f"{cluster.dir}/checkpoints-killed", seen))
+                for pid in children(trainer, "muster-trainer"):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
                 return "killed by signal 9" in cluster.status(job)["reason"]
             wait_for("it says that a writer was killed", killed_and_told)
             there = cluster.status(job)["weights_step"]
