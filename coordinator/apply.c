@@ -76,7 +76,7 @@ static void set_reason (struct job *job, struct mu_blob reason)
 static int apply_reign (struct coord *coord, const struct mu_journal *record,
                         struct mu_error *error)
 {
-    if (record->reign.term <= coord->durable.term)
+    if (record->reign.term <= coord->durable.term || record->reign.term == UINT64_MAX)
         return mu_fail (error, MU_CONFLICT, "term %llu follows term %llu",
                         (unsigned long long)record->reign.term,
                         (unsigned long long)coord->durable.term);
@@ -288,6 +288,31 @@ static int apply_trained (struct coord *coord, const struct mu_journal *record,
     return 0;
 }
 
+static bool has_commit (const struct job_durable *job, uint64_t step)
+{
+    for (uint32_t i = 0; i < job->commit_count; i++)
+        if (job->commits[i].step == step)
+            return true;
+    return step == 0;
+}
+
+static int check_commit (const struct job *job, const struct mu_journal_commit *commit,
+                         struct mu_error *error)
+{
+    const struct commit *newest = job_newest_commit (job);
+    if (newest && commit->step <= newest->step)
+        return mu_fail (error, MU_CONFLICT, "step %llu of job %llu is committed after step %llu",
+                        (unsigned long long)commit->step, (unsigned long long)commit->job,
+                        (unsigned long long)newest->step);
+    if (!job->durable.sized || commit->step > job->durable.steps || ended (job->durable.state))
+        return mu_fail (error, MU_CONFLICT,
+                        "step %llu of job %llu is committed, which has %llu steps and is %s",
+                        (unsigned long long)commit->step, (unsigned long long)commit->job,
+                        (unsigned long long)job->durable.steps,
+                        mu_job_state_name ((int)job->durable.state));
+    return 0;
+}
+
 static int apply_commit (struct coord *coord, const struct mu_journal *record,
                          struct mu_error *error)
 {
@@ -295,12 +320,9 @@ static int apply_commit (struct coord *coord, const struct mu_journal *record,
     struct job *job = core_job (coord, commit->job);
     if (!job)
         return no_job (error, commit->job);
+    if (check_commit (job, commit, error))
+        return -1;
     struct job_durable *mine = &job->durable;
-    const struct commit *newest = job_newest_commit (job);
-    if (newest && commit->step <= newest->step)
-        return mu_fail (error, MU_CONFLICT, "step %llu of job %llu is committed after step %llu",
-                        (unsigned long long)commit->step, (unsigned long long)commit->job,
-                        (unsigned long long)newest->step);
     mine->commits = core_grow (mine->commits, mine->commit_count, &mine->commit_capacity,
                                sizeof *mine->commits);
     struct commit *added = &mine->commits[mine->commit_count++];
@@ -314,7 +336,7 @@ static int apply_commit (struct coord *coord, const struct mu_journal *record,
     SET (added->weights_hash, commit->weights_hash);
     SET (added->worker, commit->worker);
     added->state_sum = commit->state_sum;
-    mine->anchor = commit->anchor;
+    mine->anchor = has_commit (mine, commit->anchor) ? commit->anchor : 0; /* its row may be lost */
     checkpoint_prune (mine);
     savers_follow_commit (mine, commit->step);
     return 0;
@@ -337,14 +359,6 @@ static int apply_disbelieved (struct coord *coord, const struct mu_journal *reco
                               struct mu_error *error)
 {
     return core_job (coord, record->disbelieved.job) ? 0 : no_job (error, record->disbelieved.job);
-}
-
-static bool has_commit (const struct job_durable *job, uint64_t step)
-{
-    for (uint32_t i = 0; i < job->commit_count; i++)
-        if (job->commits[i].step == step)
-            return true;
-    return step == 0;
 }
 
 static int apply_expel (struct coord *coord, const struct mu_journal *record,
@@ -392,9 +406,12 @@ static int apply_agreed (struct coord *coord, const struct mu_journal *record,
     struct job *job = core_job (coord, agreed->job);
     if (!job)
         return no_job (error, agreed->job);
-    if (agreed->generation != job->durable.generation.number ||
-        agreed->place > job->durable.generation.size)
+    uint32_t size = job->durable.generation.size;
+    if (agreed->generation != job->durable.generation.number)
         return wrong_generation (error, job, "AGREED", agreed->generation);
+    if (!size || agreed->place > size || agreed->ranks > size)
+        return mu_fail (error, MU_CONFLICT, "of job %llu %u ranks from place %u on agree, of %u",
+                        (unsigned long long)agreed->job, agreed->ranks, agreed->place, size);
     audit_agree (&job->durable, agreed);
     return 0;
 }
@@ -410,7 +427,37 @@ void job_leave_live (struct durable *durable, const struct job *job)
              (durable->live_count - at) * sizeof (struct job *));
 }
 
+/* A generation's records move the job to these. */
+static bool is_generations (enum mu_job_state state)
+{
+    return state == MU_JOB_FORMING || state == MU_JOB_RUNNING || state == MU_JOB_BREAKING;
+}
+
+static bool may_be_target (enum mu_job_state target)
+{
+    return target == MU_JOB_PENDING || target == MU_JOB_PAUSED || ended (target);
+}
+
 /* A record with the state that the job has already only says where it is to go. */
+static int check_state (const struct job *job, const struct mu_journal_state *said,
+                        struct mu_error *error)
+{
+    enum mu_job_state state = (enum mu_job_state)said->state;
+    if (said->state >= MU_JOB_STATES || said->target >= MU_JOB_STATES ||
+        !may_be_target ((enum mu_job_state)said->target))
+        return mu_fail (error, MU_CONFLICT, "job %llu moves to state %u, on its way to state %u",
+                        (unsigned long long)said->job, said->state, said->target);
+    if (ended (job->durable.state))
+        return mu_fail (error, MU_CONFLICT, "job %llu has ended, and moves to %s",
+                        (unsigned long long)said->job, mu_job_state_name ((int)state));
+    if (state == job->durable.state)
+        return 0;
+    if (is_generations (state))
+        return mu_fail (error, MU_CONFLICT, "job %llu moves to %s without a generation's record",
+                        (unsigned long long)said->job, mu_job_state_name ((int)state));
+    return check_move (job, state, error);
+}
+
 static int apply_state (struct coord *coord, const struct mu_journal *record,
                         struct mu_error *error)
 {
@@ -418,11 +465,7 @@ static int apply_state (struct coord *coord, const struct mu_journal *record,
     struct job *job = core_job (coord, state->job);
     if (!job)
         return no_job (error, state->job);
-    if (state->state >= MU_JOB_STATES || state->target >= MU_JOB_STATES)
-        return mu_fail (error, MU_CONFLICT, "job %llu moves to state %u, which does not exist",
-                        (unsigned long long)state->job, state->state);
-    if (state->state != (uint32_t)job->durable.state &&
-        check_move (job, (enum mu_job_state)state->state, error))
+    if (check_state (job, state, error))
         return -1;
     if (!live (job) || state->state != (uint32_t)job->durable.state)
         job->durable.generation.over = true;

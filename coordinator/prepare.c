@@ -153,10 +153,12 @@ static uint64_t steps_of (const struct job_durable *job, uint64_t records)
     double steps = job->epochs * (double)records / (double)job->global_batch;
     if (!(steps < 1e15))
         return (uint64_t)1 << 49;
+    if (steps <= 0)
+        return 1;
     uint64_t whole = (uint64_t)steps;
     if ((double)whole < steps)
         whole++;
-    return whole ? whole : 1;
+    return whole;
 }
 
 static void size_job (struct coord *coord, struct job *job, const struct worker *worker,

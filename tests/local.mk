@@ -158,6 +158,12 @@ TESTS += %D%/unit/test_unsound
 %C%_unit_test_unsound_SOURCES = %D%/unit/test_unsound.c %D%/unit/job_bed.c %D%/unit/job_bed.h
 %C%_unit_test_unsound_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
 %C%_unit_test_unsound_LDADD = coordinator/libcoord.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
+check_PROGRAMS += %D%/unit/test_damage
+TESTS += %D%/unit/test_damage
+%C%_unit_test_damage_SOURCES = %D%/unit/test_damage.c %D%/fuzz/fuzz_journal.c
+%C%_unit_test_damage_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator -I$(top_srcdir)/client
+%C%_unit_test_damage_LDADD = coordinator/libcoord.la client/libledger.la common/libcommon.la $(CMOCKA_LIBS) $(MSGPACK_LIBS)
+
 check_PROGRAMS += %D%/unit/test_blank
 TESTS += %D%/unit/test_blank
 %C%_unit_test_blank_SOURCES = %D%/unit/test_blank.c %D%/unit/job_bed.c %D%/unit/job_bed.h

@@ -13,6 +13,12 @@ noinst_PROGRAMS += %D%/fuzz_register
 %C%_fuzz_register_LDADD = coordinator/libvote.la common/libcommon.la $(MSGPACK_LIBS) $(JANSSON_LIBS)
 %C%_fuzz_register_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 
+noinst_PROGRAMS += %D%/fuzz_journal
+%C%_fuzz_journal_SOURCES = %D%/fuzz_journal.c
+%C%_fuzz_journal_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator -I$(top_srcdir)/client
+%C%_fuzz_journal_LDADD = coordinator/libcoord.la client/libledger.la common/libcommon.la $(MSGPACK_LIBS)
+%C%_fuzz_journal_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+
 noinst_PROGRAMS += %D%/fuzz_recording
 %C%_fuzz_recording_SOURCES = %D%/fuzz_recording.c
 %C%_fuzz_recording_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator
