@@ -55,13 +55,14 @@ static void print_workers (const struct muster_worker_info *workers, size_t coun
         table_cell (table, "%s", worker->name);
         table_cell (table, "%s", worker->host);
         table_cell (table, "%s", worker->state);
-        if (worker->job) {
+        if (worker->job)
             table_cell (table, "%" PRIu64, worker->job);
+        else
+            table_cell (table, "-");
+        if (worker->ranked)
             table_cell (table, "%u", worker->rank);
-        } else {
+        else
             table_cell (table, "-");
-            table_cell (table, "-");
-        }
         table_cell (table, "%s", worker->phase);
         table_cell (table, "%s",
                     duration_text ((double)worker->phase_ms / 1000, since, sizeof since));
@@ -75,6 +76,18 @@ static void print_workers (const struct muster_worker_info *workers, size_t coun
     table_print (&table);
 }
 
+/* `rank` is null for who has none. */
+static json_t *workers_to_json (const struct muster_worker_info *workers, size_t count)
+{
+    json_t *list = list_to_json (MU_WIRE_WORKER_LIST, workers, count);
+    for (size_t i = 0; i < count; i++) {
+        json_object_del (json_array_get (list, i), "ranked");
+        if (!workers[i].ranked)
+            json_object_set_new (json_array_get (list, i), "rank", json_null ());
+    }
+    return list;
+}
+
 int command_workers (const struct command *command)
 {
     struct muster_answer *answer;
@@ -84,7 +97,7 @@ int command_workers (const struct command *command)
     if (muster_workers (command->muster, &answer, &workers, &count, &error))
         return command_fail (&error);
     if (command->json)
-        print_json (list_to_json (MU_WIRE_WORKER_LIST, workers, count));
+        print_json (workers_to_json (workers, count));
     else
         print_workers (workers, count);
     muster_answer_free (&answer);

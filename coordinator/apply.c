@@ -413,6 +413,7 @@ static int apply_agreed (struct coord *coord, const struct mu_journal *record,
         return mu_fail (error, MU_CONFLICT, "of job %llu %u ranks from place %u on agree, of %u",
                         (unsigned long long)agreed->job, agreed->ranks, agreed->place, size);
     audit_agree (&job->durable, agreed);
+    proof_follow (&job->durable, agreed);
     return 0;
 }
 
@@ -477,6 +478,7 @@ static int apply_state (struct coord *coord, const struct mu_journal *record,
         job->durable.ended_ms = state->time_ms;
         absent_forget (&job->durable);
         savers_forget (&job->durable);
+        proof_forget (&job->durable);
         job->durable.unsound_step = job->durable.unsound_generation = 0;
         job_leave_live (&coord->durable, job);
     }
@@ -773,6 +775,10 @@ static void mix_job (uint64_t *digest, const struct job_durable *job)
         mix (digest, job->absentees[i].gradient_step);
         mix (digest, job->absentees[i].left_ms);
     }
+    for (uint32_t i = 0; i < job->sum_count; i++) {
+        mix (digest, job->sums[i].step);
+        mix (digest, job->sums[i].sum);
+    }
     for (uint32_t i = 0; i < job->saver_count; i++) {
         mix_text (digest, job->savers[i].name);
         mix (digest, job->savers[i].incarnation);
@@ -780,6 +786,7 @@ static void mix_job (uint64_t *digest, const struct job_durable *job)
         mix (digest, job->savers[i].step);
         mix (digest, job->savers[i].until_step);
         mix (digest, job->savers[i].told);
+        mix (digest, job->savers[i].between);
     }
     for (uint32_t i = 0; i < job->commit_count; i++) {
         const struct commit *commit = &job->commits[i];

@@ -105,8 +105,19 @@ void audit_agree (struct job_durable *job, const struct mu_journal_agreed *agree
         memset (job->disputed, 0, sizeof job->disputed);
 }
 
+bool audit_is_outcast (const struct job_durable *job, const char *name, uint64_t incarnation)
+{
+    for (uint32_t i = 0; i < job->outcast_count; i++)
+        if (job->outcasts[i].incarnation == incarnation && !strcmp (job->outcasts[i].name, name))
+            return true;
+    return false;
+}
+
+/* Once, however often it is found wrong: those that a job cannot have are counted. */
 static void cast_out (struct job_durable *job, const struct mu_journal_expel *expel)
 {
+    if (audit_is_outcast (job, expel->worker, expel->incarnation))
+        return;
     job->outcasts = core_grow (job->outcasts, job->outcast_count, &job->outcast_capacity,
                                sizeof *job->outcasts);
     struct outcast *outcast = &job->outcasts[job->outcast_count++];
@@ -130,16 +141,9 @@ void audit_expel (struct job_durable *job, const struct mu_journal_expel *expel)
         job->anchor = expel->back_step;
     checkpoint_drop (job, expel->back_step);
     savers_forget (job);
+    proof_forget (job);
     for (uint32_t rank = 0; rank < job->generation.size; rank++)
         job->generation.members[rank].echo = false; /* each will load a state of its own */
-}
-
-bool audit_is_outcast (const struct job_durable *job, const char *name, uint64_t incarnation)
-{
-    for (uint32_t i = 0; i < job->outcast_count; i++)
-        if (job->outcasts[i].incarnation == incarnation && !strcmp (job->outcasts[i].name, name))
-            return true;
-    return false;
 }
 
 static bool is_named (const char *names, const char *name)
@@ -296,7 +300,6 @@ void audit_go_back (struct coord *coord, struct job *job, const char *why,
     job->soft.step = records[0].expel.back_step;
     job->soft.results.evaluated_step = 0;
     job->soft.save_done = job->soft.end_unsaved = false;
-    memset (job->soft.sums, 0, sizeof job->soft.sums);
     job_touch (coord, job);
 }
 
@@ -409,8 +412,10 @@ static void store_agreed (struct coord *coord, struct job *job, const struct com
     };
     bool was_disputed = *job->durable.disputed;
     if (comparison->what == AUDIT_STATE)
-        proof_note (&job->soft, comparison->step, comparison->opinions[0].digest);
+        proof_fill (coord, job, comparison->opinions[0].digest, &record.agreed);
     core_store (coord, &record);
+    if (comparison->what == AUDIT_STATE)
+        proof_agreed (coord, job);
     if (was_disputed && !*job->durable.disputed) /* who was kept off may come again */
         queue_want (coord);
     job_touch (coord, job);
@@ -541,6 +546,16 @@ bool audit_weights (struct coord *coord, struct worker *worker, const char *hash
                                 .step = job->durable.steps,
                                 .ranks = job->durable.generation.size };
     return hear (coord, worker, &about, index_hash_text (hash));
+}
+
+bool audit_is_open (const struct job *job, uint64_t step)
+{
+    for (uint32_t i = 0; i < job->soft.comparison_count; i++) {
+        const struct comparison *it = &job->soft.comparisons[i];
+        if (it->ranks && it->what == AUDIT_STATE && it->step == step && it->said < it->ranks)
+            return true;
+    }
+    return false;
 }
 
 bool audit_is_agreed (const struct job *job, const char *hash)

@@ -82,8 +82,8 @@ static void commit (struct coord *coord, struct job *job, const struct worker *w
                                              .evaluated_step = saved->evaluated_step } };
     SET (record.commit.weights_hash, saved->weights_hash);
     SET (record.commit.worker, worker->name);
-    if (!savers_were_told (&job->durable, worker, saved))
-        record.commit.state_sum = proof_sum (job, saved->step);
+    if (!savers_stand_between (&job->durable, worker, saved))
+        record.commit.state_sum = proof_sum (&job->durable, saved->step);
     core_store (coord, &record);
     job_note (&job->soft.why, "");
 }
@@ -180,6 +180,7 @@ static void tell_to_save (struct coord *coord, const struct job *job, struct wor
                                            .generation = job->durable.generation.number,
                                            .incarnation = worker->incarnation,
                                            .step = worker->position.step,
+                                           .attempt = worker->position.attempt,
                                            .time_ms = coord->unix_ms } };
     SET (record.save.worker, worker->name);
     core_store (coord, &record);

@@ -81,6 +81,12 @@ struct mu_blob core_blob (const char *text)
     return (struct mu_blob){ .data = text, .size = (uint32_t)strlen (text) };
 }
 
+struct mu_blob core_copy (struct coord *coord, const char *text)
+{
+    size_t size = strlen (text);
+    return (struct mu_blob){ memcpy (core_scratch (coord, size), text, size), (uint32_t)size };
+}
+
 /* --- actions ---------------------------------------------------------------------------------- */
 
 static struct coord_action *push (struct coord *coord, enum coord_action_type type)

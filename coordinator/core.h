@@ -53,9 +53,9 @@
 
 #define KEPT_BYTES 256u
 #define SAMPLES    16u
-#define COMPARISONS 8u /* at once, beside those of a review */
+#define COMPARISONS 24u /* at once, beside those of a review: what an agent says again, and some */
 #define SAVERS_MAX  64u
-#define SUMS        8u /* remembered, of states that were agreed on */
+#define SUMS        8u /* remembered, of states that were agreed on; as many as AGREED tells of */
 
 /* --- durable: the fold of the journal --------------------------------------------------------- */
 
@@ -106,6 +106,11 @@ struct suspicion {
     uint32_t count, capacity;
 };
 
+/* All ranks' states had this sum after that step. */
+struct agreed_sum {
+    uint64_t step, sum;
+};
+
 struct skip { /* a micro-batch that is left out of its step, for good */
     uint64_t step;
     uint32_t micro_batch;
@@ -128,6 +133,7 @@ struct saver { /* was to write checkpoints; savers.c */
     uint64_t generation;       /* its rank 0; or, if it was told to, that one or an older one */
     uint64_t step, until_step; /* from here to there; the newest generation's are its leases */
     bool told;                 /* by SAVE */
+    bool between;              /* ... a state between two tries at the next step */
 };
 
 struct job_durable {
@@ -181,6 +187,8 @@ struct job_durable {
     struct saver *savers;
     uint32_t saver_count, saver_capacity;
     uint64_t unsound_step, unsound_generation; /* SAVED up to there tells nothing new; unsound.c */
+    struct agreed_sum sums[SUMS]; /* of steps that may be saved yet, the newest last; proof.c */
+    uint32_t sum_count;
     char disputed[256]; /* who differed, when nobody could say who was wrong */
     uint64_t disputed_step;
 };
@@ -304,11 +312,6 @@ struct comparison {
     struct opinion *opinions; /* [ranks], owned */
 };
 
-/* All ranks' states had this sum after that step. */
-struct agreed_sum {
-    uint64_t step, sum;
-};
-
 /* A break that lets members go waits until what they did is compared; review.c. */
 struct review {
     uint64_t since_ms, since_step; /* 0: nothing waits */
@@ -341,9 +344,7 @@ struct job_soft {
     struct results results; /* as members said in this reign */
     uint32_t finished;       /* ranks that have done the last step */
     uint64_t finished_ms;    /* since when all have */
-    struct agreed_sum sums[SUMS]; /* the newest; step 0: unused */
-    uint32_t sum_next;
-    bool withheld; /* the last checkpoint is written, and not all have finished */
+    bool withheld;           /* a checkpoint is written, and waits for what others hold */
     uint32_t reducing, idle; /* ranks that wait for the all-reduce; for nothing else */
     uint64_t stuck_ms; /* since when no rank could go on alone and nothing moved; 0: some can */
     bool stepped;      /* a step was finished in this reign */
@@ -357,7 +358,7 @@ struct job_soft {
     struct comparison *comparisons; /* owned; NULL: nobody compares anything yet */
     uint32_t comparison_count, comparison_next;
     struct review review;
-    uint64_t ended_ms; /* when a generation that trained ended; 0: none did in this reign */
+    uint64_t ended_ms; /* when the last one had left a generation; 0: nobody did in this reign */
     char sized_by[64];
     char *why;    /* it waits; owned, like the next, and NULL where there is nothing to say */
     char *shrunk; /* it trains on fewer workers than it could use */
@@ -401,6 +402,7 @@ void *core_scratch (struct coord *coord, size_t size);
 const char *core_text (struct coord *coord, const char *format, ...)
     __attribute__ ((format (printf, 2, 3)));
 struct mu_blob core_blob (const char *text);
+struct mu_blob core_copy (struct coord *coord, const char *text); /* scratch, of any length */
 /* A number that people gave: digits and nothing else; 0: it is none. */
 uint64_t core_number (const char *text);
 
@@ -543,6 +545,8 @@ void audit_gradient (struct coord *coord, struct worker *worker, const struct mu
 bool audit_weights (struct coord *coord, struct worker *worker, const char *hash);
 /* Has all that was said of it been the same as that? */
 bool audit_is_agreed (const struct job *job, const char *hash);
+/* Have some, and not all, said what their states come to after that step? */
+bool audit_is_open (const struct job *job, uint64_t step);
 /* The generation's comparisons are forgotten: those that lack an opinion do not count. */
 void audit_clear (struct job *job);
 /* The newest committed step, `also` included, that all members, and those who left lately, are known
@@ -573,9 +577,14 @@ void audit_agree (struct job_durable *job, const struct mu_journal_agreed *agree
 /* Is a break that lets members go to wait for what they did to be compared? Asks for it if so. */
 bool review_awaits (struct coord *coord, struct job *job);
 void review_forget (struct job *job); /* nobody is to go, or the generation is over */
-/* A generation that trains ends; all members of the next are ready to train. */
+/* A generation that trains ends; all have left it; all members of the next are ready to train. */
 void review_end (struct coord *coord, struct job *job, bool planned);
+void review_left (struct coord *coord, struct job *job);
 void review_started (const struct coord *coord, const struct job *job);
+/* We were started anew while one forms or breaks. */
+void review_restarted (struct coord *coord, struct job *job);
+/* The job is to be paused between two that train: one more is formed first, for a comparison. */
+bool review_delays_pause (const struct coord *coord, const struct job *job);
 /* Between two that train: it leaves, now. False too of who leaves and stays to be compared. */
 bool review_lets_go (const struct coord *coord, const struct job *job, const struct worker *worker);
 
@@ -671,6 +680,8 @@ void shards_trained (struct coord *coord, struct worker *worker, const struct mu
 /* Updates that the records prove: those before the generation, and those of trained windows. */
 uint64_t shards_trained_step (const struct job_durable *job);
 void shards_say_lease (struct coord *coord, const struct worker *worker);
+/* How long a step takes, as measured in this generation, or else at best before; 0: not known. */
+uint64_t shards_step_ms (const struct job *job);
 double shards_steps_a_second (const struct coord *coord, const struct job *job);
 void shards_answer (struct coord *coord, uint32_t peer, uint64_t request, const struct job *job);
 
@@ -730,18 +741,22 @@ void savers_follow_form (struct job_durable *job, const struct generation *befor
 void savers_follow_save (struct job_durable *job, const struct mu_journal_save *save);
 void savers_follow_commit (struct job_durable *job, uint64_t step);
 void savers_forget (struct job_durable *job);
-/* Was it told to save that step, or would it have done so by itself? */
-bool savers_were_told (const struct job_durable *job, const struct worker *worker,
-                       const struct mu_wire_saved *saved);
+/* Was it told to save a state after that step that stands between two tries at the next? */
+bool savers_stand_between (const struct job_durable *job, const struct worker *worker,
+                           const struct mu_wire_saved *saved);
 /* Can this worker have written that? */
 bool savers_have (const struct job_durable *job, const struct worker *worker,
                   const struct mu_wire_saved *saved);
 
 /* --- proof.c ---------------------------------------------------------------------------------- */
 
-/* All ranks' states were equal after that step; what they came to then, 0: not known. */
-void proof_note (struct job_soft *soft, uint64_t step, uint64_t sum);
-uint64_t proof_sum (const struct job *job, uint64_t step);
+/* For AGREED: all ranks' states were equal after that step. Apply's part. What they came to then, 0: not
+ * known. */
+void proof_fill (struct coord *coord, const struct job *job, uint64_t sum,
+                 struct mu_journal_agreed *agreed);
+void proof_follow (struct job_durable *job, const struct mu_journal_agreed *agreed);
+void proof_forget (struct job_durable *job);
+uint64_t proof_sum (const struct job_durable *job, uint64_t step);
 /* What a worker has loaded is not what was committed: it is taken for one that could not load it. */
 void proof_loaded (struct coord *coord, struct worker *worker,
                    const struct mu_wire_prepared *prepared);
@@ -753,7 +768,9 @@ bool proof_turn_away (struct coord *coord, struct job *job, struct worker **memb
                       uint32_t count);
 /* A rank has finished, and says what its weights come to. */
 void proof_finished (struct coord *coord, struct worker *worker, const char *hash);
-/* The last checkpoint is not to be committed yet, or not at all. */
+/* All states were found equal: what waited for that may be told of again. */
+void proof_agreed (struct coord *coord, struct job *job);
+/* It is not to be committed yet; the last one perhaps not at all. */
 bool proof_withholds (struct coord *coord, struct job *job, struct worker *worker,
                       const struct mu_wire_saved *saved);
 

@@ -83,7 +83,7 @@ static const struct field job_fields[] = {
     F (anchor), F (distrusted), P (outcasts), P (outcast_count), P (outcast_capacity),
     P (absentees), P (absentee_count), P (absentee_capacity),
     P (savers), P (saver_count), P (saver_capacity), F (unsound_step), F (unsound_generation),
-    F (disputed), F (disputed_step),
+    F (sums), F (sum_count), F (disputed), F (disputed_step),
 };
 #undef S
 #define S job_soft
@@ -94,7 +94,7 @@ static const struct field soft_fields[] = {
     F (could_since_ms), F (hopeless_since_ms), F (lacking_since_ms), F (join_since_ms), F (form_after_ms),
     F (form_limit_ms), F (failures), F (vain_ms), F (save_done), F (end_unsaved), F (stopped_here),
     F (save_tries), F (save_limit_ms), F (step), F (results),
-    F (finished), F (finished_ms), F (sums), F (sum_next), F (withheld), F (reducing), F (idle), F (stuck_ms), F (stepped),
+    F (finished), F (finished_ms), F (withheld), F (reducing), F (idle), F (stuck_ms), F (stepped),
     F (still_longest_ms), F (stall_longest_ms), F (stuck_longest_ms), F (running_since_ms),
     F (paced_window), F (median_us), F (uneven), F (samples), F (sample_count), F (rate_best), P (comparisons),
     P (comparison_count), F (comparison_next), F (review.since_ms), F (review.since_step),
@@ -133,7 +133,7 @@ static const struct field absentee_fields[] = {
 #undef S
 #define S saver
 static const struct field saver_fields[] = {
-    F (name), F (incarnation), F (generation), F (step), F (until_step), F (told),
+    F (name), F (incarnation), F (generation), F (step), F (until_step), F (told), F (between),
 };
 #undef S
 #define S comparison

@@ -154,9 +154,10 @@ static bool let_go (struct coord *coord, struct job *job)
         finish (coord, job);
         return true;
     }
-    if (checkpoint_wait (coord, job))
+    bool delayed = review_delays_pause (coord, job);
+    if (!delayed && checkpoint_wait (coord, job))
         return true;
-    if (job->durable.target == MU_JOB_PAUSED) {
+    if (!delayed && job->durable.target == MU_JOB_PAUSED) {
         job_stop (coord, job, MU_JOB_PAUSED, MU_OK, "paused on request");
         return true;
     }
@@ -190,7 +191,7 @@ static void advance_preparing (struct coord *coord, struct job *job)
 static const char *why_break (struct coord *coord, struct job *job)
 {
     const struct worker *leaver = find_leaver (coord, job, true);
-    if (job->durable.target == MU_JOB_PAUSED)
+    if (job->durable.target == MU_JOB_PAUSED && !review_delays_pause (coord, job))
         return "paused on request";
     if (leaver && leaver->yields_to)
         return preempt_why (coord, job, leaver->yields_to);
@@ -282,17 +283,28 @@ static void advance_running (struct coord *coord, struct job *job)
         generation_break (coord, job, true, why);
 }
 
+/* All have left the generation. False: they had before. */
+static bool leave_ranks (struct job *job)
+{
+    bool any = false;
+    for (uint32_t rank = 0; rank < job->durable.generation.size && job->soft.ranks; rank++) {
+        if (!job->soft.ranks[rank])
+            continue;
+        job->soft.ranks[rank]->rank = NONE;
+        job->soft.ranks[rank] = NULL;
+        any = true;
+    }
+    return any;
+}
+
 static void advance_breaking (struct coord *coord, struct job *job)
 {
     if (hang_mend (coord, job))
         return;
     if (job->soft.orders[ORDER_ABORT] || (!job->soft.worker_count && core_in_grace (coord)))
         return;
-    for (uint32_t rank = 0; rank < job->durable.generation.size && job->soft.ranks; rank++)
-        if (job->soft.ranks[rank]) {
-            job->soft.ranks[rank]->rank = NONE;
-            job->soft.ranks[rank] = NULL;
-        }
+    if (leave_ranks (job) && job->durable.generation.started)
+        review_left (coord, job);
     if (let_go (coord, job) || generation_try_form (coord, job))
         return;
     enum mu_job_state next = job->soft.worker_count ? MU_JOB_PREPARING : MU_JOB_PENDING;

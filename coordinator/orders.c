@@ -32,7 +32,8 @@ static void say_assign (struct coord *coord, struct worker *worker)
     said->job = job->durable.number;
     SET (said->name, job->durable.name);
     said->spec = job->durable.spec;
-    said->resume_path = core_blob (commit ? commit->path : "");
+    if (commit) /* a copy: it may be given up in the same turn */
+        said->resume_path = core_copy (coord, commit->path);
     if (commit) {
         SET (said->resume_hash, commit->weights_hash);
         said->resume_step = commit->step;

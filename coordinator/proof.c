@@ -8,28 +8,58 @@
  *                                   that step (DIGEST), and PREPARED what came of loading it. Who has
  *                                   loaded something else counts as one that could not load it, so that
  *                                   the checkpoint is given up, or it, if others could (unsound.c)
+ *                                   A checkpoint that is written before all have said so waits for it
  *     the last one                  nobody loads it: it is the job's result. Each rank says the hash of its
  *                                   weights when it has finished, and it is not committed before all
  *                                   have; who is wrong then is judged as for states (audit.c)
  *
- * What a worker was told to SAVE may stand between two tries at a step, with other scales than after
- * the one before: nothing is known of its sum. Nor is there anybody to ask where a worker trains alone. */
+ * What a worker is told to SAVE is proven in the same way: where some are to leave, all say what they hold
+ * when they are told to end the generation. But it may stand between two tries at a step, with other scales
+ * than after the one before, or ranks may have come a step apart: then nothing is known of its sum. Nor is
+ * there anybody to ask where a worker trains alone. */
 #include "core.h"
 
 /* --- sums ------------------------------------------------------------------------------------- */
 
-void proof_note (struct job_soft *soft, uint64_t step, uint64_t sum)
+/* A checkpoint takes a while to be written, and of these records only the newest is kept: it tells of all
+ * whose checkpoints may still come. */
+void proof_fill (struct coord *coord, const struct job *job, uint64_t sum,
+                 struct mu_journal_agreed *agreed)
 {
-    soft->sums[soft->sum_next++ % SUMS] = (struct agreed_sum){ step, sum };
+    const struct job_durable *durable = &job->durable;
+    struct mu_journal_agreed_sum *list = core_scratch (coord, SUMS * sizeof *list);
+    uint32_t count = 0, first = durable->sum_count == SUMS;
+    for (uint32_t i = first; i < durable->sum_count; i++)
+        if (durable->sums[i].step > job_committed_step (job))
+            list[count++] =
+                (struct mu_journal_agreed_sum){ durable->sums[i].step, durable->sums[i].sum };
+    list[count++] = (struct mu_journal_agreed_sum){ agreed->step, sum };
+    agreed->sums.items = list;
+    agreed->sums.count = count;
+}
+
+void proof_follow (struct job_durable *job, const struct mu_journal_agreed *agreed)
+{
+    if (agreed->place)
+        return;
+    proof_forget (job);
+    for (uint32_t i = 0; i < agreed->sums.count && i < SUMS; i++)
+        job->sums[job->sum_count++] =
+            (struct agreed_sum){ agreed->sums.items[i].step, agreed->sums.items[i].sum };
+}
+
+void proof_forget (struct job_durable *job)
+{
+    memset (job->sums, 0, sizeof job->sums);
+    job->sum_count = 0;
 }
 
 /* The newest of that step: training may have gone back behind an older one. */
-uint64_t proof_sum (const struct job *job, uint64_t step)
+uint64_t proof_sum (const struct job_durable *job, uint64_t step)
 {
-    const struct job_soft *soft = &job->soft;
-    for (uint32_t i = 1; i <= SUMS && i <= soft->sum_next; i++)
-        if (soft->sums[(soft->sum_next - i) % SUMS].step == step)
-            return soft->sums[(soft->sum_next - i) % SUMS].sum;
+    for (uint32_t i = job->sum_count; i-- > 0;)
+        if (job->sums[i].step == step)
+            return job->sums[i].sum;
     return 0;
 }
 
@@ -99,13 +129,10 @@ void proof_finished (struct coord *coord, struct worker *worker, const char *has
 }
 
 /* It is said again until it is answered, also while the next generation forms, in which it is known. */
-bool proof_withholds (struct coord *coord, struct job *job, struct worker *worker,
-                      const struct mu_wire_saved *saved)
+static bool withholds_last (struct coord *coord, struct job *job, struct worker *worker,
+                            const struct mu_wire_saved *saved)
 {
     const struct job_durable *durable = &job->durable;
-    if (saved->step != durable->steps || worker->job != job || worker->order == ORDER_SAVE ||
-        durable->target != MU_JOB_PENDING || durable->generation.size < 2)
-        return false;
     if (durable->state == MU_JOB_BREAKING || durable->state == MU_JOB_FORMING)
         return true;
     if (durable->state != MU_JOB_RUNNING || worker->rank == NONE)
@@ -114,4 +141,51 @@ bool proof_withholds (struct coord *coord, struct job *job, struct worker *worke
     job->soft.withheld = durable->state != MU_JOB_RUNNING || awaits_somebody (job, worker) ||
                          !audit_is_agreed (job, saved->weights_hash);
     return job->soft.withheld;
+}
+
+/* It was written before all had said what they hold: with a sum it can be proven later. */
+static bool lacks_sum (const struct job *job, const struct mu_wire_saved *saved)
+{
+    return saved->step < job->durable.steps &&
+           saved->generation == job->durable.generation.number &&
+           (job->durable.state == MU_JOB_RUNNING || job->durable.state == MU_JOB_BREAKING) &&
+           audit_is_open (job, saved->step);
+}
+
+/* Its writer has let go; those that hold the last state, too, write it anew and are compared. Not for ever,
+ * if they are too few to form a generation. */
+static bool others_write_it (const struct coord *coord, const struct job *job,
+                             const struct worker *saver)
+{
+    uint32_t holders = 0;
+    for (uint32_t i = 0; i < job->soft.worker_count; i++) {
+        const struct worker *worker = job->soft.workers[i];
+        holders += worker != saver && worker_is_prepared (worker) &&
+                   worker->position.step == job->durable.steps;
+    }
+    return holders > 1 && (holders >= job->durable.workers_min ||
+                           coord->now_ms < job->soft.ended_ms + COORD_SAVE_LIMIT_MS);
+}
+
+bool proof_withholds (struct coord *coord, struct job *job, struct worker *worker,
+                      const struct mu_wire_saved *saved)
+{
+    const struct job_durable *durable = &job->durable;
+    if (worker->order == ORDER_SAVE || durable->target != MU_JOB_PENDING ||
+        durable->generation.size < 2)
+        return false;
+    if (worker->job != job || !worker_is_prepared (worker))
+        return saved->step == durable->steps && others_write_it (coord, job, worker);
+    if (!lacks_sum (job, saved))
+        return saved->step == durable->steps && withholds_last (coord, job, worker, saved);
+    job->soft.withheld = true;
+    return true;
+}
+
+void proof_agreed (struct coord *coord, struct job *job)
+{
+    const struct worker *writer = job->soft.withheld ? job->soft.ranks[0] : NULL;
+    job->soft.withheld = false;
+    if (writer)
+        checkpoint_say (coord, writer, job);
 }

@@ -155,7 +155,8 @@ static void fill_worker (const struct coord *coord, const struct worker *worker,
     SET (info->host, worker->host);
     SET (info->state, mu_worker_state_name ((int)worker_state (coord, worker)));
     info->job = worker->job ? worker->job->durable.number : 0;
-    info->rank = worker->rank == NONE ? 0 : worker->rank;
+    info->ranked = worker->job && worker->rank != NONE;
+    info->rank = info->ranked ? worker->rank : 0;
     SET (info->phase, mu_phase_state_name ((int)worker->phase));
     info->phase_ms = worker->phase_ms;
     info->step = worker->step;

@@ -11,18 +11,29 @@
  *
  * A job's last step is such a step by itself. Training goes on meanwhile, so a review delays nobody but
  * whoever waits for the workers. All of it is soft: a word that is lost, or comes when the step has gone
- * by, leads to another step; after COORD_REVIEW_MS the break comes without, and those who left are
- * remembered (absent.c).
+ * by, leads to another step; after the time of some steps (COORD_REVIEW_MS at least) the break comes without,
+ * and those who left are remembered (absent.c).
  *
  * A break that nobody planned waits for nothing. Who is to leave then, or is told to before the next
  * generation trains, is a member of that one, too, and is compared there: once, and for COORD_REVIEW_MS at
- * most. */
+ * most. The same if the job is to be paused: all leave then. Who was compared before a break is soft, so after
+ * a restart in the middle of one nobody was. */
 #include "core.h"
 
 static bool leaves (const struct coord *coord, const struct job *job, uint32_t rank)
 {
     const struct worker *worker = job->soft.ranks[rank];
     return worker && (job->durable.target == MU_JOB_PAUSED || worker_leaves (coord, worker));
+}
+
+/* While nobody knows how long a step takes: as long as may be. */
+static uint64_t limit_ms (const struct job *job)
+{
+    uint64_t step_ms = shards_step_ms (job);
+    if (!step_ms || step_ms > COORD_REVIEW_MAX_MS / COORD_REVIEW_STEPS)
+        return COORD_REVIEW_MAX_MS;
+    uint64_t steps_ms = COORD_REVIEW_STEPS * step_ms;
+    return steps_ms > COORD_REVIEW_MS ? steps_ms : COORD_REVIEW_MS;
 }
 
 static bool lacks_somebody (const struct coord *coord, const struct job *job)
@@ -78,14 +89,14 @@ bool review_awaits (struct coord *coord, struct job *job)
         return false;
     if (!review->since_ms)
         begin (coord, job);
-    uint64_t limit_ms = review->since_ms + COORD_REVIEW_MS;
-    if (coord->now_ms >= limit_ms || !lacks_somebody (coord, job))
+    uint64_t end_ms = review->since_ms + limit_ms (job);
+    if (coord->now_ms >= end_ms || !lacks_somebody (coord, job))
         return false;
     uint64_t again_ms = review->said_ms + COORD_REPEAT_MS;
     bool gone_by = job->soft.step > review->step + 1 && coord->now_ms >= again_ms;
     if (!review->said_ms || gone_by)
         say_review (coord, job);
-    core_wake (coord, limit_ms);
+    core_wake (coord, end_ms);
     core_wake (coord, coord->now_ms + COORD_REPEAT_MS);
     return true;
 }
@@ -99,21 +110,39 @@ static bool had_its_turn (const struct coord *coord, const struct job *job,
     if (!planned || worker->kept_once)
         return worker->kept_once;
     return review->since_ms &&
-           (known >= review->since_step || coord->now_ms >= review->since_ms + COORD_REVIEW_MS);
+           (known >= review->since_step || coord->now_ms >= review->since_ms + limit_ms (job));
+}
+
+static uint64_t known_step (const struct job *job, uint32_t rank)
+{
+    const struct member *member = &job->durable.generation.members[rank];
+    return audit_known_step (&job->durable, member->state_step, member->gradient_step);
 }
 
 void review_end (struct coord *coord, struct job *job, bool planned)
 {
-    const struct generation *generation = &job->durable.generation;
-    for (uint32_t rank = 0; rank < generation->size; rank++) {
+    for (uint32_t rank = 0; rank < job->durable.generation.size; rank++) {
         struct worker *worker = job->soft.ranks[rank];
-        const struct member *member = &generation->members[rank];
-        uint64_t known =
-            audit_known_step (&job->durable, member->state_step, member->gradient_step);
+        uint64_t known = known_step (job, rank);
         if (worker)
             worker->unseen =
                 known <= job->soft.step && !had_its_turn (coord, job, worker, known, planned);
     }
+}
+
+/* Of one that has trained we do not know how far it came. */
+void review_restarted (struct coord *coord, struct job *job)
+{
+    const struct generation *generation = &job->durable.generation;
+    bool trained = job->durable.state == MU_JOB_BREAKING && generation->started;
+    for (uint32_t rank = 0; rank < generation->size; rank++)
+        if (job->soft.ranks[rank])
+            job->soft.ranks[rank]->unseen = trained || known_step (job, rank) < generation->step;
+    review_left (coord, job);
+}
+
+void review_left (struct coord *coord, struct job *job)
+{
     job->soft.ended_ms = coord->now_ms;
     core_wake (coord, coord->now_ms + COORD_REVIEW_MS);
 }
@@ -123,20 +152,32 @@ void review_started (const struct coord *coord, const struct job *job)
     for (uint32_t rank = 0; rank < job->durable.generation.size; rank++) {
         struct worker *worker = job->soft.ranks[rank];
         worker->unseen = false;
-        worker->kept_once = worker_leaves (coord, worker);
+        worker->kept_once = leaves (coord, job, rank);
     }
 }
 
 /* Not whose state is given up, who is left out of this job for a while, who may be dead, or who would
- * have nobody to be compared with; nor where the job is to be paused. */
+ * have nobody to be compared with; nor where the job ends. */
 static bool is_kept (const struct coord *coord, const struct job *job, const struct worker *worker)
 {
+    const struct job_durable *durable = &job->durable;
     bool refused =
-        worker->refused_job == job->durable.number && coord->now_ms < worker->refused_until_ms;
-    return worker->unseen && job->durable.state != MU_JOB_RUNNING &&
-           job->durable.target == MU_JOB_PENDING && job->soft.worker_count > 1 && !worker->gone &&
-           !refused && !audit_is_tainted (job, worker) &&
-           coord->now_ms < job->soft.ended_ms + COORD_REVIEW_MS;
+        worker->refused_job == durable->number && coord->now_ms < worker->refused_until_ms;
+    bool goes_on = durable->target == MU_JOB_PENDING || durable->target == MU_JOB_PAUSED;
+    return worker->unseen && durable->state != MU_JOB_RUNNING && goes_on &&
+           job->soft.worker_count > 1 && !worker->gone && !refused &&
+           !audit_is_tainted (job, worker) &&
+           (job->soft.orders[ORDER_ABORT] || coord->now_ms < job->soft.ended_ms + COORD_REVIEW_MS);
+}
+
+bool review_delays_pause (const struct coord *coord, const struct job *job)
+{
+    if (job->durable.target != MU_JOB_PAUSED || job->soft.worker_count < job->durable.workers_min)
+        return false;
+    for (uint32_t i = 0; i < job->soft.worker_count; i++)
+        if (is_kept (coord, job, job->soft.workers[i]))
+            return true;
+    return false;
 }
 
 bool review_lets_go (const struct coord *coord, const struct job *job, const struct worker *worker)
@@ -144,4 +185,9 @@ bool review_lets_go (const struct coord *coord, const struct job *job, const str
     return worker_leaves (coord, worker) && !is_kept (coord, job, worker);
 }
 
-void review_forget (struct job *job) { job->soft.review = (struct review){ 0 }; }
+void review_forget (struct job *job)
+{
+    job->soft.review = (struct review){ 0 };
+    for (uint32_t i = 0; i < job->soft.worker_count; i++)
+        job->soft.workers[i]->kept_once = false;
+}

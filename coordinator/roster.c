@@ -252,6 +252,8 @@ static struct worker *expect (struct coord *coord, struct job *job, uint32_t ran
     worker_attach (worker, job);
     worker->rank = rank;
     worker->opened = true;
+    if (job->durable.generation.number > job->durable.distrusted) /* or it had not been a member */
+        worker->position.distrusted = job->durable.distrusted;
     return worker;
 }
 
@@ -271,6 +273,8 @@ static void expect_members (struct coord *coord, struct job *job)
         else if (job->durable.state == MU_JOB_BREAKING)
             order_give (coord, worker, ORDER_ABORT);
     }
+    if (job->durable.state != MU_JOB_RUNNING)
+        review_restarted (coord, job);
     if (missing && job_has_live_generation (job))
         generation_break (coord, job, false, "the roster has no room for all its workers");
 }

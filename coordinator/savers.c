@@ -53,6 +53,7 @@ void savers_follow_save (struct job_durable *job, const struct mu_journal_save *
             until_step = until (job, &job->savers[i]);
     struct saver *saver = add (job, save->worker, save->incarnation);
     saver->told = true;
+    saver->between = save->attempt > 0;
     saver->step = save->step;
     saver->until_step = until_step;
 }
@@ -76,11 +77,11 @@ void savers_forget (struct job_durable *job)
     job->saver_count = job->saver_capacity = 0;
 }
 
-bool savers_were_told (const struct job_durable *job, const struct worker *worker,
-                       const struct mu_wire_saved *saved)
+bool savers_stand_between (const struct job_durable *job, const struct worker *worker,
+                           const struct mu_wire_saved *saved)
 {
     for (uint32_t i = 0; i < job->saver_count; i++)
-        if (job->savers[i].told && job->savers[i].step == saved->step &&
+        if (job->savers[i].between && job->savers[i].step == saved->step &&
             !strcmp (job->savers[i].name, worker->name))
             return true;
     return false;

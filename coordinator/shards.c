@@ -255,6 +255,15 @@ double shards_steps_a_second (const struct coord *coord, const struct job *job)
     return rate_between (first, last, end_ms);
 }
 
+uint64_t shards_step_ms (const struct job *job)
+{
+    const struct job_soft *soft = &job->soft;
+    double rate = soft->rate_best;
+    if (soft->sample_count >= 2)
+        rate = rate_between (oldest (soft), newest (soft), newest (soft)->time_ms);
+    return rate > 0 ? 1 + (uint64_t)(1000.0 / rate) : 0;
+}
+
 static void hear_results (struct results *results, const struct mu_wire_beat *beat)
 {
     results->loss = beat->loss;

@@ -117,9 +117,14 @@
  * checkpoint from there is kept. */
 #define COORD_ABSENT_MS 600000u
 
-/* A break that lets members go waits so long for the comparison of what they did; it is asked for in a
- * step that begins so long after what was last heard. */
+/* A break that lets members go waits so long for the comparison of what they did, or as long as some
+ * steps take, if that is longer: the one that is under way, the one that was named, and another if the word
+ * came too late. But no longer than who goes unseen is remembered. It is asked for in a step that begins
+ * so long after what was last heard. Who is to leave when a generation breaks is kept for the next, if that
+ * trains COORD_REVIEW_MS after the end of the one before. */
 #define COORD_REVIEW_MS      10000u
+#define COORD_REVIEW_STEPS   4u
+#define COORD_REVIEW_MAX_MS  COORD_ABSENT_MS
 #define COORD_REVIEW_LEAD_MS 100u
 
 /* Who waited for another's state that is gone is told to make its own; who then waits again, so often,

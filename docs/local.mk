@@ -45,7 +45,8 @@ dist_decisions_DATA = \
     %D%/decisions/0038-a-row-is-written-once.md \
     %D%/decisions/0039-a-state-goes-to-the-same-host-as-memory.md \
     %D%/decisions/0040-a-checkpoint-is-what-all-ranks-hold.md \
-    %D%/decisions/0042-one-child-writes-all-checkpoints.md
+    %D%/decisions/0042-one-child-writes-all-checkpoints.md \
+    %D%/decisions/0043-what-a-restart-and-a-pause-may-not-hide.md
 
 linearexampledir = $(docdir)/examples/linear
 dist_linearexample_DATA = examples/linear/linear.c examples/linear/linear.yaml examples/linear/Makefile

@@ -2,7 +2,8 @@
 /* agent_coordinator.c - the coordinator's words: who reigns, and what becomes of the job here
  *
  * One reign: a word of a lower term is not obeyed, nor taken as a sign of life. A higher one is a
- * new reign: whatever still waits to be heard is said again at once. Within a reign orders are
+ * new reign: whatever still waits to be heard is said again at once, and what was compared with others
+ * when it welcomes this worker, for nobody acknowledges that. Within a reign orders are
  * numbered: one that is lower than the newest heard was held back on its way, and is not obeyed.
  *
  * An order about a job that is not here is answered with RELEASED where the coordinator waits for
@@ -34,6 +35,7 @@ static void on_welcome (struct agent *agent, const struct mu_wire *wire)
     coordinator->welcome = true;
     coordinator->beat_next_ms = agent->now_ms;
     say_all_again (agent);
+    agent_opine_again (agent);
     agent_log (agent, LOG_INFO_, "joined", "on the roster as worker %u, term %llu",
                coordinator->number, (unsigned long long)coordinator->term);
 }

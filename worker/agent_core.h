@@ -124,6 +124,15 @@ struct agent_order {
     struct agent_bytes first_map, map, suspects, skips;
 };
 
+#define AGENT_OPINIONS 8u
+
+/* What a state or a gradient came to, for comparison with others'. */
+struct agent_opinion {
+    bool gradient; /* of that micro-batch; else the state after that step */
+    uint32_t micro_batch;
+    uint64_t step, digest;
+};
+
 struct agent_generation {
     uint64_t number; /* the newest heard of, formed or aborted; 0: none */
     uint64_t formed; /* the newest formed */
@@ -134,6 +143,10 @@ struct agent_generation {
     enum collective_state collective;
     enum part_state part;
     bool ready, go;
+    struct agent_opinions { /* the newest, of the newest formed */
+        struct agent_opinion list[AGENT_OPINIONS];
+        uint32_t count; /* ever, in that one */
+    } states, gradients;
     uint32_t fence; /* the fence that waits */
     struct agent_bytes values;
     char down[256];
@@ -217,6 +230,9 @@ enum { LOG_DEBUG_, LOG_INFO_, LOG_WARN_, LOG_ERROR_ };
 
 /* Say a word, and again until it was heard. */
 void agent_repeat (struct agent *agent, enum agent_word word);
+/* Said at once; and all that are remembered once more, to who may not have heard them. */
+void agent_opine (struct agent *agent, const struct agent_opinion *opinion);
+void agent_opine_again (struct agent *agent);
 void agent_was_heard (struct agent *agent, enum agent_word word);
 bool agent_repeats (const struct agent *agent, enum agent_word word);
 void agent_repeat_due (struct agent *agent);

@@ -280,6 +280,7 @@ static void form_next (struct agent *agent)
     generation->formed = generation->now.generation;
     generation->over = generation->aborting = generation->ready = generation->go = false;
     generation->down[0] = '\0';
+    generation->states.count = generation->gradients.count = 0;
     agent->job.windows_said = agent->job.windows_heard = 0;
     agent->job.trainer_phase = MU_PHASE_CONNECTING;
     agent_log (agent, LOG_INFO_, "forming", "generation %llu: rank %u of %u, step %llu%s",

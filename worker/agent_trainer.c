@@ -164,13 +164,9 @@ static void on_left (struct agent *agent, const struct agent_event *event)
 static void on_hashed (struct agent *agent, const struct agent_event *event)
 {
     const struct mu_wire_hashed *hashed = &event->wire->hashed;
-    if (hashed->generation != agent->generation.formed || agent->generation.part != PART_IN)
+    if (hashed->generation != agent->generation.formed || agent->generation.part == PART_OUT)
         return;
-    struct mu_wire_digest *digest = &agent_say (agent, MU_WIRE_DIGEST)->digest;
-    digest->job = agent->job.number;
-    digest->generation = hashed->generation;
-    digest->step = hashed->step;
-    digest->digest = hashed->digest;
+    agent_opine (agent, &(struct agent_opinion){ .step = hashed->step, .digest = hashed->digest });
 }
 
 static void on_audited (struct agent *agent, const struct agent_event *event)
@@ -178,12 +174,10 @@ static void on_audited (struct agent *agent, const struct agent_event *event)
     const struct mu_wire_audited *audited = &event->wire->audited;
     if (audited->generation != agent->generation.formed || agent->generation.part != PART_IN)
         return;
-    struct mu_wire_audit *audit = &agent_say (agent, MU_WIRE_AUDIT)->audit;
-    audit->job = agent->job.number;
-    audit->generation = audited->generation;
-    audit->step = audited->step;
-    audit->micro_batch = audited->micro_batch;
-    audit->digest = audited->digest;
+    agent_opine (agent, &(struct agent_opinion){ .gradient = true,
+                                                 .micro_batch = audited->micro_batch,
+                                                 .step = audited->step,
+                                                 .digest = audited->digest });
 }
 
 static void on_wrote (struct agent *agent, const struct agent_event *event)

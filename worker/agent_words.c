@@ -146,6 +146,47 @@ void agent_repeat (struct agent *agent, enum agent_word word)
     words[word](agent);
 }
 
+static void say_opinion (struct agent *agent, const struct agent_opinion *opinion)
+{
+    if (opinion->gradient) {
+        struct mu_wire_audit *audit = &agent_say (agent, MU_WIRE_AUDIT)->audit;
+        audit->job = agent->job.number;
+        audit->generation = agent->generation.formed;
+        audit->step = opinion->step;
+        audit->micro_batch = opinion->micro_batch;
+        audit->digest = opinion->digest;
+        return;
+    }
+    struct mu_wire_digest *digest = &agent_say (agent, MU_WIRE_DIGEST)->digest;
+    digest->job = agent->job.number;
+    digest->generation = agent->generation.formed;
+    digest->step = opinion->step;
+    digest->digest = opinion->digest;
+}
+
+void agent_opine (struct agent *agent, const struct agent_opinion *opinion)
+{
+    struct agent_opinions *opinions =
+        opinion->gradient ? &agent->generation.gradients : &agent->generation.states;
+    opinions->list[opinions->count++ % AGENT_OPINIONS] = *opinion;
+    say_opinion (agent, opinion);
+}
+
+static void say_again (struct agent *agent, const struct agent_opinions *opinions)
+{
+    uint32_t count = opinions->count;
+    for (uint32_t i = count > AGENT_OPINIONS ? count - AGENT_OPINIONS : 0; i < count; i++)
+        say_opinion (agent, &opinions->list[i % AGENT_OPINIONS]);
+}
+
+void agent_opine_again (struct agent *agent)
+{
+    if (!agent->job.number)
+        return;
+    say_again (agent, &agent->generation.gradients);
+    say_again (agent, &agent->generation.states);
+}
+
 void agent_was_heard (struct agent *agent, enum agent_word word)
 {
     agent->repeat[word].pending = false;

@@ -225,6 +225,8 @@ uint64_t train_skipped_before (const struct train_generation *generation, uint64
 enum train_order train_next_order (struct train_orders *orders, struct train_generation *generation,
                                    uint64_t *number);
 uint64_t train_until (struct train_orders *orders);
+/* Were ranks to be compared in that generation, as some were to leave? */
+bool train_is_reviewed (struct train_orders *orders, uint64_t generation);
 /* Is all to be compared in this step? So it is in a job's last. */
 bool train_compares (struct train_orders *orders, const struct train_generation *generation,
                      uint64_t step);

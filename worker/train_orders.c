@@ -214,6 +214,14 @@ uint64_t train_until (struct train_orders *orders)
     return until;
 }
 
+bool train_is_reviewed (struct train_orders *orders, uint64_t generation)
+{
+    pthread_mutex_lock (&orders->lock);
+    bool reviewed = orders->compare_generation == generation;
+    pthread_mutex_unlock (&orders->lock);
+    return reviewed;
+}
+
 bool train_compares (struct train_orders *orders, const struct train_generation *generation,
                      uint64_t step)
 {

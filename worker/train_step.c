@@ -52,6 +52,24 @@ static void say_left (struct train *train, uint64_t generation)
     train_say (&train->report, &wire, -1);
 }
 
+static void say_hashed (struct train *train, uint64_t generation)
+{
+    struct mu_wire wire = { .type = MU_WIRE_HASHED };
+    wire.hashed.generation = generation;
+    wire.hashed.step = train->job.state->step;
+    wire.hashed.digest = mu_state_sum (train->job.state);
+    train_say (&train->report, &wire, -1);
+}
+
+/* Where some are to leave, what is held at the end may be saved by one: then it is what all say. */
+static void leave (struct train *train, uint64_t generation)
+{
+    const struct train_job *job = &train->job;
+    if (!job->blank && !job->state->attempt && train_is_reviewed (&train->orders, generation))
+        say_hashed (train, generation);
+    say_left (train, generation);
+}
+
 static void cannot_take_part (struct train *train, const struct train_generation *generation,
                               const char *why)
 {
@@ -161,15 +179,6 @@ static bool save (struct train *train, uint64_t generation)
     return train_save (&train->saver, &train->job, generation, &train->report);
 }
 
-static void say_hashed (struct train *train, const struct train_generation *generation)
-{
-    struct mu_wire wire = { .type = MU_WIRE_HASHED };
-    wire.hashed.generation = generation->number;
-    wire.hashed.step = train->job.state->step;
-    wire.hashed.digest = mu_state_sum (train->job.state);
-    train_say (&train->report, &wire, -1);
-}
-
 static bool due (uint64_t step, uint64_t every) { return every && step % every == 0; }
 
 static uint64_t targets_of_record (const struct train_job *job)
@@ -189,7 +198,7 @@ static void after_step (struct train *train, const struct train_generation *gene
                        records * targets_of_record (job));
     if (due (step, job->spec.hash_every) || due (step, job->spec.checkpoint.every) ||
         train_compares (&train->orders, generation, step - 1))
-        say_hashed (train, generation);
+        say_hashed (train, generation->number);
     if (!generation->writer || last) /* finish () does the last step's */
         return;
     if (job->evaluation.data && due (step, job->evaluation.every))
@@ -377,7 +386,7 @@ void *train_stepper (void *argument)
     for (;;) {
         switch (train_next_order (&train->orders, &generation, &number)) {
         case TRAIN_ENTER: run_generation (train, &generation); break;
-        case TRAIN_LEAVE: say_left (train, number); break;
+        case TRAIN_LEAVE: leave (train, number); break;
         case TRAIN_WRITE: write_now (train, number); break;
         }
     }

@@ -110,10 +110,10 @@ static void fill_blob (const struct making *making, const struct mu_field *field
                        struct mu_blob *blob)
 {
     uint32_t micro_batches = making->job ? making->job->micro_batches : 4;
-    uint32_t size = strstr (field->name, "map")            ? 2 * micro_batches
-                    : !strcmp (field->name, "suspects")    ? (uint32_t)field->high
-                    : field->kind == MU_FIELD_LONGTEXT     ? 3
-                                                           : (micro_batches + 7) / 8;
+    uint32_t size = strstr (field->name, "map")         ? 2 * micro_batches
+                    : !strcmp (field->name, "suspects") ? (uint32_t)field->high
+                    : field->kind == MU_FIELD_LONGTEXT  ? 3
+                                                        : (micro_batches + 7) / 8;
     if (pick (16) == 0)
         size = (uint32_t)pick (MAP_MAX);
     size = size < field->high ? size : (uint32_t)field->high;
@@ -180,11 +180,16 @@ static void fill (struct making *making, const struct mu_shape *shape, uint8_t *
 static uint32_t some_type (const struct making *making)
 {
     static const uint32_t next[MU_JOB_STATES][4] = {
-        [MU_JOB_PENDING] = { MU_JOURNAL_SIZED, MU_JOURNAL_STATE, MU_JOURNAL_STATE, MU_JOURNAL_FOLDED },
-        [MU_JOB_PREPARING] = { MU_JOURNAL_SIZED, MU_JOURNAL_FORM, MU_JOURNAL_FORM, MU_JOURNAL_SIZED },
-        [MU_JOB_FORMING] = { MU_JOURNAL_START, MU_JOURNAL_BROKEN, MU_JOURNAL_LEASE, MU_JOURNAL_START },
-        [MU_JOB_RUNNING] = { MU_JOURNAL_COMMIT, MU_JOURNAL_AGREED, MU_JOURNAL_TRAINED, MU_JOURNAL_BROKEN },
-        [MU_JOB_BREAKING] = { MU_JOURNAL_FORM, MU_JOURNAL_REWIND, MU_JOURNAL_EXPEL, MU_JOURNAL_UNSOUND },
+        [MU_JOB_PENDING] = { MU_JOURNAL_SIZED, MU_JOURNAL_STATE, MU_JOURNAL_STATE,
+                             MU_JOURNAL_FOLDED },
+        [MU_JOB_PREPARING] = { MU_JOURNAL_SIZED, MU_JOURNAL_FORM, MU_JOURNAL_FORM,
+                               MU_JOURNAL_SIZED },
+        [MU_JOB_FORMING] = { MU_JOURNAL_START, MU_JOURNAL_BROKEN, MU_JOURNAL_LEASE,
+                             MU_JOURNAL_START },
+        [MU_JOB_RUNNING] = { MU_JOURNAL_COMMIT, MU_JOURNAL_AGREED, MU_JOURNAL_TRAINED,
+                             MU_JOURNAL_BROKEN },
+        [MU_JOB_BREAKING] = { MU_JOURNAL_FORM, MU_JOURNAL_REWIND, MU_JOURNAL_EXPEL,
+                              MU_JOURNAL_UNSOUND },
     };
     if (!making->job)
         return MU_JOURNAL_SUBMIT;
@@ -228,14 +233,16 @@ static void replay (struct coord *coord, struct coord *other, struct ledger *led
         if (!make (&making, &record) ||
             mu_record_encode (&mu_journal_family, &record, &bytes, &error))
             continue;
-        must (!mu_record_decode (&mu_journal_family, &read, bytes.data, bytes.size, 0, zone, &error));
+        must (
+            !mu_record_decode (&mu_journal_family, &read, bytes.data, bytes.size, 0, zone, &error));
         ledger_read (ledger, i + 1, &read);
         uint64_t before = coord_digest (coord);
         if (coord_apply (coord, &read, &error))
             must (coord_digest (coord) == before && *error.text);
         else
             must (!coord_apply (other, &read, &error));
-        must (mu_record_decode (&mu_journal_family, &read, bytes.data, bytes.size, 0, zone, &error) == 0);
+        must (mu_record_decode (&mu_journal_family, &read, bytes.data, bytes.size, 0, zone,
+                                &error) == 0);
     }
     msgpack_sbuffer_destroy (&bytes);
     must (coord_digest (coord) == coord_digest (other));

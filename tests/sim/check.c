@@ -11,6 +11,7 @@
 #define JOBS_MAX   512u
 #define DEATHS_MAX 128u
 #define WARNED_MS  600000u
+#define AGREED_MAX 8u
 
 struct seen_job {
     char key[64];
@@ -19,6 +20,10 @@ struct seen_job {
     struct committed {
         uint64_t step, state;
     } * commits; /* owned */
+    uint64_t agreed
+        [AGREED_MAX]; /* steps that all ranks' states were equal after, and that are not committed */
+    uint32_t agreed_count;
+    uint64_t between; /* the newest after which a state between two tries was to be saved */
     uint32_t commit_count, commit_capacity;
     struct known {
         uint64_t state, gradient; /* of generation 1, by rank: the newest step that was agreed on */
@@ -222,10 +227,45 @@ static void on_lease (const struct mu_journal *record)
     job->until_step = record->lease.until_step;
 }
 
+/* The newest; so many are remembered. */
+static void note_agreed_state (struct seen_job *job, uint64_t step)
+{
+    uint32_t count = 0;
+    for (uint32_t i = job->agreed_count == AGREED_MAX; i < job->agreed_count; i++)
+        if (job->agreed[i] > job->committed)
+            job->agreed[count++] = job->agreed[i];
+    job->agreed[count++] = step;
+    job->agreed_count = count;
+}
+
+/* Whoever resumes from it can be compared with what all held, whichever reign heard that. */
+static void check_sum (const struct seen_job *job, const struct mu_journal_commit *commit)
+{
+    bool agreed = false;
+    for (uint32_t i = 0; i < job->agreed_count; i++)
+        agreed = agreed || job->agreed[i] == commit->step;
+    if (job->between == commit->step)
+        return;
+    CHECK (!agreed || commit->state_sum,
+           "all agreed on step %" PRIu64 ", and its checkpoint is committed without their sum",
+           commit->step);
+    CHECK (!commit->state_sum || faults.wrong ||
+               commit->state_sum == chain_state (commit->job, commit->step),
+           "step %" PRIu64 " is committed with another sum", commit->step);
+}
+
+static void on_save (const struct mu_journal *record)
+{
+    if (record->save.attempt)
+        of (record->save.job)->between = record->save.step;
+}
+
 static void on_agreed (const struct mu_journal *record)
 {
     const struct mu_journal_agreed *agreed = &record->agreed;
     struct seen_job *job = of (agreed->job);
+    if (!agreed->place)
+        note_agreed_state (job, agreed->step);
     job->copies = agreed->place ? job->copies : 0;
     for (uint32_t i = 0; i < agreed->ranks && job->generation == 1 && job->ranks <= 64; i++) {
         uint32_t first = agreed->place ? agreed->place - 1 : 0;
@@ -267,6 +307,7 @@ static void on_commit (const struct mu_journal *record)
            "step %" PRIu64 " of generation %" PRIu64 " is committed, in which a worker was wrong",
            commit->step, commit->generation);
     check_anchor (job, commit);
+    check_sum (job, commit);
     job->committed = commit->step;
     job->promised = commit->step > job->promised ? commit->step : job->promised;
     if (job->commit_count == job->commit_capacity) {
@@ -322,6 +363,7 @@ static void on_expel (const struct mu_journal *record)
            "training goes back to step %" PRIu64 " from %" PRIu64 ", agreed on at %" PRIu64,
            expel->back_step, expel->step, expel->agreed_step);
     go_back (job, expel->back_step);
+    job->agreed_count = 0;
     job->distrusted = expel->generation;
     if (*expel->worker)
         job->wrong_member = job->gone_unseen = false;
@@ -499,6 +541,7 @@ static checker *const checkers[] = {
     [MU_JOURNAL_AGREED] = on_agreed,
     [MU_JOURNAL_DISBELIEVED] = on_disbelieved,
     [MU_JOURNAL_UNSOUND] = on_unsound,
+    [MU_JOURNAL_SAVE] = on_save,
 };
 
 void check_record (const struct mu_journal *record)

@@ -36,7 +36,8 @@ static struct coord *coord;
 static uint64_t life, timer_ms;
 static struct coord_actions out;
 static struct stored *journal;
-static uint64_t record_count, record_capacity, durable_count;
+static uint64_t record_count, record_capacity, durable_count,
+    turn_start; /* before the newest event */
 static struct waiting *queue;
 static uint32_t queue_count, queue_capacity;
 static struct peer *peers;
@@ -220,7 +221,8 @@ static void synced (uint32_t who, uint64_t its_life, void *data)
         memmove (queue, queue + sent, queue_count * sizeof *queue);
 }
 
-static void hold (uint32_t peer, const struct mu_wire *wire)
+/* Until so many records are durable. */
+static void hold (uint32_t peer, const struct mu_wire *wire, uint64_t records)
 {
     struct mu_error error;
     if (queue_count == queue_capacity) {
@@ -233,7 +235,7 @@ static void hold (uint32_t peer, const struct mu_wire *wire)
     if (mu_record_encode (&mu_wire_family, wire, &buffer, &error))
         sim_fail (__FILE__, __LINE__, "a word can be encoded", "%s", error.text);
     struct waiting *word = &queue[queue_count++];
-    *word = (struct waiting){ .records = record_count, .peer = peer, .size = buffer.size };
+    *word = (struct waiting){ .records = records, .peer = peer, .size = buffer.size };
     word->bytes = malloc (buffer.size);
     if (!word->bytes)
         abort ();
@@ -249,9 +251,18 @@ static void come_back (uint32_t who, uint64_t its_life, void *data)
         host_start ();
 }
 
+/* What one event led to is one transaction. Most runs do not even count on that. */
+static uint64_t how_many_survive (void)
+{
+    uint64_t turn = turn_start > durable_count ? turn_start : durable_count;
+    if (!faults.restarts)
+        return draw (durable_count, record_count);
+    return draw (0, 1) ? record_count : turn;
+}
+
 void host_crash (uint64_t back_after_ms)
 {
-    uint64_t survive = draw (durable_count, record_count);
+    uint64_t survive = how_many_survive ();
     while (record_count > survive)
         free (journal[--record_count].bytes);
     for (; durable_count < record_count; durable_count++) {
@@ -284,12 +295,24 @@ static void tell_lies (const struct coord_event *event)
     lies_event (coord, &settings, event);
 }
 
+/* A word waits for the records before it; where turns are whole, for all of its turn. */
+static uint64_t last_record (uint64_t before)
+{
+    uint64_t count = before;
+    if (!faults.restarts)
+        return record_count;
+    for (uint32_t i = 0; i < out.count; i++)
+        count += out.list[i].type == COORD_STORE;
+    return count;
+}
+
 static void step (struct coord_event *event)
 {
     event->now_ms = clock_now ();
     event->unix_ms = 1700000000000 + clock_now ();
     out.count = 0;
-    uint64_t before = record_count;
+    bool broke = false;
+    uint64_t before = turn_start = record_count;
     coord_step (coord, event, &out);
     recordings_event (coord, event, &out);
     for (uint32_t i = 0; i < out.count; i++)
@@ -306,14 +329,20 @@ static void step (struct coord_event *event)
             check_members (&action->store.form);
             priority_form (action->store.form.job);
         }
-        if (action->type == COORD_STORE && action->store.type == MU_JOURNAL_BROKEN)
+        if (action->type == COORD_STORE && action->store.type == MU_JOURNAL_BROKEN) {
             priority_break (coord, &action->store.broken);
+            broke = true;
+        }
         if (action->type == COORD_STORE)
             write_record (&action->store);
-        else if (record_count == durable_count)
+        else if (last_record (before) == durable_count)
             send_now (action->send.peer, &action->send.wire);
         else
-            hold (action->send.peer, &action->send.wire);
+            hold (action->send.peer, &action->send.wire, last_record (before));
+    }
+    if (broke && faults.restarts && draw (0, 1)) {
+        host_crash (draw (50, 1500));
+        return;
     }
     if (record_count > before) {
         uint64_t *upto = malloc (sizeof *upto);

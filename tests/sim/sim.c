@@ -152,6 +152,9 @@ static void choose_wrong (void)
                               .wrong_worker = faults.wrong_worker,
                               .wrong_since_ms = faults.wrong_since_ms,
                               .seen = true,
+                              .pauses = mix (options.seed, 4300) % 6 == 0,
+                              .restarts = mix (options.seed, 4300) % 6 == 1,
+                              .slow_steps = mix (options.seed, 4300) % 6 == 2,
                               .latency_max_ms = 20,
                               .disk_max_ms = 10,
                               .in_order = true };
@@ -173,15 +176,49 @@ static void lose_another (uint32_t number, uint64_t job, void *data)
 static void drain_wrong (uint32_t number, uint64_t undo, void *data)
 {
     const struct trainer *trainer = &worker_at (number)->trainer;
+    uint64_t times = faults.slow_steps ? 40 : 1;
     (void)data;
     bool due = trainer->going && check_is_running (trainer->job) &&
-               clock_now () > faults.wrong_since_ms + 3000;
+               clock_now () > faults.wrong_since_ms + 3000 * times;
     if (undo || due)
         client_drain (number, undo);
-    if (!undo && due && draw (0, 1))
+    if (!undo && due && !faults.slow_steps && draw (0, 1))
         clock_after (draw (1, 300), lose_another, number, trainer->job, NULL);
-    clock_after (undo ? draw (1000, 20000) : draw (3000, 8000), drain_wrong, number, !undo && due,
-                 NULL);
+    clock_after (times * (undo ? draw (1000, 20000) : draw (3000, 8000)), drain_wrong, number,
+                 !undo && due, NULL);
+}
+
+static bool has_one_to_spare (uint64_t job)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < options.workers; i++)
+        count += worker_at (i)->trainer.job == job && worker_at (i)->trainer.going;
+    return count > client_job (job)->workers_min;
+}
+
+static void control_job (uint32_t verb, uint64_t job, void *data)
+{
+    (void)data;
+    client_control (job, verb);
+}
+
+/* One of its job dies, and the job is paused before the others train again. The wrong one does not come back
+ * with it: it must have been found out before. */
+static void pause_wrong (uint32_t number, uint64_t undo, void *data)
+{
+    const struct trainer *trainer = &worker_at (number)->trainer;
+    (void)data;
+    bool due = !undo && trainer->going && check_is_running (trainer->job) &&
+               has_one_to_spare (trainer->job) && clock_now () > faults.wrong_since_ms + 3000;
+    if (undo)
+        client_drain (number, true);
+    if (due) {
+        lose_another (number, trainer->job, NULL);
+        clock_after (draw (1, 600), control_job, 2, trainer->job, NULL);
+        clock_after (draw (12000, 15000), control_job, 3, trainer->job, NULL);
+        client_drain (number, false);
+    }
+    clock_after (due ? draw (30000, 200000) : draw (1000, 3000), pause_wrong, number, due, NULL);
 }
 
 /* In some runs a line between two workers is cut from the beginning to the end. A job may need one
@@ -261,7 +298,7 @@ static struct sim_job choose_job (void)
         job.odd_data = job.small_data = job.crashes = false;
         job.portable = true;
         job.epochs = 0;
-        job.steps = draw (150, 400);
+        job.steps = faults.slow_steps ? draw (40, 80) : draw (150, 400);
         job.micro_batches = (uint32_t)draw (options.workers, 2 * options.workers);
         job.global_batch = 4 * job.micro_batches;
         job.records = 4000;
@@ -364,7 +401,7 @@ static void begin (void)
         clock_after (draw (1000, 2000), every_second, i, 0, NULL);
     }
     if (faults.seen)
-        clock_after (1000, drain_wrong, faults.wrong_worker, 0, NULL);
+        clock_after (1000, faults.pauses ? pause_wrong : drain_wrong, faults.wrong_worker, 0, NULL);
     for (uint32_t i = 0; i < options.jobs; i++) {
         struct sim_job *job = malloc (sizeof *job);
         if (!job)
@@ -388,6 +425,9 @@ static void stop_faults (void)
                               .wrong_worker = old.wrong_worker,
                               .wrong_since_ms = old.wrong_since_ms,
                               .seen = old.seen,
+                              .pauses = old.pauses,
+                              .restarts = old.restarts,
+                              .slow_steps = old.slow_steps,
                               .parted = old.parted,
                               .refusing = old.refusing,
                               .part = { old.part[0], old.part[1] },

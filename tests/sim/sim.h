@@ -81,6 +81,9 @@ struct faults {
     bool
         seen; /* nothing worse happens than that workers go from job to job and are drained, and every
                 * job has three of them: it must be found out */
+    /* ... and one of these: jobs are paused while a generation breaks or forms; the coordinator dies just then;
+     * steps take longer than a moment */
+    bool pauses, restarts, slow_steps;
     bool parted, refusing; /* two workers cannot reach each other, for good; who tries is told */
     uint32_t part[2];
 };

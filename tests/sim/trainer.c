@@ -374,6 +374,8 @@ static void start_some (uint32_t number)
     trainer->compute_ms = 20 + count_bits (trainer->flight) * draw (5, 30);
     if (worker->slow)
         trainer->compute_ms *= 5;
+    if (faults.slow_steps)
+        trainer->compute_ms = draw (11000, 25000);
     if (chance (faults.long_batch)) /* slow, and healthy */
         trainer->compute_ms = draw (6000, 50000);
     clock_after (trainer->compute_ms, computed, number, trainer->turn, NULL);
@@ -416,6 +418,16 @@ static void go_on (uint32_t number, uint64_t turn, void *data)
         begin_step (number);
 }
 
+static void say_hashed (uint32_t number, uint64_t generation)
+{
+    const struct trainer *trainer = &worker_at (number)->trainer;
+    struct mu_wire hashed = {
+        .type = MU_WIRE_HASHED,
+        .hashed = { .generation = generation, .step = trainer->step, .digest = trainer->state }
+    };
+    say (number, &hashed);
+}
+
 /* The reduction came back with the sum of all ranks. */
 void trainer_reduced (uint32_t number, uint64_t turn, uint64_t total)
 {
@@ -440,13 +452,8 @@ void trainer_reduced (uint32_t number, uint64_t turn, uint64_t total)
     uint64_t generation = trainer->generation, life = trainer->life;
     bool saved = faults.wrong == WRONG_SNAPSHOT &&
                  trainer->step % client_job (trainer->job)->save_every == 0;
-    if (saved || trainer->step % (8 * audit_every ()) == 0 || compares (trainer, trainer->step - 1)) {
-        struct mu_wire hashed = {
-            .type = MU_WIRE_HASHED,
-            .hashed = { .generation = generation, .step = trainer->step, .digest = trainer->state }
-        };
-        say (number, &hashed);
-    }
+    if (saved || trainer->step % (8 * audit_every ()) == 0 || compares (trainer, trainer->step - 1))
+        say_hashed (number, generation);
     if (!trainer->alive || trainer->life != life) /* its worker died over that word */
         return;
     if (trainer->writer && trainer->step % client_job (trainer->job)->save_every == 0)
@@ -589,6 +596,10 @@ static void left (uint32_t number, uint64_t generation, void *data)
     uint8_t kept[8];
     for (uint32_t i = 0; i < sizeof kept; i++)
         kept[i] = (uint8_t)(trainer->kept >> 8 * i);
+    if (!trainer->blank && !trainer->attempt && trainer->compare_step != UINT64_MAX)
+        say_hashed (number, generation);
+    if (!trainer->alive || trainer->life != leaving->life)
+        return;
     struct mu_wire wire = { .type = MU_WIRE_LEFT,
                             .left = { .generation = generation,
                                       .step = trainer->step,

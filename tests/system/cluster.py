@@ -197,9 +197,9 @@ class Cluster:
         return wait_for(f"job {job} reaches step {step}", there, limit_s)
 
     def members(self, job):
-        """Whose rank is which in the job's generation. Who was given the job and has not joined yet reads as rank 0."""
+        """Whose rank is which in the job's generation. Who was given the job and has not joined yet has none."""
         return {worker["rank"]: worker["name"] for worker in self.json("workers")
-                if str(worker["job"]) == job and worker["state"] == "working"}
+                if str(worker["job"]) == job and worker["state"] == "working" and worker["rank"] is not None}
 
     def wait_members(self, job, count):
         """So many train in one generation: the job's own count of workers has those in it that have yet to join."""

@@ -256,7 +256,17 @@ def broken_pipe():
         assert json.loads(run.stdout)["event"] == "REIGN", run
 
 
+def no_rank():
+    """a worker without a rank is not said to have rank 0"""
+    with Cluster() as cluster:
+        cluster.start_worker("alone")
+        worker = wait_for("the worker is there", lambda: next(iter(cluster.json("workers")), None))
+        assert worker["rank"] is None and "ranked" not in worker, worker
+        line = cluster.muster("workers").splitlines()[1].split()
+        assert line[4:6] == ["-", "-"], line
+
+
 if __name__ == "__main__":
     sys.exit(Tap().run(up_and_down, up_killed, up_port_in_use, up_taken, up_half_installed, up_beyond_loopback,
                        one_json_document, mistakes_at_once, nobody_there, several, interrupts, detach_from_the_dead,
-                       followers_wait, broken_pipe))
+                       followers_wait, broken_pipe, no_rank))

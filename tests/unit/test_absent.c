@@ -306,7 +306,10 @@ static void a_planned_break_alone_is_no_comparison (void **state)
     open_job (3);
     agree (50);
     assert_false (goes (false, 60));
-    bed.coord->now_ms += COORD_REVIEW_MS;
+    bed.coord->now_ms += COORD_REVIEW_MS; /* some may still be at work in it */
+    assert_false (review_lets_go (bed.coord, bed.job, bed.workers[2]));
+    for (uint32_t i = 0; i < 2; i++)
+        order_clear (bed.workers[i]);
     assert_true (review_lets_go (bed.coord, bed.job, bed.workers[2]));
 }
 
@@ -330,8 +333,41 @@ static void who_was_waited_for_long_enough_goes (void **state)
 {
     (void)state;
     open_job (3);
-    bed.coord->now_ms += COORD_REVIEW_MS;
+    bed.coord->now_ms += COORD_REVIEW_MAX_MS; /* nobody knows how long a step takes */
     assert_true (goes (true, 60));
+}
+
+static void what_a_step_takes_is_waited_for (void **state)
+{
+    (void)state;
+    open_job (3);
+    bed.job->soft.rate_best = 1 / 20.0; /* one in 20 s */
+    bed.coord->now_ms += COORD_REVIEW_MS;
+    assert_false (goes (true, 60));
+}
+
+static void after_some_steps_it_goes (void **state)
+{
+    (void)state;
+    open_job (3);
+    bed.job->soft.rate_best = 1 / 20.0;
+    bed.coord->now_ms += COORD_REVIEW_STEPS * 20001;
+    assert_true (goes (true, 60));
+}
+
+/* Where the job's workers are counted, nobody is missing twice. */
+static void an_outcast_is_one (void **state)
+{
+    (void)state;
+    open_job (3);
+    agree (50);
+    for (uint32_t i = 0; i < 2; i++) {
+        for (uint32_t rank = 0; rank < 3; rank++)
+            say_state (rank, 60 + i, rank == 2 ? 9 : 7);
+        assert_int_equal (stored (MU_JOURNAL_EXPEL), i + 1);
+        form (3, 40, 3);
+    }
+    assert_int_equal (bed.job->durable.outcast_count, 1);
 }
 
 #define ABSENT_TEST(test) cmocka_unit_test_teardown (test, end)
@@ -359,6 +395,9 @@ int main (void)
         ABSENT_TEST (who_was_waited_for_goes),
         ABSENT_TEST (who_was_waited_for_and_not_compared_stays),
         ABSENT_TEST (who_was_waited_for_long_enough_goes),
+        ABSENT_TEST (what_a_step_takes_is_waited_for),
+        ABSENT_TEST (after_some_steps_it_goes),
+        ABSENT_TEST (an_outcast_is_one),
     };
     return cmocka_run_group_tests_name ("absent", tests, NULL, NULL);
 }

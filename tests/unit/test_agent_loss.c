@@ -67,6 +67,27 @@ static void coordinator_gone (void **state)
     finish (&story);
 }
 
+/* Nobody acknowledges what was compared: a coordinator that was started anew has not heard it. */
+static void opinions_are_said_again (void **state)
+{
+    (void)state;
+    struct story story;
+    running (&story);
+    for (uint32_t i = 0; i < 12; i++) {
+        said (&story, (struct mu_wire){ .type = MU_WIRE_AUDITED, .audited = { 1, i, i, i } });
+        expect (&story, "AUDIT");
+    }
+    said (&story, (struct mu_wire){ .type = MU_WIRE_HASHED, .hashed = { 1, 12, 7 } });
+    expect (&story, "DIGEST step 12");
+    hear_of (&story, 6, (struct mu_wire){ .type = MU_WIRE_WHO });
+    expect (&story, "HELLO job 1 generation 1 step 0 to all");
+    hear_of (&story, 6, welcome ());
+    for (uint32_t i = 0; i < 8; i++) /* the newest */
+        expect (&story, "AUDIT");
+    expect (&story, "DIGEST step 12");
+    finish (&story);
+}
+
 static unsigned count (const struct story *story, const char *what)
 {
     unsigned found = 0;
@@ -177,6 +198,7 @@ int main (void)
         cmocka_unit_test (collective_dies),
         cmocka_unit_test (abort_of_an_unheard_generation),
         cmocka_unit_test (coordinator_gone),
+        cmocka_unit_test (opinions_are_said_again),
         cmocka_unit_test (a_line_that_leads_to_nobody),
         cmocka_unit_test (a_line_that_leads_somewhere),
         cmocka_unit_test (nobody_forms_the_next),

@@ -54,38 +54,37 @@ static bool is_taken (struct mu_journal record)
 
 static bool moves (enum mu_job_state state, enum mu_job_state target)
 {
-    return is_taken ((struct mu_journal){ .type = MU_JOURNAL_STATE,
-                                          .state = { .job = 1, .state = state, .target = target } });
+    return is_taken ((struct mu_journal){
+        .type = MU_JOURNAL_STATE, .state = { .job = 1, .state = state, .target = target } });
 }
 
 static bool is_committed (uint64_t step, uint64_t anchor)
 {
-    return is_taken ((struct mu_journal){
-        .type = MU_JOURNAL_COMMIT, .commit = { .job = 1, .step = step, .anchor = anchor } });
+    return is_taken ((struct mu_journal){ .type = MU_JOURNAL_COMMIT,
+                                          .commit = { .job = 1, .step = step, .anchor = anchor } });
 }
 
 static bool agree (uint32_t place, uint32_t ranks)
 {
-    return is_taken (
-        (struct mu_journal){ .type = MU_JOURNAL_AGREED,
-                             .agreed = { .job = 1,
-                                         .generation = core_job (coord, 1)->durable.generation.number,
-                                         .place = place,
-                                         .ranks = ranks } });
+    return is_taken ((struct mu_journal){
+        .type = MU_JOURNAL_AGREED,
+        .agreed = { .job = 1,
+                    .generation = core_job (coord, 1)->durable.generation.number,
+                    .place = place,
+                    .ranks = ranks } });
 }
 
 static void form (void)
 {
     static uint8_t map[4];
     struct mu_journal_member members[2] = { { .name = "w1" }, { .name = "w2" } };
-    assert_true (is_taken (
-        (struct mu_journal){ .type = MU_JOURNAL_FORM,
-                             .form = { .job = 1,
-                                       .generation = 1,
-                                       .members = { members, 2 },
-                                       .until_step = 10,
-                                       .first_map = { map, 4 },
-                                       .map = { map, 4 } } }));
+    assert_true (is_taken ((struct mu_journal){ .type = MU_JOURNAL_FORM,
+                                                .form = { .job = 1,
+                                                          .generation = 1,
+                                                          .members = { members, 2 },
+                                                          .until_step = 10,
+                                                          .first_map = { map, 4 },
+                                                          .map = { map, 4 } } }));
 }
 
 /* A job of ten steps, about to be prepared. */

@@ -132,6 +132,29 @@ static void who_says_no_name_is_refused (void **state)
     assert_int_equal (said->refused.request, 7);
 }
 
+static const struct mu_wire_worker_info *about (uint32_t worker)
+{
+    struct mu_wire wire = { .type = MU_WIRE_WORKERS, .workers = { .request = 1 } };
+    step (&bed, (struct coord_event){ .type = COORD_RECEIVE, .peer = 100, .wire = &wire });
+    const struct mu_wire_worker_list *list = &bed.actions.list[0].send.wire.worker_list;
+    assert_int_equal (list->workers.count, WORKERS);
+    return &list->workers.items[worker];
+}
+
+/* People took who was given the job, and no rank yet, for rank 0. */
+static void who_has_no_rank_is_said_to_have_none (void **state)
+{
+    (void)state;
+    opening (&bed, 1);
+    assert_int_equal (about (0)->job, 1);
+    assert_false (about (0)->ranked);
+    form (&bed);
+    for (uint32_t w = 0; w < WORKERS; w++) {
+        assert_true (about (w)->ranked);
+        assert_int_equal (about (w)->rank, w);
+    }
+}
+
 #define ORDERS_TEST(test) cmocka_unit_test_teardown (test, end)
 
 int main (void)
@@ -144,6 +167,7 @@ int main (void)
         ORDERS_TEST (a_later_term_deposes),
         ORDERS_TEST (but_not_where_a_register_says_who_reigns),
         ORDERS_TEST (who_says_no_name_is_refused),
+        ORDERS_TEST (who_has_no_rank_is_said_to_have_none),
     };
     return cmocka_run_group_tests_name ("orders", tests, NULL, NULL);
 }

@@ -200,6 +200,67 @@ static void it_is_not_kept_for_long (void **state)
     assert_non_null (strstr (bed.reason, "w2 leaves"));
 }
 
+static void control (uint32_t verb)
+{
+    struct mu_wire wire = { .type = MU_WIRE_CONTROL,
+                            .control = { .request = 1, .verb = verb, .job = "1" } };
+    step (&bed, (struct coord_event){ .type = COORD_RECEIVE, .peer = 100, .wire = &wire });
+    pass (&bed, BEAT_MS);
+}
+
+static enum mu_job_state job_state (void)
+{
+    struct mu_wire_job_info info;
+    assert_int_equal (coord_job_info (bed.coord, 1, &info), 0);
+    for (int state = 0; state < MU_JOB_STATES; state++)
+        if (!strcmp (info.state, mu_job_state_name (state)))
+            return (enum mu_job_state)state;
+    return MU_JOB_PENDING;
+}
+
+/* All leave then, and nobody has looked at what they did. */
+static void a_pause_while_one_forms_waits_for_a_comparison (void **state)
+{
+    (void)state;
+    running (&bed, 5);
+    lose_one ();
+    control (2);
+    assert_int_equal (job_state (), MU_JOB_FORMING);
+    all_ready ();
+    assert_true (bed.review_step > 6);
+    assert_int_equal (job_state (), MU_JOB_RUNNING);
+}
+
+static void but_not_for_long (void **state)
+{
+    (void)state;
+    running (&bed, 5);
+    lose_one ();
+    control (2);
+    pass (&bed, COORD_REVIEW_MS);
+    assert_true (was_told (&bed, 2, "ABORT"));
+    assert_non_null (strstr (bed.reason, "paused on request"));
+}
+
+/* Who was compared before it broke is known to nobody. */
+static void a_restart_in_the_middle_keeps_who_leaves (void **state)
+{
+    (void)state;
+    begin ();
+    hear (&bed, 0,
+          (struct mu_wire){ .type = MU_WIRE_DOWN, .down = { .job = 1, .generation = bed.forms } });
+    assert_int_equal (job_state (), MU_JOB_BREAKING);
+    restart (&bed);
+    pass (&bed, BEAT_MS);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        aborted (&bed, w, 6);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        reach (&bed, w, 0, 6, MU_PHASE_WAITING, MU_DUTY_NOBODY);
+    pass (&bed, BEAT_MS);
+    assert_int_equal (job_state (), MU_JOB_FORMING);
+    assert_string_equal (member (2), "w2");
+}
+
 #define REVIEW_TEST(test) cmocka_unit_test_teardown (test, end)
 
 int main (void)
@@ -215,6 +276,9 @@ int main (void)
         REVIEW_TEST (also_if_it_is_told_to_leave_only_then),
         REVIEW_TEST (it_is_kept_once),
         REVIEW_TEST (it_is_not_kept_for_long),
+        REVIEW_TEST (a_pause_while_one_forms_waits_for_a_comparison),
+        REVIEW_TEST (but_not_for_long),
+        REVIEW_TEST (a_restart_in_the_middle_keeps_who_leaves),
     };
     return cmocka_run_group_tests_name ("review", tests, NULL, NULL);
 }

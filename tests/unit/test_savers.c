@@ -251,8 +251,21 @@ static void a_checkpoint_is_committed_with_its_sum (void **state)
     assert_int_equal (job_newest_commit (bed.job)->state_sum, 0);
     agree (60);
     break_up ();
-    tell (0, 60); /* it may stand between two tries */
+    tell (0, 60);
     save_by (0, 1, 60);
+    assert_int_equal (job_newest_commit (bed.job)->state_sum, 7);
+}
+
+/* With other scales than after the step before. */
+static void a_state_between_two_tries_has_none (void **state)
+{
+    (void)state;
+    agree (60);
+    break_up ();
+    bed.workers[0]->position.attempt = 1;
+    tell (0, 60);
+    save_by (0, 1, 60);
+    assert_int_equal (committed (), 60);
     assert_int_equal (job_newest_commit (bed.job)->state_sum, 0);
 }
 
@@ -280,6 +293,100 @@ static void what_a_checkpoint_reached_is_known_in_the_next_reign (void **state)
         (struct results){ .loss = 2, .loss_evaluated = 3, .evaluated_step = 31 };
     coord_job_info (bed.coord, 1, &info);
     assert_true (info.loss == 2 && info.loss_evaluated == 2.75); /* the newer evaluation */
+}
+
+/* What it says of its own is no sum; that comes with the last one's word. */
+static void a_checkpoint_waits_for_its_sum (void **state)
+{
+    (void)state;
+    bed.workers[0]->connected = true;
+    say_state (0, 40, 7);
+    save_by (0, 1, 40);
+    say_state (1, 40, 7);
+    save_by (0, 1, 40);
+    assert_int_equal (committed (), 0);
+    bed.actions.count = 0;
+    bed.kept = 0;
+    say_state (2, 40, 7);
+    assert_int_equal (bed.actions.count, 2); /* AGREED, and COMMITTED of before: say it again */
+    assert_int_equal (bed.actions.list[1].send.wire.type, MU_WIRE_COMMITTED);
+    save_by (0, 1, 40);
+    assert_int_equal (committed (), 40);
+    assert_int_equal (job_newest_commit (bed.job)->state_sum, 7);
+}
+
+/* Nobody speaks of it any more. */
+static void it_does_not_wait_for_ever (void **state)
+{
+    (void)state;
+    say_state (0, 40, 7);
+    break_up ();
+    save_by (0, 1, 40);
+    assert_int_equal (committed (), 0);
+    form (2, 50, 2);
+    save_by (0, 1, 40);
+    assert_int_equal (committed (), 40);
+}
+
+/* The others of its generation write it anew, and are compared. */
+static void who_has_let_go_does_not_decide_about_the_last (void **state)
+{
+    (void)state;
+    break_up ();
+    for (uint32_t i = 0; i < 3; i++) {
+        order_clear (bed.workers[i]);
+        bed.workers[i]->position.step = 1000;
+    }
+    worker_detach (bed.coord, bed.workers[0]);
+    save_by (0, 1, 1000);
+    assert_int_equal (committed (), 0);
+    bed.workers[1]->position.step = 999; /* one alone cannot be compared */
+    save_by (0, 1, 1000);
+    assert_int_equal (committed (), 1000);
+}
+
+/* What the newest AGREED about states tells of: how many steps, and the first of them. */
+static struct told_sums {
+    uint32_t count;
+    uint64_t first;
+} newest_sums (void)
+{
+    struct told_sums told = { 0 };
+    for (uint32_t i = 0; i < bed.actions.count; i++) {
+        const struct mu_journal *record = &bed.actions.list[i].store;
+        if (bed.actions.list[i].type == COORD_STORE && record->type == MU_JOURNAL_AGREED &&
+            !record->agreed.place)
+            told =
+                (struct told_sums){ record->agreed.sums.count, record->agreed.sums.items[0].step };
+    }
+    return told;
+}
+
+/* Of those that may still be saved: an older record of that kind is not kept. */
+static void the_next_reign_knows_the_sums (void **state)
+{
+    (void)state;
+    agree (30);
+    save_by (0, 1, 30);
+    agree (40);
+    agree (50);
+    assert_int_equal (newest_sums ().count, 2);
+    assert_int_equal (newest_sums ().first, 40);
+    restart ();
+    save_by (0, 1, 40);
+    assert_int_equal (job_newest_commit (bed.job)->state_sum, 7);
+}
+
+/* They were those of wrong states. */
+static void sums_are_given_up_with_the_states (void **state)
+{
+    (void)state;
+    agree (40);
+    say_state (0, 60, 9);
+    say_state (1, 60, 7);
+    say_state (2, 60, 7);
+    assert_string_equal (expelled ()->worker, "w0");
+    assert_int_equal (bed.job->durable.sum_count, 0);
 }
 
 static void old_savers_are_forgotten (void **state)
@@ -322,6 +429,12 @@ int main (void)
         SAVERS_TEST (of_two_nobody_can_say_who_is_wrong),
         SAVERS_TEST (a_checkpoint_is_committed_with_its_sum),
         SAVERS_TEST (what_a_checkpoint_reached_is_known_in_the_next_reign),
+        SAVERS_TEST (a_state_between_two_tries_has_none),
+        SAVERS_TEST (a_checkpoint_waits_for_its_sum),
+        SAVERS_TEST (it_does_not_wait_for_ever),
+        SAVERS_TEST (who_has_let_go_does_not_decide_about_the_last),
+        SAVERS_TEST (the_next_reign_knows_the_sums),
+        SAVERS_TEST (sums_are_given_up_with_the_states),
         SAVERS_TEST (old_savers_are_forgotten),
     };
     return cmocka_run_group_tests_name ("savers", tests, NULL, NULL);
