@@ -174,11 +174,6 @@ static void note_job (struct compaction *plan, const struct row *row)
         job->last = row->number;
 }
 
-static bool stays_as_it_is (const struct row *row)
-{
-    return row->record.type == MU_JOURNAL_SUBMIT || row->record.type == MU_JOURNAL_SIZED;
-}
-
 static void note_reign (struct planning *planning, const struct row *row)
 {
     planning->reign = row->number;
@@ -199,7 +194,7 @@ static int note (struct planning *planning, const struct row *row, struct mu_err
     else if (record->type == MU_JOURNAL_QUARANTINE)
         follow (&planning->quarantined, record->quarantine.worker, record->quarantine.quarantined,
                 row->number);
-    else if (row->job && !stays_as_it_is (row))
+    else if (row->job && !store_keeps (row->record.type))
         note_job (planning->plan, row);
     return 0;
 }
@@ -278,9 +273,10 @@ static int apply_folded (struct planning *planning, const struct job_rows *job,
 static int prove (struct planning *planning, const struct row *row, struct mu_error *error)
 {
     struct compaction *plan = planning->plan;
-    const struct job_rows *job = row->job && row->job < plan->job_count && !stays_as_it_is (row)
-                                     ? &plan->jobs[row->job]
-                                     : NULL;
+    const struct job_rows *job =
+        row->job && row->job < plan->job_count && !store_keeps (row->record.type)
+            ? &plan->jobs[row->job]
+            : NULL;
     bool goes = job ? job->folds : is_needless (planning, row);
     if (goes && !job && plan->counts.gone >= 2 * GONE_MAX) {
         goes = false;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* io_compactor.c - when to fold, and by whom
  *
- * Reading the journal twice costs some microseconds a row. Waiting until it has grown by a half of
- * what was left, and by GROWN_MIN at least, keeps that below the cost of having stored it. A failure
- * is logged and tried again at the next look: nothing depends on it but room. */
+ * Reading the journal twice costs some microseconds a row. Waiting until rows that may go some day have come,
+ * half as many as were left and GROWN_MIN at least, keeps that below the cost of having stored them; jobs
+ * that wait are no reason to look, however many. A failure is logged and tried again at the next
+ * look: nothing depends on it but room. */
 #include "io_compactor.h"
 
 #include "clock.h"
@@ -21,10 +22,11 @@
 #define FIRST_LOOK_MS 3000 /* when workers have come back */
 #define LOOK_MS       10000
 #define GROWN_MIN     10000u
+#define FOLDED_MIN    2 /* rows: of fewer none can stand for the others */
 
 struct compactor {
     struct compactor_options options;
-    uint64_t next; /* record */
+    uint64_t next; /* look, when the store was given so many rows */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -104,7 +106,7 @@ static bool look (struct compactor *compactor)
 {
     const struct compactor_options *options = &compactor->options;
     struct compaction_counts counts = { 0 };
-    uint64_t newest = store_newest (options->store);
+    uint64_t given = store_given (options->store);
     struct planned planned = { .fills = store_fills (options->store) };
     bool failed = compaction_plan (options->dir, before_ms (compactor), &compactor->stopping,
                                    &planned.plan, &planned.error) != 0;
@@ -114,9 +116,9 @@ static bool look (struct compactor *compactor)
     }
     compaction_destroy (&planned.plan);
     uint64_t left = counts.rows - counts.gone, grown = left / 2;
-    compactor->next = newest + (grown > GROWN_MIN ? grown : GROWN_MIN);
+    compactor->next = given + (grown > GROWN_MIN ? grown : GROWN_MIN);
     if (failed && planned.error.code == MU_TRY_AGAIN)
-        compactor->next = 0; /* the journal is another one now, or busy */
+        compactor->next = FOLDED_MIN; /* the journal is another one now, or busy */
     tell (compactor, &planned, failed, &counts);
     return !failed && counts.more;
 }
@@ -138,7 +140,7 @@ static void *compactor_thread (void *arg)
     struct compactor *compactor = arg;
     wait_ms (compactor, FIRST_LOOK_MS);
     while (!atomic_load (&compactor->stopping)) {
-        if (store_newest (compactor->options.store) < compactor->next || !look (compactor))
+        if (store_given (compactor->options.store) < compactor->next || !look (compactor))
             wait_ms (compactor, LOOK_MS);
     }
     return NULL;
@@ -151,6 +153,7 @@ int compactor_start (struct compactor **compactor_p, const struct compactor_opti
     if (!compactor)
         return mu_fail (error, MU_UNAVAILABLE, "out of memory");
     compactor->options = *options;
+    compactor->next = FOLDED_MIN;
     pthread_condattr_t clock;
     pthread_condattr_init (&clock);
     pthread_condattr_setclock (&clock, CLOCK_MONOTONIC);

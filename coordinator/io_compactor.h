@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* io_compactor.h - the journal is folded while the coordinator works, so that it does not grow for ever
  *
- * A thread looks soon after the start, then whenever the journal has grown by a half; it plans with a
+ * A thread looks soon after the start, then whenever enough has come that may go some day; it plans with a
  * connection of its own. Plans are carried out by whom the store belongs to: the commit thread, between two
  * turns; or the loop of one that follows, between two pieces of the leader's journal. */
 #ifndef COORD_IO_COMPACTOR_H

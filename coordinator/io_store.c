@@ -40,7 +40,7 @@ struct store {
     int data_version; /* SQLite's count of other connections' commits, when this one last looked */
     int lock_fd;
     int wal_frames;
-    _Atomic uint64_t newest, folded_to, fills;
+    _Atomic uint64_t newest, given, folded_to, fills;
     uint64_t id, cluster;
     pthread_mutex_t folding;
     bool filling; /* a fresh journal is being put together */
@@ -203,6 +203,16 @@ int store_set_cluster (struct store *store, uint64_t cluster, struct mu_error *e
 }
 
 uint64_t store_newest (const struct store *store) { return atomic_load (&store->newest); }
+uint64_t store_given (const struct store *store) { return atomic_load (&store->given); }
+
+bool store_keeps (uint32_t type) { return type == MU_JOURNAL_SUBMIT || type == MU_JOURNAL_SIZED; }
+
+/* Progress takes the place of what was before. A commit that is tried again counts again. */
+static void note_given (struct store *store, uint32_t type, bool is_progress)
+{
+    if (!is_progress && !store_keeps (type))
+        atomic_fetch_add (&store->given, 1);
+}
 
 /* --- replay ----------------------------------------------------------------------------------- */
 
@@ -273,6 +283,8 @@ int store_replay (struct store *store,
         uint64_t number = (uint64_t)sqlite3_column_int64 (row, 0);
         if (!decode_row (row, 1, &record, &zone, &why) && !each (arg, &record, &why)) {
             ++*records;
+            note_given (store, record.type,
+                        mu_shape_is_latest (mu_shape_find (&mu_journal_family, record.type)));
         } else if (is_readable_elsewhere (&why)) {
             rc = refuse_record (number, &why, error);
         } else {
@@ -308,6 +320,7 @@ static int insert (struct store *store, const struct batch_entry *entry, const c
                    uint64_t number, uint64_t unix_ms, struct mu_error *error)
 {
     sqlite3_stmt *row = entry->is_progress ? store->replace : store->append;
+    note_given (store, entry->type, entry->is_progress);
     sqlite3_bind_int64 (row, 1, (sqlite3_int64)number);
     sqlite3_bind_int (row, 2, (int)entry->type);
     sqlite3_bind_int64 (row, 3, (sqlite3_int64)entry->job);

@@ -47,6 +47,11 @@ int store_set_cluster (struct store *store, uint64_t cluster, struct mu_error *e
 /* The number of the newest record; 0 if there is none. Any thread. */
 uint64_t store_newest (const struct store *store);
 
+/* Does a row of this type stay, whatever is folded? */
+bool store_keeps (uint32_t type);
+/* How many rows that need not stay the journal was given, replayed ones with them. Any thread. */
+uint64_t store_given (const struct store *store);
+
 /* Change the database otherwise, in one transaction of the writing connection. */
 int store_change (struct store *store,
                   int (*change) (void *arg, sqlite3 *writer, struct mu_error *error), void *arg,

@@ -116,8 +116,6 @@ static int submitted (struct views *views, const struct mu_journal_submit *submi
     sqlite3_bind_int64 (row, 1, (sqlite3_int64)submit->job);
     sqlite3_bind_text (row, 2, submit->name, -1, SQLITE_STATIC);
     sqlite3_bind_int64 (row, 3, (sqlite3_int64)submit->time_ms);
-    sqlite3_bind_text (row, 4, submit->spec.size ? submit->spec.data : "", (int)submit->spec.size,
-                       SQLITE_STATIC);
     return database_write (views->database, row, error);
 }
 
@@ -152,8 +150,8 @@ int views_open (struct views **views_p, sqlite3 *database, struct mu_error *erro
     *views_p = views;
     views->database = database;
     return database_prepare (database, &views->submitted,
-                             "INSERT OR REPLACE INTO job (job, name, state, submitted_ms, spec) "
-                             "VALUES (?1, ?2, 'pending', ?3, ?4)",
+                             "INSERT OR REPLACE INTO job (job, name, state, submitted_ms) "
+                             "VALUES (?1, ?2, 'pending', ?3)",
                              error);
 }
 

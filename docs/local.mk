@@ -45,6 +45,7 @@ dist_decisions_DATA = \
     %D%/decisions/0038-a-row-is-written-once.md \
     %D%/decisions/0039-a-state-goes-to-the-same-host-as-memory.md \
     %D%/decisions/0040-a-checkpoint-is-what-all-ranks-hold.md \
+    %D%/decisions/0041-what-waits-is-no-reason-to-fold.md \
     %D%/decisions/0042-one-child-writes-all-checkpoints.md \
     %D%/decisions/0043-what-a-restart-and-a-pause-may-not-hide.md
 

@@ -85,3 +85,7 @@ INSERT INTO about VALUES ((random () & 4611686018427387903) | 1, 0);
 -- Records numbered up to this one may be missing, or be another's: those of jobs that ended long ago
 -- were folded into one each. Who has less of the journal needs all of it anew.
 ALTER TABLE about ADD COLUMN folded_to INTEGER NOT NULL DEFAULT 0;
+
+-- step 5
+-- What was submitted is in the journal, and in what `muster status` says: half of what a submit wrote was this.
+ALTER TABLE job DROP COLUMN spec;

@@ -130,6 +130,34 @@ static void only_the_newest_progress_is_kept (void **state)
     store_close (&store);
 }
 
+/* However many jobs wait, and however much is trained: there is nothing to fold. */
+static void what_may_go_some_day_is_counted (void **state)
+{
+    (void)state;
+    struct store *store = must_open ();
+    struct mu_journal other = drain ("w"),
+                      trained = { .type = MU_JOURNAL_TRAINED, .trained = { .job = 1, .rank = 3 } },
+                      submit = { .type = MU_JOURNAL_SUBMIT,
+                                 .submit = { .workers_min = 1,
+                                             .workers_max = 1,
+                                             .micro_batches = 1,
+                                             .global_batch = 1,
+                                             .window_steps = 1 } };
+    for (submit.submit.job = 1; submit.submit.job <= 5; submit.submit.job++) {
+        commit (store, &submit);
+        commit (store, &trained);
+    }
+    assert_int_equal (store_given (store), 0);
+    commit (store, &other);
+    commit (store, &other);
+    assert_int_equal (store_given (store), 2);
+    store_close (&store);
+    store = must_open ();
+    assert_int_equal (replay (store, NULL, 0).count, 8);
+    assert_int_equal (store_given (store), 2);
+    store_close (&store);
+}
+
 struct newest {
     uint64_t windows[1000];
     uint32_t lines;
@@ -515,7 +543,7 @@ static void text_of (const char *sql, char *text, size_t size)
     "SELECT group_concat (type || ' ' || part_1 || ' ' || part_2 || ' ' || part_3 || ' ' || "      \
     "number || ' ' || hex (body)) FROM progress"
 
-/* What step 1 kept: one table, and texts such as TRAINED12.3.45 as keys. */
+/* What step 1 kept: one table, texts such as TRAINED12.3.45 as keys, and each job's file twice. */
 static const char *const back_to_step_1 =
     "DROP VIEW record; ALTER TABLE journal RENAME TO others;"
     "CREATE TABLE journal (number INTEGER PRIMARY KEY, type INTEGER NOT NULL, job INTEGER NOT "
@@ -524,6 +552,7 @@ static const char *const back_to_step_1 =
     "INSERT INTO journal SELECT number, type, job, CASE type WHEN 7 THEN 'LEASE' || part_1 || '.' "
     "|| part_2 ELSE 'TRAINED' || part_1 || '.' || part_2 || '.' || part_3 END, unix_ms, body "
     "FROM progress; DROP TABLE others; DROP TABLE progress; DROP TABLE about; "
+    "ALTER TABLE job ADD COLUMN spec TEXT NOT NULL DEFAULT '{}'; "
     "PRAGMA user_version=1";
 
 static void a_database_of_version_1_is_migrated (void **state)
@@ -585,6 +614,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         STORE_TEST (records_come_back_in_order),
         STORE_TEST (only_the_newest_progress_is_kept),
+        STORE_TEST (what_may_go_some_day_is_counted),
         STORE_TEST (of_one_batch_too),
         STORE_TEST (one_coordinator_a_directory),
         STORE_TEST (a_newer_database_is_refused),
