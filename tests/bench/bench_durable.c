@@ -206,23 +206,17 @@ static double submit_rate (bool bare)
     return rate;
 }
 
-static double cpu_s (pid_t pid)
-{
-    uint64_t us = mu_cpu_us (pid);
-    if (!us)
-        bed_die ("a server ended");
-    return (double)us / 1e6;
-}
-
 /* CPU a submit, in us, of the server `pid`. */
 static double measure_submits (const char *endpoint, pid_t pid, bool bare, double *rate)
 {
     connect_clients (endpoint);
-    double before = cpu_s (pid);
+    uint64_t before = mu_cpu_us (pid); /* none, where it has not run yet */
     *rate = submit_rate (bare);
-    double cpu_us = (cpu_s (pid) - before) * 1e6 / (*rate * (seconds + 0.5));
+    uint64_t after = mu_cpu_us (pid);
+    if (!after)
+        bed_die ("a server ended");
     close_clients ();
-    return cpu_us;
+    return (double)(after - before) / (*rate * (seconds + 0.5));
 }
 
 static void one_round (double *rate, double *cpu)
