@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* io_follow.c - take the leader's rows, confirm them, answer questions, wait
  *
- *     rows -> SQLite, synced -> the core -> HAVE
+ *     rows -> SQLite, synced -> HAVE -> the core
+ *
+ * What is asked is answered by the same thread, so nobody who was told that something is durable asks a core
+ * that does not know of it.
  *
  * The connection to the leader is a DEALER with a context of its own, made anew for each leader. */
 #include "io_follow.h"
@@ -221,10 +224,11 @@ static int take (struct follow *follow, const struct mu_wire_rows *rows, bool fr
         store_take (follow->options->store, follow->line, rows->rows.count, rows->newest,
                     fresh ? STORE_FRESH : STORE_FOLLOW, whole, error))
         return -1;
+    if (filled && whole && follow->options->rebuild (follow->options->arg, error))
+        return -1;
+    say_have (follow);
     if (!filled)
         feed_core (follow, rows->rows.count);
-    else if (whole)
-        return follow->options->rebuild (follow->options->arg, error);
     return 0;
 }
 
@@ -243,10 +247,8 @@ static int on_rows (struct follow *follow, const struct mu_wire *wire, uint64_t 
     enum following_what what = following_rows (&follow->following, &rows, now_ms);
     if (what == FOLLOWING_IGNORE)
         return 0;
-    if (!take (follow, said, what == FOLLOWING_REPLACE, error)) {
-        say_have (follow);
+    if (!take (follow, said, what == FOLLOWING_REPLACE, error))
         return 0;
-    }
     if (error->code != MU_IO && error->code != MU_TRY_AGAIN)
         return -1;
     mu_log (MU_LOG_ERROR, "store_failed", NULL, "%s; this coordinator falls behind", error->text);

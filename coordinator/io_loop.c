@@ -32,7 +32,7 @@
 
 #define RECEIVE_MAX 4096
 #define RECEIVE_MS  200
-#define SLICE_US    1000 /* of deciding, while the commit thread has nothing to do */
+#define SLICE_US    1000 /* of deciding, while something may wait to be stored or spoken */
 #define LOOK_MS     1000 /* between two looks at the register because of a word */
 #define WAIT_MAX_MS 1000
 
@@ -133,8 +133,9 @@ static bool has_taken_enough (const struct loop *loop, uint64_t since_us)
 {
     if (outbox_has_done (loop->outbox))
         return true;
-    return outbox_is_idle (loop->outbox) && turn_records (loop->filling) &&
-           mu_now_us () >= since_us + SLICE_US;
+    bool due = outbox_awaits_word (loop->outbox) ||
+               (outbox_is_idle (loop->outbox) && turn_records (loop->filling));
+    return due && mu_now_us () >= since_us + SLICE_US;
 }
 
 static int receive (struct loop *loop, struct mu_error *error)

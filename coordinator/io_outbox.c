@@ -72,6 +72,8 @@ bool outbox_has_done (const struct outbox *outbox)
     return outbox->committing && committer_has_done (outbox->options.committer);
 }
 
+bool outbox_awaits_word (const struct outbox *outbox) { return outbox->count > outbox->committing; }
+
 bool outbox_is_idle (const struct outbox *outbox)
 {
     return !outbox->committing && outbox->spare_count > 0;

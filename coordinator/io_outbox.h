@@ -33,6 +33,9 @@ void outbox_pass (struct outbox *outbox, struct turn **filling);
 bool outbox_has_done (const struct outbox *outbox);
 bool outbox_is_idle (const struct outbox *outbox);
 
+/* Is something durable here that has not been confirmed, as far as was heard? */
+bool outbox_awaits_word (const struct outbox *outbox);
+
 /* Take from the commit thread what is durable. */
 void outbox_collect (struct outbox *outbox);
 
