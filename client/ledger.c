@@ -356,7 +356,7 @@ static reader *const readers[] = {
 static void follow_seal (struct ledger *ledger, uint64_t number, const struct mu_journal *record)
 {
     const struct mu_shape *shape = mu_shape_find (&mu_journal_family, record->type);
-    const struct mu_field *field = mu_shape_field (shape, "seal");
+    const struct mu_field *field = mu_shape_seal (shape);
     uint64_t stored = 0;
     if (mu_shape_is_latest (shape))
         return;

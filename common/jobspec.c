@@ -159,30 +159,33 @@ int mu_jobspec_from_json (const char *text, size_t size, struct mu_jobspec *spec
 
 /* --- setting one key -------------------------------------------------------------------------- */
 
-unsigned mu_jobspec_find_key (const char *section, const char *key)
+/* Goes on with a hash, as the generator did. */
+static uint32_t hash (uint32_t value, const char *text)
 {
-    size_t size = strlen (section);
-    for (unsigned i = 0; i < MU_JOBSPEC_KEY_COUNT; i++) {
-        const char *path = mu_jobspec_keys[i].path;
-        if (*path != (size > 0 ? *section : *key)) /* most of them, without a call */
-            continue;
-        if (size > 0 && (strncmp (path, section, size) != 0 || path[size] != '.'))
-            continue;
-        if (strcmp (path + size + (size > 0), key) == 0 && (size > 0 || !strchr (key, '.')))
-            return i;
-    }
-    return MU_JOBSPEC_NO_KEY;
+    for (; *text; text++)
+        value = (value ^ (unsigned char)*text) * 0x01000193u;
+    return value;
 }
 
-/* By its whole path, "batch.micro". */
-static unsigned find_path (const char *path)
+/* By its whole path, "batch.micro", which is `section`, a dot if there is one, and `key`. */
+static unsigned find (const char *section, const char *key)
 {
-    for (unsigned i = 0; i < MU_JOBSPEC_KEY_COUNT; i++) {
-        if (strcmp (mu_jobspec_keys[i].path, path) == 0)
-            return i;
-    }
-    return MU_JOBSPEC_NO_KEY;
+    size_t size = strlen (section);
+    uint32_t value = hash (hash (MU_JOBSPEC_HASH_START, section), size > 0 ? "." : "");
+    unsigned found = mu_jobspec_slots[hash (value, key) >> (32 - MU_JOBSPEC_SLOT_BITS)];
+    if (found == MU_JOBSPEC_NO_KEY)
+        return found;
+    const char *path = mu_jobspec_keys[found].path;
+    bool in_section = !size || (strncmp (path, section, size) == 0 && path[size] == '.');
+    return in_section && strcmp (path + size + (size > 0), key) == 0 ? found : MU_JOBSPEC_NO_KEY;
 }
+
+unsigned mu_jobspec_find_key (const char *section, const char *key)
+{
+    return *section || !strchr (key, '.') ? find (section, key) : MU_JOBSPEC_NO_KEY;
+}
+
+static unsigned find_path (const char *path) { return find ("", path); }
 
 /* For "model.layers": the key of the mapping, and in *setting what is behind its dot. */
 static unsigned find_setting (const char *path, const char **setting)

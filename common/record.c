@@ -24,11 +24,25 @@ const char *mu_record_name (const struct mu_family *family, uint32_t id)
     return shape ? shape->name : "?";
 }
 
+/* Behind the plain characters that a text begins with, by eights: mostly it has no others. */
+static const uint8_t *pass_ascii (const uint8_t *at, const uint8_t *end)
+{
+    static const uint64_t low = UINT64_C (0x0101010101010101), high = UINT64_C (0x8080808080808080);
+    uint64_t word;
+    for (; (size_t)(end - at) >= sizeof word; at += sizeof word) {
+        memcpy (&word, at, sizeof word);
+        if ((word | (word - low)) & high) /* beyond ASCII, or a NUL */
+            break;
+    }
+    return at;
+}
+
 bool mu_text_valid (const char *text, size_t size)
 {
     if (!size)
         return true; /* `text` may be NULL */
     const uint8_t *at = (const uint8_t *)text, *end = at + size;
+    at = pass_ascii (at, end);
     while (at < end) {
         uint32_t lead = *at++, more, code;
         if (lead < 0x80) {
@@ -348,26 +362,38 @@ static int check_all_there (const struct mu_shape *shape, uint64_t seen, struct 
     return 0;
 }
 
+/* The index of a field, `near` where they come in the table's order; field_count: there is none. */
+static uint32_t find_field (const struct mu_shape *shape, uint64_t id, uint32_t near)
+{
+    if (near < shape->field_count && shape->fields[near].id == id)
+        return near;
+    uint32_t i = 0;
+    while (i < shape->field_count && shape->fields[i].id != id)
+        i++;
+    return i;
+}
+
 static int decode_shape (const struct mu_shape *shape, const msgpack_object *map, uint8_t *body,
                          msgpack_zone *zone, struct mu_error *error)
 {
     if (map->type != MSGPACK_OBJECT_MAP)
         return mu_fail (error, MU_PROTOCOL, "%s: its fields are not a map", shape->name);
     uint64_t seen = 0; /* the generator keeps fields below 64 */
+    uint32_t next = 0;
     for (uint32_t entry = 0; entry < map->via.map.size; entry++) {
         const msgpack_object_kv *kv = &map->via.map.ptr[entry];
         if (kv->key.type != MSGPACK_OBJECT_POSITIVE_INTEGER)
             return mu_fail (error, MU_PROTOCOL, "%s: a field id is not a number", shape->name);
-        for (uint32_t i = 0; i < shape->field_count; i++) {
-            if (shape->fields[i].id != kv->key.via.u64)
-                continue;
-            if (seen >> i & 1)
-                return mu_fail (error, MU_PROTOCOL, "%s.%s is there twice", shape->name,
-                                shape->fields[i].name);
-            if (decode_field (shape, &shape->fields[i], &kv->val, body, zone, error))
-                return -1;
-            seen |= UINT64_C (1) << i;
-        }
+        uint32_t i = find_field (shape, kv->key.via.u64, next);
+        if (i == shape->field_count)
+            continue; /* of a newer version */
+        if (seen >> i & 1)
+            return mu_fail (error, MU_PROTOCOL, "%s.%s is there twice", shape->name,
+                            shape->fields[i].name);
+        if (decode_field (shape, &shape->fields[i], &kv->val, body, zone, error))
+            return -1;
+        seen |= UINT64_C (1) << i;
+        next = i + 1;
     }
     return check_all_there (shape, seen, error);
 }

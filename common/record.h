@@ -62,6 +62,7 @@ struct mu_field {
     size_t offset;
     bool optional;
     bool latest; /* of records equal in all fields so marked only the newest matters */
+    bool seal;   /* holds a hash over records, and is left out of such hashes */
     uint64_t low, high; /* of a number; high alone for sizes and counts */
     const struct mu_shape *item;
     size_t count_offset;
@@ -102,9 +103,12 @@ int mu_record_decode (const struct mu_family *family, void *record, const void *
                       uint32_t senders, struct msgpack_zone *zone, struct mu_error *error);
 
 /* Fold a struct mu_<family> into a running hash: each field by its id and value, whatever bytes it is
- * written as. Left out are a field named `seal`, which holds such a hash, and optional fields that
+ * written as. Left out are fields marked `seal`, which hold such a hash, and optional fields that
  * are zero or empty, so that a field added later changes no hash of before. Nothing is allocated. */
 uint64_t mu_record_hash (const struct mu_family *family, const void *record, uint64_t hash);
+
+/* The field that holds a seal, or NULL. */
+const struct mu_field *mu_shape_seal (const struct mu_shape *shape);
 
 /* The field of that name, or NULL. */
 const struct mu_field *mu_shape_field (const struct mu_shape *shape, const char *name);

@@ -87,8 +87,7 @@ static void mix_shape (uint64_t *hash, const struct mu_shape *shape, const uint8
 {
     for (uint32_t i = 0; i < shape->field_count; i++) {
         const struct mu_field *field = &shape->fields[i];
-        bool is_seal = *field->name == 's' && !strcmp (field->name, "seal");
-        if (!is_seal && (!field->optional || measure (field, body)))
+        if (!field->seal && (!field->optional || measure (field, body)))
             mix_field (hash, field, body);
     }
     mix (hash, UINT64_MAX); /* its end */
@@ -105,10 +104,18 @@ uint64_t mu_record_hash (const struct mu_family *family, const void *record, uin
     return hash;
 }
 
+const struct mu_field *mu_shape_seal (const struct mu_shape *shape)
+{
+    for (uint32_t i = 0; i < shape->field_count; i++)
+        if (shape->fields[i].seal)
+            return &shape->fields[i];
+    return NULL;
+}
+
 const struct mu_field *mu_shape_field (const struct mu_shape *shape, const char *name)
 {
     for (uint32_t i = 0; i < shape->field_count; i++)
-        if (*shape->fields[i].name == *name && !strcmp (shape->fields[i].name, name))
+        if (!strcmp (shape->fields[i].name, name))
             return &shape->fields[i];
     return NULL;
 }

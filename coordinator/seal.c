@@ -18,7 +18,7 @@ static struct job *job_of (const struct coord *coord, const struct mu_shape *sha
 /* Where the record holds its seal; NULL: it has none. */
 static void *seal_in (const struct mu_shape *shape, const struct mu_journal *record)
 {
-    const struct mu_field *seal = shape ? mu_shape_field (shape, "seal") : NULL;
+    const struct mu_field *seal = shape ? mu_shape_seal (shape) : NULL;
     uint8_t *body = (uint8_t *)(uintptr_t)record + mu_journal_family.body_offset;
     return seal ? body + seal->offset : NULL;
 }

@@ -45,6 +45,28 @@ def entries_of(sections):
     return [entry for _, _, entries in sections for entry in entries]
 
 
+def hash_of(start, path):
+    """FNV-1a, as in common/jobspec.c."""
+    for byte in path.encode():
+        start = (start ^ byte) * 0x01000193 & 0xffffffff
+    return start
+
+
+SLOT_BITS = 8
+
+
+def place_keys(paths):
+    """Where a hash begins, and each slot's key by its highest bits, so that no two keys have one slot: a look-up is then one
+    comparison."""
+    for start in range(1, 1 << 16):
+        slots = [len(paths)] * (1 << SLOT_BITS)
+        for key, path in enumerate(paths):
+            slots[hash_of(start, path) >> 32 - SLOT_BITS] = key
+        if sum(slot < len(paths) for slot in slots) == len(paths):
+            return start, slots
+    sys.exit("no hash keeps the keys apart")
+
+
 def enum_name(entry):
     return "mu_jobspec_" + c_name(entry.path)
 
@@ -79,6 +101,10 @@ def header(sections):
     yield "};\n"
     yield f"#define MU_JOBSPEC_SECTION_COUNT {sum(1 for name, _, _ in sections if name)}\n"
     yield "extern const struct mu_entry mu_jobspec_keys[MU_JOBSPEC_KEY_COUNT];\n"
+    start, slots = place_keys([entry.path for entry in entries])
+    yield "/* By the hash of its path, begun like this: a key's place, or MU_JOBSPEC_KEY_COUNT where there is none. */"
+    yield f"#define MU_JOBSPEC_HASH_START {start}u\n#define MU_JOBSPEC_SLOT_BITS {SLOT_BITS}"
+    yield f"extern const unsigned char mu_jobspec_slots[{len(slots)}];\n"
     yield "/* The sections' names, NULL-terminated. */"
     yield "extern const char *const mu_jobspec_sections[];\n\n#endif"
 
@@ -92,6 +118,10 @@ def source(sections):
     yield from arrays.lines()
     yield "\nconst struct mu_entry mu_jobspec_keys[MU_JOBSPEC_KEY_COUNT] = {"
     yield from rows
+    yield "};\n"
+    _, slots = place_keys([entry.path for entry in entries_of(sections)])
+    yield "const unsigned char mu_jobspec_slots[] = {"
+    yield from (f"    {', '.join(map(str, slots[i:i + 16]))}," for i in range(0, len(slots), 16))
     yield "};\n"
     names = ", ".join(f'"{name}"' for name, _, _ in sections if name)
     yield f"const char *const mu_jobspec_sections[] = {{ {names}, NULL }};"

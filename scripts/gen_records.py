@@ -131,6 +131,8 @@ def table(prefix, shape):
                  f".offset = offsetof (struct mu_{prefix}_{low}, {f['name']})"]
         if f["name"] in shape["latest"]:
             parts.append(".latest = true")
+        if f["name"] == "seal":
+            parts.append(".seal = true")
         if f["optional"]:
             parts.append(".optional = true")
         if "limit" in f:

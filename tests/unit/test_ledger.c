@@ -650,7 +650,7 @@ static void seal_all (void)
     uint64_t hash = 0;
     for (uint32_t i = 0; i < count; i++) {
         const struct mu_shape *shape = mu_shape_find (&mu_journal_family, journal[i].type);
-        const struct mu_field *seal = mu_shape_field (shape, "seal");
+        const struct mu_field *seal = mu_shape_seal (shape);
         if (mu_shape_is_latest (shape))
             continue;
         hash = mu_record_hash (&mu_journal_family, &journal[i], hash);
@@ -690,7 +690,7 @@ static void altered_records (void **unused)
         for (uint32_t f = 1; f < shape->field_count && !mu_shape_is_latest (shape); f++) {
             const struct mu_field *field = &shape->fields[f];
             if (field->kind == MU_FIELD_LIST || field->kind == MU_FIELD_LONGTEXT ||
-                field->kind == MU_FIELD_BYTES || !strcmp (field->name, "seal"))
+                field->kind == MU_FIELD_BYTES || field->seal)
                 continue;
             sealed_story ();
             *((uint8_t *)&journal[i] + mu_journal_family.body_offset + field->offset) ^= 1;
