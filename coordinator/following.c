@@ -18,6 +18,10 @@ bool following_asks (struct following *following, uint64_t term, uint64_t newest
     if (term == following->term && now_ms < following->ask_ms)
         return false;
     *gave_up = following->filling;
+    if (term != following->term)
+        following->past = 0;
+    else if (following->stream)
+        following->past = following->stream;
     following->term = term;
     following->stream = 0;
     following->filling = false;
@@ -26,12 +30,15 @@ bool following_asks (struct following *following, uint64_t term, uint64_t newest
     return true;
 }
 
+/* A stream that the leader began before one that was taken is over, however late it comes: its journal may
+ * lack what was confirmed since. */
 enum following_what following_rows (struct following *following, const struct following_rows *rows,
                                     uint64_t now_ms)
 {
     bool begins = rows->stream > following->stream;
-    if (rows->term != following->term || rows->stream < following->stream ||
-        begins != rows->first || (begins && following->filling && !rows->fresh))
+    if (rows->term != following->term || rows->stream <= following->past ||
+        rows->stream < following->stream || begins != rows->first ||
+        (begins && following->filling && !rows->fresh))
         return FOLLOWING_IGNORE;
     if (!rows->fresh && rows->before != following->at) {
         following->ask_ms = now_ms; /* a piece was lost: begin again */

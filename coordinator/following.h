@@ -12,7 +12,8 @@
 
 struct following {
     uint64_t term;   /* of the leader that is followed */
-    uint64_t stream; /* 0: none was begun */
+    uint64_t stream; /* 0: none was begun since FOLLOW was said */
+    uint64_t past;   /* newest of those before it, in this term */
     uint64_t at;     /* newest record of the journal, or of the one that is being put together */
     uint64_t ask_ms; /* when to say FOLLOW again */
     uint32_t patience_ms;
