@@ -453,28 +453,33 @@ void audit_clear (struct job *job)
         forget (&soft->comparisons[i]);
     free (soft->comparisons);
     soft->comparisons = NULL;
-    soft->comparison_count = soft->comparison_next = 0;
+    soft->comparison_count = soft->comparison_next[0] = soft->comparison_next[1] = 0;
 }
 
-/* A review makes one of every third rank, all at once. */
+/* After a restart all say again what they compared lately: all the same states, each rank gradients of its own.
+ * So each kind has a ring to itself, states the first one, or those of many ranks would push a state out. */
 static void make_room (struct job_soft *soft, uint32_t size)
 {
     if (soft->comparisons)
         return;
-    soft->comparison_count = COMPARISONS + size / 3;
+    soft->comparison_count = COMPARISONS + GRADIENTS * size;
     soft->comparisons = calloc (soft->comparison_count, sizeof *soft->comparisons);
     assert (soft->comparisons);
 }
 
 static struct comparison *find (struct job_soft *soft, const struct comparison *about)
 {
-    for (uint32_t i = 0; i < soft->comparison_count; i++) {
-        struct comparison *it = &soft->comparisons[i];
+    bool gradient = about->what == AUDIT_GRADIENT;
+    uint32_t room = gradient ? soft->comparison_count - COMPARISONS : COMPARISONS;
+    uint32_t *next = &soft->comparison_next[gradient];
+    struct comparison *list = soft->comparisons + (gradient ? COMPARISONS : 0);
+    for (uint32_t i = 0; i < room && i < *next; i++) {
+        struct comparison *it = &list[i];
         if (it->ranks && it->what == about->what && it->step == about->step &&
             it->micro_batch == about->micro_batch)
             return it;
     }
-    struct comparison *it = &soft->comparisons[soft->comparison_next++ % soft->comparison_count];
+    struct comparison *it = &list[(*next)++ % room];
     forget (it);
     *it = *about;
     it->opinions = calloc (about->ranks, sizeof *it->opinions);

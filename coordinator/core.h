@@ -51,9 +51,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEPT_BYTES 256u
-#define SAMPLES    16u
-#define COMPARISONS 24u /* at once, beside those of a review: what an agent says again, and some */
+#define KEPT_BYTES  256u
+#define SAMPLES     16u
+#define COMPARISONS 24u /* of states, at once: what an agent says again, and some */
+#define GRADIENTS   8u  /* of each rank, at once: so many an agent says again */
 #define SAVERS_MAX  64u
 #define SUMS        8u /* remembered, of states that were agreed on; as many as AGREED tells of */
 
@@ -356,7 +357,7 @@ struct job_soft {
     uint32_t sample_count; /* since the newest generation formed */
     double rate_best;      /* steps a second, the highest seen in this reign; 0: none yet */
     struct comparison *comparisons; /* owned; NULL: nobody compares anything yet */
-    uint32_t comparison_count, comparison_next;
+    uint32_t comparison_count, comparison_next[2]; /* begun: of states, of gradients; audit.c */
     struct review review;
     uint64_t ended_ms; /* when the last one had left a generation; 0: nobody did in this reign */
     char sized_by[64];

@@ -570,6 +570,8 @@ static void pass_ahead (struct pass *pass, const struct coord *coord, struct ahe
 static void pass_comparisons (struct pass *pass, struct job_soft *soft)
 {
     soft->comparison_count = pass_count (pass, soft->comparison_count);
+    if (soft->comparison_count && soft->comparison_count <= COMPARISONS) /* no room for gradients */
+        pass->bad = true;
     if (soft->comparison_count && !pass->out)
         soft->comparisons = need (soft->comparison_count, sizeof *soft->comparisons);
     for (uint32_t i = 0; i < soft->comparison_count; i++) {

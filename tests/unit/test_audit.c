@@ -77,6 +77,50 @@ static void an_opinion_that_is_missing_decides_nothing (void **state)
     assert_int_equal (stored (MU_JOURNAL_EXPEL) + stored (MU_JOURNAL_AGREED), 0);
 }
 
+/* As after a restart, when all say again what they compared lately, one after the other. */
+static void say_others (uint32_t rank, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        say_gradient (rank, 100 + 10 * rank + i, rank, 7);
+}
+
+static void what_many_say_again_pushes_no_state_out (void **state)
+{
+    (void)state;
+    open_job (5);
+    for (uint32_t rank = 0; rank < 4; rank++) {
+        say_state (rank, 50, 7);
+        say_others (rank, 2 * GRADIENTS); /* and goes on */
+    }
+    say_state (4, 50, 9);
+    assert_string_equal (expelled ()->worker, "w4");
+}
+
+static void nor_what_others_said_of_gradients (void **state)
+{
+    (void)state;
+    open_job (5);
+    say_gradient (0, 90, 0, 9);
+    for (uint32_t rank = 0; rank < 5; rank++)
+        say_others (rank, GRADIENTS - 1);
+    say_gradient (1, 90, 0, 7);
+    say_gradient (2, 90, 0, 7);
+    assert_string_equal (expelled ()->worker, "w0");
+}
+
+/* Not more is kept than that: those that begin push out the oldest of their kind. */
+static void a_state_that_few_speak_of_is_forgotten (void **state)
+{
+    (void)state;
+    open_job (3);
+    say_state (0, 50, 9);
+    for (uint32_t i = 0; i < COMPARISONS; i++)
+        say_state (0, 51 + i, 7);
+    say_state (1, 50, 7);
+    say_state (2, 50, 7);
+    assert_int_equal (stored (MU_JOURNAL_EXPEL) + stored (MU_JOURNAL_AGREED), 0);
+}
+
 static void two_that_differ_are_asked_twice (void **state)
 {
     (void)state;
@@ -272,6 +316,9 @@ int main (void)
         AUDIT_TEST (two_wrong_ones_of_five_go_together),
         AUDIT_TEST (an_owner_is_judged_by_two_others),
         AUDIT_TEST (an_opinion_that_is_missing_decides_nothing),
+        AUDIT_TEST (what_many_say_again_pushes_no_state_out),
+        AUDIT_TEST (nor_what_others_said_of_gradients),
+        AUDIT_TEST (a_state_that_few_speak_of_is_forgotten),
         AUDIT_TEST (two_that_differ_are_asked_twice),
         AUDIT_TEST (who_was_asked_first_does_not_matter),
         AUDIT_TEST (two_that_have_agreed_again_get_another_chance),
