@@ -299,7 +299,8 @@ static struct sim_job choose_job (void)
         job.portable = true;
         job.epochs = 0;
         job.steps = faults.slow_steps ? draw (40, 80) : draw (150, 400);
-        job.micro_batches = (uint32_t)draw (options.workers, 2 * options.workers);
+        uint32_t limit = options.workers > 32 ? 64 : 2 * options.workers; /* one bit each */
+        job.micro_batches = (uint32_t)draw (options.workers, limit);
         job.global_batch = 4 * job.micro_batches;
         job.records = 4000;
         job.workers_min = 3;
