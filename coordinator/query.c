@@ -157,7 +157,8 @@ static void fill_worker (const struct coord *coord, const struct worker *worker,
     info->job = worker->job ? worker->job->durable.number : 0;
     info->ranked = worker->job && worker->rank != NONE;
     info->rank = info->ranked ? worker->rank : 0;
-    SET (info->phase, mu_phase_state_name ((int)worker->phase));
+    /* Whoever has just let go has told of no phase since. */
+    SET (info->phase, mu_phase_state_name (worker->job ? (int)worker->phase : MU_PHASE_NONE));
     info->phase_ms = worker->phase_ms;
     info->step = worker->step;
     SET (info->isa, worker->isa);
