@@ -237,11 +237,20 @@ bool generation_try_form (struct coord *coord, struct job *job)
     return true;
 }
 
+/* The next generation, which the same turn may form, frees these maps. */
+static uint8_t *copy_maps (struct coord *coord, const struct generation *generation,
+                           uint32_t map_size)
+{
+    return memcpy (core_scratch (coord, 2 * (size_t)map_size), generation->first_map,
+                   2 * (size_t)map_size);
+}
+
 void generation_say_form (struct coord *coord, const struct worker *worker)
 {
     const struct job_durable *job = &worker->job->durable;
     const struct generation *generation = &job->generation;
     uint32_t map_size = 2 * job->micro_batches;
+    uint8_t *maps = copy_maps (coord, generation, map_size);
     struct mu_wire_form *said = &core_tell (coord, worker, MU_WIRE_FORM)->form;
     *said = (struct mu_wire_form){ .job = job->number,
                                    .generation = generation->number,
@@ -251,8 +260,8 @@ void generation_say_form (struct coord *coord, const struct worker *worker)
                                    .attempt = generation->attempt,
                                    .source_rank = generation->source_rank,
                                    .transfer = generation->transfer,
-                                   .first_map = { generation->first_map, map_size },
-                                   .map = { generation->map, map_size },
+                                   .first_map = { maps, map_size },
+                                   .map = { maps + map_size, map_size },
                                    .until_step = generation->until_step,
                                    .steps = job->steps,
                                    .records = job->records,
