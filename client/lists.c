@@ -190,7 +190,8 @@ int command_checkpoints (const struct command *command)
     if (command->json) {
         print_json (list_to_json (MU_WIRE_CHECKPOINT_LIST, checkpoints, count));
     } else {
-        struct table *table = table_create (">STEP|COMMITTED|>LOSS|>EVALUATED|>ACCURACY|>BYTES|WEIGHTS|PATH");
+        struct table *table =
+            table_create (">STEP|COMMITTED|>LOSS|>EVALUATED|>ACCURACY|>BYTES|WEIGHTS|PATH");
         for (size_t i = 0; i < count; i++) {
             table_cell (table, "%" PRIu64, checkpoints[i].step);
             table_cell (table, "%s", time_text (checkpoints[i].committed_ms, when, sizeof when));

@@ -331,7 +331,7 @@ static int apply_commit (struct coord *coord, const struct mu_journal *record,
                               .bytes = commit->bytes,
                               .time_ms = commit->time_ms,
                               .results = { commit->loss, commit->loss_evaluated, commit->accuracy,
-                                             commit->evaluated_step },
+                                           commit->evaluated_step },
                               .path = copy_text (commit->path) };
     SET (added->weights_hash, commit->weights_hash);
     SET (added->worker, commit->worker);

@@ -467,6 +467,12 @@ static void make_room (struct job_soft *soft, uint32_t size)
     assert (soft->comparisons);
 }
 
+/* How much of the first ring, which states and weights share, was used. */
+static uint32_t states_begun (const struct job_soft *soft)
+{
+    return soft->comparison_next[0] < COMPARISONS ? soft->comparison_next[0] : COMPARISONS;
+}
+
 static struct comparison *find (struct job_soft *soft, const struct comparison *about)
 {
     bool gradient = about->what == AUDIT_GRADIENT;
@@ -555,7 +561,7 @@ bool audit_weights (struct coord *coord, struct worker *worker, const char *hash
 
 bool audit_is_open (const struct job *job, uint64_t step)
 {
-    for (uint32_t i = 0; i < job->soft.comparison_count; i++) {
+    for (uint32_t i = 0; i < states_begun (&job->soft); i++) {
         const struct comparison *it = &job->soft.comparisons[i];
         if (it->ranks && it->what == AUDIT_STATE && it->step == step && it->said < it->ranks)
             return true;
@@ -566,7 +572,7 @@ bool audit_is_open (const struct job *job, uint64_t step)
 bool audit_is_agreed (const struct job *job, const char *hash)
 {
     uint64_t digest = index_hash_text (hash);
-    for (uint32_t i = 0; i < job->soft.comparison_count; i++) {
+    for (uint32_t i = 0; i < states_begun (&job->soft); i++) {
         const struct comparison *it = &job->soft.comparisons[i];
         for (uint32_t at = 0; at < it->ranks && it->what == AUDIT_WEIGHTS; at++)
             if (it->opinions[at].said && it->opinions[at].digest != digest)

@@ -342,7 +342,7 @@ struct job_soft {
     uint64_t save_limit_ms; /* of the last checkpoint, once it failed */
 
     uint64_t step;
-    struct results results; /* as members said in this reign */
+    struct results results;  /* as members said in this reign */
     uint32_t finished;       /* ranks that have done the last step */
     uint64_t finished_ms;    /* since when all have */
     bool withheld;           /* a checkpoint is written, and waits for what others hold */

@@ -210,7 +210,7 @@ static void unfold_commits (struct job_durable *job, const struct mu_journal_fol
                                    .bytes = said->bytes,
                                    .time_ms = said->time_ms,
                                    .results = { said->loss, said->loss_evaluated, said->accuracy,
-                                             said->evaluated_step },
+                                                said->evaluated_step },
                                    .path = copy_text (said->path),
                                    .pruned = said->pruned };
         SET (commit->weights_hash, said->weights_hash);

@@ -274,7 +274,7 @@ static void on_save (struct agent *agent, const struct mu_wire *wire)
     uint64_t own = agent->generation.number, newest = wire->save.generation;
     if (!is_here_or_say (agent, wire->save.job, wire->save.order))
         return;
-    if (job->saved_path.size && job->saved_step == job->step)
+    if (job->saved_path.size && job->saved.step == job->step)
         agent_repeat (agent, WORD_SAVED);
     else if (agent_is_clear (agent))
         agent_tell (agent, MU_WIRE_WRITE)->write.generation = own && own < newest ? own : newest;
@@ -286,7 +286,7 @@ static void on_committed (struct agent *agent, const struct mu_wire *wire)
     uint64_t step = wire->committed.step;
     if (!is_here (agent, wire->committed.job))
         return;
-    if (step >= job->saved_step) {
+    if (step >= job->saved.step) {
         agent_was_heard (agent, WORD_SAVED);
     } else if (agent_repeats (agent, WORD_SAVED)) { /* it was not to be committed yet, and is now */
         agent_repeat (agent, WORD_SAVED);

@@ -102,12 +102,8 @@ struct agent_job {
     uint64_t windows_said, windows_heard; /* TRAINED, TRAINED_OK */
 
     /* The newest checkpoint on storage. */
-    struct agent_bytes saved_path;
-    uint64_t saved_step, saved_bytes, saved_generation;
-    uint32_t saved_milliseconds;
-    char saved_hash[65];
-    double saved_loss, saved_loss_evaluated, saved_accuracy;
-    uint64_t saved_evaluated_step;
+    struct mu_wire_saved saved;    /* the newest checkpoint, as it is told */
+    struct agent_bytes saved_path; /* what its path points to */
     uint64_t committed_step; /* plus one; 0 is none */
 };
 

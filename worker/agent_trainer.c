@@ -185,15 +185,17 @@ static void on_wrote (struct agent *agent, const struct agent_event *event)
     const struct mu_wire_wrote *wrote = &event->wire->wrote;
     struct agent_job *job = &agent->job;
     agent_bytes_set (&job->saved_path, wrote->path.data, wrote->path.size);
-    job->saved_generation = wrote->generation;
-    job->saved_step = wrote->step;
-    job->saved_bytes = wrote->bytes;
-    job->saved_milliseconds = wrote->milliseconds;
-    job->saved_loss = wrote->loss;
-    job->saved_loss_evaluated = wrote->loss_evaluated;
-    job->saved_accuracy = wrote->accuracy;
-    job->saved_evaluated_step = wrote->evaluated_step;
-    agent_copy (job->saved_hash, sizeof job->saved_hash, wrote->weights_hash);
+    job->saved = (struct mu_wire_saved){ .job = job->number,
+                                         .generation = wrote->generation,
+                                         .step = wrote->step,
+                                         .path = agent_blob (&job->saved_path),
+                                         .bytes = wrote->bytes,
+                                         .milliseconds = wrote->milliseconds,
+                                         .loss = wrote->loss,
+                                         .loss_evaluated = wrote->loss_evaluated,
+                                         .accuracy = wrote->accuracy,
+                                         .evaluated_step = wrote->evaluated_step };
+    agent_copy (job->saved.weights_hash, sizeof job->saved.weights_hash, wrote->weights_hash);
     agent_log (agent, LOG_INFO_, "saved", "checkpoint of step %llu: %llu bytes in %u ms",
                (unsigned long long)wrote->step, (unsigned long long)wrote->bytes,
                wrote->milliseconds);

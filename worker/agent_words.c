@@ -114,19 +114,7 @@ static void say_trained (struct agent *agent)
 
 static void say_saved (struct agent *agent)
 {
-    const struct agent_job *job = &agent->job;
-    struct mu_wire_saved *saved = &agent_say (agent, MU_WIRE_SAVED)->saved;
-    saved->job = job->number;
-    saved->generation = job->saved_generation;
-    saved->step = job->saved_step;
-    saved->path = agent_blob (&job->saved_path);
-    saved->bytes = job->saved_bytes;
-    saved->milliseconds = job->saved_milliseconds;
-    saved->loss = job->saved_loss;
-    saved->loss_evaluated = job->saved_loss_evaluated;
-    saved->accuracy = job->saved_accuracy;
-    saved->evaluated_step = job->saved_evaluated_step;
-    agent_copy (saved->weights_hash, sizeof saved->weights_hash, job->saved_hash);
+    agent_say (agent, MU_WIRE_SAVED)->saved = agent->job.saved;
 }
 
 static void (*const words[WORDS]) (struct agent *agent) = {

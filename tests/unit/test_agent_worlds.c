@@ -4,6 +4,7 @@
 
 #include "worker/agent_timing.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void aborted_only_when_all_is_gone (void **state)
@@ -233,15 +234,23 @@ static void blank (struct story *story)
     expect (story, "PREPARED step 0 blank");
 }
 
+static void form_receiving (struct story *story, unsigned generation)
+{
+    char line[64];
+    hear (story, form (generation, 1, 0, true));
+    snprintf (line, sizeof line, "tell ENTER %u rank 1 step 0 until 100 transfer", generation);
+    expect (story, line);
+    snprintf (line, sizeof line, "form %u rank 1 of 3 receives", generation);
+    expect (story, line);
+}
+
 /* The others stand at step 0, too: what it holds is no state all the same. */
 static void blank_workers_receive (void **state)
 {
     (void)state;
     struct story story;
     blank (&story);
-    hear (&story, form (1, 1, 0, true));
-    expect (&story, "tell ENTER 1 rank 1 step 0 until 100 transfer");
-    expect (&story, "form 1 rank 1 of 3 receives");
+    form_receiving (&story, 1);
     collective (&story, AGENT_COLLECTIVE_ENDED, 1, "status 49"); /* half of it has come */
     expect (&story, "DOWN 1 status 49");
     expect (&story, "end 1");
@@ -251,9 +260,7 @@ static void blank_workers_receive (void **state)
     said (&story, wire);
     hear (&story, order (MU_WIRE_ABORT, 1));
     expect (&story, "ABORTED 1 step 0 attempt 0 kept 00 blank");
-    hear (&story, form (2, 1, 0, true));
-    expect (&story, "tell ENTER 2 rank 1 step 0 until 100 transfer");
-    expect (&story, "form 2 rank 1 of 3 receives");
+    form_receiving (&story, 2);
     collective (&story, AGENT_COLLECTIVE_ENDED, 2, "status 49"); /* all of it had come */
     expect (&story, "DOWN 2 status 49");
     expect (&story, "end 2");
@@ -271,9 +278,7 @@ static void asked_within_a_generation (void **state)
     (void)state;
     struct story story;
     blank (&story);
-    hear (&story, form (1, 1, 0, true));
-    expect (&story, "tell ENTER 1 rank 1 step 0 until 100 transfer");
-    expect (&story, "form 1 rank 1 of 3 receives");
+    form_receiving (&story, 1);
     hear (&story, order (MU_WIRE_ASSIGN, 0));
     nothing (&story);
     hear (&story, order (MU_WIRE_ABORT, 1));

@@ -232,18 +232,18 @@ int mu_checkpoint_begin (struct mu_checkpoint_writer *writer, const char *direct
     int chosen = sodium_init ();
     (void)chosen;
     json_object_seed (0);
-    if (make_ready (writer, state, tensors, job, error) < 0)
-        return -1;
-    writer->busy = tell (writer, &order);
-    if (writer->busy)
-        return 0;
-    if (errno == EAGAIN)
-        return mu_fail (error, MU_IO, "the checkpoint's writer still removes older checkpoints");
-    mu_checkpoint_leave (writer); /* somebody killed it, while there was nothing to do */
-    if (make_ready (writer, state, tensors, job, error) < 0)
-        return -1;
-    writer->busy = tell (writer, &order);
-    return writer->busy ? 0 : mu_fail (error, MU_SYSTEM, "the checkpoint's writer does not hear");
+    for (int child = 0; child < 2; child++) {
+        if (make_ready (writer, state, tensors, job, error) < 0)
+            return -1;
+        writer->busy = tell (writer, &order);
+        if (writer->busy)
+            return 0;
+        if (errno == EAGAIN)
+            return mu_fail (error, MU_IO,
+                            "the checkpoint's writer still removes older checkpoints");
+        mu_checkpoint_leave (writer); /* somebody killed it, while there was nothing to do */
+    }
+    return mu_fail (error, MU_SYSTEM, "the checkpoint's writer does not hear");
 }
 
 bool mu_checkpoint_prune_by (struct mu_checkpoint_writer *writer, const char *directory,
