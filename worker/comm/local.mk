@@ -5,7 +5,7 @@ noinst_LTLIBRARIES += %D%/libcomm.la
     %D%/flight.c %D%/flight.h \
     %D%/launch.c %D%/launch.h %D%/pmi.c %D%/pmi.h
 
-mu_collective_sources = %D%/collective.c %D%/collective.h %D%/collective_protocol.h %D%/world.c %D%/world.h %D%/transfer.c \
+mu_collective_sources = %D%/collective.c %D%/collective.h %D%/collective_protocol.h %D%/world.c %D%/world.h %D%/transfer.c %D%/wide_mix.h \
     %D%/near.c %D%/near.h %D%/guards.c %D%/guards.h %D%/proof.c %D%/proof.h
 # The guards stand in for functions of the C library and of UCX: they must be visible to both.
 mu_collective_link = $(AM_LDFLAGS) -Wl,--export-dynamic-symbol=epoll_wait -Wl,--export-dynamic-symbol=ucp_ep_create \
@@ -44,8 +44,10 @@ tests_system_test_collective_faults_SOURCES = tests/system/test_collective_fault
 tests_system_test_collective_faults_LDADD = %D%/libcomm.la common/libcommon.la
 
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/test_region tests/unit/test_pmi tests/unit/test_proof tests/unit/test_near
-TESTS += tests/unit/test_region tests/unit/test_pmi tests/unit/test_proof tests/unit/test_near
+check_PROGRAMS += tests/unit/test_region tests/unit/test_pmi tests/unit/test_proof tests/unit/test_near \
+    tests/unit/test_wide_mix
+TESTS += tests/unit/test_region tests/unit/test_pmi tests/unit/test_proof tests/unit/test_near \
+    tests/unit/test_wide_mix
 tests_unit_test_region_SOURCES = tests/unit/test_region.c
 tests_unit_test_region_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_region_LDADD = %D%/libcomm.la common/libcommon.la $(CMOCKA_LIBS) -lpthread
@@ -58,6 +60,9 @@ tests_unit_test_proof_LDADD = $(CMOCKA_LIBS)
 tests_unit_test_near_SOURCES = tests/unit/test_near.c %D%/near.c %D%/near.h
 tests_unit_test_near_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_near_LDADD = %D%/libcomm.la common/libcommon.la $(CMOCKA_LIBS)
+tests_unit_test_wide_mix_SOURCES = tests/unit/test_wide_mix.c %D%/wide_mix.h
+tests_unit_test_wide_mix_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_wide_mix_LDADD = $(CMOCKA_LIBS)
 endif
 
 EXTRA_DIST += tests/fuzz/corpus/pmi

@@ -5,11 +5,10 @@
  * All hash what they have then, and each hash must be the source's: that of those that were level,
  * too, which proves that they are. The source's state is at rest until all have agreed on that. */
 #include "near.h"
+#include "wide_mix.h"
 #include "world.h"
 
 #include "comm.h"
-
-#include "common/mix.h"
 
 #include <string.h>
 
@@ -72,7 +71,7 @@ static uint64_t hash_piece (uint64_t hash, char *at, const char *theirs, size_t 
         size_t block = count - done < BLOCK_BYTES ? count - done : BLOCK_BYTES;
         if (theirs)
             memcpy (at + done, theirs + done, block);
-        hash = mu_mix_bytes (hash, at + done, block);
+        hash = mu_wide_mix (hash, at + done, block);
     }
     return hash;
 }
