@@ -20,8 +20,15 @@ static struct bed bed;
 
 /* --- reductions ------------------------------------------------------------------------------- */
 
+/* These ranks are alone, as if each were on a host of its own. */
+static void set_far (unsigned far)
+{
+    for (unsigned r = 0; r < bed.size; r++)
+        atomic_store (&bed.ranks[r].region->control->collective.far, far >> r & 1);
+}
+
 /* Buckets in no order, with a hole, from one element to more than a piece. */
-static void reduces (unsigned size, enum mu_element element)
+static void reduces (unsigned size, enum mu_element element, unsigned far)
 {
     const struct mu_region_bucket buckets[] = {
         { 100, 1300000 }, { 0, 1 }, { 1300100, 17 }, { 1, 99 }, { 1300117, 65536 }
@@ -29,12 +36,14 @@ static void reduces (unsigned size, enum mu_element element)
     const struct mu_region_layout layout = { element, 4096, 1365653, 5, buckets };
     unsigned done = 0;
     bed_open (&bed, size, &layout);
+    set_far (far);
     bool formed = bed_world (&bed, bed_program ("muster-collective"), READY_MS);
     for (uint64_t step = 0; formed && step < STEPS; step++)
         done += bed_step (&bed, step);
     ok (formed && done == STEPS * size && bed.wrong == 0,
-        "%u ranks reduce int%d: %u of %u results, %llu wrong elements%s%s", size, 8 * (int)element,
-        done, STEPS * size, (unsigned long long)bed.wrong,
+        "%u ranks, alone on their hosts %#x, reduce int%d: %u of %u results, %llu wrong "
+        "elements%s%s",
+        size, far, 8 * (int)element, done, STEPS * size, (unsigned long long)bed.wrong,
         formed ? "" : "; not formed: ", bed.ranks[0].text);
     bed_end (&bed);
     bed_close (&bed);
@@ -42,10 +51,15 @@ static void reduces (unsigned size, enum mu_element element)
 
 static void reduces_all (void)
 {
-    for (unsigned size = 1; size <= 4; size++) {
-        reduces (size, MU_ELEMENT_INT32);
-        reduces (size, MU_ELEMENT_INT64);
+    for (unsigned size = 1; size <= 5; size++) {
+        reduces (size, MU_ELEMENT_INT32, 0);
+        reduces (size, MU_ELEMENT_INT64, 0);
     }
+    for (unsigned size = 2; size <= 4; size++)
+        reduces (size, MU_ELEMENT_INT32, 0xf); /* by MPI alone */
+    reduces (4, MU_ELEMENT_INT32, 1 << 0); /* the first of three that share a host is not rank 0 */
+    reduces (4, MU_ELEMENT_INT64, 1 << 2);
+    reduces (5, MU_ELEMENT_INT32, 1 << 1 | 1 << 4);
 }
 
 static void leaves_holes_alone (void)
@@ -210,8 +224,7 @@ static void open_with_state (unsigned size)
 static void broadcasts_state (unsigned far, const char *how)
 {
     open_with_state (4);
-    for (unsigned r = 0; r < bed.size; r++)
-        atomic_store (&bed.ranks[r].region->control->collective.far, far >> r & 1);
+    set_far (far);
     fill_state (0, 2);
     fill_state (3, 3);
     bed.receives[0] = bed.receives[3] = true;

@@ -237,7 +237,7 @@ static noreturn void serve (struct collective *self)
 
 int main (int argc, char **argv)
 {
-    struct collective self = { .command_fd = -1, .door = -1 };
+    struct collective self = { .command_fd = -1 };
     if (argc != 5 || number_of (argv[1]) != (int)MU_COLLECTIVE_PROTOCOL ||
         number_of (argv[2]) < 0 || number_of (argv[3]) < 0 || number_of (argv[4]) < 0)
         collective_end (&self, MU_COLLECTIVE_USAGE,

@@ -2,9 +2,10 @@
 /* collective.h - the parts of the program muster-collective
  *
  * collective.c  the process: its start, the agent's command, the trainer's requests
- * world.c       MPI: the world, its canaries, the reductions
+ * world.c       MPI: the world and its canaries
+ * neighbours.c  who shares this host, and memory
+ * reduce.c      the reductions, and their proof
  * transfer.c    the state, from its source to those that are behind
- * near.c        ... to those on the same host
  * faults.c      only in builds with faults (MU_FAULTS): wrong at a chosen step, or when ordered
  *
  * No function returns a failure: whatever goes wrong ends the process with a status
@@ -25,9 +26,8 @@ struct collective {
     struct mu_region *region;
     int region_fd, command_fd;
     struct mu_collective_form form;
-    uint64_t ticket;      /* hash of all that the ranks must agree on */
-    int door;             /* of the source, for those on its host (near.h); -1: none */
-    uint64_t door_number; /* the same on all ranks */
+    uint64_t ticket; /* hash of all that the ranks must agree on */
+    struct neighbours *near;
     uint64_t init_us, warm_us, broadcast_us;
 };
 
@@ -50,10 +50,11 @@ void world_start (struct collective *self, int *argc, char ***argv);
 void world_warm_up (struct collective *self);
 /* The command has become another one of the same world: do all ranks have it? */
 void world_confirm (struct collective *self);
-/* All buckets as they become ready, then the proof. The result is right when it returns. */
-void world_reduce (struct collective *self, struct request *request);
 /* Let MPI move what it still has to move for others, without waiting. */
 void world_look (void);
+
+/* reduce.c: all buckets as they become ready, then the proof. The result is right when it returns. */
+void world_reduce (struct collective *self, struct request *request);
 
 /* transfer.c */
 void world_map_state (const struct collective *self);
@@ -63,7 +64,7 @@ void world_broadcast_state (struct collective *self);
  *   flip   change one element of the result      stale  leave in the result what was there
  *   die    SIGKILL in the middle of the step     step   take part as if at another step
  *   slip   change the sums after their checksum
- *   shut   give no memory to those that are near (the source)
+ *   shut   give no memory to those that are near
  *   tear   hash what came as if one bit of it were another (who is behind) */
 #ifdef MU_FAULTS
 bool fault_now (const char *kind, uint64_t step);

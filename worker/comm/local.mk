@@ -6,6 +6,7 @@ noinst_LTLIBRARIES += %D%/libcomm.la
     %D%/launch.c %D%/launch.h %D%/pmi.c %D%/pmi.h
 
 mu_collective_sources = %D%/collective.c %D%/collective.h %D%/collective_protocol.h %D%/world.c %D%/world.h %D%/transfer.c %D%/wide_mix.h \
+    %D%/neighbours.c %D%/neighbours.h %D%/reduce.c \
     %D%/near.c %D%/near.h %D%/guards.c %D%/guards.h %D%/proof.c %D%/proof.h
 # The guards stand in for functions of the C library and of UCX: they must be visible to both.
 mu_collective_link = $(AM_LDFLAGS) -Wl,--export-dynamic-symbol=epoll_wait -Wl,--export-dynamic-symbol=ucp_ep_create \

@@ -27,7 +27,7 @@ static socklen_t name_of (uint64_t number, struct sockaddr_un *address)
     memset (address, 0, sizeof *address);
     address->sun_family = AF_UNIX;
     int length = snprintf (address->sun_path + 1, sizeof address->sun_path - 1,
-                           "muster-state-%016llx", (unsigned long long)number);
+                           "muster-region-%016llx", (unsigned long long)number);
     return (socklen_t)(offsetof (struct sockaddr_un, sun_path) + 1 + (size_t)length);
 }
 
@@ -46,7 +46,7 @@ static bool comes (int fd)
     return poll (&wait, 1, WAIT_MS) > 0;
 }
 
-/* --- the source ------------------------------------------------------------------------------- */
+/* --- who gives -------------------------------------------------------------------------------- */
 
 uint64_t near_open (int *door)
 {
@@ -97,7 +97,7 @@ void near_give (int *door, uint64_t count, int region_fd)
     *door = -1;
 }
 
-/* --- who is behind ---------------------------------------------------------------------------- */
+/* --- who takes -------------------------------------------------------------------------------- */
 
 int near_call (uint64_t number)
 {
@@ -131,13 +131,13 @@ static bool holds (int fd, size_t bytes)
            (uint64_t)about.st_size >= bytes;
 }
 
-const void *near_take (int line, size_t offset, size_t bytes)
+const void *near_take (int line, size_t bytes)
 {
     void *view = MAP_FAILED;
     int fd = receive (line);
     close (line);
-    if (fd >= 0 && holds (fd, offset + bytes))
-        view = mmap (NULL, bytes, PROT_READ, MAP_SHARED, fd, (off_t)offset);
+    if (fd >= 0 && holds (fd, bytes))
+        view = mmap (NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
     if (fd >= 0)
         close (fd);
     return view == MAP_FAILED ? NULL : view;

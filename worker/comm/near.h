@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* near.h - a state goes to a rank on the same host as memory, not through sockets
+/* near.h - a rank's region is given to another one on the same host, to be read
  *
- * The source opens a door: an abstract Unix socket with a name that nobody can guess, which is
- * found in this host's (its network namespace's) processes alone. A rank that needs the state calls
- * there; who reaches the door is near. The source gives each that called its region's memfd, open
- * for reading, and the rank maps the state and copies it. Who is not near is sent it by MPI.
+ * A rank opens a door: an abstract Unix socket with a name that nobody can guess, which is found in
+ * this host's (its network namespace's) processes alone. Who reaches the door is near. It is given the
+ * region's memfd, opened for reading, and maps it.
  *
- *     source                                 rank that is behind
+ *     one rank                               another
  *     near_open () -> a number for all
  *                                            near_call (number) -> a line, or -1: it is not near
- *     how many are near, by a reduction
- *     near_give () to so many
- *                                            near_take (line) -> the state; NULL: it went wrong
+ *     near_give () to as many as called
+ *                                            near_take (line) -> the region; NULL: it went wrong
  *
- * What comes so is believed no more than what comes from MPI: its hash must be the source's. Only
- * processes of one user give each other anything. */
+ * What comes so is believed no more than what comes from MPI: states by their hashes, sums by their
+ * proof. Only processes of one user give each other anything. */
 #ifndef MU_NEAR_H
 #define MU_NEAR_H
 
@@ -29,8 +27,7 @@ int near_call (uint64_t number);
 /* To so many, or to those that came until the time is over; closes the door. Nothing where there is none. */
 void near_give (int *door, uint64_t count, int region_fd);
 
-/* `bytes` at `offset` of the source's region, to be read, for as long as this process lives; closes the
- * line. */
-const void *near_take (int line, size_t offset, size_t bytes);
+/* The first `bytes` of the region, for as long as this process lives; closes the line. */
+const void *near_take (int line, size_t bytes);
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* transfer.c - the state goes from its source to those that are behind, and nobody else
  *
- * Who is on the source's host copies it from there (near.h), the others get it by MPI, piece by piece.
+ * Who is on the source's host copies it from there (neighbours.h), the others get it by MPI, piece by piece.
  * All hash what they have then, and each hash must be the source's: that of those that were level,
  * too, which proves that they are. The source's state is at rest until all have agreed on that. */
-#include "near.h"
+#include "neighbours.h"
 #include "wide_mix.h"
 #include "world.h"
 
@@ -14,8 +14,6 @@
 
 #define PIECE_BYTES ((size_t)4 << 20)   /* what MPI is given at once */
 #define BLOCK_BYTES ((size_t)256 << 10) /* is still in a core's cache when it is hashed */
-
-enum { NEAR, FAR, WAYS };
 
 /* --- who gets it how -------------------------------------------------------------------------- */
 
@@ -31,34 +29,19 @@ static MPI_Comm givers_and_takers (struct collective *self, bool takes)
     return some;
 }
 
-/* Not by this way again: this region's owner is sent its states from now on. */
-static noreturn void end_far (struct collective *self)
-{
-    atomic_store (&self->region->control->collective.far, 1);
-    collective_end (
-        self, MU_COLLECTIVE_STATE_TORN,
-        "the memory of rank %u, on this host, could not be had; the next world sends it",
-        self->form.source_rank);
-}
-
 /* The source's state, where this rank is near and behind. *some: who takes part in sending it. */
 static const char *find_way (struct collective *self, MPI_Comm *some)
 {
-    struct mu_region *region = self->region;
-    bool tries = self->form.receives && !atomic_load (&region->control->collective.far);
-    int line = tries ? near_call (self->door_number) : -1;
-    uint64_t ways[WAYS] = { 0 };
-    ways[line >= 0 ? NEAR : FAR] = self->form.receives;
-    world_agree (self, ways, WAYS);
-    near_give (&self->door, fault_now ("shut", self->form.step) ? 0 : ways[NEAR], self->region_fd);
-    *some = ways[FAR] ? givers_and_takers (self, self->form.receives && line < 0) : MPI_COMM_NULL;
-    if (line < 0)
+    const struct mu_collective_form *form = &self->form;
+    const void *theirs = neighbours_memory (self, form->source_rank, self->region->state);
+    uint64_t far = form->receives && !theirs;
+    bool takes = far;
+    if (self->near->hosts > 1)
+        world_agree (self, &far, 1);
+    *some = far ? givers_and_takers (self, takes) : MPI_COMM_NULL;
+    if (!form->receives || takes)
         return NULL;
-    size_t offset = (size_t)((char *)region->state - (char *)region->control);
-    const char *theirs = near_take (line, offset, region->layout.state_bytes);
-    if (!theirs)
-        end_far (self);
-    mu_region_prefault ((void *)(uintptr_t)theirs, region->layout.state_bytes);
+    mu_region_prefault ((void *)(uintptr_t)theirs, self->region->layout.state_bytes);
     return theirs;
 }
 

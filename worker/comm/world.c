@@ -11,19 +11,14 @@
 #include "collective.h"
 #include "comm.h"
 #include "guards.h"
-#include "near.h"
+#include "neighbours.h"
 
 #include "common/mix.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* What is reduced at once. 1 MiB should still be in a core's cache when its checksums are made.
- * With 2 ranks on a busy machine, whole buffers took a fifth more processor time than MPI_Allreduce
- * alone, 256 KiB up to a third more, 1 MiB from 8 MiB up none (bench_collective). */
-#define CHUNK_BYTES      ((size_t)1 << 20)
 #define WARM_UP_INTEGERS 65536 /* enough for MPICH's large-message algorithms */
 
 /* --- start ------------------------------------------------------------------------------------ */
@@ -106,19 +101,11 @@ static void check_guards (struct collective *self)
                      "lost peers; canaries and checksums are the only guard\n");
 }
 
-/* Do all have the same command? With their answers the source's door becomes known. */
-static void meet (struct collective *self)
-{
-    const struct mu_collective_form *form = &self->form;
-    self->door_number = form->rank == form->source_rank ? near_open (&self->door) : 0;
-    world_agree (self, &self->door_number, 1);
-}
-
-/* The first use of every connection, small and large. */
+/* Do all have the same command? Then the first use of every connection, small and large. */
 void world_warm_up (struct collective *self)
 {
     uint64_t start = collective_now_ns ();
-    meet (self);
+    world_agree (self, NULL, 0);
     int32_t *given = calloc (WARM_UP_INTEGERS, sizeof *given);
     int32_t *total = calloc (WARM_UP_INTEGERS, sizeof *total);
     if (!given || !total)
@@ -133,97 +120,14 @@ void world_warm_up (struct collective *self)
     free (given);
     free (total);
     check_guards (self);
+    neighbours_meet (self);
     self->warm_us = (collective_now_ns () - start) / 1000;
 }
 
 void world_confirm (struct collective *self)
 {
     self->ticket = make_ticket (self);
-    meet (self);
-}
-
-/* --- reductions ------------------------------------------------------------------------------- */
-
-static void reduce_chunk (struct collective *self, struct request *request, size_t offset,
-                          size_t count, struct mu_proof *own, struct mu_proof *result)
-{
-    enum mu_element element = self->region->layout.element;
-    MPI_Datatype type = element == MU_ELEMENT_INT32 ? MPI_INT32_T : MPI_INT64_T;
-    char *from = (char *)self->region->sums + offset * (size_t)element;
-    char *to = (char *)self->region->result + offset * (size_t)element;
-    uint64_t start = collective_now_ns ();
-    if (fault_ordered (self->region, MU_CORRUPTION_SUMS))
-        from[1] ^= 0x10;
-    mu_proof_feed (own, element, from, count);
-    if (fault_now ("slip", request->step))
-        from[0] ^= 1;
-    uint64_t reduce = collective_now_ns ();
-    char *into = fault_now ("stale", request->step) ? malloc (count * (size_t)element) : to;
-    MPI_TRY (self, MPI_Allreduce (from, into, (int)count, type, MPI_SUM, MPI_COMM_WORLD));
-    uint64_t prove = collective_now_ns ();
-    if (fault_now ("flip", request->step) || fault_ordered (self->region, MU_CORRUPTION_RESULT))
-        to[0] ^= 1;
-    mu_proof_feed (result, element, to, count);
-    collective_progress (self);
-    request->reduced_ns += prove - reduce;
-    request->proved_ns += (reduce - start) + (collective_now_ns () - prove);
-}
-
-static void reduce_bucket (struct collective *self, struct request *request, uint32_t bucket,
-                           struct mu_proof *own, struct mu_proof *result)
-{
-    const struct mu_region_layout *layout = &self->region->layout;
-    size_t chunk = CHUNK_BYTES / (size_t)layout->element;
-    uint64_t offset = layout->buckets[bucket].offset, left = layout->buckets[bucket].elements;
-    while (left > 0) {
-        size_t count = left < chunk ? (size_t)left : chunk;
-        reduce_chunk (self, request, offset, count, own, result);
-        offset += count;
-        left -= count;
-    }
-}
-
-/* The words behind the canary that close a step. */
-enum { CLOSE_STEP, CLOSE_ATTEMPT, CLOSE_MOMENT, CLOSE_A, CLOSE_B, CLOSE_WORDS };
-
-static void prove (struct collective *self, const struct request *request,
-                   const struct mu_proof *own, const struct mu_proof *result)
-{
-    uint64_t size = self->form.size;
-    uint64_t step = request->step + (fault_now ("step", request->step) ? 1 : 0);
-    uint64_t moment = mu_mix (mu_mix (self->ticket, step), request->attempt);
-    uint64_t words[CLOSE_WORDS] = { step, request->attempt, moment, own->a, own->b };
-    world_agree (self, words, CLOSE_WORDS);
-    if (words[CLOSE_STEP] != size * step || words[CLOSE_ATTEMPT] != size * request->attempt ||
-        words[CLOSE_MOMENT] != size * moment)
-        collective_end (self, MU_COLLECTIVE_STEP,
-                        "this rank is at step %llu, attempt %llu; the others are not",
-                        (unsigned long long)step, (unsigned long long)request->attempt);
-    uint64_t mask = self->region->layout.element == MU_ELEMENT_INT32 ? UINT32_MAX : UINT64_MAX;
-    struct mu_proof total = { words[CLOSE_A] & mask, words[CLOSE_B] & mask };
-    if (!mu_proof_holds (self->region->layout.element, result, &total))
-        collective_end (self, MU_COLLECTIVE_CHECKSUM,
-                        "step %llu: checksums %llx %llx, but the ranks' add up to %llx %llx",
-                        (unsigned long long)request->step, (unsigned long long)result->a,
-                        (unsigned long long)result->b, (unsigned long long)total.a,
-                        (unsigned long long)total.b);
-}
-
-void world_reduce (struct collective *self, struct request *request)
-{
-    struct mu_proof own = { 0, 0 }, result = { 0, 0 };
-    uint32_t buckets = self->region->layout.bucket_count;
-    for (uint32_t b = 0; b < buckets; b++) {
-        uint64_t start = collective_now_ns ();
-        collective_await (self, &self->region->ready[b], request->number);
-        request->waited_ns += collective_now_ns () - start;
-        reduce_bucket (self, request, b, &own, &result);
-        if (b == buckets / 2 && fault_now ("die", request->step))
-            raise (SIGKILL);
-    }
-    uint64_t start = collective_now_ns ();
-    prove (self, request, &own, &result);
-    request->proved_ns += collective_now_ns () - start;
+    world_agree (self, NULL, 0);
 }
 
 void world_look (void)
