@@ -126,7 +126,8 @@ class Hosts:
 
 
 class HostCluster(Cluster):
-    """The coordinator is on the host "coordinator", each worker on the host of its name; clients beside the coordinator."""
+    """The coordinator is on the host "coordinator", each worker on the host of its name, up to a dot: "w0.b" is another
+    one on w0's; clients beside the coordinator."""
     network_options = ()  # a worker finds the device that leads to the coordinator
 
     def __init__(self, *workers, coordinator_options=(), worker_options=()):
@@ -148,7 +149,7 @@ class HostCluster(Cluster):
         return f"tcp://{self.hosts.address(COORDINATOR)}:7600"
 
     def on_host(self, name, command):
-        return self.hosts.on(name, command)
+        return self.hosts.on(name.split(".")[0], command)
 
     def power_off(self, name):
         """The host is gone at once: no farewell of the kernel's, no FIN, reaches anybody."""

@@ -181,6 +181,24 @@ def coordinator_cut_off():
     scene.all_train()
 
 
+def neighbours():
+    """pairs of workers share hosts and reduce through their memory: one of a pair dies, then one that spoke for its host"""
+    cluster, _ = scene.open()
+    for host in ("w0", "w2"):
+        cluster.start_worker(f"{host}.b", *cluster.worker_options)
+    cluster.wait_members(scene.job, 5)
+    scene.goes_on()
+    cluster.kill_worker("w2.b")
+    cluster.wait_members(scene.job, 4)
+    scene.goes_on()
+    cluster.kill_worker("w0")
+    cluster.start_worker("w0", *cluster.worker_options)
+    cluster.wait_members(scene.job, 4)
+    scene.goes_on()
+    cluster.kill_worker("w0.b")
+    scene.all_train()
+
+
 def same_weights():
     """after all of that: the weights of one calm worker, and a proven ledger"""
     cluster, _ = scene.open()
@@ -192,7 +210,7 @@ if __name__ == "__main__":
     failures = 1  # until they have all been seen
     try:
         failures = Tap().run(partition, partition_from_coordinator, hears_nobody, is_not_heard, one_line, refused_line, delay, loss,
-                             power_cut, coordinator_cut_off, same_weights)
+                             power_cut, coordinator_cut_off, neighbours, same_weights)
     finally:
         scene.close(failures)
     sys.exit(failures)
