@@ -47,7 +47,8 @@ dist_decisions_DATA = \
     %D%/decisions/0040-a-checkpoint-is-what-all-ranks-hold.md \
     %D%/decisions/0041-what-waits-is-no-reason-to-fold.md \
     %D%/decisions/0042-one-child-writes-all-checkpoints.md \
-    %D%/decisions/0043-what-a-restart-and-a-pause-may-not-hide.md
+    %D%/decisions/0043-what-a-restart-and-a-pause-may-not-hide.md \
+    %D%/decisions/0045-ranks-of-one-host-reduce-as-memory.md
 
 linearexampledir = $(docdir)/examples/linear
 dist_linearexample_DATA = examples/linear/linear.c examples/linear/linear.yaml examples/linear/Makefile

@@ -20,21 +20,31 @@
  * this rank, add them to the same sums, begin () the same step again and mark all buckets.
  * A result stays valid until the next begin ().
  *
- * Two implementations stand behind this interface:
+ * Two implementations stand behind this interface: comm_mpi (here), and comm_nccl (a later module;
+ * untested on GPU). What each thing is to them:
  *
- *              comm_mpi (here)                         comm_nccl (a later module; untested on GPU)
- * buffers      the region's blocks (region.h)          device memory of the module
- * ticket       none                                    ncclGetUniqueId, called on one rank; the
- * agent carries the bytes to the others enter        says that the state is at rest
- * ncclCommInitRankConfig, blocking = 0 broadcast    waits until the collective process      polls
- * ncclCommGetAsyncError until the world has broadcast and verified              stands; warm-up
- * all-reduce with canary; ncclBroadcast of the state in pieces, hash begin        posts the request
- * notes it bucket_ready marks and rings                         records an event, ncclAllReduce out
- * of place on the communication stream wait         waits for the proven result             queries
- * the stream's event and the async error; then checks canary and checksum abort        asks the
- * collective to end; the agent   ncclCommAbort, on a thread of its own kills it if it cannot leave
- * forgets the generation                  abort, wait for the stream, free READY to     the
- * collective process                  the trainer, when broadcast () is DONE the agent
+ *     buffers       mpi   the region's blocks (region.h)
+ *                   nccl  device memory of the module
+ *     ticket        mpi   none
+ *                   nccl  ncclGetUniqueId, called on one rank; the agent carries the bytes to the others
+ *     enter         mpi   says that the state is at rest
+ *                   nccl  ncclCommInitRankConfig, blocking = 0
+ *     broadcast     mpi   waits until the collective process has broadcast and verified
+ *                   nccl  polls ncclCommGetAsyncError until the world stands; warm-up all-reduce with
+ *                         canary; ncclBroadcast of the state in pieces, hash
+ *     begin         mpi   posts the request
+ *                   nccl  notes it
+ *     bucket_ready  mpi   marks and rings
+ *                   nccl  records an event, ncclAllReduce out of place on the communication stream
+ *     wait          mpi   waits for the proven result
+ *                   nccl  queries the stream's event and the async error; then checks canary and
+ *                         checksum
+ *     abort         mpi   asks the collective to end; the agent kills it if it cannot
+ *                   nccl  ncclCommAbort, on a thread of its own
+ *     leave         mpi   forgets the generation
+ *                   nccl  abort, wait for the stream, free
+ *     READY to the  mpi   the collective process
+ *     agent         nccl  the trainer, when broadcast () is DONE
  *
  * Threads: bucket_ready () and abort () from any; all else from one. No call but broadcast () and
  * wait () blocks, and those no longer than timeout_ms (negative: until something happens).
