@@ -80,13 +80,14 @@ void near_give (int *door, uint64_t count, int region_fd)
     if (*door < 0)
         return;
     int given = count ? open_for_reading (region_fd) : -1;
-    while (given >= 0 && count && comes (*door)) {
+    while (count && comes (*door)) {
         int line = accept4 (*door, NULL, NULL, SOCK_CLOEXEC);
         if (line < 0)
             break;
         if (is_of_this_user (line)) {
-            /* who is gone needs nothing */
-            (void)mu_passing_send (line, &word, sizeof word, given, 0);
+            /* Who is gone needs nothing. Where there is nothing to give, the line's end tells. */
+            if (given >= 0)
+                (void)mu_passing_send (line, &word, sizeof word, given, 0);
             count--;
         }
         close (line);

@@ -35,7 +35,7 @@ static bool exchange (struct collective *self, const uint64_t *number, int *door
         line[r] = r != form->rank && number[form->rank] ? near_call (number[r]) : -1;
         reached += line[r] >= 0;
     }
-    near_give (door, fault_now ("shut", form->step) ? 0 : reached, self->region_fd);
+    near_give (door, reached, fault_now ("shut", form->step) ? -1 : self->region_fd);
     for (uint32_t r = 0; r < form->size; r++) {
         if (line[r] < 0)
             continue;
