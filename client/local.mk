@@ -31,9 +31,7 @@ muster_LDADD = %D%/libledger.la coordinator/libstore.la coordinator/libcoord.la 
     $(ZMQ_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) $(MSGPACK_LIBS)
 
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/test_ledger
-TESTS += tests/unit/test_ledger
+unit_tests += tests/unit/test_ledger
 tests_unit_test_ledger_SOURCES = tests/unit/test_ledger.c %D%/ledger_order.c
-tests_unit_test_ledger_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
-tests_unit_test_ledger_LDADD = %D%/libledger.la worker/data/libdata.la common/libcommon.la $(CMOCKA_LIBS) $(JANSSON_LIBS)
+tests_unit_test_ledger_LDADD = %D%/libledger.la worker/data/libdata.la common/libcommon.la $(CMOCKA_LIBS)
 endif

@@ -31,12 +31,9 @@ dist_jobexamples_DATA = examples/gpt-gcide.yaml examples/mlp-fashion.yaml
 
 EXTRA_DIST += tests/unit/jobspec/bad.yaml tests/unit/jobspec/bad.txt tests/unit/test_jobspec_schema.py
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/test_jobspec
-tests_unit_test_jobspec_SOURCES = tests/unit/test_jobspec.c
+unit_tests += tests/unit/test_jobspec
 tests_unit_test_jobspec_CPPFLAGS = $(AM_CPPFLAGS) -DSOURCE_DIR='"$(abs_top_srcdir)"'
-tests_unit_test_jobspec_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_jobspec_LDADD = %D%/libcommon.la $(CMOCKA_LIBS) -lm
-TESTS += tests/unit/test_jobspec
+tests_unit_test_jobspec_LDADD = $(LDADD) -lm
 endif
 
 # Skipped where Python has no jsonschema (apt-get install python3-jsonschema).

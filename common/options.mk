@@ -27,11 +27,7 @@ nodist_man_MANS += $(%C%_options_manuals)
 nodist_bashcomp_DATA = $(%C%_options_completions)
 
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/test_options
-tests_unit_test_options_SOURCES = tests/unit/test_options.c
-tests_unit_test_options_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_options_LDADD = %D%/libcommon.la $(CMOCKA_LIBS)
-TESTS += tests/unit/test_options
+unit_tests += tests/unit/test_options
 endif
 
 EXTRA_DIST += tests/fuzz/corpus/options

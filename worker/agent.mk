@@ -35,31 +35,21 @@ tests_system_train_local_LDADD = %D%/libchannel.la worker/comm/libcomm.la \
     worker/state/libstate.la common/libcommon.la $(SODIUM_LIBS) -lm
 
 if HAVE_CMOCKA
-agent_tests = tests/unit/test_agent tests/unit/test_agent_worlds tests/unit/test_agent_loss \
-    tests/unit/test_agent_trainer tests/unit/test_agent_orders
-check_PROGRAMS += $(agent_tests) tests/unit/test_train_memory tests/unit/test_watch
-TESTS += $(agent_tests) tests/unit/test_train_memory tests/unit/test_watch
+unit_tests += tests/unit/test_watch
+unit_tests += tests/unit/test_train_memory
 tests_unit_test_train_memory_SOURCES = tests/unit/test_train_memory.c %D%/train_memory.c %D%/train.h
-tests_unit_test_train_memory_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_train_memory_LDADD = $(CMOCKA_LIBS)
-tests_unit_test_watch_SOURCES = tests/unit/test_watch.c
-tests_unit_test_watch_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_watch_LDADD = %D%/libagent.la common/libcommon.la $(CMOCKA_LIBS)
 # The stories of the agent's core stand on one bed.
-noinst_LTLIBRARIES += tests/unit/libagentbed.la
-tests_unit_libagentbed_la_SOURCES = tests/unit/agent_bed.c tests/unit/agent_bed.h
-tests_unit_libagentbed_la_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-agent_bed = tests/unit/libagentbed.la %D%/libagent.la common/libcommon.la $(CMOCKA_LIBS)
-tests_unit_test_agent_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_agent_LDADD = $(agent_bed)
-tests_unit_test_agent_worlds_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_agent_worlds_LDADD = $(agent_bed)
-tests_unit_test_agent_loss_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_agent_loss_LDADD = $(agent_bed)
-tests_unit_test_agent_trainer_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_agent_trainer_LDADD = $(agent_bed)
-tests_unit_test_agent_orders_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_agent_orders_LDADD = $(agent_bed)
+agent_bed = tests/unit/agent_bed.c tests/unit/agent_bed.h
+unit_tests += tests/unit/test_agent
+tests_unit_test_agent_SOURCES = tests/unit/test_agent.c $(agent_bed)
+unit_tests += tests/unit/test_agent_worlds
+tests_unit_test_agent_worlds_SOURCES = tests/unit/test_agent_worlds.c $(agent_bed)
+unit_tests += tests/unit/test_agent_loss
+tests_unit_test_agent_loss_SOURCES = tests/unit/test_agent_loss.c $(agent_bed)
+unit_tests += tests/unit/test_agent_trainer
+tests_unit_test_agent_trainer_SOURCES = tests/unit/test_agent_trainer.c $(agent_bed)
+unit_tests += tests/unit/test_agent_orders
+tests_unit_test_agent_orders_SOURCES = tests/unit/test_agent_orders.c $(agent_bed)
 endif
 
 # What `muster sample` does, for any program.

@@ -9,9 +9,9 @@
  * that). The ledger's checker reads the same records and may find fault, and nothing else.
  *
  * tests/unit/test_damage runs this with bytes by chance. */
-#include "core.h"
+#include "coordinator/core.h"
 
-#include "ledger.h"
+#include "client/ledger.h"
 
 #include <msgpack.h>
 #include <stdint.h>

@@ -15,7 +15,6 @@ noinst_PROGRAMS += %D%/fuzz_register
 
 noinst_PROGRAMS += %D%/fuzz_journal
 %C%_fuzz_journal_SOURCES = %D%/fuzz_journal.c
-%C%_fuzz_journal_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator -I$(top_srcdir)/client
 %C%_fuzz_journal_LDADD = coordinator/libcoord.la client/libledger.la common/libcommon.la $(MSGPACK_LIBS)
 %C%_fuzz_journal_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 

@@ -7,7 +7,7 @@
 #ifndef AUDIT_BED_H
 #define AUDIT_BED_H
 
-#include "core.h"
+#include "coordinator/core.h"
 
 #include <msgpack.h>
 

@@ -7,8 +7,8 @@
 #ifndef JOB_BED_H
 #define JOB_BED_H
 
-#include "coord.h"
-#include "timing.h"
+#include "coordinator/coord.h"
+#include "coordinator/timing.h"
 
 #include <msgpack.h>
 #include <stdbool.h>

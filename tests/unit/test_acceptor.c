@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_acceptor.c - a vote that was given is there after any end; one that can't be kept isn't given */
-#include "io_acceptor.h"
+#include "coordinator/io_acceptor.h"
 #include "wire.h"
 
 #include <setjmp.h>

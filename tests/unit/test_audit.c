@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_audit.c - who is wrong, who is not to be blamed, and what is gone back to */
-#include "queue.h"
+#include "coordinator/queue.h"
 #include "tests/unit/audit_bed.h"
 
 #include <setjmp.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_compact.c - a journal of many ended jobs shrinks to some rows a job and grows no more than that
  */
-#include "coord.h"
-#include "followers.h"
-#include "io_check.h"
-#include "io_compact.h"
+#include "coordinator/coord.h"
+#include "coordinator/followers.h"
+#include "coordinator/io_check.h"
+#include "coordinator/io_compact.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,7 +3,7 @@
  *
  * The fuzzer looks longer and learns; this is always built, and says after which bytes it ended. Journals
  * that once ended a core are told by name. */
-#include "core.h"
+#include "coordinator/core.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_pace.c - shares follow speed: what is measured, how it is shared out */
-#include "core.h"
+#include "coordinator/core.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_poison.c - who is accused by a trainer's death, who is guilty, and what members are told */
-#include "core.h"
+#include "coordinator/core.h"
 
 #include <setjmp.h>
 #include <signal.h>

@@ -11,7 +11,7 @@
  * disk that lies, and with the store's own PRAGMA weakened on its way to SQLite.
  *
  * MUSTER_POWER_CUTS: cuts to make, default 1,500. MUSTER_POWER_SEED: the first seed. */
-#include "io_store.h"
+#include "coordinator/io_store.h"
 #include "power_vfs.h"
 
 #include <inttypes.h>

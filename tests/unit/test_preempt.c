@@ -3,7 +3,7 @@
  *
  * The bed plays the workers: each does at once what it is told, unless it is held. A test submits jobs,
  * lets time pass, and looks at who has how many. */
-#include "core.h"
+#include "coordinator/core.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

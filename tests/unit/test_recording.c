@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_recording.c - a recording is read as it was written, up to where its writer died; what is played
  * is what was recorded; and whatever the disk does, the coordinator does not notice */
-#include "frames.h"
-#include "io_recorder.h"
-#include "player.h"
+#include "coordinator/frames.h"
+#include "coordinator/io_recorder.h"
+#include "coordinator/player.h"
 
 #include "log.h"
 

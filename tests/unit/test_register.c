@@ -5,8 +5,8 @@
  * killed, an API server loses answers, delays them and makes conflicts up. What they saw is
  * gathered in shared memory and must be one history: a revision has one value and at most one
  * winner, follows the one before, and nobody reads an older one than was over when the call began. */
-#include "io_register.h"
-#include "io_register_kinds.h"
+#include "coordinator/io_register.h"
+#include "coordinator/io_register_kinds.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_reign.c - when a standby looks at the register, and what is made of a reign that is given up; who may
  * reign is the simulator's (tests/sim/reigns.c) */
-#include "followers.h"
-#include "reign.h"
+#include "coordinator/followers.h"
+#include "coordinator/reign.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_socket.c - who is behind which number, over real connections on loopback */
-#include "io_socket.h"
+#include "coordinator/io_socket.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

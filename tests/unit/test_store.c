@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_store.c - what was committed is there after any end of the process; what was not is not */
-#include "io_store.h"
+#include "coordinator/io_store.h"
 
 #include <errno.h>
 #include <msgpack.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_trust.c - penalties add up, fade, and put a worker in quarantine for a while */
-#include "core.h"
+#include "coordinator/core.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -4,8 +4,8 @@
  *
  * The store, the socket and the leader's side of its followers are false ones: the store fails as often as it is
  * told, the socket counts what it is given, the leader says what a test wants. */
-#include "io_outbox.h"
-#include "io_turn.h"
+#include "coordinator/io_outbox.h"
+#include "coordinator/io_turn.h"
 
 #include "log.h"
 

@@ -13,25 +13,23 @@ if HAVE_CMOCKA
 mu_checkpoint_test_libs = %D%/libcheckpoint.la worker/state/libstate.la \
     worker/kernels/libkernels.la common/libcommon.la $(JANSSON_LIBS) $(SODIUM_LIBS) \
     $(CMOCKA_LIBS) -lpthread -lm
-check_PROGRAMS += tests/unit/test_safetensors tests/unit/test_checkpoint tests/unit/test_slices \
-    tests/unit/test_weave
-tests_unit_test_weave_SOURCES = tests/unit/test_weave.c
-tests_unit_test_weave_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(SODIUM_CFLAGS)
-tests_unit_test_weave_LDADD = $(mu_checkpoint_test_libs)
-tests_unit_test_safetensors_SOURCES = tests/unit/test_safetensors.c
-tests_unit_test_safetensors_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(SODIUM_CFLAGS)
-tests_unit_test_safetensors_LDADD = $(mu_checkpoint_test_libs)
 mu_checkpoint_bed = tests/unit/checkpoint_bed.c tests/unit/checkpoint_bed.h tests/unit/state_bed.c \
     tests/unit/state_bed.h
+unit_tests += tests/unit/test_weave
+tests_unit_test_weave_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
+tests_unit_test_weave_LDADD = $(mu_checkpoint_test_libs)
+unit_tests += tests/unit/test_safetensors
+tests_unit_test_safetensors_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
+tests_unit_test_safetensors_LDADD = $(mu_checkpoint_test_libs)
+unit_tests += tests/unit/test_checkpoint
 tests_unit_test_checkpoint_SOURCES = tests/unit/test_checkpoint.c $(mu_checkpoint_bed)
-tests_unit_test_checkpoint_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(SODIUM_CFLAGS)
+tests_unit_test_checkpoint_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 tests_unit_test_checkpoint_LDADD = $(mu_checkpoint_test_libs)
+unit_tests += tests/unit/test_slices
 tests_unit_test_slices_SOURCES = tests/unit/test_slices.c $(mu_checkpoint_bed)
-tests_unit_test_slices_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) $(SODIUM_CFLAGS)
+tests_unit_test_slices_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 tests_unit_test_slices_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pwrite,--wrap=fsync
 tests_unit_test_slices_LDADD = $(mu_checkpoint_test_libs)
-TESTS += tests/unit/test_safetensors tests/unit/test_checkpoint tests/unit/test_slices \
-    tests/unit/test_weave
 endif
 
 if FUZZING

@@ -45,25 +45,17 @@ tests_system_test_collective_faults_SOURCES = tests/system/test_collective_fault
 tests_system_test_collective_faults_LDADD = %D%/libcomm.la common/libcommon.la
 
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/test_region tests/unit/test_pmi tests/unit/test_proof tests/unit/test_near \
-    tests/unit/test_wide_mix
-TESTS += tests/unit/test_region tests/unit/test_pmi tests/unit/test_proof tests/unit/test_near \
-    tests/unit/test_wide_mix
-tests_unit_test_region_SOURCES = tests/unit/test_region.c
-tests_unit_test_region_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+unit_tests += tests/unit/test_region
 tests_unit_test_region_LDADD = %D%/libcomm.la common/libcommon.la $(CMOCKA_LIBS) -lpthread
-tests_unit_test_pmi_SOURCES = tests/unit/test_pmi.c
-tests_unit_test_pmi_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+unit_tests += tests/unit/test_pmi
 tests_unit_test_pmi_LDADD = %D%/libcomm.la common/libcommon.la $(CMOCKA_LIBS)
+unit_tests += tests/unit/test_proof
 tests_unit_test_proof_SOURCES = tests/unit/test_proof.c %D%/proof.c %D%/proof.h
-tests_unit_test_proof_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_proof_LDADD = $(CMOCKA_LIBS)
+unit_tests += tests/unit/test_near
 tests_unit_test_near_SOURCES = tests/unit/test_near.c %D%/near.c %D%/near.h
-tests_unit_test_near_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_near_LDADD = %D%/libcomm.la common/libcommon.la $(CMOCKA_LIBS)
+unit_tests += tests/unit/test_wide_mix
 tests_unit_test_wide_mix_SOURCES = tests/unit/test_wide_mix.c %D%/wide_mix.h
-tests_unit_test_wide_mix_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_wide_mix_LDADD = $(CMOCKA_LIBS)
 endif
 
 EXTRA_DIST += tests/fuzz/corpus/pmi

@@ -12,16 +12,11 @@ noinst_LTLIBRARIES += %D%/libdata.la
 EXTRA_DIST += scripts/gen_unicode.py
 
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/test_order tests/unit/test_data tests/unit/test_bpe
-TESTS += tests/unit/test_order tests/unit/test_data tests/unit/test_bpe
-tests_unit_test_order_SOURCES = tests/unit/test_order.c
-tests_unit_test_order_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+unit_tests += tests/unit/test_order
 tests_unit_test_order_LDADD = %D%/libdata.la common/libcommon.la $(CMOCKA_LIBS)
-tests_unit_test_data_SOURCES = tests/unit/test_data.c
-tests_unit_test_data_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+unit_tests += tests/unit/test_data
 tests_unit_test_data_LDADD = %D%/libdata.la common/libcommon.la $(CMOCKA_LIBS) $(ZLIB_LIBS) $(JANSSON_LIBS)
-tests_unit_test_bpe_SOURCES = tests/unit/test_bpe.c
-tests_unit_test_bpe_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+unit_tests += tests/unit/test_bpe
 tests_unit_test_bpe_LDADD = %D%/libdata.la common/libcommon.la $(CMOCKA_LIBS) $(JANSSON_LIBS)
 endif
 

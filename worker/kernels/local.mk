@@ -45,21 +45,18 @@ if HAVE_OPENBLAS
 endif
 
 if HAVE_CMOCKA
-mu_kernel_tests = tests/unit/test_kernels tests/unit/test_kernels_matrix \
+unit_tests += tests/unit/test_kernels tests/unit/test_kernels_matrix \
     tests/unit/test_kernels_numbers
-check_PROGRAMS += $(mu_kernel_tests)
-TESTS += $(mu_kernel_tests)
 mu_kernel_test_ldadd = %D%/libkernels.la common/libcommon.la $(CMOCKA_LIBS) -lpthread -lm
 tests_unit_test_kernels_SOURCES = tests/unit/test_kernels.c tests/unit/kernels_reference.c \
     tests/unit/kernels_reference.h
-tests_unit_test_kernels_CFLAGS = $(mu_exact_flags) $(CMOCKA_CFLAGS)
+tests_unit_test_kernels_CFLAGS = $(mu_exact_flags)
 tests_unit_test_kernels_LDADD = $(mu_kernel_test_ldadd)
 tests_unit_test_kernels_matrix_SOURCES = tests/unit/test_kernels_matrix.c \
     tests/unit/kernels_reference.c tests/unit/kernels_reference.h
-tests_unit_test_kernels_matrix_CFLAGS = $(mu_exact_flags) $(CMOCKA_CFLAGS)
+tests_unit_test_kernels_matrix_CFLAGS = $(mu_exact_flags)
 tests_unit_test_kernels_matrix_LDADD = $(mu_kernel_test_ldadd)
-tests_unit_test_kernels_numbers_SOURCES = tests/unit/test_kernels_numbers.c
-tests_unit_test_kernels_numbers_CFLAGS = $(mu_exact_flags) $(CMOCKA_CFLAGS)
+tests_unit_test_kernels_numbers_CFLAGS = $(mu_exact_flags)
 tests_unit_test_kernels_numbers_LDADD = $(mu_kernel_test_ldadd)
 endif
 

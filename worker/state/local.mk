@@ -8,11 +8,10 @@ noinst_LTLIBRARIES += %D%/libstate.la
 %C%_libstate_la_LIBADD = $(SODIUM_LIBS) -lm
 
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/test_state
+unit_tests += tests/unit/test_state
 tests_unit_test_state_SOURCES = tests/unit/test_state.c tests/unit/state_bed.c \
     tests/unit/state_bed.h
-tests_unit_test_state_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) -ffp-contract=off
+tests_unit_test_state_CFLAGS = $(AM_CFLAGS) -ffp-contract=off
 tests_unit_test_state_LDADD = %D%/libstate.la worker/kernels/libkernels.la common/libcommon.la \
     $(CMOCKA_LIBS) -lpthread -lm
-TESTS += tests/unit/test_state
 endif

@@ -14,15 +14,15 @@ pkginclude_HEADERS += worker/trainer.h
 mu_trainer_libraries = %D%/libtrainers.la worker/kernels/libkernels.la common/libcommon.la
 
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/test_trainers tests/unit/test_loader
-TESTS += tests/unit/test_trainers tests/unit/test_loader
+unit_tests += tests/unit/test_trainers
 tests_unit_test_trainers_SOURCES = tests/unit/test_trainers.c tests/unit/trainer_bed.c \
     tests/unit/trainer_bed.h tests/unit/trainer_reference.c tests/unit/trainer_reference.h
-tests_unit_test_trainers_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) -ffp-contract=off
+tests_unit_test_trainers_CFLAGS = $(AM_CFLAGS) -ffp-contract=off
 tests_unit_test_trainers_LDADD = $(mu_trainer_libraries) $(CMOCKA_LIBS) -lpthread -lm
+unit_tests += tests/unit/test_loader
 tests_unit_test_loader_SOURCES = tests/unit/test_loader.c tests/unit/trainer_bed.c \
     tests/unit/trainer_bed.h
-tests_unit_test_loader_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS) -ffp-contract=off
+tests_unit_test_loader_CFLAGS = $(AM_CFLAGS) -ffp-contract=off
 tests_unit_test_loader_LDADD = $(mu_trainer_libraries) $(CMOCKA_LIBS) -lpthread -lm
 endif
 
