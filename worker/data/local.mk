@@ -14,8 +14,17 @@ EXTRA_DIST += scripts/gen_unicode.py
 if HAVE_CMOCKA
 unit_tests += tests/unit/test_order
 tests_unit_test_order_LDADD = %D%/libdata.la common/libcommon.la $(CMOCKA_LIBS)
+data_bed = tests/unit/data_bed.c tests/unit/data_bed.h
+data_test_libs = %D%/libdata.la common/libcommon.la $(CMOCKA_LIBS) $(ZLIB_LIBS) $(JANSSON_LIBS) -lpthread
 unit_tests += tests/unit/test_data
-tests_unit_test_data_LDADD = %D%/libdata.la common/libcommon.la $(CMOCKA_LIBS) $(ZLIB_LIBS) $(JANSSON_LIBS)
+tests_unit_test_data_SOURCES = tests/unit/test_data.c $(data_bed)
+tests_unit_test_data_LDADD = $(data_test_libs)
+unit_tests += tests/unit/test_data_formats
+tests_unit_test_data_formats_SOURCES = tests/unit/test_data_formats.c $(data_bed)
+tests_unit_test_data_formats_LDADD = $(data_test_libs)
+unit_tests += tests/unit/test_data_text
+tests_unit_test_data_text_SOURCES = tests/unit/test_data_text.c $(data_bed)
+tests_unit_test_data_text_LDADD = $(data_test_libs)
 unit_tests += tests/unit/test_bpe
 tests_unit_test_bpe_LDADD = %D%/libdata.la common/libcommon.la $(CMOCKA_LIBS) $(JANSSON_LIBS)
 endif
