@@ -13,8 +13,7 @@ if HAVE_CMOCKA
 mu_checkpoint_test_libs = %D%/libcheckpoint.la worker/state/libstate.la \
     worker/kernels/libkernels.la common/libcommon.la $(JANSSON_LIBS) $(SODIUM_LIBS) \
     $(CMOCKA_LIBS) -lpthread -lm
-mu_checkpoint_bed = tests/unit/checkpoint_bed.c tests/unit/checkpoint_bed.h tests/unit/state_bed.c \
-    tests/unit/state_bed.h
+mu_checkpoint_bed = tests/unit/checkpoint_bed.c tests/unit/checkpoint_bed.h $(state_bed)
 unit_tests += tests/unit/test_weave
 tests_unit_test_weave_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
 tests_unit_test_weave_LDADD = $(mu_checkpoint_test_libs)
