@@ -31,7 +31,12 @@ muster_LDADD = %D%/libledger.la coordinator/libstore.la coordinator/libcoord.la 
     $(ZMQ_LIBS) $(SQLITE_LIBS) $(JANSSON_LIBS) $(MSGPACK_LIBS)
 
 if HAVE_CMOCKA
+ledger_bed = tests/unit/ledger_bed.c tests/unit/ledger_bed.h
 unit_tests += tests/unit/test_ledger
-tests_unit_test_ledger_SOURCES = tests/unit/test_ledger.c %D%/ledger_order.c
-tests_unit_test_ledger_LDADD = %D%/libledger.la worker/data/libdata.la common/libcommon.la $(CMOCKA_LIBS)
+tests_unit_test_ledger_SOURCES = tests/unit/test_ledger.c $(ledger_bed)
+unit_tests += tests/unit/test_ledger_wrong
+tests_unit_test_ledger_wrong_SOURCES = tests/unit/test_ledger_wrong.c $(ledger_bed)
+unit_tests += tests/unit/test_ledger_order
+tests_unit_test_ledger_order_SOURCES = tests/unit/test_ledger_order.c %D%/ledger_order.c
+tests_unit_test_ledger_order_LDADD = worker/data/libdata.la common/libcommon.la $(CMOCKA_LIBS)
 endif
