@@ -84,14 +84,24 @@ unit_tests += %D%/unit/test_acceptor
 unit_tests += %D%/unit/test_recording
 %C%_unit_test_recording_SOURCES = %D%/unit/test_recording.c coordinator/io_recorder.c coordinator/io_recorder.h
 
-unit_tests += %D%/unit/test_register
-%C%_unit_test_register_SOURCES = %D%/unit/test_register.c $(register_sources) \
-    coordinator/io_files.c coordinator/io_files.h
-%C%_unit_test_register_CPPFLAGS = $(AM_CPPFLAGS) $(ZMQ_CFLAGS)
-%C%_unit_test_register_LDADD = $(LDADD) $(ZMQ_LIBS)
+# The register of who reigns, on each of its three grounds.
 EXTRA_DIST += %D%/system/fake_kubernetes.py
+check_LTLIBRARIES = %D%/unit/libregister.la
+%C%_unit_libregister_la_SOURCES = %D%/unit/register_bed.c %D%/unit/register_bed.h $(register_sources) \
+    coordinator/io_files.c coordinator/io_files.h
+%C%_unit_libregister_la_CPPFLAGS = $(AM_CPPFLAGS) $(ZMQ_CFLAGS)
+%C%_unit_libregister_la_LIBADD = $(ZMQ_LIBS)
+unit_tests += %D%/unit/test_register
+%C%_unit_test_register_LDADD = %D%/unit/libregister.la $(LDADD)
+unit_tests += %D%/unit/test_register_file
+%C%_unit_test_register_file_LDADD = %D%/unit/libregister.la $(LDADD)
+unit_tests += %D%/unit/test_register_lease
+%C%_unit_test_register_lease_LDADD = %D%/unit/libregister.la $(LDADD)
+unit_tests += %D%/unit/test_register_majority
+%C%_unit_test_register_majority_LDADD = %D%/unit/libregister.la $(LDADD)
 if HAVE_CURL
 EXTRA_%C%_unit_test_register_DEPENDENCIES = muster-lease.so
+EXTRA_%C%_unit_test_register_lease_DEPENDENCIES = muster-lease.so
 endif
 
 unit_tests += %D%/unit/test_socket

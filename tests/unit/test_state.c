@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "state_bed.h"
+#include "worker/state/quantise.h"
 
 #include <math.h>
 
