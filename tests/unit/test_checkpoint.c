@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_checkpoint.c - whole or not at all, whatever storage and the killer do */
+/* test_checkpoint.c - there and back, whatever storage does, and a directory of them */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,17 +11,11 @@
 #include <cmocka.h>
 
 #include "checkpoint_bed.h"
-#include "worker/checkpoint/safetensors.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <math.h>
-#include <pthread.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -62,116 +56,6 @@ static void a_state_comes_back_bit_for_bit (void **unused)
     mu_checkpoint_info_clear (&info);
     free (state);
     free (loaded);
-}
-
-static void training_goes_on_while_the_child_writes (void **unused)
-{
-    (void)unused;
-    size_t size = mu_state_size (bed_tensors, BED_TENSORS, NULL);
-    void *memory = mmap (NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    struct mu_state *state = mu_state_lay_out (memory, size, bed_tensors, BED_TENSORS, NULL);
-    struct mu_checkpoint_writer writer = MU_CHECKPOINT_WRITER_NONE;
-    pid_t child = 0; /* one writes them all */
-    for (uint64_t step = 1; step <= 10; step++) {
-        struct mu_checkpoint_saved saved;
-        struct mu_error error = { .text = "" };
-        bed_age (state, step);
-        struct mu_state *then = bed_copy (state), *loaded = bed_state (1);
-        assert_int_equal (
-            mu_checkpoint_begin (&writer, bed_top, state, bed_tensors, &bed_job, &error), 0);
-        bed_age (state, step + 1000);
-        if (bed_wait (&writer, &saved, &error) < 0)
-            fail_msg ("%s", error.text);
-        assert_false (writer.busy);
-        assert_true (child == 0 || child == writer.pid);
-        child = writer.pid;
-        assert_int_equal (saved.step, step);
-        assert_false (saved.existed);
-        assert_int_equal (mu_checkpoint_load (saved.path, loaded, bed_tensors, NULL, &error), 0);
-        assert_memory_equal (then, loaded, size);
-        free (then);
-        free (loaded);
-    }
-    assert_int_equal (bed_count_names ("step-"), 10);
-    assert_int_equal (bed_count_names (".step"), 0);
-    mu_checkpoint_cancel (&writer);
-    munmap (memory, size);
-}
-
-static atomic_bool busy;
-
-static void *do_nothing (void *argument) { return argument; }
-
-/* Holds libc's locks about threads and memory as often as can be. */
-static void *start_threads (void *argument)
-{
-    pthread_t thread;
-    while (atomic_load (&busy)) {
-        if (pthread_create (&thread, NULL, do_nothing, NULL) == 0)
-            pthread_join (thread, NULL);
-        free (malloc (50000));
-    }
-    return argument;
-}
-
-static void the_child_of_a_process_with_threads_starts_its_own (void **unused)
-{
-    (void)unused;
-    pthread_t threads[3];
-    struct mu_state *state = bed_state (1);
-    atomic_store (&busy, true);
-    for (int i = 0; i < 3; i++)
-        assert_int_equal (pthread_create (&threads[i], NULL, start_threads, NULL), 0);
-    for (uint64_t step = 1; step <= 60; step++) {
-        struct mu_checkpoint_writer writer = MU_CHECKPOINT_WRITER_NONE;
-        struct mu_checkpoint_saved saved;
-        struct mu_error error = { .text = "" };
-        state->step = step % 2; /* after the second it is there already */
-        assert_int_equal (
-            mu_checkpoint_begin (&writer, bed_top, state, bed_tensors, &bed_job, &error), 0);
-        if (bed_wait (&writer, &saved, &error) < 0)
-            fail_msg ("%s", error.text);
-        mu_checkpoint_cancel (&writer);
-    }
-    atomic_store (&busy, false);
-    for (int i = 0; i < 3; i++)
-        pthread_join (threads[i], NULL);
-    free (state);
-}
-
-static long count_pages (void)
-{
-    long pages = 0;
-    FILE *file = fopen ("/proc/self/statm", "r");
-    assert_int_equal (fscanf (file, "%ld", &pages), 1);
-    fclose (file);
-    return pages;
-}
-
-static void nothing_is_held_after_a_save (void **unused)
-{
-    (void)unused;
-    struct mu_state *state = bed_state (1);
-    long pages = 0, fd = 0;
-    for (uint64_t step = 0; step < 110; step++) {
-        struct mu_checkpoint_writer writer = MU_CHECKPOINT_WRITER_NONE;
-        struct mu_checkpoint_saved saved;
-        state->step = step % 2;
-        if (step == 10) { /* all that is made once is made */
-            pages = count_pages ();
-            fd = dup (0);
-            close ((int)fd);
-        }
-        assert_int_equal (
-            mu_checkpoint_begin (&writer, bed_top, state, bed_tensors, &bed_job, NULL), 0);
-        assert_int_equal (bed_wait (&writer, &saved, NULL), 1);
-        mu_checkpoint_cancel (&writer);
-    }
-    assert_true (count_pages () - pages < 100); /* the state has 6 pages */
-    int again = dup (0);
-    assert_int_equal (again, fd);
-    close (again);
-    free (state);
 }
 
 static void the_same_again_is_no_failure (void **unused)
@@ -378,107 +262,6 @@ static void a_place_that_cannot_be_written_is_named (void **unused)
     free (state);
 }
 
-/* --- what the killer does --------------------------------------------------------------------- */
-
-static void a_killed_writer_leaves_nothing_that_counts (void **unused)
-{
-    (void)unused;
-    struct mu_state *state = bed_state (1);
-    int killed = 0, finished = 0;
-    useconds_t usual = 4000;
-    struct mu_checkpoint_writer writer = MU_CHECKPOINT_WRITER_NONE;
-    for (uint64_t step = 1; step <= 150; step++) {
-        struct mu_checkpoint_saved saved;
-        struct mu_error error = { .text = "" };
-        struct mu_checkpoint_entry *entries;
-        size_t count;
-        bed_age (state, step);
-        assert_int_equal (
-            mu_checkpoint_begin (&writer, bed_top, state, bed_tensors, &bed_job, &error), 0);
-        usleep ((useconds_t)(bed_random (step, 1, 2) % usual));
-        kill (writer.pid, SIGKILL);
-        int status = bed_wait (&writer, &saved, &error);
-        status > 0 ? finished++ : killed++;
-        if (status < 0)
-            assert_non_null (strstr (error.text, "killed by signal 9"));
-        usual = status > 0 ? usual * 9 / 10 + 1 : usual * 10 / 9 + 1;
-        assert_int_equal (mu_checkpoint_list (bed_top, &entries, &count, &error), 0);
-        bool there = count > 0 && entries[count - 1].step == step;
-        assert_true (there || status < 0);
-        if (there)
-            assert_int_equal (
-                mu_checkpoint_verify (bed_below ("%s", entries[count - 1].name), &error), 0);
-        for (size_t i = 0; i < count; i++)
-            assert_true (entries[i].whole);
-        free (entries);
-    }
-    mu_checkpoint_cancel (&writer);
-    print_message ("# %d writers killed, %d finished\n", killed, finished);
-    assert_true (killed > 20);
-    free (state);
-}
-
-static void a_cancelled_writer_is_gone (void **unused)
-{
-    (void)unused;
-    struct mu_checkpoint_writer writer = MU_CHECKPOINT_WRITER_NONE;
-    struct mu_checkpoint_saved saved;
-    struct mu_state *state = bed_state (1);
-    assert_int_equal (mu_checkpoint_begin (&writer, bed_top, state, bed_tensors, &bed_job, NULL),
-                      0);
-    pid_t pid = writer.pid;
-    mu_checkpoint_cancel (&writer);
-    assert_int_equal (kill (pid, 0), -1);
-    mu_checkpoint_cancel (&writer);
-    assert_int_equal (mu_checkpoint_poll (&writer, &saved, NULL), -1);
-    free (state);
-}
-
-/* The child was killed while it had nothing to do; the next job has more to say; old checkpoints are
- * removed beside all that. */
-static void a_writer_is_used_for_good (void **unused)
-{
-    (void)unused;
-    struct mu_checkpoint_writer writer = MU_CHECKPOINT_WRITER_NONE;
-    struct mu_checkpoint_saved saved;
-    struct mu_checkpoint_info info;
-    struct mu_error error = { .text = "" };
-    struct mu_state *state = bed_state (1);
-    struct mu_checkpoint_job job = bed_job;
-    static char spec[100000];
-    const uint64_t protect[] = { 2 };
-    memset (spec, 's', sizeof spec - 1);
-    for (uint64_t step = 1; step <= 12; step++) {
-        bed_age (state, step);
-        if (step == 4)
-            job.spec = spec; /* the desk is too small for it */
-        if (step == 7 && kill (writer.pid, SIGKILL) == 0)
-            waitid (P_PID, (id_t)writer.pid, NULL, WEXITED | WNOWAIT);
-        assert_int_equal (mu_checkpoint_begin (&writer, bed_top, state, bed_tensors, &job, &error),
-                          0);
-        assert_int_equal (bed_wait (&writer, &saved, &error), 1);
-        assert_int_equal (saved.pruning.code, MU_OK);
-        assert_int_equal (mu_checkpoint_read_info (saved.path, &info, &error), 0);
-        assert_string_equal (info.job_spec, job.spec);
-        mu_checkpoint_info_clear (&info);
-        assert_int_equal (mu_checkpoint_verify (saved.path, &error), 0);
-        assert_true (mu_checkpoint_prune_by (&writer, bed_top, 2, protect, 1));
-    }
-    mu_checkpoint_prune_by (&writer, bed_below ("none"), 2, protect, 1);
-    mu_checkpoint_prune_by (&writer, bed_below ("step-00000012/config.json"), 2, protect, 1);
-    state->step = 12;
-    assert_int_equal (mu_checkpoint_begin (&writer, bed_top, state, bed_tensors, &job, &error), 0);
-    assert_int_equal (bed_wait (&writer, &saved, &error), 1);
-    assert_true (saved.existed);
-    assert_non_null (strstr (saved.pruning.text, "config.json"));
-    assert_int_equal (bed_count_names ("step-"), 3); /* 2, 11, 12 */
-    mu_checkpoint_leave (&writer);
-    assert_false (mu_checkpoint_prune_by (&writer, bed_top, 2, protect, 1));
-    assert_int_equal (writer.pid, 0);
-    assert_int_equal (waitpid (writer.leaving, NULL, 0), writer.leaving); /* it ends by itself */
-    free (state);
-}
-
 /* --- a directory of them ---------------------------------------------------------------------- */
 
 static void only_right_names_are_checkpoints (void **unused)
@@ -564,146 +347,11 @@ static void what_dead_writers_left_is_swept (void **unused)
     close (live);
 }
 
-/* --- weights from elsewhere ------------------------------------------------------------------- */
-
-#define ITEMS_MAX 10u
-
-/* The bed's tensors as items, their values those of `state`. */
-static uint32_t list_items (const struct mu_state *state, struct mu_safetensors_item *items,
-                            const float **values)
-{
-    for (uint32_t i = 0; i < BED_TENSORS; i++) {
-        items[i] = (struct mu_safetensors_item){ .name = bed_tensors[i].name,
-                                                 .dimensions = bed_tensors[i].dimensions,
-                                                 .dimension = bed_tensors[i].dimension };
-        values[i] = mu_state_weights_const (state) + mu_state_table_const (state)[i].first;
-    }
-    return BED_TENSORS;
-}
-
-static size_t item_bytes (const struct mu_safetensors_item *item)
-{
-    size_t bytes = sizeof (float);
-    for (uint32_t d = 0; d < item->dimensions; d++)
-        bytes *= (size_t)item->dimension[d];
-    return bytes;
-}
-
-static void write_model (const char *name, const struct mu_safetensors_item *items,
-                         const float *const *values, uint32_t count)
-{
-    struct mu_storage_writer out;
-    int dir = open (bed_top, O_RDONLY | O_DIRECTORY);
-    size_t bytes;
-    char *head = mu_safetensors_head (name, items, count, &bytes, NULL);
-    assert_non_null (head);
-    unlinkat (dir, name, 0);
-    assert_int_equal (mu_storage_create (&out, dir, name, NULL), 0);
-    assert_int_equal (mu_storage_write (&out, head, bytes, NULL), 0);
-    for (uint32_t i = 0; i < count; i++)
-        assert_int_equal (mu_storage_write (&out, values[i], item_bytes (&items[i]), NULL), 0);
-    assert_int_equal (mu_storage_finish (&out, NULL), 0);
-    free (head);
-    close (dir);
-}
-
-static void a_hugging_face_file_is_a_start (void **unused)
-{
-    (void)unused;
-    static const char *const prefixed[BED_TENSORS] = {
-        "transformer.wte.weight", "transformer.h.0.ln_1.bias", "transformer.h.0.conv.weight",
-        "transformer.h.0.gain", "transformer.h.0.attn.c_attn.weight"
-    };
-    static const uint64_t mask[] = { 1, 1, 2, 2 };
-    static const float ones[4] = { 1, 1, 1, 1 };
-    struct mu_state *source = bed_state (5), *state = bed_state (1);
-    struct mu_safetensors_item items[ITEMS_MAX];
-    const float *values[ITEMS_MAX];
-    struct mu_error error = { .text = "" };
-    uint32_t count = list_items (source, items, values);
-    for (uint32_t i = 0; i < count; i++)
-        items[i].name = prefixed[i];
-    items[count] = items[0];
-    items[count].name = "lm_head.weight";
-    values[count++] = values[0];
-    items[count] = (struct mu_safetensors_item){ "transformer.h.0.attn.bias", 4, mask };
-    values[count++] = ones;
-    write_model ("model.safetensors", items, values, count);
-    if (mu_checkpoint_load_weights (bed_top, state, bed_tensors, &error) < 0)
-        fail_msg ("%s", error.text);
-    assert_memory_equal (state, source, source->bytes);
-    memset (mu_state_weights (state), 0, 400);
-    struct mu_checkpoint_saved saved = bed_save (9); /* a checkpoint of ours is a start too */
-    assert_int_equal (mu_checkpoint_load_weights (saved.path, state, bed_tensors, &error), 0);
-    uint8_t hash[MU_STATE_HASH_SIZE];
-    mu_state_hash (state, hash);
-    assert_memory_equal (hash, saved.weights_hash, sizeof hash);
-    assert_int_equal (state->step, 0);
-    values[count - 2] = mu_state_weights (state); /* lm_head no longer tied */
-    write_model ("model.safetensors", items, values, count);
-    assert_int_equal (mu_checkpoint_load_weights (bed_top, state, bed_tensors, &error), -1);
-    assert_non_null (strstr (error.text, "not tied"));
-    free (source);
-    free (state);
-}
-
-static void what_does_not_fit_is_named_at_once (void **unused)
-{
-    (void)unused;
-    static const uint64_t turned[] = { 5, 7 }, one[] = { 1 };
-    static const float a_value[1] = { 1 };
-    struct mu_state *state = bed_state (1);
-    struct mu_safetensors_item items[ITEMS_MAX];
-    const float *values[ITEMS_MAX];
-    struct mu_error error = { .text = "" };
-    uint32_t count = list_items (state, items, values);
-    items[0].dimension = turned;
-    items[3] = (struct mu_safetensors_item){ "h.0.gainz", 1, one };
-    values[3] = a_value;
-    write_model ("model.safetensors", items, values, count);
-    assert_int_equal (mu_checkpoint_load_weights (bed_top, state, bed_tensors, &error), -1);
-    assert_non_null (strstr (error.text, "wte.weight is [5, 7], the model needs [7, 5]"));
-    assert_non_null (strstr (error.text, "h.0.gain is missing"));
-    assert_non_null (strstr (error.text, "h.0.gainz is not one of the model's"));
-    write_model ("model.safetensors", items, values, 0);
-    assert_int_equal (mu_checkpoint_load_weights (bed_top, state, bed_tensors, &error), -1);
-    count = list_items (state, items, values);
-    mu_state_weights (state)[50] = INFINITY;
-    write_model ("model.safetensors", items, values, count);
-    assert_int_equal (
-        mu_checkpoint_load_weights (bed_below ("model.safetensors"), state, bed_tensors, &error),
-        -1);
-    assert_non_null (strstr (error.text, "h.0.ln_1.bias holds a value that is not a finite"));
-    free (state);
-}
-
-static void a_folder_without_a_usable_model_says_what_to_do (void **unused)
-{
-    (void)unused;
-    struct mu_state *state = bed_state (1);
-    struct mu_error error;
-    assert_int_equal (mu_checkpoint_load_weights (bed_top, state, bed_tensors, &error), -1);
-    assert_non_null (strstr (error.text, "holds no model.safetensors"));
-    close (open (bed_below ("pytorch_model.bin"), O_CREAT | O_WRONLY, 0644));
-    assert_int_equal (mu_checkpoint_load_weights (bed_top, state, bed_tensors, &error), -1);
-    assert_non_null (strstr (error.text, "safe_serialization=True"));
-    close (open (bed_below ("model.safetensors.index.json"), O_CREAT | O_WRONLY, 0644));
-    assert_int_equal (mu_checkpoint_load_weights (bed_top, state, bed_tensors, &error), -1);
-    assert_non_null (strstr (error.text, "several files"));
-    assert_int_equal (mu_checkpoint_load_weights (bed_below ("no"), state, bed_tensors, &error),
-                      -1);
-    assert_int_equal (error.code, MU_NO_INPUT);
-    free (state);
-}
-
 int main (void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown (name, bed_setup, bed_teardown)
     const struct CMUnitTest tests[] = {
         TEST (a_state_comes_back_bit_for_bit),
-        TEST (training_goes_on_while_the_child_writes),
-        TEST (the_child_of_a_process_with_threads_starts_its_own),
-        TEST (nothing_is_held_after_a_save),
         TEST (the_same_again_is_no_failure),
         TEST (another_model_is_refused),
         TEST (torn_files_are_named),
@@ -711,15 +359,9 @@ int main (void)
         TEST (a_full_disk_is_told_and_leaves_nothing),
         TEST (a_small_disk_keeps_the_checkpoint_before),
         TEST (a_place_that_cannot_be_written_is_named),
-        TEST (a_killed_writer_leaves_nothing_that_counts),
-        TEST (a_cancelled_writer_is_gone),
-        TEST (a_writer_is_used_for_good),
         TEST (only_right_names_are_checkpoints),
         TEST (pruning_keeps_what_is_needed),
         TEST (what_dead_writers_left_is_swept),
-        TEST (a_hugging_face_file_is_a_start),
-        TEST (what_does_not_fit_is_named_at_once),
-        TEST (a_folder_without_a_usable_model_says_what_to_do),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
