@@ -14,16 +14,27 @@ pkginclude_HEADERS += worker/trainer.h
 mu_trainer_libraries = %D%/libtrainers.la worker/kernels/libkernels.la common/libcommon.la
 
 if HAVE_CMOCKA
+trainer_bed = tests/unit/trainer_bed.c tests/unit/trainer_bed.h
+trainer_models = $(trainer_bed) tests/unit/trainer_models.c tests/unit/trainer_models.h \
+    tests/unit/trainer_reference.c tests/unit/trainer_reference.h
+trainer_test_flags = $(AM_CFLAGS) -ffp-contract=off
+trainer_test_libs = $(mu_trainer_libraries) $(CMOCKA_LIBS) -lpthread -lm
 unit_tests += tests/unit/test_trainers
-tests_unit_test_trainers_SOURCES = tests/unit/test_trainers.c tests/unit/trainer_bed.c \
-    tests/unit/trainer_bed.h tests/unit/trainer_reference.c tests/unit/trainer_reference.h
-tests_unit_test_trainers_CFLAGS = $(AM_CFLAGS) -ffp-contract=off
-tests_unit_test_trainers_LDADD = $(mu_trainer_libraries) $(CMOCKA_LIBS) -lpthread -lm
+tests_unit_test_trainers_SOURCES = tests/unit/test_trainers.c $(trainer_models)
+tests_unit_test_trainers_CFLAGS = $(trainer_test_flags)
+tests_unit_test_trainers_LDADD = $(trainer_test_libs)
+unit_tests += tests/unit/test_trainers_bits
+tests_unit_test_trainers_bits_SOURCES = tests/unit/test_trainers_bits.c $(trainer_models)
+tests_unit_test_trainers_bits_CFLAGS = $(trainer_test_flags)
+tests_unit_test_trainers_bits_LDADD = $(trainer_test_libs)
+unit_tests += tests/unit/test_trainers_gradients
+tests_unit_test_trainers_gradients_SOURCES = tests/unit/test_trainers_gradients.c $(trainer_models)
+tests_unit_test_trainers_gradients_CFLAGS = $(trainer_test_flags)
+tests_unit_test_trainers_gradients_LDADD = $(trainer_test_libs)
 unit_tests += tests/unit/test_loader
-tests_unit_test_loader_SOURCES = tests/unit/test_loader.c tests/unit/trainer_bed.c \
-    tests/unit/trainer_bed.h
-tests_unit_test_loader_CFLAGS = $(AM_CFLAGS) -ffp-contract=off
-tests_unit_test_loader_LDADD = $(mu_trainer_libraries) $(CMOCKA_LIBS) -lpthread -lm
+tests_unit_test_loader_SOURCES = tests/unit/test_loader.c $(trainer_bed)
+tests_unit_test_loader_CFLAGS = $(trainer_test_flags)
+tests_unit_test_loader_LDADD = $(trainer_test_libs)
 endif
 
 # The same gradients in PyTorch, float64; skips where it is not installed.
