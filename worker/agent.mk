@@ -27,12 +27,14 @@ muster_worker_LDADD = %D%/libagent.la %D%/libchannel.la worker/comm/libcomm.la \
     worker/kernels/libkernels.la common/libcommon.la $(ZMQ_LIBS) \
     $(JANSSON_LIBS) $(MSGPACK_LIBS) -lpthread -lm
 
-check_PROGRAMS += tests/system/train_local
-TESTS += tests/system/train_local
-tests_system_train_local_SOURCES = tests/system/train_local.c
-tests_system_train_local_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS)
-tests_system_train_local_LDADD = %D%/libchannel.la worker/comm/libcomm.la \
-    worker/state/libstate.la common/libcommon.la $(SODIUM_LIBS) -lm
+check_PROGRAMS += tests/system/train_worlds tests/system/train_jobs
+TESTS += tests/system/train_worlds tests/system/train_jobs
+train_bed = tests/system/train_bed.c tests/system/train_bed.h tests/system/tap.h
+train_test_libs = %D%/libchannel.la worker/comm/libcomm.la worker/state/libstate.la common/libcommon.la -lm
+tests_system_train_worlds_SOURCES = tests/system/train_worlds.c $(train_bed)
+tests_system_train_worlds_LDADD = $(train_test_libs)
+tests_system_train_jobs_SOURCES = tests/system/train_jobs.c $(train_bed)
+tests_system_train_jobs_LDADD = $(train_test_libs)
 
 if HAVE_CMOCKA
 unit_tests += tests/unit/test_watch
