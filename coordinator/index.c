@@ -2,6 +2,8 @@
 /* index.c - the hash table of the core. Memory running out is fatal. */
 #include "index.h"
 
+#include "fnv.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,9 +77,7 @@ void index_clear (struct index *index)
 
 uint64_t index_hash (const void *data, size_t size)
 {
-    uint64_t hash = UINT64_C (0xcbf29ce484222325);
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ ((const uint8_t *)data)[i]) * UINT64_C (0x100000001b3);
+    uint64_t hash = mu_fnv (data, size);
     hash ^= hash >> 32;
     return hash * UINT64_C (0x9e3779b97f4a7c15) ^ hash >> 29;
 }

@@ -20,6 +20,7 @@
  */
 #include "io_socket.h"
 
+#include "fnv.h"
 #include "io_door.h"
 
 #include <errno.h>
@@ -66,9 +67,7 @@ struct mu_sockets {
 
 static uint32_t hash (const uint8_t *identity, uint32_t size)
 {
-    uint64_t value = 0xcbf29ce484222325u; /* FNV-1a */
-    for (uint32_t i = 0; i < size; i++)
-        value = (value ^ identity[i]) * 0x100000001b3u;
+    const uint64_t value = mu_fnv (identity, size);
     return (uint32_t)(value ^ value >> 32);
 }
 

@@ -2,20 +2,14 @@
 /* lines.c - see lines.h */
 #include "lines.h"
 
+#include "fnv.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #define SUM_LINE 21u /* "sum ", 16 digits, a newline */
-
-static uint64_t sum_of (const char *text, size_t size)
-{
-    uint64_t value = UINT64_C (0xcbf29ce484222325); /* FNV-1a */
-    for (size_t i = 0; i < size; i++)
-        value = (value ^ (uint8_t)text[i]) * UINT64_C (0x100000001b3);
-    return value;
-}
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
@@ -68,7 +62,7 @@ void lines_bytes (struct lines_out *out, const char *word, const void *bytes, si
 
 bool lines_end (struct lines_out *out)
 {
-    put (out, "sum %016" PRIx64 "\n", sum_of (out->text, out->size));
+    put (out, "sum %016" PRIx64 "\n", mu_fnv (out->text, out->size));
     return !out->full;
 }
 
@@ -81,7 +75,7 @@ int lines_open (struct lines_in *in, const char *text, size_t size, const char *
     if (size < length + 1 + SUM_LINE || memcmp (text, head, length) || text[length] != '\n')
         return mu_fail (error, MU_BAD_INPUT, "it does not begin with `%s'", head);
     char sum[SUM_LINE + 1];
-    snprintf (sum, sizeof sum, "sum %016" PRIx64 "\n", sum_of (text, size - SUM_LINE));
+    snprintf (sum, sizeof sum, "sum %016" PRIx64 "\n", mu_fnv (text, size - SUM_LINE));
     if (memcmp (text + size - SUM_LINE, sum, SUM_LINE) || text[size - SUM_LINE - 1] != '\n')
         return mu_fail (error, MU_BAD_INPUT, "its sum is wrong: it was torn, or changed by hand");
     *in = (struct lines_in){ text + length + 1, text + size - SUM_LINE };

@@ -7,6 +7,8 @@
  */
 #include "pmi.h"
 
+#include "common/fnv.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,9 +83,7 @@ void mu_pmi_destroy (struct mu_pmi **pmi_p)
 
 static uint32_t hash_key (const char *key, size_t size)
 {
-    uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ (unsigned char)key[i]) * 0x100000001b3u;
+    const uint64_t hash = mu_fnv (key, size);
     return (uint32_t)(hash ^ hash >> 32);
 }
 

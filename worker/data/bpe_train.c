@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/fnv.h"
 #include "split.h"
 
 enum { WORD_BYTES_MAX = 256, WORDS_MAX = 1 << 23, LINE = 32 };
@@ -125,18 +126,10 @@ static uint64_t scramble (uint64_t x)
 
 /* --- counting words --------------------------------------------------------------------------- */
 
-static uint64_t hash_text (const uint8_t *text, size_t size)
-{
-    uint64_t hash = 0xcbf29ce484222325ull; /* FNV-1a */
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ text[i]) * 0x100000001b3ull;
-    return scramble (hash);
-}
-
 /* The place in the index of this word, or the empty one where it belongs. */
 static uint32_t *find_word (struct mu_bpe_trainer *t, const uint8_t *text, size_t size)
 {
-    uint64_t at = hash_text (text, size);
+    uint64_t at = scramble (mu_fnv (text, size));
     for (;; at++) {
         uint32_t *place = &t->index[at & (t->index_size - 1)];
         if (!*place)
