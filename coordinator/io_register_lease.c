@@ -210,22 +210,29 @@ static int lease_read (void *own, uint32_t limit_ms, struct reign_text *value,
     return 0;
 }
 
-/* Between us and the API server something may have said it twice: the second finds the first there. */
-static int look_again (const struct lease *lease, uint64_t deadline, const struct reign_text *next,
-                       struct mu_error *error)
+/* Between us and the API server something may have said it twice: the second finds the first there. It
+ * is certain that `next` is not in only where another has its revision: a later one may have followed it. */
+static int look_again (const struct lease *lease, uint64_t deadline, uint64_t revision,
+                       const struct reign_text *next, struct mu_error *error)
 {
     json_t *object;
     struct reign_text value;
+    struct reign present = { 0 };
     if (get (lease, deadline, &object, &value, error))
         return -1;
     json_decref (object);
     if (reign_text_equal (&value, next))
         return 0;
+    if (value.size && reign_decode (&present, value.text, value.size, error))
+        return -1;
+    if (present.revision != revision + 1)
+        return mu_fail (error, MU_TRY_AGAIN,
+                        "the API server refused, and what is there by now does not say why");
     return mu_fail (error, MU_CONFLICT, "the API server says that another was faster");
 }
 
 static int put (const struct lease *lease, uint64_t deadline, const json_t *object,
-                const struct reign_text *next, struct mu_error *error)
+                uint64_t revision, const struct reign_text *next, struct mu_error *error)
 {
     struct exchange exchange;
     char *body = lease_with (object, lease->name_space, lease->name, next, error);
@@ -234,7 +241,7 @@ static int put (const struct lease *lease, uint64_t deadline, const json_t *obje
     int rc = ask (lease, object ? lease->one : lease->all, object ? "PUT" : "POST", body, deadline,
                   &exchange, error);
     if (!rc && exchange.status == HTTP_CONFLICT)
-        rc = look_again (lease, deadline, next, error);
+        rc = look_again (lease, deadline, revision, next, error);
     else if (!rc && exchange.status != HTTP_OK && exchange.status != HTTP_CREATED)
         rc = refuse (lease, &exchange, error);
     free (exchange.answer);
@@ -246,14 +253,13 @@ static int lease_swap (void *own, uint32_t limit_ms, uint64_t revision,
                        const struct reign_text *expected, const struct reign_text *next,
                        struct mu_error *error)
 {
-    (void)revision;
     const uint64_t deadline = mu_now_ms () + limit_ms;
     json_t *object;
     struct reign_text value;
     if (get (own, deadline, &object, &value, error))
         return -1;
     const int rc = reign_text_equal (&value, expected)
-                       ? put (own, deadline, object, next, error)
+                       ? put (own, deadline, object, revision, next, error)
                        : mu_fail (error, MU_CONFLICT, "another value is there by now");
     json_decref (object);
     return rc;

@@ -8,7 +8,8 @@ Makes a CA and a certificate with openssl in DIR (ca.crt, as a pod finds it) and
 127.0.0.1 and writes its port to DIR/port. Exits with 77 if openssl is not there. DIR/faults, read
 before each request, is a JSON object: percentages `conflict` (a 409 that nothing caused), `refuse`
 (500, nothing done), `lose` (done, and no answer), `twice` (done, the answer is that of a
-repetition), `delay` (done after up to 100 ms); and `garbage`, a text that is the answer to all."""
+repetition), `delay` (done after up to 100 ms); `garbage`, a text that is the answer to all; and
+`overtake`, a reign that another writes when a write was done, which is then answered as a repetition."""
 import http.server
 import json
 import os
@@ -66,6 +67,12 @@ class Leases:
             if lease["metadata"].get("uid") != now["uid"]:
                 raise Refused(422, "uid is immutable")
             return self.keep(name, lease)
+
+    def overtake(self, lease, reign):
+        with self.lock:
+            later = json.loads(json.dumps(lease))
+            later["metadata"]["annotations"]["muster/reign"] = reign
+            self.keep(later["metadata"]["name"], later)
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -137,7 +144,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if strikes("delay"):
             time.sleep(self.server.seed.random() / 10)
         status, answer = self.try_to(json.loads(text) if text else None)
-        if writes and strikes("twice"):
+        if writes and faults.get("overtake"):
+            self.server.leases.overtake(answer, faults["overtake"])
+        if writes and (faults.get("overtake") or strikes("twice")):
             status, answer = self.try_to(json.loads(text))
         if strikes("lose"):
             self.close_connection = True

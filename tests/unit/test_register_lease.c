@@ -4,6 +4,8 @@
  * Its API server is a script that loses answers, delays them and makes conflicts up. */
 #include "register_bed.h"
 
+#include "coordinator/reign_text.h"
+
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -80,6 +82,39 @@ static void lease_together (void **state)
     run_writers (disturb_nothing);
 }
 
+/* TEXT as the value of KEY in the server's faults. */
+static void set_fault (const char *key, const char *text)
+{
+    char json[2 * REIGN_TEXT_MAX + 64], *at = json + sprintf (json, "{\"%s\": \"", key);
+    for (const char *from = text; *from; from++) {
+        if (*from == '"' || *from == '\\' || *from == '\n')
+            *at++ = '\\';
+        *at++ = *from == '\n' ? 'n' : *from;
+    }
+    strcpy (at, "\"}");
+    write_file ("faults", json);
+}
+
+/* It is in, the answer says that it is not, and before anybody looks another has followed it. */
+static void lease_overtaken (void **state)
+{
+    (void)state;
+    struct mu_error error = { .text = "" };
+    struct reign none = { 0 }, first = make_next (&none, 7), next = make_next (&first, 8),
+                 later = make_next (&next, 9), value;
+    char text[REIGN_TEXT_MAX];
+    use_lease ();
+    struct io_register *reg = must_open ();
+    assert_int_equal (register_swap (reg, LIMIT_MS, &none, &first, &error), 0);
+    text[reign_encode (&later, text)] = '\0';
+    set_fault ("overtake", text);
+    assert_int_equal (register_swap (reg, LIMIT_MS, &first, &next, &error), -1);
+    assert_int_equal (error.code, MU_TRY_AGAIN);
+    assert_int_equal (register_read (reg, LIMIT_MS, &value, &error), 0);
+    assert_memory_equal (&value, &later, sizeof value);
+    register_close (&reg);
+}
+
 static void lease_garbage (void **state)
 {
     (void)state;
@@ -95,14 +130,7 @@ static void lease_garbage (void **state)
     };
     use_lease ();
     for (size_t i = 0; i < sizeof garbage / sizeof *garbage; i++) {
-        char text[1024], *at = text + sprintf (text, "{\"garbage\": \"");
-        for (const char *from = garbage[i][0]; *from; from++) {
-            if (*from == '"' || *from == '\\')
-                *at++ = '\\';
-            *at++ = *from;
-        }
-        strcpy (at, "\"}");
-        write_file ("faults", text);
+        set_fault ("garbage", garbage[i][0]);
         expect_read (MU_BAD_INPUT, garbage[i][1], LIMIT_MS);
     }
 }
@@ -138,6 +166,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown (lease_alone, make_dir, end_server),
         cmocka_unit_test_setup_teardown (lease_together, make_dir, end_server),
+        cmocka_unit_test_setup_teardown (lease_overtaken, make_dir, end_server),
         cmocka_unit_test_setup_teardown (lease_garbage, make_dir, end_server),
         cmocka_unit_test_setup_teardown (lease_without_rights, make_dir, end_server),
         cmocka_unit_test_setup_teardown (lease_gone, make_dir, end_server),
