@@ -189,8 +189,10 @@ enum claim_wish claim_ask (struct claim *claim, uint64_t now_ms)
     bool silent = is_leader_lost (claim);
     if (claim->role == CLAIM_LEADING && silent)
         claim->waited_count = 0; /* who was in sync at the start had its time to come back */
-    if (claim->role == CLAIM_FOLLOWING && silent && claim->ask_ms > now_ms + eager_ms (claim))
-        claim->ask_ms = now_ms; /* it may have come in sync since the register was read, in calm */
+    if (claim->role == CLAIM_FOLLOWING && silent && claim->at_ease) {
+        claim->at_ease = false;
+        claim->ask_ms = now_ms; /* it may have come in sync since the register was read */
+    }
     if (!claim->known || claim->unsure)
         return now_ms < claim->ask_ms ? CLAIM_NOTHING : read_or_wait (claim);
     if (claim->role == CLAIM_LEADING) {
@@ -264,6 +266,7 @@ static void ask_later (struct claim *claim)
     bool calm =
         claim->role == CLAIM_LEADING || (claim->role == CLAIM_FOLLOWING && !is_leader_lost (claim));
     uint32_t wait_ms = calm ? CALM_FACTOR * claim->options.lost_ms : eager_ms (claim);
+    claim->at_ease = calm;
     claim->ask_ms = claim->now_ms + (claim->role == CLAIM_RESIGNED ? RESIGNED_ASK_MS : wait_ms);
 }
 

@@ -66,6 +66,7 @@ struct claim {
     bool known;                        /* value was read at least once */
     uint64_t term;                     /* in which it leads */
     uint64_t now_ms, heard_ms, ask_ms; /* heard: the leader; ask: when to read next */
+    bool at_ease;                      /* ask was set while the leader was heard */
     bool asked;                        /* a request is in flight */
     bool unsure;                       /* a swap may be in or not: read before anything else */
     bool swapping;                     /* the request in flight is a swap, to `next` */
