@@ -192,6 +192,16 @@ void roster_lose (struct coord *coord, struct worker *worker, bool planned, cons
     job_touch (coord, job);
 }
 
+/* While a generation trains, its collectives tell of a death before its silence does. While it ends or
+ * forms nobody does: the others wait for words that are not coming. If it only dials again it is taken
+ * back. */
+static bool holds_up_others (const struct worker *worker)
+{
+    const struct job *job = worker->job;
+    return job && worker->rank != NONE &&
+           (job->durable.state == MU_JOB_FORMING || job->durable.state == MU_JOB_BREAKING);
+}
+
 void roster_gone (struct coord *coord, uint32_t peer)
 {
     struct worker *worker = roster_by_peer (coord, peer);
@@ -202,7 +212,7 @@ void roster_gone (struct coord *coord, uint32_t peer)
         worker->lost_at_ms = soon_ms;
     core_wake (coord, worker->lost_at_ms);
     worker->gone = true;
-    if (worker->order == ORDER_ABORT)
+    if (holds_up_others (worker))
         roster_lose_if_gone (coord, worker);
 }
 
