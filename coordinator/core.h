@@ -577,6 +577,8 @@ void audit_agree (struct job_durable *job, const struct mu_journal_agreed *agree
 
 /* Is a break that lets members go to wait for what they did to be compared? Asks for it if so. */
 bool review_awaits (struct coord *coord, struct job *job);
+/* The word came too late for the step that it named: it is time for another. */
+bool review_is_gone_by (const struct job *job);
 void review_forget (struct job *job); /* nobody is to go, or the generation is over */
 /* A generation that trains ends; all have left it; all members of the next are ready to train. */
 void review_end (struct coord *coord, struct job *job, bool planned);

@@ -82,6 +82,12 @@ static void begin (const struct coord *coord, struct job *job)
     job->soft.review.since_step = made < last ? made : last;
 }
 
+bool review_is_gone_by (const struct job *job)
+{
+    const struct review *review = &job->soft.review;
+    return review->said_ms && job->soft.step > review->step + 1;
+}
+
 bool review_awaits (struct coord *coord, struct job *job)
 {
     struct review *review = &job->soft.review;
@@ -92,9 +98,7 @@ bool review_awaits (struct coord *coord, struct job *job)
     uint64_t end_ms = review->since_ms + limit_ms (job);
     if (coord->now_ms >= end_ms || !lacks_somebody (coord, job))
         return false;
-    uint64_t again_ms = review->said_ms + COORD_REPEAT_MS;
-    bool gone_by = job->soft.step > review->step + 1 && coord->now_ms >= again_ms;
-    if (!review->said_ms || gone_by)
+    if (!review->said_ms || review_is_gone_by (job))
         say_review (coord, job);
     core_wake (coord, end_ms);
     core_wake (coord, coord->now_ms + COORD_REPEAT_MS);

@@ -14,6 +14,7 @@
 #include "core.h"
 
 #define SAMPLE_MS        250u
+#define STANDSTILL_MS    1000u /* beats are rarer than steps */
 #define LEAST_WINDOWS    2u
 #define OPEN_WINDOWS_MAX 4096u
 
@@ -232,7 +233,7 @@ static double rate_between (const struct sample *first, const struct sample *las
 static void sample (const struct coord *coord, struct job_soft *soft)
 {
     struct sample now = { coord->now_ms, soft->step };
-    if (soft->sample_count && now.time_ms < newest (soft)->time_ms + SAMPLE_MS)
+    if (soft->sample_count > 1 && now.time_ms < newest (soft)->time_ms + SAMPLE_MS)
         return;
     if (soft->sample_count >= 2) {
         double rate = rate_between (newest (soft), &now, now.time_ms);
@@ -250,7 +251,7 @@ double shards_steps_a_second (const struct coord *coord, const struct job *job)
         return 0;
     const struct sample *first = oldest (soft), *last = newest (soft);
     uint64_t end_ms = last->time_ms, span_ms = last->time_ms - first->time_ms;
-    if (coord->now_ms > end_ms + span_ms) /* it has come to a halt since */
+    if (coord->now_ms > end_ms + span_ms && coord->now_ms > end_ms + STANDSTILL_MS)
         end_ms = coord->now_ms;
     return rate_between (first, last, end_ms);
 }
@@ -320,6 +321,8 @@ void shards_progress (struct coord *coord, struct worker *worker, const struct m
         hang_note_step (coord, job);
         sample (coord, soft);
         renew (coord, job);
+        if (review_is_gone_by (job))
+            job_touch (coord, job);
     }
     count_waiting (coord, worker, beat);
     if (beat->phase == MU_PHASE_UNLEASED)
