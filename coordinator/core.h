@@ -24,6 +24,7 @@
  *     audit.c       who is wrong: DIGEST, AUDIT, and what becomes of it
  *     absent.c      whose state was gone before it was compared
  *     review.c      before members leave, what they did is compared
+ *     halt.c        who leaves a generation ends with a whole step
  *     trust.c       quarantine of workers that fail again and again
  *     fold.c        the records of a job that has ended, as one
  *     seal.c        a running hash over a job's records, so that the journal can be checked
@@ -262,6 +263,7 @@ struct worker {
     bool again;             /* ... and then ASSIGN once more */
     bool unseen;            /* what it did in a generation that ended was not compared; review.c */
     bool kept_once;         /* it was to leave, and is a member once more to be compared */
+    bool halts;             /* it leaves, and was told to make no further step; halt.c */
     bool yields;            /* it leaves its job, though it stays here */
     uint64_t yields_to;     /* ... which is shrunk for this one; 0: for another reason */
     bool opened;            /* the trainer that was ASSIGNed was heard of */
@@ -319,6 +321,12 @@ struct review {
     uint64_t step, said_ms;        /* in which step, as the members were told; 0: they were not */
 };
 
+/* ... and until those who go have ended a step; halt.c. */
+struct halt {
+    uint64_t since_ms, said_ms; /* 0: they were not told */
+    uint64_t step;              /* with the one before it, or with the one under way */
+};
+
 struct job_soft {
     struct worker **workers; /* assigned, in no order */
     uint32_t worker_count, worker_capacity;
@@ -359,6 +367,7 @@ struct job_soft {
     struct comparison *comparisons; /* owned; NULL: nobody compares anything yet */
     uint32_t comparison_count, comparison_next[2]; /* begun: of states, of gradients; audit.c */
     struct review review;
+    struct halt halt;
     uint64_t ended_ms; /* when the last one had left a generation; 0: nobody did in this reign */
     char sized_by[64];
     char *why;    /* it waits; owned, like the next, and NULL where there is nothing to say */
@@ -573,12 +582,23 @@ bool audit_is_outcast (const struct job_durable *job, const char *name, uint64_t
 void audit_expel (struct job_durable *job, const struct mu_journal_expel *expel);
 void audit_agree (struct job_durable *job, const struct mu_journal_agreed *agreed);
 
+/* --- halt.c ----------------------------------------------------------------------------------- */
+
+/* Is a break that lets members go to wait until they have ended a step? Tells them to if so. */
+bool halt_awaits (struct coord *coord, struct job *job);
+void halt_forget (struct coord *coord,
+                  struct job *job); /* nobody is to go: they are leased again */
+void halt_clear (struct job *job);  /* the generation is over */
+
 /* --- review.c --------------------------------------------------------------------------------- */
 
 /* Is a break that lets members go to wait for what they did to be compared? Asks for it if so. */
 bool review_awaits (struct coord *coord, struct job *job);
 /* The word came too late for the step that it named: it is time for another. */
 bool review_is_gone_by (const struct job *job);
+/* Is this rank to leave, alone or with all? How long, at most, is waited for what it does in a step. */
+bool review_leaves (const struct coord *coord, const struct job *job, uint32_t rank);
+uint64_t review_limit_ms (const struct job *job);
 void review_forget (struct job *job); /* nobody is to go, or the generation is over */
 /* A generation that trains ends; all have left it; all members of the next are ready to train. */
 void review_end (struct coord *coord, struct job *job, bool planned);

@@ -21,6 +21,7 @@ void generation_clear (struct job *job)
     struct job_soft *soft = &job->soft;
     fences_free (&soft->fences);
     review_forget (job);
+    halt_clear (job);
     soft->finished = soft->reducing = soft->idle = soft->uneven = 0;
     soft->running_since_ms = 0;
     soft->withheld = false;

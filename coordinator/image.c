@@ -57,7 +57,7 @@ static const struct field worker_fields[] = {
     F (duty_phase), F (duty), F (still_ms), F (stalled_ms), F (process), F (hung), F (leaving),
     F (faults), F (number), F (peer), F (connected), F (lost), F (gone), F (beat_ms), F (heard_ms),
     F (lost_at_ms), F (stray_ms), P (job), F (slot), F (rank), F (order), F (order_number),
-    F (order_since_ms), F (order_said_ms), F (letting_go), F (again), F (unseen), F (kept_once), F (yields), F (yields_to), F (opened), F (finished),
+    F (order_since_ms), F (order_said_ms), F (letting_go), F (again), F (unseen), F (kept_once), F (halts), F (yields), F (yields_to), F (opened), F (finished),
     F (reducing), F (idle), F (doubts), F (reopened_step), F (anew), F (refused_job), F (refused_until_ms),
     F (left_out), F (on_trial), F (refused_for_good),
     F (position.step), F (position.attempt), F (position.lineage), F (position.generation),
@@ -98,7 +98,7 @@ static const struct field soft_fields[] = {
     F (still_longest_ms), F (stall_longest_ms), F (stuck_longest_ms), F (running_since_ms),
     F (paced_window), F (median_us), F (uneven), F (samples), F (sample_count), F (rate_best), P (comparisons),
     P (comparison_count), F (comparison_next), F (review.since_ms), F (review.since_step),
-    F (review.step), F (review.said_ms), F (ended_ms), F (sized_by), P (why), P (shrunk),
+    F (review.step), F (review.said_ms), F (halt.since_ms), F (halt.said_ms), F (halt.step), F (ended_ms), F (sized_by), P (why), P (shrunk),
 };
 #undef S
 #define S member

@@ -20,14 +20,14 @@
  * a restart in the middle of one nobody was. */
 #include "core.h"
 
-static bool leaves (const struct coord *coord, const struct job *job, uint32_t rank)
+bool review_leaves (const struct coord *coord, const struct job *job, uint32_t rank)
 {
     const struct worker *worker = job->soft.ranks[rank];
     return worker && (job->durable.target == MU_JOB_PAUSED || worker_leaves (coord, worker));
 }
 
 /* While nobody knows how long a step takes: as long as may be. */
-static uint64_t limit_ms (const struct job *job)
+uint64_t review_limit_ms (const struct job *job)
 {
     uint64_t step_ms = shards_step_ms (job);
     if (!step_ms || step_ms > COORD_REVIEW_MAX_MS / COORD_REVIEW_STEPS)
@@ -41,7 +41,7 @@ static bool lacks_somebody (const struct coord *coord, const struct job *job)
     const struct generation *generation = &job->durable.generation;
     for (uint32_t rank = 0; rank < generation->size; rank++) {
         const struct member *member = &generation->members[rank];
-        if (leaves (coord, job, rank) &&
+        if (review_leaves (coord, job, rank) &&
             audit_known_step (&job->durable, member->state_step, member->gradient_step) <
                 job->soft.review.since_step)
             return true;
@@ -95,7 +95,7 @@ bool review_awaits (struct coord *coord, struct job *job)
         return false;
     if (!review->since_ms)
         begin (coord, job);
-    uint64_t end_ms = review->since_ms + limit_ms (job);
+    uint64_t end_ms = review->since_ms + review_limit_ms (job);
     if (coord->now_ms >= end_ms || !lacks_somebody (coord, job))
         return false;
     if (!review->said_ms || review_is_gone_by (job))
@@ -113,8 +113,8 @@ static bool had_its_turn (const struct coord *coord, const struct job *job,
     const struct review *review = &job->soft.review;
     if (!planned || worker->kept_once)
         return worker->kept_once;
-    return review->since_ms &&
-           (known >= review->since_step || coord->now_ms >= review->since_ms + limit_ms (job));
+    return review->since_ms && (known >= review->since_step ||
+                                coord->now_ms >= review->since_ms + review_limit_ms (job));
 }
 
 static uint64_t known_step (const struct job *job, uint32_t rank)
@@ -156,7 +156,7 @@ void review_started (const struct coord *coord, const struct job *job)
     for (uint32_t rank = 0; rank < job->durable.generation.size; rank++) {
         struct worker *worker = job->soft.ranks[rank];
         worker->unseen = false;
-        worker->kept_once = leaves (coord, job, rank);
+        worker->kept_once = review_leaves (coord, job, rank);
     }
 }
 

@@ -191,6 +191,9 @@ void shards_say_lease (struct coord *coord, const struct worker *worker)
     said->job = job->number;
     said->generation = job->generation.number;
     said->until_step = job->generation.until_step;
+    said->stop = worker->halts;
+    if (worker->halts && worker->job->soft.halt.step < said->until_step)
+        said->until_step = worker->job->soft.halt.step;
 }
 
 static void renew (struct coord *coord, struct job *job)
@@ -325,7 +328,9 @@ void shards_progress (struct coord *coord, struct worker *worker, const struct m
             job_touch (coord, job);
     }
     count_waiting (coord, worker, beat);
-    if (beat->phase == MU_PHASE_UNLEASED)
+    if (worker->halts && worker->idle)
+        job_touch (coord, job);
+    else if (beat->phase == MU_PHASE_UNLEASED)
         mind_unleased (coord, worker, beat);
     if (beat->step == job->durable.steps && !worker->finished) {
         worker->finished = true;

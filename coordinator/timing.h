@@ -121,7 +121,8 @@
  * steps take, if that is longer: the one that is under way, the one that was named, and another if the word
  * came too late. But no longer than who goes unseen is remembered. It is asked for in a step that begins
  * so long after what was last heard. Who is to leave when a generation breaks is kept for the next, if that
- * trains COORD_REVIEW_MS after the end of the one before. */
+ * trains COORD_REVIEW_MS after the end of the one before. Then it waits half as long, at most, until those who
+ * leave have ended a step: the one that is under way, and another if there are several (halt.c). */
 #define COORD_REVIEW_MS      10000u
 #define COORD_REVIEW_STEPS   4u
 #define COORD_REVIEW_MAX_MS  COORD_ABSENT_MS

@@ -48,6 +48,7 @@ dist_decisions_DATA = \
     %D%/decisions/0041-what-waits-is-no-reason-to-fold.md \
     %D%/decisions/0042-one-child-writes-all-checkpoints.md \
     %D%/decisions/0043-what-a-restart-and-a-pause-may-not-hide.md \
+    %D%/decisions/0044-who-leaves-ends-with-a-whole-step.md \
     %D%/decisions/0045-ranks-of-one-host-reduce-as-memory.md
 
 linearexampledir = $(docdir)/examples/linear

@@ -335,6 +335,9 @@ static void settle_phase (struct agent *agent)
         return;
     agent->phase = phase;
     agent->phase_since_ms = agent->now_ms;
+    /* The coordinator has the next move: it is not left to wait for a beat. */
+    if (phase == MU_PHASE_UNLEASED || phase == MU_PHASE_FINISHED)
+        agent->coordinator.beat_next_ms = agent->now_ms;
 }
 
 /* --- the whole -------------------------------------------------------------------------------- */

@@ -99,12 +99,13 @@ void agent_on_lease (struct agent *agent, const struct mu_wire_lease *lease)
         lease->until_step > generation->next.until_step)
         generation->next.until_step = lease->until_step;
     if (lease->generation != generation->formed || generation->part != PART_IN ||
-        lease->until_step <= generation->now.until_step)
+        (lease->until_step <= generation->now.until_step && !lease->stop))
         return;
     generation->now.until_step = lease->until_step;
     struct mu_wire_extend *extend = &agent_tell (agent, MU_WIRE_EXTEND)->extend;
     extend->generation = lease->generation;
     extend->until_step = lease->until_step;
+    extend->stop = lease->stop;
 }
 
 void agent_on_review (struct agent *agent, const struct mu_wire_review *review)

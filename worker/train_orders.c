@@ -130,7 +130,8 @@ int train_post_enter (struct train_orders *orders, const struct mu_wire_enter *e
 void train_post_extend (struct train_orders *orders, const struct mu_wire_extend *extend)
 {
     pthread_mutex_lock (&orders->lock);
-    if (extend->generation == orders->until_generation && extend->until_step > orders->until_step)
+    if (extend->generation == orders->until_generation &&
+        (extend->until_step > orders->until_step || extend->stop))
         orders->until_step = extend->until_step;
     pthread_cond_broadcast (&orders->changed);
     pthread_mutex_unlock (&orders->lock);

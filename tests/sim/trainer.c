@@ -647,10 +647,10 @@ static void extend (uint32_t number, const struct mu_wire_extend *extend)
     struct trainer *trainer = &worker_at (number)->trainer;
     bool waits = trainer->going && trainer->phase == MU_PHASE_UNLEASED;
     if (!trainer->in || trainer->generation != extend->generation ||
-        extend->until_step <= trainer->until_step)
+        (extend->until_step <= trainer->until_step && !extend->stop))
         return;
     trainer->until_step = extend->until_step;
-    if (waits) {
+    if (waits && trainer->step < trainer->until_step) {
         trainer->phase = MU_PHASE_COMPUTING;
         begin_step (number);
     }

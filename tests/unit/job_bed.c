@@ -50,6 +50,10 @@ static void note_word (struct bed *bed, uint32_t peer, const struct mu_wire *wir
         snprintf (bed->ahead, sizeof bed->ahead, "%s", wire->connect.world);
     if (wire->type == MU_WIRE_REVIEW)
         bed->review_step = wire->review.step;
+    if (wire->type == MU_WIRE_LEASE) {
+        bed->until[peer] = wire->lease.until_step;
+        bed->stops[peer] = wire->lease.stop;
+    }
     uint64_t order = mu_record_number (&mu_wire_family, wire, "order");
     bed->order[peer] = order ? order : bed->order[peer];
     size_t used = strlen (bed->told[peer]);

@@ -27,6 +27,8 @@ struct bed {
     char ahead[64];                    /* the world that CONNECT named */
     uint64_t review_step;              /* the step that REVIEW named */
     uint64_t order[WORKERS];           /* the number of the newest one */
+    uint64_t until[WORKERS];           /* what the newest LEASE said */
+    bool stops[WORKERS];
     unsigned hangs, broken, forms;
     uint64_t parameters; /* of the model; few, unless a test says another number before form () */
     uint64_t leased;     /* steps below this */

@@ -81,13 +81,20 @@ static void leases (void **state)
     struct story story;
     struct mu_wire lease = { .type = MU_WIRE_LEASE };
     running (&story);
-    lease.lease = (struct mu_wire_lease){ 1, 1, 160 };
+    lease.lease = (struct mu_wire_lease){ .job = 1, .generation = 1, .until_step = 160 };
     hear (&story, lease);
     expect (&story, "tell EXTEND 160");
     hear (&story, lease);
     lease.lease.until_step = 120; /* a late one */
     hear (&story, lease);
-    lease.lease = (struct mu_wire_lease){ 1, 2, 300 }; /* of a generation that is not ours */
+    lease.lease.stop = true; /* it is to leave */
+    hear (&story, lease);
+    expect (&story, "tell EXTEND 120");
+    lease.lease = (struct mu_wire_lease){ .job = 1, .generation = 1, .until_step = 160 };
+    hear (&story, lease); /* not any more */
+    expect (&story, "tell EXTEND 160");
+    lease.lease.generation = 2; /* one that is not ours */
+    lease.lease.until_step = 300;
     hear (&story, lease);
     finish (&story);
 }

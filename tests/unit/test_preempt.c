@@ -17,8 +17,9 @@
 struct played {
     bool here, held, odd, drops; /* held: does not end its generation; drops: says nothing any more */
     bool parted;                 /* reaches no other worker */
+    bool stands;                 /* ends no further step */
     const char *class;
-    uint64_t job, generation, said_ms;
+    uint64_t job, generation, step, said_ms; /* step: in its beats alone */
 };
 
 struct word {
@@ -49,6 +50,8 @@ static struct mu_wire *say (uint32_t peer, enum mu_wire_type type)
     return &word->wire;
 }
 
+static void say_beat (uint32_t peer);
+
 static void say_prepared (uint32_t peer, const struct mu_wire *assign)
 {
     struct mu_wire *wire = say (peer, MU_WIRE_PREPARED);
@@ -70,6 +73,7 @@ static void say_aborted (uint32_t peer)
     said->job = bed.worker[peer].job;
     said->generation = bed.worker[peer].generation;
     bed.worker[peer].generation = 0;
+    bed.worker[peer].stands = false;
 }
 
 static void obey (uint32_t peer, const struct mu_wire *wire)
@@ -80,6 +84,7 @@ static void obey (uint32_t peer, const struct mu_wire *wire)
         say_prepared (peer, wire);
     } else if (wire->type == MU_WIRE_FORM) {
         worker->generation = wire->form.generation;
+        worker->step = wire->form.step;
         if (worker->parted && wire->form.size > 1)
             return;
         struct mu_wire_ready *said = &say (peer, MU_WIRE_READY)->ready;
@@ -95,6 +100,11 @@ static void obey (uint32_t peer, const struct mu_wire *wire)
         said->job = wire->review.job;
         said->generation = wire->review.generation;
         said->step = wire->review.step + 1;
+    } else if (wire->type == MU_WIRE_LEASE) {
+        worker->stands = wire->lease.stop;
+        if (worker->stands && wire->lease.until_step > worker->step)
+            worker->step = wire->lease.until_step;
+        say_beat (peer);
     } else if (wire->type == MU_WIRE_ABORT && worker->generation && !worker->held) {
         say_aborted (peer);
     } else if (wire->type == MU_WIRE_RELEASE) {
@@ -112,7 +122,10 @@ static void say_beat (uint32_t peer)
     struct mu_wire_beat *said = &say (peer, MU_WIRE_BEAT)->beat;
     said->job = worker->job;
     said->generation = worker->generation;
-    said->phase = worker->generation ? MU_PHASE_COMPUTING : MU_PHASE_WAITING;
+    said->step = worker->step;
+    said->phase = worker->stands       ? MU_PHASE_UNLEASED
+                  : worker->generation ? MU_PHASE_COMPUTING
+                                       : MU_PHASE_WAITING;
     bed.worker[peer].said_ms = bed.now_ms;
 }
 
