@@ -80,7 +80,7 @@ static struct mu_wire *add (enum mu_wire_type type)
     CHECK (request_count < REQUESTS_MAX, "too many requests");
     struct request *request = &requests[request_count];
     request->wire = (struct mu_wire){ .type = type };
-    clock_after (draw (0, 50), ask, request_count++, 0, NULL);
+    clock_after (takes (0, 50), ask, request_count++, 0, NULL);
     return &request->wire;
 }
 
@@ -109,7 +109,7 @@ void client_control (uint64_t job, uint32_t verb)
     snprintf (wire->control.job, sizeof wire->control.job, "%" PRIu64, job);
 }
 
-static void client_scale (uint64_t job, uint32_t workers)
+void client_scale (uint64_t job, uint32_t workers)
 {
     struct mu_wire *wire = add (MU_WIRE_SCALE);
     wire->scale.request = request_count;

@@ -93,6 +93,11 @@ uint64_t draw (uint64_t low, uint64_t high)
     return low + (next_random () >> 11) % (high - low + 1);
 }
 
+uint64_t takes (uint64_t low, uint64_t high)
+{
+    return faults.quick_ms ? draw (1, faults.quick_ms) : draw (low, high);
+}
+
 bool chance (uint32_t per_billion)
 {
     return per_billion && (next_random () >> 11) % 1000000000 < per_billion;

@@ -150,6 +150,12 @@ void network_to_client (uint32_t client, const struct mu_wire *wire)
     put (wire, false, &lines[line_count].last_from_host_ms, arrive_at_client, client, 0);
 }
 
+uint64_t network_empties_ms (uint32_t worker)
+{
+    uint64_t delay_ms = draw (1, faults.latency_max_ms), last_ms = lines[worker].last_to_host_ms;
+    return clock_now () + delay_ms < last_ms ? last_ms - clock_now () : delay_ms;
+}
+
 void network_cut (uint32_t worker)
 {
     struct line *line = &lines[worker];

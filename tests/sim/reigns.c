@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reigns.c - two or three coordinators, a register, and everything that can come between them
  *
- *   reigns [--seed S] [--seeds N] [--verbose]
+ *   reigns [--quiet NAME] [--seed S] [--seeds N] [--verbose]
  *
  * The real claim, followers and following, with a model of the journal (a list of entries, the end of
  * which a crash may lose, and the beginning of which each folds as it likes), of the register (linearizable; answers late or lost, swaps that come into
@@ -175,7 +175,7 @@ static void break_something (void)
     }
 }
 
-static void run_tick (void)
+void reigns_tick (void)
 {
     world.now_ms++;
     for (uint32_t i = 0; i < world.count; i++) {
@@ -235,7 +235,7 @@ static void hand_over_in_calm (void)
     uint64_t limit_ms = world.now_ms + LOST_MS;
     stop_node (old);
     while (world.now_ms < limit_ms)
-        run_tick ();
+        reigns_tick ();
     while (next < world.node + world.count && !(next->alive && next->leads && next != old))
         next++;
     if (next == world.node + world.count)
@@ -246,11 +246,11 @@ static void run_calmly (uint64_t until_ms)
 {
     uint64_t acks = world.acks;
     while (world.now_ms < until_ms)
-        run_tick ();
+        reigns_tick ();
     check_end (acks);
 }
 
-static void run_seed (uint64_t seed)
+void reigns_begin (uint64_t seed)
 {
     memset (&world, 0, sizeof world);
     world.seed = seed;
@@ -263,8 +263,13 @@ static void run_seed (uint64_t seed)
         world.node[i].clock_ms = below (100000);
         start_node (&world.node[i]);
     }
+}
+
+static void run_seed (uint64_t seed)
+{
+    reigns_begin (seed);
     while (world.now_ms < FAULTS_MS) {
-        run_tick ();
+        reigns_tick ();
         if (world.now_ms > 500 && chance (120))
             break_something ();
     }
@@ -276,17 +281,24 @@ static void run_seed (uint64_t seed)
 
 int main (int argc, char **argv)
 {
+    const char *quiet = NULL;
     uint64_t first = 1, seeds = 1, acks = 0, reigns = 0, answers = 0, lost = 0;
     for (int i = 1; i < argc; i++) {
         if (!strcmp (argv[i], "--seed") && i + 1 < argc)
             first = strtoull (argv[++i], NULL, 10);
         else if (!strcmp (argv[i], "--seeds") && i + 1 < argc)
             seeds = strtoull (argv[++i], NULL, 10);
+        else if (!strcmp (argv[i], "--quiet") && i + 1 < argc)
+            quiet = argv[++i];
         else if (!strcmp (argv[i], "--verbose"))
             verbose = true;
         else
-            return fprintf (stderr, "usage: reigns [--seed S] [--seeds N] [--verbose]\n"), 64;
+            return fprintf (stderr,
+                            "usage: reigns [--quiet NAME] [--seed S] [--seeds N] [--verbose]\n"),
+                   64;
     }
+    if (quiet)
+        return reigns_quiet (quiet, first, seeds);
     for (uint64_t seed = first; seed < first + seeds; seed++) {
         run_seed (seed);
         acks += world.acks;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reigns.h - the model that reigns.c describes: its world, and what its parts ask of each other
  *
- * reigns.c has the world, what breaks in it and the main loop; reigns_node.c one coordinator;
+ * reigns.c has the world, what breaks in it and the main loop; reigns_quiet.c a world in which little does; reigns_node.c one coordinator;
  * reigns_journal.c its journal; reigns_check.c what may never happen. */
 #ifndef SIM_REIGNS_H
 #define SIM_REIGNS_H
@@ -133,6 +133,10 @@ bool chance (uint64_t in);
 
 void say (const char *format, ...) __attribute__ ((format (printf, 1, 2)));
 void fail (const char *what) __attribute__ ((noreturn));
+
+void reigns_begin (uint64_t seed); /* all coordinators start */
+void reigns_tick (void);           /* a millisecond passes */
+int reigns_quiet (const char *name, uint64_t first, uint64_t seeds);
 
 /* To be filled in; where it is lost, into nowhere. */
 struct mail *post (const struct node *from, uint32_t to, enum mail_kind kind);

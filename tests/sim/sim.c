@@ -4,6 +4,7 @@
  *     sim [--seed N] [--seeds COUNT] [--workers W] [--jobs J] [--minutes M] [--calm] [--lies]
  *         [--wrong] [--verbose] [--record FILE]
  *     sim --story NAME [--record FILE]
+ *     sim --quiet NAME [--seed N] [--seeds COUNT] [--verbose]
  *
  * Safety: faults happen, nothing that must not may. Liveness: they stop, some workers never come
  * back, and every job that can end must. Availability, in between: the coordinator dies once more,
@@ -30,7 +31,10 @@ void sim_fail (const char *file, int line, const char *condition, const char *fo
     vprintf (format, args);
     va_end (args);
     printf ("  [%s:%d: %s]\n", file, line, condition);
-    if (options.story)
+    if (options.quiet)
+        printf ("again: sim --quiet %s --seed %" PRIu64 " --verbose\n", options.quiet,
+                options.seed);
+    else if (options.story)
         printf ("again: sim --story %s\n", options.story);
     else
         printf ("again: sim --seed %" PRIu64 " --workers %u --jobs %u --minutes %u%s --verbose\n",
@@ -647,16 +651,21 @@ int main (int argc, char **argv)
             options.verbose = true;
         else if (!strcmp (argv[i], "--story") && i + 1 < argc)
             options.story = argv[++i];
+        else if (!strcmp (argv[i], "--quiet") && i + 1 < argc)
+            options.quiet = argv[++i];
         else if (!strcmp (argv[i], "--record") && i + 1 < argc)
             options.record = argv[++i];
         else {
             fprintf (stderr, "usage: sim [--seed N] [--seeds COUNT] [--workers W] [--jobs J] "
                              "[--minutes M] [--calm] [--lies] [--wrong] [--verbose] "
                              "[--record FILE] | "
-                             "--story NAME [--record FILE]\n");
+                             "--story NAME [--record FILE] | --quiet NAME [--seed N] "
+                             "[--seeds COUNT] [--verbose]\n");
             return 64;
         }
     }
+    if (options.quiet)
+        return quiet_run (options.quiet, seeds);
     if (options.story)
         return story_run (options.story);
     clock_t began = clock ();

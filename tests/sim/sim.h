@@ -17,6 +17,7 @@
  *     storage.c    checkpoints that are not what was written
  *     writers.c    whose word on a checkpoint may count
  *     recordings.c what the coordinator was fed is played, and must lead to the same
+ *     quiet.c      what each change costs when nothing else happens
  *     story.c      a few short scripted runs, whose traces are compared with golden ones
  *
  * The cores of coordinator and agent are the real ones, and so are the bytes of every message and
@@ -51,7 +52,7 @@ struct sim_options {
     uint64_t seed;
     uint32_t workers, jobs, minutes;
     bool calm, verbose, lies, wrong;
-    const char *story, *record; /* record: a file to leave behind */
+    const char *story, *quiet, *record; /* record: a file to leave behind */
 };
 
 /* Chances are per billion. */
@@ -65,6 +66,8 @@ struct faults {
     uint32_t trainer_stuck, long_batch;     /* per step */
     uint32_t undying;                       /* a killed process takes its time */
     uint32_t latency_max_ms, disk_max_ms;
+    uint32_t
+        quick_ms; /* what is around the cores takes so long at most (quiet.c); 0: as it comes */
     uint32_t lease_ahead_ms;      /* 0: the default */
     uint32_t quarantine_failures; /* 0: nobody is quarantined */
     bool in_order;
@@ -119,6 +122,8 @@ void clock_after (uint64_t delay_ms, happening *what, uint32_t who, uint64_t tag
 void clock_run_until (uint64_t end_ms);
 uint64_t draw (uint64_t low, uint64_t high); /* both may come */
 bool chance (uint32_t per_billion);
+/* How long something takes that is around the cores. */
+uint64_t takes (uint64_t low, uint64_t high);
 uint64_t mix (uint64_t a, uint64_t b);
 
 /* --- network.c -------------------------------------------------------------------------------- */
@@ -128,6 +133,8 @@ void network_to_host (uint32_t worker, uint64_t peer, const struct mu_wire *wire
 void network_to_worker (uint32_t worker, uint64_t life, const struct mu_wire *wire);
 void network_to_client (uint32_t client, const struct mu_wire *wire);
 void network_from_client (uint32_t client, const struct mu_wire *wire);
+uint64_t network_empties_ms (
+    uint32_t worker); /* a worker's next word would be there then, behind all others */
 void network_cut (uint32_t worker);      /* its line to the coordinator, for a while */
 void network_swallow (uint32_t worker);  /* what its present connection carries, for ever */
 void network_redialled (uint32_t worker);
@@ -298,6 +305,7 @@ void client_hear (uint32_t client, const struct mu_wire *wire);
 void client_random (uint64_t until_ms);
 void client_control (uint64_t job, uint32_t verb);
 void client_drain (uint32_t worker, bool undo);
+void client_scale (uint64_t job, uint32_t workers);
 void client_give_up (void);
 void client_settle (void);                            /* resume and undrain everything */
 void client_known (const char *key, uint64_t number); /* from the journal */
@@ -381,6 +389,15 @@ void writers_reset (void);
 void writers_note (const struct mu_journal *record); /* it is decided, here or in a copy */
 uint32_t writers_mark (void);
 void writers_back (uint32_t mark); /* forget what was noted since */
+
+/* --- quiet.c ---------------------------------------------------------------------------------- */
+
+#define QUIET_BATCH_MS 4u   /* a micro-batch */
+#define QUIET_WRITE_MS 100u /* a checkpoint */
+
+int quiet_run (const char *name, uint64_t seeds);
+void quiet_finished (uint64_t job, uint64_t generation, uint64_t step);
+void quiet_computed (uint64_t job, uint64_t step, uint64_t micro_batches);
 
 /* --- story.c ---------------------------------------------------------------------------------- */
 

@@ -38,7 +38,7 @@ void chain_reset (void)
 uint32_t chain_refusals (uint64_t job, uint64_t step)
 {
     uint64_t luck = mix (job * 77, step) % 64;
-    return luck == 0 ? 2 : luck < 3;
+    return faults.quick_ms ? 0 : luck == 0 ? 2 : luck < 3;
 }
 
 static uint64_t gradient (uint64_t state, uint64_t step, uint32_t attempt, uint32_t micro_batch)
@@ -189,7 +189,8 @@ static void save (uint32_t number, uint64_t generation)
     if (is_wrong (number, WRONG_SNAPSHOT))
         snapshot->state ^= UINT64_C (1) << trainer->step % 64;
     trainer->saved_step = trainer->step;
-    clock_after (draw (5, 400), wrote, number, trainer->life, snapshot);
+    clock_after (faults.quick_ms ? QUIET_WRITE_MS : draw (5, 400), wrote, number, trainer->life,
+                 snapshot);
 }
 
 /* --- steps ------------------------------------------------------------------------------------ */
@@ -285,6 +286,7 @@ static void count_up (struct trainer *trainer, uint64_t done)
 static void add_up (struct trainer *trainer, uint64_t done)
 {
     trainer->sums += sum_of (trainer->state, trainer->step, trainer->attempt, done);
+    quiet_computed (trainer->job, trainer->step, done);
     count_up (trainer, done);
     trainer->todo &= ~done;
     trainer->flight = 0;
@@ -371,7 +373,8 @@ static void start_some (uint32_t number)
     trainer->flight = choose_some (trainer);
     trainer->computing = true;
     trainer->compute_start_ms = clock_now ();
-    trainer->compute_ms = 20 + count_bits (trainer->flight) * draw (5, 30);
+    trainer->compute_ms = faults.quick_ms ? count_bits (trainer->flight) * QUIET_BATCH_MS
+                                          : 20 + count_bits (trainer->flight) * draw (5, 30);
     if (worker->slow)
         trainer->compute_ms *= 5;
     if (faults.slow_steps)
@@ -447,6 +450,7 @@ void trainer_reduced (uint32_t number, uint64_t turn, uint64_t total)
     trainer->step++;
     trainer->attempt = 0;
     statistics.steps++;
+    quiet_finished (trainer->job, trainer->generation, trainer->step);
     corrupt (number);
     check_state (trainer->job, trainer->step, trainer->state, number);
     uint64_t generation = trainer->generation, life = trainer->life;
@@ -478,7 +482,7 @@ void trainer_go (uint32_t number, uint64_t generation)
 /* Some models are so large that their first leases are short; stories tell of those. */
 static uint64_t parameters_of (uint64_t job)
 {
-    bool small = !options.story && mix (options.seed, job) & 1;
+    bool small = faults.quick_ms || (!options.story && mix (options.seed, job) & 1);
     return small ? 1000 : UINT64_C (1000000000000);
 }
 
@@ -536,7 +540,7 @@ static void prepare (uint32_t number, const struct mu_wire_prepare *prepare)
             check_checkpoint (prepare->job, prepare->resume_step, prepare->resume_hash);
     statistics.blanks += trainer->blank;
     trainer->phase = MU_PHASE_OPENING;
-    clock_after (draw (20, 800), opened, number, trainer->life, NULL);
+    clock_after (takes (20, 800), opened, number, trainer->life, NULL);
 }
 
 static uint64_t own_of (struct mu_blob map, uint32_t rank)
@@ -639,7 +643,7 @@ static void leave (uint32_t number, uint64_t generation)
     if (!leaving)
         abort ();
     *leaving = (struct leaving){ generation, trainer->life };
-    clock_after (draw (0, 40), left, number, generation, leaving);
+    clock_after (takes (0, 40), left, number, generation, leaving);
 }
 
 static void extend (uint32_t number, const struct mu_wire_extend *extend)
@@ -754,7 +758,7 @@ void trainer_kill (uint32_t number)
     bool late = chance (faults.undying);
     if (late)
         worker_at (number)->held_ms = clock_now () + 60000;
-    clock_after (late ? draw (3000, 60000) : draw (1, 30), reaped, number, trainer->life, NULL);
+    clock_after (late ? draw (3000, 60000) : takes (1, 30), reaped, number, trainer->life, NULL);
 }
 
 void trainer_end (uint32_t number)

@@ -196,7 +196,7 @@ static void carry_out (uint32_t number, const struct agent_action *action)
     case AGENT_GO: trainer_go (number, action->generation); break;
     case AGENT_EXIT:
         leave (number);
-        clock_after (draw (1000, 30000), come_back, number, worker->life, NULL);
+        clock_after (takes (1000, 30000), come_back, number, worker->life, NULL);
         break;
     case AGENT_LOOK: clock_after (0, look, number, worker->life, NULL); break;
     case AGENT_BREAK:
@@ -285,7 +285,9 @@ void worker_crash (uint32_t number, bool returns)
         sim_trace ("%s dies", names[number]);
     statistics.worker_crashes++;
     leave (number);
-    if (chance (700000000))
+    if (faults.quick_ms) /* what it said before is heard before */
+        clock_after (network_empties_ms (number), tell_gone, number, worker->peer, NULL);
+    else if (chance (700000000))
         clock_after (draw (1, 50), tell_gone, number, worker->peer, NULL);
     if (returns)
         clock_after (draw (100, 20000), come_back, number, worker->life, NULL);

@@ -114,7 +114,7 @@ static void end (uint32_t number)
     bool late = chance (faults.undying);
     if (late)
         worker_at (number)->held_ms = clock_now () + 60000;
-    clock_after (late ? draw (3000, 60000) : draw (1, 20), reaped, number, collective->generation,
+    clock_after (late ? draw (3000, 60000) : takes (1, 20), reaped, number, collective->generation,
                  life);
     tear (collective->world);
 }
@@ -153,8 +153,9 @@ static void tear (struct world *world)
     world->torn = true;
     for (uint32_t rank = 0; rank < world->size && !world->silent; rank++) {
         const struct place *place = &world->places[rank];
-        if (place->life && !is_void (place->worker, place->life) && chance (700000000))
-            clock_after (draw (1, 60), fail, place->worker, place->life, NULL);
+        if (place->life && !is_void (place->worker, place->life) &&
+            (faults.quick_ms || chance (700000000)))
+            clock_after (takes (1, 60), fail, place->worker, place->life, NULL);
     }
 }
 
@@ -267,7 +268,7 @@ static void connect_world (uint32_t number, uint64_t life, void *data)
     }
     bool ready = world->formed == world->size;
     for (uint32_t rank = 0; rank < world->size; rank++)
-        clock_after (draw (1, 30), ready ? get_ready : tell_connected, world->places[rank].worker,
+        clock_after (takes (1, 30), ready ? get_ready : tell_connected, world->places[rank].worker,
                      world->places[rank].life, NULL);
 }
 
@@ -309,7 +310,7 @@ static void take_place (uint32_t number, struct collective *collective,
         snprintf (place->values[i], sizeof place->values[i],
                   "<j%" PRIu64 " g%" PRIu64 " f%u r%u w%u>", form->job, form->generation, i,
                   form->rank, number);
-    clock_after (draw (5, 40), fence, number, collective->life, NULL);
+    clock_after (takes (5, 40), fence, number, collective->life, NULL);
 }
 
 void collective_connect (uint32_t number, const struct agent_form *form)
@@ -348,7 +349,7 @@ static void form_world (struct collective *collective, const struct agent_form *
     if (++world->formed < world->size || world->connected < world->size || world->torn)
         return;
     for (uint32_t rank = 0; rank < world->size; rank++)
-        clock_after (draw (1, 30), get_ready, world->places[rank].worker, world->places[rank].life,
+        clock_after (takes (1, 30), get_ready, world->places[rank].worker, world->places[rank].life,
                      NULL);
 }
 
@@ -391,7 +392,7 @@ void collective_fenced (uint32_t number, const struct agent_fence *answer)
     CHECK (left == 0, "fence %u brings too much", answer->number);
     collective->at_fence = false;
     collective->fence++;
-    clock_after (draw (1, 20), collective->fence < FENCES ? fence : connect_world, number,
+    clock_after (takes (1, 20), collective->fence < FENCES ? fence : connect_world, number,
                  collective->life, NULL);
 }
 
@@ -469,7 +470,7 @@ static void finish_reduction (struct world *world)
             abort ();
         *copy = total;
         place->arrived = false;
-        clock_after (draw (1, 8), came_back, place->worker, place->turn, copy);
+        clock_after (takes (1, 8), came_back, place->worker, place->turn, copy);
     }
 }
 
