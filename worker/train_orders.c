@@ -133,6 +133,10 @@ void train_post_extend (struct train_orders *orders, const struct mu_wire_extend
     if (extend->generation == orders->until_generation &&
         (extend->until_step > orders->until_step || extend->stop))
         orders->until_step = extend->until_step;
+    if (extend->stop && orders->compare_generation != extend->generation) {
+        orders->compare_generation = extend->generation; /* in no step, but when it leaves */
+        orders->compare_step = UINT64_MAX;
+    }
     pthread_cond_broadcast (&orders->changed);
     pthread_mutex_unlock (&orders->lock);
 }

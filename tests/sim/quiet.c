@@ -367,6 +367,17 @@ static bool is_paused (void)
            !strcmp (info.state, mu_job_state_name (MU_JOB_PAUSED));
 }
 
+/* What all ranks held when it was saved goes into its record: whoever loads it can be compared. */
+static void check_sum (void)
+{
+    struct mu_journal record = { .type = MU_JOURNAL_SUBMIT };
+    for (uint64_t at = host_records (); at > 0 && record.type != MU_JOURNAL_COMMIT; at--)
+        host_record (at - 1, &record);
+    CHECK (record.type == MU_JOURNAL_COMMIT &&
+               record.commit.state_sum == chain_state (1, record.commit.step),
+           "what is saved for a pause has no sum");
+}
+
 static void is_paused_and_resumed (void)
 {
     train (1, 0);
@@ -376,6 +387,8 @@ static void is_paused_and_resumed (void)
               hops (ASKED + 1) + let_go_ms (size, size) + hops (BREAK + 2) + QUIET_WRITE_MS +
                   hops (2 + RELEASE + 1),
               "a job's pause");
+    if (size > 1)
+        check_sum ();
     mark = check_generation (1);
     client_control (1, 3);
     wait_for (trains_anew,

@@ -193,6 +193,7 @@ struct trainer {
     uint32_t owners[64]; /* in later steps, by micro-batch */
     bool writer, corrupted;
     uint64_t compare_step; /* all are compared in it */
+    bool stops;            /* it was told to go no further, as it is to leave */
     uint64_t compute_start_ms, compute_ms, todo, total;
     uint64_t flight; /* micro-batches at work now */
     uint64_t suspect_step, suspects;

@@ -575,6 +575,7 @@ static void enter (uint32_t number, const struct mu_wire_enter *enter)
     trainer->steps = enter->steps;
     trainer->writer = enter->writer;
     trainer->saved_step = trainer->compare_step = UINT64_MAX;
+    trainer->stops = false;
     trainer->suspect_step = enter->suspect_step;
     trainer->suspects = 0;
     for (uint32_t i = 0; i < enter->suspects.size && i < 8; i++)
@@ -600,7 +601,8 @@ static void left (uint32_t number, uint64_t generation, void *data)
     uint8_t kept[8];
     for (uint32_t i = 0; i < sizeof kept; i++)
         kept[i] = (uint8_t)(trainer->kept >> 8 * i);
-    if (!trainer->blank && !trainer->attempt && trainer->compare_step != UINT64_MAX)
+    if (!trainer->blank && !trainer->attempt &&
+        (trainer->compare_step != UINT64_MAX || trainer->stops))
         say_hashed (number, generation);
     if (!trainer->alive || trainer->life != leaving->life)
         return;
@@ -654,6 +656,7 @@ static void extend (uint32_t number, const struct mu_wire_extend *extend)
         (extend->until_step <= trainer->until_step && !extend->stop))
         return;
     trainer->until_step = extend->until_step;
+    trainer->stops = trainer->stops || extend->stop;
     if (waits && trainer->step < trainer->until_step) {
         trainer->phase = MU_PHASE_COMPUTING;
         begin_step (number);
