@@ -57,6 +57,7 @@ void quiet_computed (uint64_t job, uint64_t step, uint64_t micro_batches)
 /* --- the world --------------------------------------------------------------------------------- */
 
 static uint32_t size;                  /* workers that train when it begins */
+static uint32_t lease_ahead_ms;        /* 0: the default */
 static uint64_t mark;                  /* a generation */
 static uint32_t want;                  /* members, or the worker in question */
 static uint64_t worst, limit_of_worst; /* of what was waited for: the one nearest to its limit */
@@ -96,6 +97,7 @@ static void fall_quiet (uint32_t more)
     faults.latency_max_ms = faults.disk_max_ms = faults.quick_ms;
     if (options.seed / 3 / WORKERS_MAX % 2) /* nobody is compared but who leaves */
         faults.audit_every = STEPS_MAX;
+    faults.lease_ahead_ms = lease_ahead_ms;
     host_start ();
     for (uint32_t i = 0; i < size; i++)
         worker_start (i);
@@ -410,6 +412,24 @@ static void begins (void)
               "a job's first step");
 }
 
+/* A beat tells that half of what is leased is used, long before all is. The first generation's lease is for a
+ * pace that nobody has yet; that of the second is as long as the option says. */
+static void renews_leases (void)
+{
+    lease_ahead_ms = 4 * COORD_BEAT_MS;
+    train (1, 0);
+    collective_kill (victim ());
+    wait_for (trains_anew, redo_ms (size), "a step of a second generation");
+    jobs[1].gap_ms = 0;
+    for (uint64_t end_ms = clock_now () + 3000; clock_now () < end_ms;) {
+        clock_run_until (clock_now () + 1);
+        for (uint32_t i = 0; i < size; i++)
+            CHECK (worker_at (i)->trainer.phase != MU_PHASE_UNLEASED, "%s waits for a lease",
+                   worker_name (i));
+    }
+    check_gap (1, step_ms (size), "leases were renewed");
+}
+
 static bool has_saved (void)
 {
     struct mu_wire_job_info info;
@@ -494,6 +514,7 @@ static const struct scene {
     { "is-preempted", is_preempted, 2 },
     { "is-paused-and-resumed", is_paused_and_resumed, 1 },
     { "begins", begins, 1 },
+    { "renews-leases", renews_leases, 1 },
     { "saves", saves, 1 },
     { "ends", ends, 1 },
     { "coordinator-restarts", coordinator_restarts, 1 },
@@ -506,6 +527,7 @@ static void play (const struct scene *scene, uint64_t seeds)
     worst = limit_of_worst = 0;
     for (; options.seed < first + seeds; options.seed++) {
         size = scene->least + (uint32_t)(options.seed % (WORKERS_MAX + 1 - scene->least));
+        lease_ahead_ms = 0;
         scene->play ();
         host_check_replay ();
         host_check_recording ();
