@@ -348,7 +348,7 @@ static void settle_job (struct agent *agent)
     struct agent_job *job = &agent->job;
     if (!job->number)
         return;
-    if (job->releasing && holds_trainer (agent)) {
+    if (job->releasing && holds_trainer (agent) && agent->now_ms >= job->prune_end_ms) {
         job->trainer = TRAINER_KILLED;
         agent_add (agent, AGENT_KILL_TRAINER);
     }
@@ -444,6 +444,8 @@ uint64_t agent_deadline (const struct agent *agent)
         earlier (&deadline, agent->stop_ms);
     if (agent->spare_ms)
         earlier (&deadline, agent->spare_ms);
+    if (agent->job.releasing && holds_trainer (agent))
+        earlier (&deadline, agent->job.prune_end_ms);
     earlier (&deadline, agent_watch_deadline (agent));
     earlier (&deadline, agent_fault_deadline (agent));
     return deadline;

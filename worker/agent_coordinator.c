@@ -298,6 +298,7 @@ static void on_committed (struct agent *agent, const struct mu_wire *wire)
     struct mu_wire_prune *prune = &agent_tell (agent, MU_WIRE_PRUNE)->prune;
     prune->step = step;
     prune->anchor = wire->committed.anchor;
+    job->prune_end_ms = agent->now_ms + AGENT_PRUNE_MS;
 }
 
 /* --- all of them ------------------------------------------------------------------------------ */

@@ -105,6 +105,7 @@ struct agent_job {
     struct mu_wire_saved saved;    /* the newest checkpoint, as it is told */
     struct agent_bytes saved_path; /* what its path points to */
     uint64_t committed_step; /* plus one; 0 is none */
+    uint64_t prune_end_ms;   /* until then PRUNED is waited for; 0: it has come */
 };
 
 enum collective_state { COLLECTIVE_NONE, COLLECTIVE_ALIVE, COLLECTIVE_KILLED };

@@ -55,6 +55,10 @@
  * coordinator goes on without this worker until it has. */
 #define AGENT_KILL_LIMIT_MS 5000u
 
+/* Told to let its job go, an agent ends the trainer when that has heard of the last checkpoint's commit,
+ * which removes older ones; so long after it was told at the latest. */
+#define AGENT_PRUNE_MS 1000u
+
 /* No fault that was ordered lasts longer; it ends by itself. */
 #define AGENT_FAULT_LIMIT_MS 86400000u
 

@@ -214,23 +214,30 @@ static void on_write_failed (struct agent *agent, const struct agent_event *even
                (const char *)failed->text.data);
 }
 
+static void on_pruned (struct agent *agent, const struct agent_event *event)
+{
+    if (event->wire->pruned.step + 1 == agent->job.committed_step)
+        agent->job.prune_end_ms = 0;
+}
+
 static void (*const says[]) (struct agent *agent, const struct agent_event *event) = {
     [MU_WIRE_OPENED] = on_opened,     [MU_WIRE_REFUSE] = on_refuse,
     [MU_WIRE_PROGRESS] = on_progress, [MU_WIRE_LEFT] = on_left,
     [MU_WIRE_HASHED] = on_hashed,     [MU_WIRE_AUDITED] = on_audited,
     [MU_WIRE_WROTE] = on_wrote,       [MU_WIRE_WRITE_FAILED] = on_write_failed,
-    [MU_WIRE_WORKING] = on_working,
+    [MU_WIRE_WORKING] = on_working,   [MU_WIRE_PRUNED] = on_pruned,
 };
 
-/* What a trainer says while it is being killed counts no more; but a mapped region must be known.
- */
+/* What a trainer says while its job is let go counts no more; but a mapped region must be known, and what the
+ * end waits for. */
 void agent_trainer_said (struct agent *agent, const struct agent_event *event)
 {
     size_t type = (size_t)event->wire->type;
     const struct agent_job *job = &agent->job;
     if (type >= sizeof says / sizeof *says || !says[type])
         return;
-    if (type == MU_WIRE_OPENED || (!job->releasing && job->trainer == TRAINER_OPEN) ||
+    if (type == MU_WIRE_OPENED || type == MU_WIRE_PRUNED ||
+        (!job->releasing && job->trainer == TRAINER_OPEN) ||
         (!job->releasing && job->trainer == TRAINER_OPENING &&
          (type == MU_WIRE_REFUSE || type == MU_WIRE_WORKING)))
         says[type](agent, event);

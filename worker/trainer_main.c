@@ -96,6 +96,13 @@ static void on_leave (struct train *train, const struct mu_wire_leave *leave)
     train_post_leave (&train->orders, leave->generation);
 }
 
+static void on_prune (struct train *train, const struct mu_wire_prune *prune)
+{
+    struct mu_wire wire = { .type = MU_WIRE_PRUNED, .pruned.step = prune->step };
+    train_prune (&train->saver, &train->job, prune);
+    train_say (&train->report, &wire, -1);
+}
+
 static void obey (struct train *train, const struct train_options *options,
                   const struct mu_wire *wire)
 {
@@ -115,7 +122,7 @@ static void obey (struct train *train, const struct train_options *options,
     else if (type == MU_WIRE_WRITE)
         train_post_write (&train->orders, wire->write.generation);
     else if (type == MU_WIRE_PRUNE)
-        train_prune (&train->saver, &train->job, &wire->prune);
+        on_prune (train, &wire->prune);
 }
 
 static void hear (struct train *train, const struct train_options *options,

@@ -670,6 +670,12 @@ static void compare (uint32_t number, const struct mu_wire_compare *compare)
         trainer->compare_step = compare->step;
 }
 
+static void prune (uint32_t number, const struct mu_wire_prune *prune)
+{
+    struct mu_wire wire = { .type = MU_WIRE_PRUNED, .pruned = { .step = prune->step } };
+    say (number, &wire);
+}
+
 static void obey (uint32_t number, const struct mu_wire *wire)
 {
     if (!worker_at (number)->trainer.alive)
@@ -686,6 +692,8 @@ static void obey (uint32_t number, const struct mu_wire *wire)
         leave (number, wire->leave.generation);
     else if (wire->type == MU_WIRE_WRITE)
         save (number, wire->write.generation);
+    else if (wire->type == MU_WIRE_PRUNE)
+        prune (number, &wire->prune);
 }
 
 static void read_pipe (uint32_t number, uint64_t life, void *data)

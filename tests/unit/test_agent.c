@@ -133,6 +133,49 @@ static void checkpoints (void **state)
     finish (&story);
 }
 
+/* A job's last commit and its end come together; the trainer must have heard of the one before the other. */
+static void the_last_commit_is_heard_of (struct story *story)
+{
+    struct mu_wire committed = { .type = MU_WIRE_COMMITTED };
+    running (story);
+    committed.committed = (struct mu_wire_committed){ .job = 1, .step = 32 };
+    hear (story, committed);
+    expect (story, "tell PRUNE 32");
+    hear (story, order (MU_WIRE_ABORT, 1));
+    story->read = story->lines;
+    collective (story, AGENT_COLLECTIVE_ENDED, 1, "");
+    story->read = story->lines;
+    said (story, left (1, 40, "\0"));
+    story->read = story->lines;
+    hear (story, order (MU_WIRE_RELEASE, 0));
+    nothing (story);
+}
+
+static void is_let_go_when_pruned (void **state)
+{
+    (void)state;
+    struct story story;
+    struct mu_wire pruned = { .type = MU_WIRE_PRUNED };
+    the_last_commit_is_heard_of (&story);
+    pruned.pruned.step = 16; /* of the commit before */
+    said (&story, pruned);
+    nothing (&story);
+    pruned.pruned.step = 32;
+    said (&story, pruned);
+    expect (&story, "kill trainer");
+    finish (&story);
+}
+
+static void is_let_go_unpruned (void **state)
+{
+    (void)state;
+    struct story story;
+    the_last_commit_is_heard_of (&story);
+    wait_ms (&story, 1000);
+    expect (&story, "kill trainer");
+    finish (&story);
+}
+
 static void drain (void **state)
 {
     (void)state;
@@ -238,6 +281,8 @@ int main (void)
         cmocka_unit_test (lower_terms_are_refused),
         cmocka_unit_test (leases),
         cmocka_unit_test (checkpoints),
+        cmocka_unit_test (is_let_go_when_pruned),
+        cmocka_unit_test (is_let_go_unpruned),
         cmocka_unit_test (drain),
         cmocka_unit_test (drain_has_a_limit),
         cmocka_unit_test (stop_twice),
