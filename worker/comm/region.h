@@ -10,6 +10,8 @@
  *     result  the sums over all ranks; as large as sums. The collective writes it. It counts only
  *             after `done` names the request, because only then it is proven.
  *
+ * Collectives of other ranks on the same host may read all of it (neighbours.h), and write nothing.
+ *
  * Buckets cut sums and result into the pieces that are reduced one after the other, in the order of
  * the table, the same on all ranks: put first what backward finishes first. Buckets may lie
  * anywhere in the block but do not overlap; elements outside every bucket are not reduced.
