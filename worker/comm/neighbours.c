@@ -12,15 +12,6 @@ struct word {
     uint32_t failed; /* 1: it was given no memory where it should have been */
 };
 
-static void *reserve (struct collective *self, size_t count, size_t size)
-{
-    void *memory = calloc (count, size);
-    if (!memory)
-        collective_end (self, MU_COLLECTIVE_SYSTEM, "no memory for a world of %u ranks",
-                        self->form.size);
-    return memory;
-}
-
 /* --- doors ------------------------------------------------------------------------------------ */
 
 /* Calls at each, gives to as many as can be reached, and takes what they give. view[r]: rank r's region.
@@ -50,8 +41,8 @@ static struct word call_at_all (struct collective *self, const char **view)
 {
     _Atomic uint64_t *far = &self->region->control->collective.far;
     uint32_t size = self->form.size;
-    int door = -1, *line = reserve (self, size, sizeof *line);
-    uint64_t *number = reserve (self, size, sizeof *number);
+    int door = -1, *line = world_reserve (self, size, sizeof *line);
+    uint64_t *number = world_reserve (self, size, sizeof *number);
     uint64_t own = atomic_load (far) ? 0 : near_open (&door);
     MPI_TRY (self, MPI_Allgather (&own, 1, MPI_UINT64_T, number, 1, MPI_UINT64_T, MPI_COMM_WORLD));
     struct word word = { .failed = !exchange (self, number, &door, line, view) };
@@ -66,8 +57,8 @@ static struct word call_at_all (struct collective *self, const char **view)
 
 /* --- who belongs together --------------------------------------------------------------------- */
 
-/* What all said, of which every rank must think the same: no more than this is looked at. */
-static bool all_met (struct collective *self, const struct word *said)
+/* All ranks look at the same words here, and must think the same of them. */
+static bool nobody_failed (struct collective *self, const struct word *said)
 {
     bool good = true;
     for (uint32_t r = 0; r < self->form.size; r++) {
@@ -102,12 +93,9 @@ static void be_alone (uint32_t size, uint32_t self, struct word *said, const cha
 static void make_communicators (struct collective *self, struct neighbours *near, uint32_t leader)
 {
     int rank = (int)self->form.rank;
-    near->host = near->hosts == 1 ? MPI_COMM_WORLD : MPI_COMM_SELF;
-    near->leaders = near->place == 0 ? MPI_COMM_SELF : MPI_COMM_NULL;
-    if (near->hosts == self->form.size)
-        near->leaders = MPI_COMM_WORLD;
+    near->host = near->leaders = MPI_COMM_WORLD;
     if (near->hosts == 1 || near->hosts == self->form.size)
-        return;
+        return; /* all are on one, or each is on its own: nobody needs the other one */
     MPI_TRY (self, MPI_Comm_split (MPI_COMM_WORLD, (int)leader, rank, &near->host));
     MPI_TRY (self, MPI_Comm_split (MPI_COMM_WORLD, near->place ? MPI_UNDEFINED : 0, rank,
                                    &near->leaders));
@@ -117,9 +105,9 @@ static struct neighbours *settle (struct collective *self, const struct word *sa
                                   const char *const *view)
 {
     uint32_t size = self->form.size, leader = said[self->form.rank].leader;
-    struct neighbours *near = reserve (self, 1, sizeof *near);
-    near->memory = reserve (self, size, sizeof *near->memory);
-    near->rank = reserve (self, size, sizeof *near->rank);
+    struct neighbours *near = world_reserve (self, 1, sizeof *near);
+    near->memory = world_reserve (self, size, sizeof *near->memory);
+    near->rank = world_reserve (self, size, sizeof *near->rank);
     for (uint32_t r = 0; r < size; r++) {
         near->hosts += said[r].leader == r;
         if (said[r].leader != leader)
@@ -138,12 +126,12 @@ static struct neighbours *settle (struct collective *self, const struct word *sa
 void neighbours_meet (struct collective *self)
 {
     uint32_t size = self->form.size;
-    struct word *said = reserve (self, size, sizeof *said);
-    const char **view = reserve (self, size, sizeof *view);
+    struct word *said = world_reserve (self, size, sizeof *said);
+    const char **view = world_reserve (self, size, sizeof *view);
     struct word own = call_at_all (self, view);
     MPI_TRY (self, MPI_Allgather (&own, sizeof own, MPI_BYTE, said, sizeof own, MPI_BYTE,
                                   MPI_COMM_WORLD));
-    uint64_t strange = !all_met (self, said) || !sees_its_host (self, said, view);
+    uint64_t strange = !nobody_failed (self, said) || !sees_its_host (self, said, view);
     world_agree (self, &strange, 1);
     if (strange)
         be_alone (size, self->form.rank, said, view);
@@ -152,12 +140,15 @@ void neighbours_meet (struct collective *self)
     free (said);
 }
 
-const void *neighbours_memory (const struct collective *self, uint32_t rank, const void *own)
+uint32_t neighbours_place (const struct collective *self, uint32_t rank)
 {
-    const struct neighbours *near = self->near;
-    size_t offset = (size_t)((const char *)own - (const char *)self->region->control);
-    for (uint32_t place = 0; place < near->count; place++)
-        if (near->rank[place] == rank)
-            return near->memory[place] + offset;
-    return NULL;
+    uint32_t place = 0;
+    while (place < self->near->count && self->near->rank[place] != rank)
+        place++;
+    return place;
+}
+
+const char *neighbours_memory (const struct collective *self, uint32_t place, const void *own)
+{
+    return self->near->memory[place] + ((const char *)own - (const char *)self->region->control);
 }

@@ -18,14 +18,17 @@ struct neighbours {
     uint32_t place;         /* of this one among them; 0 leads: it speaks for its host */
     const char **memory;    /* [count] their regions, in order of rank; this rank's own, too */
     uint32_t *rank;         /* [count] */
-    MPI_Comm host, leaders; /* of this host's ranks; of all hosts' first: NULL where this is none */
+    MPI_Comm host,
+        leaders; /* of this host's ranks, if there are others; of all hosts' first, if this is one */
 };
 
 /* Once, as soon as the world stands. */
 void neighbours_meet (struct collective *self);
 
-/* A rank's sums, result or state, whose place in its region is that of `own` in this one's; NULL: that rank is
- * on another host. */
-const void *neighbours_memory (const struct collective *self, uint32_t rank, const void *own);
+/* The place of a rank of the world among this host's; near->count: it is on another one. */
+uint32_t neighbours_place (const struct collective *self, uint32_t rank);
+
+/* The sums, result or state of the rank at that place, where `own` is this rank's. */
+const char *neighbours_memory (const struct collective *self, uint32_t place, const void *own);
 
 #endif

@@ -34,8 +34,7 @@
 struct step {
     struct request *request;
     struct mu_proof own, result;
-    uint32_t fed;      /* buckets that are in `own` */
-    uint64_t other_ns; /* spent on proofs within what the clock of the reduction counts */
+    uint32_t fed; /* buckets that are in `own` */
 };
 
 /* One piece: `at` bytes into sums and result. */
@@ -85,7 +84,7 @@ static void feed_result (struct collective *self, struct step *step, size_t at, 
         result[0] ^= 1;
     mu_proof_feed (&step->result, element, result, bytes / (size_t)element);
     collective_progress (self);
-    step->other_ns += collective_now_ns () - start;
+    step->request->proved_ns += collective_now_ns () - start;
 }
 
 /* Where a piece's result goes; a fault: not there. */
@@ -154,11 +153,6 @@ static struct slice slice_of (const struct neighbours *near, uint32_t place, siz
     return (struct slice){ at + first, left < whole ? left : whole };
 }
 
-static const char *in_memory (const struct collective *self, uint32_t place, const char *own)
-{
-    return self->near->memory[place] + (own - (const char *)self->region->control);
-}
-
 /* This rank's slice of all ranks' sums, into its result. */
 static void add_slice (struct collective *self, struct step *step, size_t at, size_t bytes)
 {
@@ -170,9 +164,9 @@ static void add_slice (struct collective *self, struct step *step, size_t at, si
         size_t count = slice.bytes - done < BLOCK_BYTES ? slice.bytes - done : BLOCK_BYTES;
         const char *sums = own_sums (self) + slice.at + done;
         char *to = own_result (self) + slice.at + done;
-        const char *so_far = in_memory (self, 0, sums);
+        const char *so_far = neighbours_memory (self, 0, sums);
         for (uint32_t place = 1; place < near->count; place++, so_far = to)
-            (narrow ? add32 : add64) (to, so_far, in_memory (self, place, sums), count);
+            (narrow ? add32 : add64) (to, so_far, neighbours_memory (self, place, sums), count);
     }
 }
 
@@ -184,8 +178,8 @@ static void take_slices (struct collective *self, struct step *step, size_t at, 
     for (uint32_t place = 0; place < near->count; place++) {
         struct slice slice = slice_of (near, place, at, bytes);
         if (place != near->place)
-            memcpy (to + (slice.at - at), in_memory (self, place, own_result (self) + slice.at),
-                    slice.bytes);
+            memcpy (to + (slice.at - at),
+                    neighbours_memory (self, place, own_result (self) + slice.at), slice.bytes);
     }
 }
 
@@ -204,7 +198,8 @@ static void finish_for_host (struct collective *self, struct step *step, size_t 
 
 static void take_all (struct collective *self, struct step *step, size_t at, size_t bytes)
 {
-    memcpy (goes_to (self, step, at, bytes), in_memory (self, 0, own_result (self) + at), bytes);
+    memcpy (goes_to (self, step, at, bytes), neighbours_memory (self, 0, own_result (self) + at),
+            bytes);
     feed_result (self, step, at, bytes);
 }
 
@@ -239,8 +234,8 @@ static uint32_t reduce_together (struct collective *self, struct step *step, uin
         each_piece (self, step, step->fed, own, feed_own);
         step->fed = own;
     }
-    uint64_t start = collective_now_ns ();
-    step->other_ns = 0;
+    struct request *request = step->request;
+    uint64_t start = collective_now_ns (), proved_ns = request->proved_ns;
     uint32_t end = meet_ready (self, first, step->fed);
     each_piece (self, step, first, end, add_slice);
     meet (self);
@@ -251,8 +246,7 @@ static uint32_t reduce_together (struct collective *self, struct step *step, uin
         meet (self);
     if (more && !leads)
         each_piece (self, step, first, end, take_all);
-    step->request->reduced_ns += collective_now_ns () - start - step->other_ns;
-    step->request->proved_ns += step->other_ns;
+    request->reduced_ns += collective_now_ns () - start - (request->proved_ns - proved_ns);
     return end;
 }
 

@@ -33,14 +33,15 @@ static MPI_Comm givers_and_takers (struct collective *self, bool takes)
 static const char *find_way (struct collective *self, MPI_Comm *some)
 {
     const struct mu_collective_form *form = &self->form;
-    const void *theirs = neighbours_memory (self, form->source_rank, self->region->state);
-    uint64_t far = form->receives && !theirs;
+    uint32_t place = neighbours_place (self, form->source_rank);
+    uint64_t far = form->receives && place == self->near->count;
     bool takes = far;
     if (self->near->hosts > 1)
         world_agree (self, &far, 1);
     *some = far ? givers_and_takers (self, takes) : MPI_COMM_NULL;
     if (!form->receives || takes)
         return NULL;
+    const char *theirs = neighbours_memory (self, place, self->region->state);
     mu_region_prefault ((void *)(uintptr_t)theirs, self->region->layout.state_bytes);
     return theirs;
 }

@@ -62,6 +62,15 @@ void world_start (struct collective *self, int *argc, char ***argv)
     self->init_us = (collective_now_ns () - start) / 1000;
 }
 
+void *world_reserve (struct collective *self, size_t count, size_t size)
+{
+    void *memory = calloc (count, size);
+    if (!memory)
+        collective_end (self, MU_COLLECTIVE_SYSTEM, "no memory for a world of %u ranks",
+                        self->form.size);
+    return memory;
+}
+
 /* --- canaries --------------------------------------------------------------------------------- */
 
 enum { AGREE_RANKS, AGREE_RANK, AGREE_GENERATION, AGREE_TICKET, AGREE_WORDS };
@@ -104,10 +113,8 @@ static void check_guards (struct collective *self)
 /* Large messages go another way through MPI than small ones. */
 static void warm_up_large (struct collective *self)
 {
-    int32_t *given = calloc (WARM_UP_INTEGERS, sizeof *given);
-    int32_t *total = calloc (WARM_UP_INTEGERS, sizeof *total);
-    if (!given || !total)
-        collective_end (self, MU_COLLECTIVE_SYSTEM, "no memory to warm up");
+    int32_t *given = world_reserve (self, WARM_UP_INTEGERS, sizeof *given);
+    int32_t *total = world_reserve (self, WARM_UP_INTEGERS, sizeof *total);
     for (int i = 0; i < WARM_UP_INTEGERS; i++)
         given[i] = i % 1000 + 1;
     MPI_TRY (self,

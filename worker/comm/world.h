@@ -13,6 +13,9 @@
             collective_end (self, MU_COLLECTIVE_MPI_CALL, "%s failed", #call);                     \
     } while (0)
 
+/* Zeroed memory, or the end. */
+void *world_reserve (struct collective *self, size_t count, size_t size);
+
 /* Reduce {1, rank + 1, generation, ticket} and `count` more words, 12 at most, whose totals come back in
  * place. */
 void world_agree (struct collective *self, uint64_t *words, unsigned count);
