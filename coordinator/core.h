@@ -586,9 +586,9 @@ void audit_agree (struct job_durable *job, const struct mu_journal_agreed *agree
 
 /* Is a break that lets members go to wait until they have ended a step? Tells them to if so. */
 bool halt_awaits (struct coord *coord, struct job *job);
-void halt_forget (struct coord *coord,
-                  struct job *job); /* nobody is to go: they are leased again */
-void halt_clear (struct job *job);  /* the generation is over */
+/* Nobody is to go: they are leased again. The generation is over. */
+void halt_forget (struct coord *coord, struct job *job);
+void halt_clear (struct job *job);
 
 /* --- review.c --------------------------------------------------------------------------------- */
 

@@ -10,6 +10,7 @@
  * nobody wrote down: a beat, a repeat or a limit where an event should have told.
  *
  * Seeds choose how many workers there are, how long a hop may take, and the moment. */
+#include "scenes.h"
 #include "sim.h"
 
 #include "agent_timing.h"
@@ -36,8 +37,11 @@ static bool plays;
 void quiet_finished (uint64_t job, uint64_t generation, uint64_t step)
 {
     struct seen *seen = &jobs[job < 3 ? job : 0];
-    seen->generation = plays && generation > seen->generation ? generation : seen->generation;
-    if (!plays || step <= seen->newest)
+    if (!plays)
+        return;
+    if (generation > seen->generation)
+        seen->generation = generation;
+    if (step <= seen->newest)
         return;
     if (seen->newest_ms && clock_now () - seen->newest_ms > seen->gap_ms)
         seen->gap_ms = clock_now () - seen->newest_ms;
@@ -60,7 +64,6 @@ static uint32_t size;                  /* workers that train when it begins */
 static uint32_t lease_ahead_ms;        /* 0: the default */
 static uint64_t mark;                  /* a generation */
 static uint32_t want;                  /* members, or the worker in question */
-static uint64_t worst, limit_of_worst; /* of what was waited for: the one nearest to its limit */
 
 static uint32_t batches (void) { return 2 * WORKERS_MAX; }
 
@@ -116,10 +119,7 @@ static void wait_for (bool (*has_come) (void), uint64_t limit_ms, const char *wh
         sim_trace ("%s took %" PRIu64 " of at most %" PRIu64 " ms", what, took_ms, limit_ms);
     CHECK (took_ms <= limit_ms, "%s took %" PRIu64 " ms, and may take %" PRIu64, what, took_ms,
            limit_ms);
-    if (!limit_of_worst || took_ms * limit_of_worst > worst * limit_ms) {
-        worst = took_ms;
-        limit_of_worst = limit_ms;
-    }
+    scenes_waited (took_ms, limit_ms);
 }
 
 /* The same of what others noticed of it: their longest step. */
@@ -495,11 +495,7 @@ static void worker_dies_meanwhile (void)
 
 /* --- all of them ------------------------------------------------------------------------------- */
 
-static const struct scene {
-    const char *name;
-    void (*play) (void);
-    uint32_t least; /* workers */
-} scenes[] = {
+static const struct scene scenes[] = {
     { "agent-dies", agent_dies, 2 },
     { "trainer-dies", trainer_dies, 2 },
     { "needed-trainer-dies", needed_trainer_dies, 2 },
@@ -521,10 +517,12 @@ static const struct scene {
     { "worker-dies-meanwhile", worker_dies_meanwhile, 2 },
 };
 
-static void play (const struct scene *scene, uint64_t seeds)
+static uint64_t seeds;
+
+static void play (const struct scene *scene)
 {
     uint64_t first = options.seed;
-    worst = limit_of_worst = 0;
+    options.quiet = scene->name;
     for (; options.seed < first + seeds; options.seed++) {
         size = scene->least + (uint32_t)(options.seed % (WORKERS_MAX + 1 - scene->least));
         lease_ahead_ms = 0;
@@ -533,23 +531,11 @@ static void play (const struct scene *scene, uint64_t seeds)
         host_check_recording ();
     }
     options.seed = first;
-    printf ("%s: at worst %" PRIu64 " of %" PRIu64 " ms\n", scene->name, worst, limit_of_worst);
 }
 
-int quiet_run (const char *name, uint64_t seeds)
+int quiet_run (const char *name, uint64_t seeds_of_each)
 {
-    bool lists = !strcmp (name, "list"), any = lists;
     plays = options.calm = true;
-    for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) {
-        options.quiet = scenes[i].name;
-        if (lists)
-            printf ("%s\n", scenes[i].name);
-        else if (!strcmp (name, "all") || !strcmp (name, scenes[i].name)) {
-            play (&scenes[i], seeds);
-            any = true;
-        }
-    }
-    if (!any)
-        fprintf (stderr, "sim: there is no scene %s; see --quiet list\n", name);
-    return any ? 0 : 64;
+    seeds = seeds_of_each;
+    return scenes_run ("sim", scenes, sizeof scenes / sizeof *scenes, name, play);
 }

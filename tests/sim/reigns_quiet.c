@@ -6,6 +6,7 @@
  * In calm a word takes 5 ms, or waits for those before it; a turn's commit 10, the register 6 to change and 6 to say so. What is
  * waited for on top is one of the waits that reign.h and followers.h name, or should not be. */
 #include "reigns.h"
+#include "scenes.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -15,8 +16,6 @@
 #define SWAP   14u
 #define TURN   (COMMIT + 2 * WORD) /* stored, sent, confirmed */
 #define IDLE   100u /* between two turns, at most: one in eight milliseconds begins one */
-
-static uint64_t worst, limit_of_worst;
 
 static struct node *leader (void)
 {
@@ -57,10 +56,7 @@ static void wait_for (bool (*has_come) (void), uint64_t limit_ms)
         fprintf (stderr, "it took %" PRIu64 " ms, and may take %" PRIu64 "\n", took_ms, limit_ms);
         fail ("something is waited for that nobody wrote down");
     }
-    if (!limit_of_worst || took_ms * limit_of_worst > worst * limit_ms) {
-        worst = took_ms;
-        limit_of_worst = limit_ms;
-    }
+    scenes_waited (took_ms, limit_ms);
 }
 
 /* All follow, and it is any moment. */
@@ -123,39 +119,27 @@ static void follower_comes_back (void)
     wait_for (all_in_sync, SWAP + 4 * WORD + TURN + SWAP);
 }
 
-static const struct scene {
-    const char *name;
-    void (*play) (void);
-} scenes[] = {
-    { "leader-dies", leader_dies },
-    { "leader-is-told-to-stop", leader_is_told_to_stop },
-    { "follower-dies", follower_dies },
-    { "follower-is-told-to-stop", follower_is_told_to_stop },
-    { "follower-comes-back", follower_comes_back },
+static const struct scene scenes[] = {
+    { "leader-dies", leader_dies, 0 },
+    { "leader-is-told-to-stop", leader_is_told_to_stop, 0 },
+    { "follower-dies", follower_dies, 0 },
+    { "follower-is-told-to-stop", follower_is_told_to_stop, 0 },
+    { "follower-comes-back", follower_comes_back, 0 },
 };
 
-static void play (const struct scene *scene, uint64_t first, uint64_t seeds)
+static uint64_t first, seeds;
+
+static void play (const struct scene *scene)
 {
-    worst = limit_of_worst = 0;
     for (uint64_t seed = first; seed < first + seeds; seed++) {
         begin (seed);
         scene->play ();
     }
-    printf ("%s: at worst %" PRIu64 " of %" PRIu64 " ms\n", scene->name, worst, limit_of_worst);
 }
 
-int reigns_quiet (const char *name, uint64_t first, uint64_t seeds)
+int reigns_quiet (const char *name, uint64_t first_seed, uint64_t seeds_of_each)
 {
-    bool lists = !strcmp (name, "list"), any = lists;
-    for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) {
-        if (lists)
-            printf ("%s\n", scenes[i].name);
-        else if (!strcmp (name, "all") || !strcmp (name, scenes[i].name)) {
-            play (&scenes[i], first, seeds);
-            any = true;
-        }
-    }
-    if (!any)
-        fprintf (stderr, "reigns: there is no scene %s; see --quiet list\n", name);
-    return any ? 0 : 64;
+    first = first_seed;
+    seeds = seeds_of_each;
+    return scenes_run ("reigns", scenes, sizeof scenes / sizeof *scenes, name, play);
 }

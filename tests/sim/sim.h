@@ -17,7 +17,7 @@
  *     storage.c    checkpoints that are not what was written
  *     writers.c    whose word on a checkpoint may count
  *     recordings.c what the coordinator was fed is played, and must lead to the same
- *     quiet.c      what each change costs when nothing else happens
+ *     quiet.c      what each change costs when nothing else happens; scenes.c chooses
  *     story.c      a few short scripted runs, whose traces are compared with golden ones
  *
  * The cores of coordinator and agent are the real ones, and so are the bytes of every message and
@@ -66,8 +66,7 @@ struct faults {
     uint32_t trainer_stuck, long_batch;     /* per step */
     uint32_t undying;                       /* a killed process takes its time */
     uint32_t latency_max_ms, disk_max_ms;
-    uint32_t
-        quick_ms; /* what is around the cores takes so long at most (quiet.c); 0: as it comes */
+    uint32_t quick_ms; /* at most, of what is around the cores (quiet.c); 0: as it comes */
     uint32_t lease_ahead_ms;      /* 0: the default */
     uint32_t quarantine_failures; /* 0: nobody is quarantined */
     bool in_order;
@@ -133,8 +132,8 @@ void network_to_host (uint32_t worker, uint64_t peer, const struct mu_wire *wire
 void network_to_worker (uint32_t worker, uint64_t life, const struct mu_wire *wire);
 void network_to_client (uint32_t client, const struct mu_wire *wire);
 void network_from_client (uint32_t client, const struct mu_wire *wire);
-uint64_t network_empties_ms (
-    uint32_t worker); /* a worker's next word would be there then, behind all others */
+/* A worker's next word would be there after so long, behind all others. */
+uint64_t network_empties_ms (uint32_t worker);
 void network_cut (uint32_t worker);      /* its line to the coordinator, for a while */
 void network_swallow (uint32_t worker);  /* what its present connection carries, for ever */
 void network_redialled (uint32_t worker);
