@@ -110,6 +110,14 @@ void connected (struct bed *bed, uint32_t worker)
     hear (bed, worker, wire);
 }
 
+void drain (struct bed *bed, uint32_t worker, bool undo)
+{
+    struct mu_wire wire = { .type = MU_WIRE_DRAIN, .drain = { .request = 1, .undo = undo } };
+    snprintf (wire.drain.worker, sizeof wire.drain.worker, "w%u", worker);
+    step (bed, (struct coord_event){ .type = COORD_RECEIVE, .peer = 100, .wire = &wire });
+    pass (bed, BEAT_MS);
+}
+
 bool was_told (struct bed *bed, uint32_t worker, const char *order)
 {
     return strstr (bed->told[worker], order) != NULL;

@@ -56,6 +56,7 @@ void restart (struct bed *bed);
  * has begun them. */
 void pass (struct bed *bed, uint64_t ms);
 void step (struct bed *bed, struct coord_event event);
+void drain (struct bed *bed, uint32_t worker, bool undo); /* somebody asks for it */
 bool was_told (struct bed *bed, uint32_t worker, const char *order);
 
 /* What a worker says, at once ... */

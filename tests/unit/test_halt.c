@@ -4,20 +4,11 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 static struct bed bed;
-
-static void drain (uint32_t worker, bool undo)
-{
-    struct mu_wire wire = { .type = MU_WIRE_DRAIN, .drain = { .request = 1, .undo = undo } };
-    snprintf (wire.drain.worker, sizeof wire.drain.worker, "w%u", worker);
-    step (&bed, (struct coord_event){ .type = COORD_RECEIVE, .peer = 100, .wire = &wire });
-    pass (&bed, BEAT_MS);
-}
 
 static void forget (void)
 {
@@ -46,7 +37,7 @@ static void begin (uint32_t first_leaver)
 {
     running (&bed, 5);
     for (uint32_t w = first_leaver; w < WORKERS; w++)
-        drain (w, false);
+        drain (&bed, w, false);
     forget ();
     all_is_ready (first_leaver);
 }
@@ -112,10 +103,10 @@ static void who_stays_after_all_goes_on (void **state)
     (void)state;
     begin (1);
     stands (1, 9);
-    drain (2, true);
+    drain (&bed, 2, true);
     assert_false (was_told (&bed, 0, "ABORT")); /* the other leaves, and is to make one more */
     forget ();
-    drain (1, true);
+    drain (&bed, 1, true);
     assert_true (was_told (&bed, 1, "LEASE"));
     assert_false (bed.stops[1]);
     assert_false (bed.stops[2]);

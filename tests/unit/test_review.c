@@ -4,20 +4,11 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 static struct bed bed;
-
-static void drain (uint32_t worker, bool undo)
-{
-    struct mu_wire wire = { .type = MU_WIRE_DRAIN, .drain = { .request = 1, .undo = undo } };
-    snprintf (wire.drain.worker, sizeof wire.drain.worker, "w%u", worker);
-    step (&bed, (struct coord_event){ .type = COORD_RECEIVE, .peer = 100, .wire = &wire });
-    pass (&bed, BEAT_MS);
-}
 
 static void say_state (uint32_t worker, uint64_t at, uint64_t digest)
 {
@@ -38,7 +29,7 @@ static void all_reach (uint64_t at)
 static void begin (void)
 {
     running (&bed, 5);
-    drain (2, false);
+    drain (&bed, 2, false);
     for (uint32_t w = 0; w < 2; w++)
         connected (&bed, w);
     pass (&bed, BEAT_MS);
@@ -117,11 +108,11 @@ static void who_stays_after_all_is_not_waited_for (void **state)
 {
     (void)state;
     begin ();
-    drain (2, true);
+    drain (&bed, 2, true);
     pass (&bed, COORD_REVIEW_MS + BEAT_MS);
     assert_false (was_told (&bed, 0, "ABORT"));
     bed.review_step = 0;
-    drain (2, false);
+    drain (&bed, 2, false);
     assert_true (bed.review_step > 0); /* a new one, with a time of its own */
     assert_false (was_told (&bed, 0, "ABORT"));
 }
@@ -170,7 +161,7 @@ static void also_if_it_is_told_to_leave_only_then (void **state)
     running (&bed, 5);
     lose_one ();
     assert_int_equal (bed.forms, 2);
-    drain (2, false);
+    drain (&bed, 2, false);
     assert_false (was_told (&bed, 2, "ABORT"));
     all_ready ();
     assert_true (bed.review_step > 6);
