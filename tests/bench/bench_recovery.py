@@ -47,7 +47,7 @@ import time
 import typing
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
-from cluster import Cluster, child_ids, children, wait_for  # noqa: E402  pylint: disable=wrong-import-position
+from cluster import Cluster, child_ids, children, process_stat, processor_seconds, wait_for  # noqa: E402  pylint: disable=wrong-import-position
 
 WORKERS = 4
 STATE_OFFSET_AT, STEP_AT = 24, 40  # struct mu_region_control, struct mu_state
@@ -65,25 +65,18 @@ class Spent:
     ORPHANS = ("muster-trainer", "muster-collecti", "muster-save")
 
     def __init__(self):
-        self.tick = os.sysconf("SC_CLK_TCK")
         if ctypes.CDLL(None, use_errno=True).prctl(self.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0:
             raise OSError(ctypes.get_errno(), "prctl")
 
-    def of_tree(self, pid, orphans=()):
-        """Its own, that of all under it, and of those that they have waited for."""
-        try:
-            with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as line:
-                name, _, fields = line.read().partition("(")[2].rpartition(")")
-        except OSError:
-            return 0
-        fields = fields.split()
-        if name in orphans and fields[0] == "Z":
+    def of_child(self, pid):
+        stat = process_stat(pid)
+        if stat and stat[0] in self.ORPHANS and stat[1][0] == "Z":
             os.waitpid(pid, os.WNOHANG)
             return 0  # it is counted with the dead
-        return sum(map(int, fields[11:15])) / self.tick + sum(map(self.of_tree, child_ids(pid)))
+        return processor_seconds(pid)
 
     def now(self):
-        living = sum(self.of_tree(pid, self.ORPHANS) for pid in child_ids(os.getpid()))
+        living = sum(map(self.of_child, child_ids(os.getpid())))
         dead = resource.getrusage(resource.RUSAGE_CHILDREN)
         return living + dead.ru_utime + dead.ru_stime
 

@@ -23,12 +23,11 @@ import textwrap
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
-from cluster import Cluster, free_port, wait_for  # noqa: E402  pylint: disable=wrong-import-position
+from cluster import Cluster, free_port, processor_seconds, wait_for  # noqa: E402  pylint: disable=wrong-import-position
 
 TEXT = "/usr/share/dictd/gcide.dict.dz"
 LAYERS, CHANNELS, HEADS, CONTEXT, BATCH, WORKERS = 4, 256, 4, 128, 8, 2
 TOKENS = WORKERS * BATCH * CONTEXT
-TICK = os.sysconf("SC_CLK_TCK")
 
 DDP = textwrap.dedent(f"""
     import gzip, os, sys, time, torch, torch.distributed as dist
@@ -88,24 +87,6 @@ DDP = textwrap.dedent(f"""
 """)
 
 
-def cpu_seconds(parents):
-    """CPU time of these processes and all below them, the reaped ones included."""
-    tree, total = {}, 0.0
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
-                fields = stat.read().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        tree[int(pid)] = int(fields[1]), sum(map(int, fields[11:15])) / TICK
-    wanted = set(parents)
-    for _ in range(4):  # agents, trainers and collectives are two levels
-        wanted |= {pid for pid, (parent, _) in tree.items() if parent in wanted}
-    for pid in wanted:
-        total += tree.get(pid, (0, 0.0))[1]
-    return total
-
-
 def run_muster(steps, isa):
     with Cluster(WORKERS, isa=isa) as cluster:
         spec = cluster.write("bench.yaml", f"""
@@ -122,9 +103,9 @@ checkpoint: {{every: 100000, dir: {cluster.dir}/checkpoints}}
         job = cluster.submit(spec)
         pids = [cluster.coordinator.pid] + [worker.pid for worker in cluster.workers.values()]
         first = wait_for("it is warm", lambda: (s := cluster.status(job))["step"] >= 5 and s)["step"]
-        cpu, wall = cpu_seconds(pids), time.monotonic()
+        cpu, wall = sum(map(processor_seconds, pids)), time.monotonic()
         last = wait_for("it has trained", lambda: (s := cluster.status(job))["step"] >= first + steps and s, 600)["step"]
-        return (cpu_seconds(pids) - cpu) / (last - first), (time.monotonic() - wall) / (last - first)
+        return (sum(map(processor_seconds, pids)) - cpu) / (last - first), (time.monotonic() - wall) / (last - first)
 
 
 def best_isa():

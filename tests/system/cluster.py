@@ -41,6 +41,24 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def process_stat(pid):
+    """A process's name, and the fields of /proc/PID/stat behind it; None: it has ended."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as line:
+            name, _, fields = line.read().partition("(")[2].rpartition(")")
+    except OSError:
+        return None
+    return name, fields.split()
+
+
+def processor_seconds(pid):
+    """Of a process, of all under it, and of those that they have waited for."""
+    stat = process_stat(pid)
+    if not stat:
+        return 0
+    return sum(map(int, stat[1][11:15])) / os.sysconf("SC_CLK_TCK") + sum(map(processor_seconds, child_ids(pid)))
+
+
 def child_ids(parent):
     """All processes right under this one. Asked of the kernel's own list: a look at every process there is costs some
     milliseconds, and benches look often."""

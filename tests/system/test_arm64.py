@@ -4,7 +4,7 @@
 import os
 import sys
 
-from cluster import Cluster, Tap
+from cluster import Cluster, Tap, child_ids
 
 STEPS = 200
 FOREIGN = os.environ.get("MUSTER_ARM64_LIBEXECDIR")
@@ -12,11 +12,9 @@ FOREIGN = os.environ.get("MUSTER_ARM64_LIBEXECDIR")
 
 def is_foreign(worker):
     """Whether the trainer below this agent runs under qemu."""
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for pid in child_ids(worker.pid):
         try:
-            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
-                parent = int(stat.read().rsplit(")", 1)[1].split()[1])
-            if parent == worker.pid and "qemu" in os.path.basename(os.readlink(f"/proc/{pid}/exe")):
+            if "qemu" in os.path.basename(os.readlink(f"/proc/{pid}/exe")):
                 return True
         except OSError:
             continue

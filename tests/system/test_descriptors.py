@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 
-from cluster import BUILD, Cluster, Tap, wait_for
+from cluster import BUILD, Cluster, Tap, process_stat, wait_for
 
 LIMIT = 192        # of open files
 CROWD = 400        # connections: the kernel's queue has room for the rest
@@ -58,8 +58,7 @@ def newest(cluster):
 
 
 def cpu_s(pid):
-    with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
-        fields = stat.read().rsplit(")", 1)[1].split()
+    _, fields = process_stat(pid)
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 

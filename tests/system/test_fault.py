@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from cluster import BUILD, Cluster, Tap, children, wait_for
+from cluster import BUILD, Cluster, Tap, children, process_stat, wait_for
 
 FLAG = "--enable-faults"
 
@@ -37,11 +37,8 @@ def order(cluster, *arguments):
 
 
 def state_of(pid):
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0]
-    except OSError:
-        return "gone"
+    stat = process_stat(pid)
+    return stat[1][0] if stat else "gone"
 
 
 def child(cluster, name, program):

@@ -11,7 +11,7 @@ import re
 import signal
 import sys
 
-from cluster import BUILD, Cluster, Tap, children, wait_for
+from cluster import BUILD, Cluster, Tap, children, process_stat, wait_for
 
 COLLECTIVE = os.path.join(BUILD, "muster-collective")
 STEPS = 120
@@ -41,13 +41,10 @@ def processes():
     """{pid: (parent, session, state, name)} of all there are."""
     found = {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
-                name, rest = stat.read().split("(", 1)[1].rsplit(")", 1)
-        except OSError:
-            continue
-        state, parent, _, session = rest.split()[:4]
-        found[int(pid)] = (int(parent), int(session), state, name)
+        stat = process_stat(pid)
+        if stat:
+            state, parent, _, session = stat[1][:4]
+            found[int(pid)] = (int(parent), int(session), state, stat[0])
     return found
 
 

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 
-from cluster import ENDS, Cluster, calm_weights, wait_for
+from cluster import ENDS, Cluster, calm_weights, child_ids, wait_for
 from crew import Crew
 from torture_standby import Pair
 
@@ -33,16 +33,13 @@ ENDLESS = 100_000_000
 def below(parent):
     """Processes right under this one: {program: pid}."""
     found = {}
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for pid in sorted(child_ids(parent)):
         try:
-            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
-                text = stat.read()
             with open(f"/proc/{pid}/cmdline", "rb") as line:
                 command = os.path.basename(line.read().split(b"\0")[0].decode())
         except OSError:
             continue
-        if int(text.rsplit(")", 1)[1].split()[1]) == parent:
-            found.setdefault(command, int(pid))
+        found.setdefault(command, pid)
     return found
 
 
