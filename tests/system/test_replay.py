@@ -103,6 +103,12 @@ def many_files():
         wait_for("the oldest have made room", lambda: not any(map(os.path.exists, first)))
         cluster.kill_worker("w0")
         wait_for("the other goes on alone", lambda: cluster.status(job)["workers"] == 1)
+
+        def is_on_disk():  # it is written some milliseconds after it is told; a file may have just begun
+            run = replay("-o", "json", recordings(cluster.recordings)[-1])
+            return run.returncode == 0 and json.loads(run.stdout)["jobs"][0]["workers"] == 1
+
+        wait_for("that is on disk", is_on_disk)
         cluster.kill_coordinator()
         for path in recordings(cluster.recordings):
             state = state_of(path)
