@@ -116,7 +116,8 @@ void mu_entry_expected (const struct mu_entry *entry, char text[MU_ENTRY_EXPECTE
 void mu_entry_print_json (const struct mu_entry *entry, const void *base, FILE *out);
 void mu_entry_print_json_text (const char *text, FILE *out);
 
-/* The value as JSON has no more bytes than this; cheaper than to print it. */
+/* The value as JSON has no more bytes than this; cheaper than to print it. Of a number, a truth or a choice
+ * it is the same for every value. */
 size_t mu_entry_json_max (const struct mu_entry *entry, const void *base);
 
 /* Make every path of the entry that is relative absolute: under `folder`, or under $HOME for ~/.

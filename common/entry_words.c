@@ -196,10 +196,20 @@ static size_t settings_max (const struct mu_setting_list *list)
     return most;
 }
 
+/* Of any of them, so that it is known before one is chosen. */
+static size_t choices_max (const char *const *choices)
+{
+    size_t most = 0;
+    for (; *choices; choices++) {
+        size_t size = text_max (*choices);
+        most = size > most ? size : most;
+    }
+    return most;
+}
+
 size_t mu_entry_json_max (const struct mu_entry *entry, const void *base)
 {
     const void *at = place_const (entry, base);
-    unsigned index;
     switch (entry->type) {
     case MU_ENTRY_TEXT:
     case MU_ENTRY_LABEL:
@@ -210,7 +220,7 @@ size_t mu_entry_json_max (const struct mu_entry *entry, const void *base)
     case MU_ENTRY_ENDPOINTS:
     case MU_ENTRY_PATHS: return texts_max (at);
     case MU_ENTRY_SETTINGS: return settings_max (at);
-    case MU_ENTRY_CHOICE: memcpy (&index, at, sizeof index); return text_max (entry->choices[index]);
+    case MU_ENTRY_CHOICE: return choices_max (entry->choices);
     case MU_ENTRY_U64:
     case MU_ENTRY_I64:
     case MU_ENTRY_F64:

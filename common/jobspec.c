@@ -14,19 +14,29 @@
 
 static const struct mu_jobspec_place nowhere;
 
-/* Worked out once, as a coordinator takes thousands of jobs a second: which keys own memory, and the
- * defaults of all others. */
+/* Worked out once, as a coordinator takes thousands of jobs a second: which keys own memory, the
+ * defaults of all others, and the most that these others can be as JSON. */
 static struct mu_jobspec numbers;
+static size_t numbers_most;
 static const struct mu_entry *owner[MU_JOBSPEC_KEY_COUNT];
 static unsigned owner_count;
+
+/* With its section, as each key might stand in one of its own. */
+static size_t most_as_json (const struct mu_entry *entry, const struct mu_jobspec *spec)
+{
+    return strlen (entry->path) + 16 + mu_entry_json_max (entry, spec);
+}
 
 static void look_once (void)
 {
     for (unsigned i = 0; i < MU_JOBSPEC_KEY_COUNT; i++) {
-        if (mu_entry_owns_memory (&mu_jobspec_keys[i]))
-            owner[owner_count++] = &mu_jobspec_keys[i];
-        else
-            mu_entry_set_standard (&mu_jobspec_keys[i], &numbers, NULL);
+        const struct mu_entry *entry = &mu_jobspec_keys[i];
+        if (mu_entry_owns_memory (entry)) {
+            owner[owner_count++] = entry;
+        } else {
+            mu_entry_set_standard (entry, &numbers, NULL);
+            numbers_most += most_as_json (entry, &numbers);
+        }
     }
 }
 
@@ -41,7 +51,7 @@ int mu_jobspec_init (struct mu_jobspec *spec)
     look ();
     *spec = numbers;
     for (unsigned i = 0; i < owner_count; i++) {
-        if (mu_entry_set_standard (owner[i], spec, NULL) != 0)
+        if (owner[i]->standard && mu_entry_set_standard (owner[i], spec, NULL) != 0)
             return -1;
     }
     return 0;
@@ -333,14 +343,12 @@ void mu_jobspec_unknown_key (struct mu_jobspec_problems *problems, struct mu_job
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
-/* Each key stands there with its section at most. */
 static bool is_short_for_certain (const struct mu_jobspec *spec)
 {
-    size_t most = 2;
-    for (unsigned i = 0; i < MU_JOBSPEC_KEY_COUNT; i++) {
-        const struct mu_entry *entry = &mu_jobspec_keys[i];
-        if (mu_entry_is_set (entry, spec))
-            most += strlen (entry->path) + 16 + mu_entry_json_max (entry, spec);
+    size_t most = 2 + numbers_most;
+    for (unsigned i = 0; i < owner_count; i++) {
+        if (mu_entry_is_set (owner[i], spec))
+            most += most_as_json (owner[i], spec);
     }
     return most <= MU_JOBSPEC_SIZE_MAX;
 }

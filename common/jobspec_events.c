@@ -157,6 +157,8 @@ void mu_jobspec_skip (struct mu_jobspec_reader *reader, const yaml_event_t *even
 bool mu_jobspec_is_fancy (struct mu_jobspec_reader *reader, const yaml_event_t *event)
 {
     const yaml_char_t *anchor = NULL, *tag = NULL;
+    if (reader->is_json)
+        return false;
     if (event->type == YAML_SCALAR_EVENT) {
         anchor = event->data.scalar.anchor;
         tag = event->data.scalar.tag;

@@ -13,11 +13,33 @@
 
 /* --- is it plain? ----------------------------------------------------------------------------- */
 
-static bool is_blank (char c) { return c == ' ' || c == '\n'; }
+enum { BLANK = 1, BETWEEN = 2, IN_TEXT = 4, IN_WORD = 8 };
+
+/* What each byte may be; a coordinator looks at each of a job's twice. */
+static const unsigned char kind[256] = {
+    ['\n'] = BLANK | BETWEEN,
+    [' '] = BLANK | BETWEEN | IN_TEXT,
+    ['!'] = IN_TEXT,
+    ['#' ... '*'] = IN_TEXT,
+    ['+'] = IN_TEXT | IN_WORD,
+    [','] = BETWEEN | IN_TEXT,
+    ['-' ... '.'] = IN_TEXT | IN_WORD,
+    ['/'] = IN_TEXT,
+    ['0' ... '9'] = IN_TEXT | IN_WORD,
+    [':'] = BETWEEN | IN_TEXT,
+    [';' ... 'D'] = IN_TEXT,
+    ['E'] = IN_TEXT | IN_WORD,
+    ['F' ... '['] = IN_TEXT,
+    [']' ... '`'] = IN_TEXT,
+    ['a' ... 'z'] = IN_TEXT | IN_WORD,
+    ['{' ... '~'] = IN_TEXT,
+};
+
+static bool is (char c, unsigned what) { return kind[(unsigned char)c] & what; }
 
 static const char *pass_blanks (const char *at, const char *end)
 {
-    while (at < end && is_blank (*at))
+    while (at < end && is (*at, BLANK))
         at++;
     return at;
 }
@@ -25,16 +47,10 @@ static const char *pass_blanks (const char *at, const char *end)
 /* Behind the closing quote; NULL: it is not plain. */
 static const char *pass_text (const char *at, const char *end)
 {
-    for (at++; at < end && *at != '"'; at++)
-        if (*at < 0x20 || *at > 0x7e || *at == '\\')
-            return NULL;
-    return at < end ? at + 1 : NULL;
-}
-
-static bool is_in_word (char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == 'E' || c == '.' || c == '+' ||
-           c == '-';
+    at++;
+    while (at < end && is (*at, IN_TEXT))
+        at++;
+    return at < end && *at == '"' ? at + 1 : NULL;
 }
 
 /* A number, true, false or null; what number it is, is for whoever takes it to say. */
@@ -42,7 +58,7 @@ static const char *pass_word (const char *at, const char *end)
 {
     static const char *const words[] = { "true", "false", "null" };
     const char *start = at;
-    while (at < end && is_in_word (*at))
+    while (at < end && is (*at, IN_WORD))
         at++;
     size_t size = (size_t)(at - start);
     const char *digit = size && *start == '-' ? start + 1 : start;
@@ -108,7 +124,7 @@ static void advance (struct mu_jobspec_reader *reader)
 {
     for (; reader->at < reader->size; reader->at++) {
         char c = reader->text[reader->at];
-        if (!is_blank (c) && c != ',' && c != ':')
+        if (!is (c, BETWEEN))
             return;
         if (c == '\n') {
             reader->line++;

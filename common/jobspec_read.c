@@ -238,11 +238,11 @@ static bool is_twice (struct mu_jobspec_reader *reader, struct mu_jobspec_place 
     return true;
 }
 
-static void section_pair (struct mu_jobspec_reader *reader, const yaml_event_t *key,
-                          const yaml_event_t *value, const void *context)
+/* `index` is the key's, where there is such a key. */
+static void take_pair (struct mu_jobspec_reader *reader, const yaml_event_t *key,
+                       const yaml_event_t *value, const char *section, unsigned index)
 {
-    const char *section = context, *name = mu_jobspec_scalar (key);
-    unsigned index = mu_jobspec_find_key (section, name);
+    const char *name = mu_jobspec_scalar (key);
     if (index == MU_JOBSPEC_NO_KEY)
         mu_jobspec_unknown_key (reader->problems, mu_jobspec_place_of (key->start_mark), section,
                                 name);
@@ -251,6 +251,12 @@ static void section_pair (struct mu_jobspec_reader *reader, const yaml_event_t *
         return;
     }
     mu_jobspec_skip (reader, value);
+}
+
+static void section_pair (struct mu_jobspec_reader *reader, const yaml_event_t *key,
+                          const yaml_event_t *value, const void *context)
+{
+    take_pair (reader, key, value, context, mu_jobspec_find_key (context, mu_jobspec_scalar (key)));
 }
 
 static void say_no_section (struct mu_jobspec_reader *reader, const yaml_event_t *value,
@@ -295,8 +301,9 @@ static void read_section (struct mu_jobspec_reader *reader, const yaml_event_t *
 static void file_pair (struct mu_jobspec_reader *reader, const yaml_event_t *key,
                        const yaml_event_t *value, const void *context)
 {
-    const char *name = mu_jobspec_scalar (key);
-    for (size_t i = 0; mu_jobspec_sections[i]; i++) {
+    const char *name = mu_jobspec_scalar (key), *section = context;
+    unsigned index = mu_jobspec_find_key (section, name);
+    for (size_t i = 0; index == MU_JOBSPEC_NO_KEY && mu_jobspec_sections[i]; i++) {
         if (strcmp (mu_jobspec_sections[i], name) != 0)
             continue;
         if (is_twice (reader, &reader->problems->section[i], key, "", name))
@@ -305,7 +312,7 @@ static void file_pair (struct mu_jobspec_reader *reader, const yaml_event_t *key
             read_section (reader, value, mu_jobspec_sections[i]);
         return;
     }
-    section_pair (reader, key, value, context);
+    take_pair (reader, key, value, section, index);
 }
 
 /* --- documents -------------------------------------------------------------------------------- */

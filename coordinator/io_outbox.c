@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* io_outbox.c - a queue of turns; the newest may be in the commit thread's hands
  *
- * One turn is on its way at a time, or, where clients do not wait, as many as there are spare ones: a
- * standby that is slow then costs the queue's length, and after that as much as without. */
+ * One turn is being committed at a time, and where nobody follows the one before it may yet have to be
+ * spoken: the disk need not wait for that. With a standby one is on its way, or, where clients do not wait,
+ * as many as there are spare ones: a standby that is slow then costs the queue's length, and after that as
+ * much as without. */
 #include "io_outbox.h"
 
 #include "clock.h"
@@ -11,6 +13,7 @@
 #include <string.h>
 
 #define TURNS_AHEAD 16
+#define TURNS_ALONE 2
 
 struct passing {
     struct turn *turn;
@@ -26,11 +29,18 @@ struct outbox {
     bool committing; /* the newest is not durable yet */
 };
 
+static uint32_t turns_on_the_way (const struct lead *lead)
+{
+    if (!lead)
+        return TURNS_ALONE;
+    return lead_answers_ahead (lead) ? TURNS_AHEAD : 1;
+}
+
 int outbox_open (struct outbox **outbox_p, const struct outbox_options *options,
                  struct mu_error *error)
 {
     struct outbox *outbox = calloc (1, sizeof *outbox);
-    uint32_t turns = options->lead && lead_answers_ahead (options->lead) ? TURNS_AHEAD : 1;
+    uint32_t turns = turns_on_the_way (options->lead);
     if (!outbox)
         return mu_fail (error, MU_UNAVAILABLE, "out of memory");
     *outbox_p = outbox;

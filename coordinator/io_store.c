@@ -17,6 +17,7 @@
 
 #include "io_batch.h"
 #include "io_database.h"
+#include "io_rows.h"
 #include "io_views.h"
 
 #include <inttypes.h>
@@ -33,8 +34,8 @@
 
 struct store {
     sqlite3 *writer, *reader;
-    sqlite3_stmt *append, *replace, *begin, *commit, *rollback, *read, *read_rows, *read_lines,
-        *version;
+    sqlite3_stmt *begin, *commit, *rollback, *read, *read_rows, *read_lines, *version;
+    struct rows *rows;
     struct views *views;
     msgpack_zone zone; /* of store_take () */
     int data_version; /* SQLite's count of other connections' commits, when this one last looked */
@@ -74,15 +75,7 @@ static int open_writer (struct store *store, const char *path, struct mu_error *
            database_prepare (store->writer, &store->commit, "COMMIT", error) ||
            database_prepare (store->writer, &store->rollback, "ROLLBACK", error) ||
            database_prepare (store->writer, &store->version, "PRAGMA data_version", error) ||
-           database_prepare (store->writer, &store->append,
-                             "INSERT INTO journal (number, type, job, unix_ms, body) "
-                             "VALUES (?1, ?2, ?3, ?4, ?5)",
-                             error) ||
-           database_prepare (store->writer, &store->replace,
-                             "INSERT OR REPLACE INTO progress "
-                             "(number, type, job, unix_ms, body, part_1, part_2, part_3) "
-                             "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                             error) ||
+           rows_open (&store->rows, store->writer, error) ||
            views_open (&store->views, store->writer, error) ||
            database_read_int (store->writer, "PRAGMA data_version", &store->data_version, error);
 }
@@ -171,11 +164,12 @@ void store_close (struct store **store_p)
     struct store *store = *store_p;
     if (!store)
         return;
-    sqlite3_stmt *statements[] = { store->append,    store->replace,    store->begin,
-                                   store->commit,    store->rollback,   store->read,
-                                   store->read_rows, store->read_lines, store->version };
+    sqlite3_stmt *statements[] = { store->begin,  store->commit,    store->rollback,
+                                   store->read,   store->read_rows, store->read_lines,
+                                   store->version };
     for (size_t i = 0; i < sizeof statements / sizeof *statements; i++)
         sqlite3_finalize (statements[i]);
+    rows_close (&store->rows);
     views_close (&store->views);
     sqlite3_close (store->reader);
     sqlite3_close (store->writer);
@@ -319,16 +313,11 @@ static int run (struct store *store, sqlite3_stmt *statement, struct mu_error *e
 static int insert (struct store *store, const struct batch_entry *entry, const char *body,
                    uint64_t number, uint64_t unix_ms, struct mu_error *error)
 {
-    sqlite3_stmt *row = entry->is_progress ? store->replace : store->append;
     note_given (store, entry->type, entry->is_progress);
-    sqlite3_bind_int64 (row, 1, (sqlite3_int64)number);
-    sqlite3_bind_int (row, 2, (int)entry->type);
-    sqlite3_bind_int64 (row, 3, (sqlite3_int64)entry->job);
-    sqlite3_bind_int64 (row, 4, (sqlite3_int64)unix_ms);
-    sqlite3_bind_blob (row, 5, body, (int)entry->size, SQLITE_STATIC);
-    for (int i = 0; entry->is_progress && i < STORE_KEY_PARTS; i++)
-        sqlite3_bind_int64 (row, 6 + i, (sqlite3_int64)entry->key[i]);
-    return run (store, row, error) || update_view (store, entry, body, error) ? -1 : 0;
+    return rows_add (store->rows, entry, body, number, unix_ms, error) ||
+                   update_view (store, entry, body, error)
+               ? -1
+               : 0;
 }
 
 /* Begin a transaction, unless somebody else has written since this store last did: what was decided
@@ -364,7 +353,7 @@ int store_commit (struct store *store, struct store_batch *batch, uint64_t unix_
             insert (store, entry, batch->bytes.data + entry->offset, number, unix_ms, error))
             goto error;
     }
-    if (run (store, store->commit, error))
+    if (rows_flush (store->rows, error) || run (store, store->commit, error))
         goto error;
     atomic_store (&store->newest, number);
     batch_clear (batch);
@@ -372,6 +361,7 @@ int store_commit (struct store *store, struct store_batch *batch, uint64_t unix_
         sqlite3_wal_checkpoint_v2 (store->writer, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     return 0;
 error:
+    rows_drop (store->rows);
     if (!sqlite3_get_autocommit (store->writer))
         run (store, store->rollback, NULL);
     return -1;
@@ -472,11 +462,15 @@ static int take_line (struct store *store, const struct store_line *line, struct
                         "Muster? Upgrade those that follow first",
                         line->number);
     batch_describe (&entry, &record);
-    return insert (store, &entry, line->body, line->number, line->unix_ms, error);
+    return insert (store, &entry, line->body, line->number, line->unix_ms, error) ||
+                   rows_flush (store->rows, error)
+               ? -1
+               : 0;
 }
 
 void store_abandon (struct store *store)
 {
+    rows_drop (store->rows);
     if (!sqlite3_get_autocommit (store->writer))
         run (store, store->rollback, NULL);
     store->filling = false;

@@ -111,6 +111,58 @@ static void records_come_back_in_order (void **state)
     store_close (&store);
 }
 
+/* Both kinds in one batch: rows go into the two tables several a statement. */
+static void add_both (struct store_batch *batch, unsigned index)
+{
+    char name[32];
+    snprintf (name, sizeof name, "w%u", index);
+    struct mu_journal other = drain (name),
+                      trained = { .type = MU_JOURNAL_TRAINED,
+                                  .trained = { .job = 1, .rank = index, .windows = index + 1 } };
+    assert_int_equal (store_batch_add (batch, &trained, NULL), 0);
+    assert_int_equal (store_batch_add (batch, &other, NULL), 0);
+}
+
+struct both {
+    unsigned drains, ranks;
+};
+
+static int see_both (void *arg, const struct mu_journal *record, struct mu_error *error)
+{
+    struct both *both = arg;
+    char name[32];
+    (void)error;
+    if (record->type == MU_JOURNAL_TRAINED) {
+        assert_int_equal (record->trained.rank, both->ranks);
+        assert_int_equal (record->trained.windows, ++both->ranks);
+    } else {
+        snprintf (name, sizeof name, "w%u", both->drains++);
+        assert_string_equal (record->drain.worker, name);
+    }
+    return 0;
+}
+
+static void a_batch_of_any_size_comes_back (void **state)
+{
+    (void)state;
+    for (unsigned size = 1; size <= 70; size += size < 40 ? 1 : 10) {
+        struct store *store = must_open ();
+        struct store_batch *batch = store_batch_create ();
+        struct both both = { 0 };
+        uint64_t records, bad;
+        for (unsigned i = 0; i < size; i++)
+            add_both (batch, i);
+        assert_int_equal (store_commit (store, batch, 1000, NULL), 0);
+        assert_int_equal (store_newest (store), 2 * size);
+        assert_int_equal (store_replay (store, see_both, &both, &records, &bad, NULL), 0);
+        assert_int_equal (both.drains, size);
+        assert_int_equal (both.ranks, size);
+        store_batch_destroy (&batch);
+        store_close (&store);
+        assert_int_equal (remove_dir (state) || make_dir (state), 0);
+    }
+}
+
 static void only_the_newest_progress_is_kept (void **state)
 {
     (void)state;
@@ -613,6 +665,7 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         STORE_TEST (records_come_back_in_order),
+        STORE_TEST (a_batch_of_any_size_comes_back),
         STORE_TEST (only_the_newest_progress_is_kept),
         STORE_TEST (what_may_go_some_day_is_counted),
         STORE_TEST (of_one_batch_too),

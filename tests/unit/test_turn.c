@@ -312,26 +312,58 @@ static void decide_for_a_client (struct turn *into)
     turn_say (into, 7, &accepted);
 }
 
-static struct outbox *open_outbox (struct loop_counts *counts)
+static struct outbox *open_outbox (struct loop_counts *counts, bool alone)
 {
     struct outbox *outbox;
-    struct outbox_options options = { .store = &store,
-                                      .committer = committer,
-                                      .lead = (struct lead *)&store, /* which nobody looks into */
-                                      .counts = counts };
+    struct lead *lead = (struct lead *)&store; /* which nobody looks into */
+    struct outbox_options options = {
+        .store = &store, .committer = committer, .lead = alone ? NULL : lead, .counts = counts
+    };
     confirmed = 0;
     assert_int_equal (outbox_open (&outbox, &options, NULL), 0);
     return outbox;
+}
+
+static void await_commit (struct outbox *outbox)
+{
+    struct pollfd item = { .fd = committer_done_fd (committer), .events = POLLIN };
+    assert_int_equal (poll (&item, 1, LIMIT_MS), 1);
+    outbox_collect (outbox);
+    assert_false (outbox_is_committing (outbox));
 }
 
 static void pass_on (struct outbox *outbox)
 {
     decide_for_a_client (turn);
     outbox_pass (outbox, &turn);
-    struct pollfd item = { .fd = committer_done_fd (committer), .events = POLLIN };
-    assert_int_equal (poll (&item, 1, LIMIT_MS), 1);
-    outbox_collect (outbox);
+    await_commit (outbox);
     assert_int_equal (outbox_speak (outbox, NULL), 0);
+}
+
+/* Nobody follows: the disk has the next turn before the last one is spoken, and no third. */
+static void the_disk_need_not_wait_for_words (void **state)
+{
+    (void)state;
+    struct loop_counts counts = { 0 };
+    struct outbox *outbox = open_outbox (&counts, true);
+    decide_for_a_client (turn);
+    outbox_pass (outbox, &turn);
+    await_commit (outbox);
+    decide_for_a_client (turn);
+    outbox_pass (outbox, &turn);
+    assert_true (outbox_is_committing (outbox));
+    decide_for_a_client (turn);
+    outbox_pass (outbox, &turn);
+    assert_int_equal (turn_records (turn), 2);
+    assert_int_equal (said + logged, 0);
+    assert_int_equal (outbox_speak (outbox, NULL), 0);
+    assert_int_equal (said, 2); /* what is not durable is not told */
+    await_commit (outbox);
+    assert_int_equal (outbox_speak (outbox, NULL), 0);
+    assert_int_equal (said, 4);
+    assert_true (outbox_is_empty (outbox));
+    committer_stop (&committer);
+    outbox_close (&outbox);
 }
 
 static void all_wait_for_those_in_sync (void **state)
@@ -339,7 +371,7 @@ static void all_wait_for_those_in_sync (void **state)
     (void)state;
     struct loop_counts counts = { 0 };
     ahead = false, young = true;
-    struct outbox *outbox = open_outbox (&counts);
+    struct outbox *outbox = open_outbox (&counts, false);
     pass_on (outbox);
     assert_int_equal (given, 2);
     decide_for_a_client (turn);
@@ -363,7 +395,7 @@ static void clients_may_be_told_not_to_wait_and_workers_do (void **state)
     (void)state;
     struct loop_counts counts = { 0 };
     ahead = young = true;
-    struct outbox *outbox = open_outbox (&counts);
+    struct outbox *outbox = open_outbox (&counts, false);
     pass_on (outbox);
     assert_int_equal (said, 1);
     pass_on (outbox);
@@ -416,6 +448,7 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         TURN_TEST (words_wait_for_their_records),
+        TURN_TEST (the_disk_need_not_wait_for_words),
         TURN_TEST (all_wait_for_those_in_sync),
         TURN_TEST (clients_may_be_told_not_to_wait_and_workers_do),
         TURN_TEST (a_full_disk_delays_and_loses_nothing),
