@@ -384,6 +384,8 @@ void bed_create (const char *name, const char *program)
 {
     bed = (struct bed){ .name = name, .program = program, .beat_s = 0.25 };
     bed.windows_end = UINT64_MAX;
+    if (access (program, X_OK))
+        bed_die ("the program that it was given is not there, or cannot be run");
     snprintf (bed.dir, sizeof bed.dir, "/tmp/muster-bench-%d-XXXXXX", (int)getpid ());
     if (!mkdtemp (bed.dir))
         bed_die ("no folder in /tmp");
