@@ -30,7 +30,7 @@ struct follower *followers_follow (struct followers *followers, struct claim *cl
                                    uint64_t id, bool is_prefix, uint64_t newest, uint64_t now_ms)
 {
     struct follower *follower = find (followers, id);
-    if (follower && follower->live)
+    if (follower && follower->counts)
         claim_lost (claim, id);
     if (!follower)
         follower = find (followers, 0);
@@ -48,6 +48,20 @@ struct follower *followers_follow (struct followers *followers, struct claim *cl
     return follower;
 }
 
+/* Turns that were given before it counted may be acknowledged without it: it is whole when it has those too. */
+static void note_caught_up (struct follower *follower, struct claim *claim)
+{
+    if (!follower->counts) {
+        follower->counts = true;
+        follower->whole_at = follower->sent;
+        claim_live (claim, follower->id);
+    }
+    if (follower->have < follower->whole_at)
+        return;
+    follower->filling = false;
+    claim_whole (claim, follower->id);
+}
+
 bool followers_have (struct followers *followers, struct claim *claim, uint64_t id, uint64_t stream,
                      uint64_t newest, uint64_t now_ms)
 {
@@ -57,10 +71,8 @@ bool followers_have (struct followers *followers, struct claim *claim, uint64_t 
     follower->heard_ms = now_ms;
     if (newest > follower->have)
         follower->have = newest;
-    if (follower->live && follower->have >= follower->whole_at) {
-        follower->filling = false;
-        claim_whole (claim, id);
-    }
+    if (follower->live && follower->have >= follower->whole_at)
+        note_caught_up (follower, claim);
     return true;
 }
 
@@ -91,16 +103,13 @@ struct follower *followers_hungry (struct followers *followers, uint64_t newest)
     return NULL;
 }
 
-void followers_fed (struct follower *follower, struct claim *claim, uint64_t number,
-                    uint64_t newest)
+void followers_fed (struct follower *follower, uint64_t number, uint64_t newest)
 {
     follower->sent = number;
     follower->begun = true;
     follower->fresh = false;
     follower->live = number == newest;
     follower->whole_at = number;
-    if (follower->live)
-        claim_live (claim, follower->id);
 }
 
 void followers_sent (struct follower *follower, uint64_t number) { follower->sent = number; }

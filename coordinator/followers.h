@@ -4,6 +4,9 @@
  *     (FOLLOW) -> CATCHING: rows of the store, a piece at a time, each confirmed before the next
  *              -> LIVE: every turn as it is given to the commit thread; it confirms each
  *
+ * One that is live is waited for only from its first confirmation on: until then nobody knows that it can
+ * store anything.
+ *
  * Pure, like reign.h: the daemon and the simulator move the rows. A follower is known by the id of
  * its database; `stream` is drawn anew for each FOLLOW, so that nothing said of an earlier one counts. */
 #ifndef COORD_FOLLOWERS_H
@@ -22,11 +25,13 @@ struct follower {
     uint64_t stream;
     uint64_t sent, have; /* numbers of records: said to it, durable there */
     uint64_t heard_ms;
-    uint64_t whole_at; /* once it has this, it has all that was before it became live */
+    uint64_t
+        whole_at; /* once it has this, it has all that was before it became live, then before it counts */
     bool begun;        /* its first rows were sent */
     bool fresh;        /* what it has is of no use: it begins with nothing */
     bool filling;      /* and nothing of what it got instead is durable before it has whole_at */
-    bool live;         /* and claim_live () was told */
+    bool live;         /* it gets every turn */
+    bool counts;       /* and is waited for: claim_live () was told */
 };
 
 struct followers {
@@ -68,8 +73,7 @@ void followers_fold (struct followers *followers, uint64_t folded_to);
 struct follower *followers_hungry (struct followers *followers, uint64_t newest);
 
 /* Rows up to `number` were sent. Nothing may be in flight to the store when it is `newest`. */
-void followers_fed (struct follower *follower, struct claim *claim, uint64_t number,
-                    uint64_t newest);
+void followers_fed (struct follower *follower, uint64_t number, uint64_t newest);
 
 /* A turn that ends with `number` was sent to a live one. */
 void followers_sent (struct follower *follower, uint64_t number);

@@ -30,6 +30,16 @@ bool following_asks (struct following *following, uint64_t term, uint64_t newest
     return true;
 }
 
+void following_failed (struct following *following, uint64_t newest, uint64_t now_ms)
+{
+    if (following->stream)
+        following->past = following->stream;
+    following->stream = 0;
+    following->filling = false;
+    following->at = newest;
+    following->ask_ms = now_ms + 2 * following->patience_ms;
+}
+
 /* A stream that the leader began before one that was taken is over, however late it comes: its journal may
  * lack what was confirmed since. */
 enum following_what following_rows (struct following *following, const struct following_rows *rows,

@@ -38,6 +38,10 @@ void following_start (struct following *following, uint64_t newest, uint32_t pat
 bool following_asks (struct following *following, uint64_t term, uint64_t newest, bool *gave_up,
                      uint64_t now_ms);
 
+/* What was to be taken could not be stored; `newest` is what the journal has. It is begun anew, after a
+ * while: who has nothing to store it in would only be sent it again. */
+void following_failed (struct following *following, uint64_t newest, uint64_t now_ms);
+
 enum following_what following_rows (struct following *following, const struct following_rows *rows,
                                     uint64_t now_ms);
 

@@ -40,6 +40,7 @@ struct follow {
     void *context, *dealer;
     uint64_t dealer_term; /* the reign that it leads to */
     uint64_t beat_ms;
+    bool stuck;              /* what was to be taken could not be stored */
     uint64_t said, heard_ms; /* the newest record that the leader was heard to have, and when */
     struct store_line *line;
     uint32_t line_capacity;
@@ -131,15 +132,13 @@ static void say_follow (struct follow *follow)
     say (follow, &wire);
 }
 
-/* It is told to stop: the leader's promises need not wait for the silence that follows. */
+/* It is told to stop, or cannot store: the leader's promises need not wait for the silence that follows. */
 static void say_unfollow (struct follow *follow)
 {
     struct mu_wire wire = { .type = MU_WIRE_UNFOLLOW };
     wire.unfollow.id = follow->options->claim->options.id;
     wire.unfollow.stream = follow->following.stream;
     say (follow, &wire);
-    if (follow->dealer)
-        set (follow->dealer, ZMQ_LINGER, FAREWELL_MS);
 }
 
 static void speak (struct follow *follow, uint64_t now_ms)
@@ -232,7 +231,24 @@ static int take (struct follow *follow, const struct mu_wire_rows *rows, bool fr
     return 0;
 }
 
-/* A full disk, say: the leader goes on without this one, and is asked again. */
+/* A full disk, say: the leader goes on without this one at once, and is asked again. */
+static void fall_behind (struct follow *follow, const char *why, uint64_t now_ms)
+{
+    if (!follow->stuck)
+        mu_log (MU_LOG_ERROR, "store_failed", NULL,
+                "%s; this coordinator falls behind, and tries again until it works", why);
+    follow->stuck = true;
+    say_unfollow (follow);
+    following_failed (&follow->following, store_newest (follow->options->store), now_ms);
+}
+
+static void note_stored (struct follow *follow)
+{
+    if (follow->stuck)
+        mu_log (MU_LOG_INFO, "store_works", NULL, "the database can be written again");
+    follow->stuck = false;
+}
+
 static int on_rows (struct follow *follow, const struct mu_wire *wire, uint64_t now_ms,
                     struct mu_error *error)
 {
@@ -248,13 +264,11 @@ static int on_rows (struct follow *follow, const struct mu_wire *wire, uint64_t 
     if (what == FOLLOWING_IGNORE)
         return 0;
     if (!take (follow, said, what == FOLLOWING_REPLACE, error))
-        return 0;
-    if (error->code != MU_IO && error->code != MU_TRY_AGAIN)
+        note_stored (follow);
+    else if (error->code == MU_IO || error->code == MU_TRY_AGAIN)
+        fall_behind (follow, error->text, now_ms);
+    else
         return -1;
-    mu_log (MU_LOG_ERROR, "store_failed", NULL, "%s; this coordinator falls behind", error->text);
-    following_start (&follow->following, store_newest (follow->options->store),
-                     follow->options->claim->options.lost_ms / 2);
-    follow->following.ask_ms = now_ms + follow->options->claim->options.lost_ms;
     return 0;
 }
 
@@ -469,6 +483,8 @@ static enum follow_end run (struct follow *follow, struct mu_error *error)
         fold (follow);
     } while (wait_for_something (follow));
     say_unfollow (follow);
+    if (follow->dealer)
+        set (follow->dealer, ZMQ_LINGER, FAREWELL_MS);
     return FOLLOW_STOPPED;
 }
 

@@ -127,7 +127,7 @@ static int feed (struct lead *lead, struct follower *follower)
     bool last = rc == 0 && lead->row_count < PIECE_ROWS;
     uint64_t end = last ? newest : lead->row[lead->row_count - 1].number;
     say_rows (lead, follower, end, end == newest);
-    followers_fed (follower, lead->options.claim, end, newest);
+    followers_fed (follower, end, newest);
     return 0;
 }
 

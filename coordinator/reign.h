@@ -115,8 +115,8 @@ void claim_resign (struct claim *claim, uint64_t now_ms);
 /* Is somebody in sync with this leader, and gets every turn? */
 bool claim_has_heir (const struct claim *claim);
 
-/* A leader's followers: this one gets every turn from now on; it holds all that is durable, and may be
- * called in sync; this one no longer counts. */
+/* A leader's followers: this one gets every turn and is waited for from now on; it holds all that is
+ * durable, and may be called in sync; this one no longer counts. */
 void claim_live (struct claim *claim, uint64_t id);
 void claim_whole (struct claim *claim, uint64_t id);
 void claim_lost (struct claim *claim, uint64_t id);

@@ -6,7 +6,7 @@
  * The real claim, followers and following, with a model of the journal (a list of entries, the end of
  * which a crash may lose, and the beginning of which each folds as it likes), of the register (linearizable; answers late or lost, swaps that come into
  * force after their asker gave up) and of the network (late, lost, in any order, cut). Coordinators
- * crash, are told to stop, stand still as under SIGSTOP or a move of their machine, lose their disks, are started twice
+ * crash, are told to stop, find their disks full, stand still as under SIGSTOP or a move of their machine, lose their disks, are started twice
  * at once on copies, and their clocks jump. After each event:
  *
  *  - one reign: no term is led in twice, and who begins to lead holds all that was ever acknowledged;
@@ -139,7 +139,7 @@ static void break_something (void)
 {
     uint32_t i = (uint32_t)below (world.count), k = (uint32_t)below (world.count);
     struct node *node = &world.node[i];
-    switch (below (11)) {
+    switch (below (12)) {
     case 0:
     case 1:
         if (node->alive) {
@@ -163,6 +163,7 @@ static void break_something (void)
             stop_node (node);
         }
         break;
+    case 11: node->full_ms = world.now_ms + below (2000); break;
     case 10: /* its disk is gone: it comes back as somebody else */
         if (another_holds_all (node) && chance (4)) {
             kill_node (node);
@@ -207,7 +208,7 @@ static void heal (void)
     memset (world.cut, 0, sizeof world.cut);
     memset (world.register_cut, 0, sizeof world.register_cut);
     for (uint32_t i = 0; i < world.count; i++)
-        world.node[i].paused_ms = 0;
+        world.node[i].paused_ms = world.node[i].full_ms = 0;
 }
 
 static void check_end (uint64_t acks_before)

@@ -85,6 +85,7 @@ struct answer {
 struct node {
     bool alive, leads;
     uint64_t id, cluster, paused_ms, clock_ms, restart_ms;
+    uint64_t full_ms; /* nothing can be stored before then */
     struct journal disk;
     struct journal fresh; /* being put together */
     bool has_fresh;

@@ -56,7 +56,7 @@ static void feed (struct node *node)
         mail->first = !follower->begun;
         mail->fresh = follower->fresh;
         mail->whole = end == node->disk.count;
-        followers_fed (follower, &node->claim, end, node->disk.count);
+        followers_fed (follower, end, node->disk.count);
     }
 }
 
@@ -98,7 +98,7 @@ static void store_turn (struct node *node)
 
 static void follow_commit (struct node *node)
 {
-    if (node->committing && world.now_ms >= node->commit_ms) {
+    if (node->committing && world.now_ms >= node->commit_ms && world.now_ms >= node->full_ms) {
         store_turn (node);
         node->committing = false;
     }
@@ -209,6 +209,20 @@ static void say_have (struct node *node, uint32_t to)
     mail->newest = node->following.at;
 }
 
+static void say_unfollow (struct node *node)
+{
+    uint32_t leader = node_of_id (node->claim.value.leader);
+    if (leader != NODES_MAX)
+        post (node, leader, UNFOLLOW)->stream = node->following.stream;
+}
+
+static void fall_behind (struct node *node)
+{
+    say_unfollow (node);
+    node->has_fresh = false;
+    following_failed (&node->following, node->disk.count, node->clock_ms);
+}
+
 static void follow_on (struct node *node)
 {
     bool gave_up;
@@ -257,6 +271,10 @@ void hear (struct node *node, const struct mail *mail)
         enum following_what what = following_rows (&node->following, &rows, node->clock_ms);
         if (what == FOLLOWING_IGNORE)
             return;
+        if (world.now_ms < node->full_ms) {
+            fall_behind (node);
+            return;
+        }
         take_rows (node, mail, what);
         say_have (node, mail->from);
     }
@@ -340,14 +358,12 @@ void kill_node (struct node *node)
 
 void stop_node (struct node *node)
 {
-    uint32_t leader = node_of_id (node->claim.value.leader);
     if (node->leads && !node->stopping) {
         node->stopping = STOP_SERVING;
         node->stop_ms = node->clock_ms;
         node->patience_ms = chance (4) && !world.calm ? 0 : HEIR_MS + FLUSH_MS;
     } else if (!node->leads) {
-        if (leader != NODES_MAX)
-            post (node, leader, UNFOLLOW)->stream = node->following.stream;
+        say_unfollow (node);
         kill_node (node);
     }
 }

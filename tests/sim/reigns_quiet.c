@@ -119,12 +119,26 @@ static void follower_comes_back (void)
     wait_for (all_in_sync, SWAP + 4 * WORD + TURN + SWAP);
 }
 
+/* It falls out of step at once, and asks again and again; nobody waits for it any more. Then there is room. */
+static void follower_disk_is_full (void)
+{
+    struct node *node = follower ();
+    node->full_ms = UINT64_MAX;
+    for (uint64_t end_ms = world.now_ms + 5 * LOST_MS; world.now_ms < end_ms;) {
+        acks = world.acks;
+        wait_for (acknowledges, WORD + SWAP + TURN + IDLE);
+    }
+    node->full_ms = 0;
+    wait_for (all_in_sync, LOST_MS + 4 * WORD + TURN + SWAP);
+}
+
 static const struct scene scenes[] = {
     { "leader-dies", leader_dies, 0 },
     { "leader-is-told-to-stop", leader_is_told_to_stop, 0 },
     { "follower-dies", follower_dies, 0 },
     { "follower-is-told-to-stop", follower_is_told_to_stop, 0 },
     { "follower-comes-back", follower_comes_back, 0 },
+    { "follower-disk-is-full", follower_disk_is_full, 0 },
 };
 
 static uint64_t first, seeds;

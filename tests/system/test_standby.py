@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """test_standby.py - the coordinator that reigns dies, stands still, loses its disk; another takes its place"""
+import contextlib
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import threading
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cluster import Tap, wait_for  # noqa: E402
 from crew import Crew  # noqa: E402
+from test_bad_input import Tmpfs  # noqa: E402
 
 STEPS = {"steps": 100_000, "every": 100, "workers": (1, 3), "batch": 8}
 
@@ -97,6 +99,53 @@ def standby_loses_its_disk():
         shutil.rmtree(os.path.join(cluster.dir, f"state-{leader}"))
         cluster.start(leader, "--standby")
         cluster.wait_in_sync(2)
+
+
+def stored(cluster, name):
+    return os.path.join(cluster.dir, f"state-{name}")
+
+
+@contextlib.contextmanager
+def on_small_disk(cluster, name):
+    """Its database is lost, and it follows again on one that can be filled."""
+    cluster.kill(name)
+    shutil.rmtree(stored(cluster, name))
+    with Tmpfs(stored(cluster, name), "64m") as disk:
+        cluster.start(name, "--standby")
+        cluster.wait_in_sync(2)
+        yield disk
+        cluster.kill(name)
+
+
+def standby_disk_is_full():
+    """a standby's disk is full: it is waited for no more, however often it tries again; with room it is in sync"""
+    with Crew(1) as cluster:
+        job = training(cluster)
+        leader = cluster.leader()
+        other = cluster.other(leader)
+        with on_small_disk(cluster, other) as disk:
+            filler = disk.fill()
+            spec = cluster.mlp("on", steps=100_000)
+            submitted = 0
+
+            def falls_behind():
+                nonlocal submitted
+                asked = cluster.ask(leader, "submit", spec)
+                assert asked.returncode == 0, f"who cannot store is waited for: {asked.stderr}"
+                submitted += 1
+                return any(e["event"] == "store_failed" for e in cluster.events(other))
+            wait_for("the standby falls behind", falls_behind)
+            asked = sum(e["event"] == "followed" for e in cluster.events(leader))
+            while sum(e["event"] == "followed" for e in cluster.events(leader)) < asked + 3:
+                falls_behind()
+            assert cluster.in_sync() == 1
+            cluster.wait_step(job, cluster.status(job)["step"] + 20)
+            os.remove(filler)
+            cluster.wait_in_sync(2)
+            assert any(e["event"] == "store_works" for e in cluster.events(other))
+            cluster.kill(leader)
+            assert next_leader(cluster, leader) == other
+            assert len(cluster.json("jobs")) == submitted + 1
 
 
 def both_die():
@@ -293,4 +342,4 @@ def bad_usage():
         assert refused.returncode == 75 and cluster.endpoints[leader] in refused.stderr, refused.stderr
 
 
-sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, both_die, majority_with_witness, hands_over, standby_is_told_to_stop, async_loses_only_answers, folds_while_leading, bad_usage))
+sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, standby_disk_is_full, both_die, majority_with_witness, hands_over, standby_is_told_to_stop, async_loses_only_answers, folds_while_leading, bad_usage))

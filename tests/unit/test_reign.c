@@ -2,6 +2,7 @@
 /* test_reign.c - when a standby looks at the register, and what is made of a reign that is given up; who may
  * reign is the simulator's (tests/sim/reigns.c) */
 #include "coordinator/followers.h"
+#include "coordinator/following.h"
 #include "coordinator/reign.h"
 
 #include <setjmp.h>
@@ -12,7 +13,7 @@
 #include <cmocka.h>
 
 #define LOST_MS 1000
-enum { LEADER = 7, STANDBY = 9, CLUSTER = 5 };
+enum { LEADER = 7, STANDBY = 9, OTHER = 11, CLUSTER = 5 };
 
 static struct reign value_of (bool standby_in_sync)
 {
@@ -141,7 +142,7 @@ static void lead (struct claim *claim, struct followers *followers)
     assert_int_equal (claim_ask (claim, 0), CLAIM_SWAP);
     claim_swapped (claim, 0);
     struct follower *follower = followers_follow (followers, claim, 0, STANDBY, true, 4, 0);
-    followers_fed (follower, claim, 5, 5);
+    followers_fed (follower, 5, 5);
     assert_true (followers_have (followers, claim, STANDBY, follower->stream, 5, 0));
     assert_int_equal (claim_ask (claim, 0), CLAIM_SWAP);
 }
@@ -191,6 +192,49 @@ static void who_follows_no_more_is_taken_out_without_waiting (void **state)
     assert_int_equal (followers_confirmed (&followers, &claim, 6), 6);
 }
 
+static void who_has_confirmed_nothing_is_not_waited_for (void **state)
+{
+    struct claim claim;
+    struct followers followers;
+    (void)state;
+    lead (&claim, &followers);
+    claim_swapped (&claim, 1);
+    struct follower *other = followers_follow (&followers, &claim, 1, OTHER, true, 5, 1);
+    uint64_t stream = other->stream;
+    followers_fed (other, 5, 5);
+    followers_sent (other, 6);
+    followers_sent (&followers.list[0], 6);
+    assert_true (followers_have (&followers, &claim, STANDBY, followers.list[0].stream, 6, 2));
+    assert_int_equal (followers_confirmed (&followers, &claim, 6), 6);
+    assert_true (
+        followers_have (&followers, &claim, OTHER, stream, 5, 3)); /* it can store, and counts */
+    assert_int_equal (followers_confirmed (&followers, &claim, 6), 5);
+    assert_int_equal (claim_ask (&claim, 3), CLAIM_NOTHING); /* 6 was acknowledged without it */
+    assert_true (followers_have (&followers, &claim, OTHER, stream, 6, 4));
+    assert_int_equal (claim_ask (&claim, 4), CLAIM_SWAP);
+    assert_true (reign_in_sync (&claim.next, OTHER));
+}
+
+static void who_could_not_store_asks_again_after_a_while (void **state)
+{
+    struct following following;
+    struct following_rows rows = {
+        .term = 1, .stream = 3, .before = 5, .newest = 6, .first = true, .whole = true
+    };
+    bool gave_up;
+    (void)state;
+    following_start (&following, 5, LOST_MS / 2);
+    assert_true (following_asks (&following, 1, 5, &gave_up, 0));
+    assert_int_equal (following_rows (&following, &rows, 1), FOLLOWING_TAKE);
+    following_failed (&following, 5, 2);
+    assert_false (following_asks (&following, 1, 5, &gave_up, 1 + LOST_MS));
+    assert_int_equal (following_rows (&following, &rows, 3),
+                      FOLLOWING_IGNORE); /* of a stream that is over */
+    assert_true (following_asks (&following, 1, 5, &gave_up, 2 + LOST_MS));
+    rows.stream = 4;
+    assert_int_equal (following_rows (&following, &rows, 3 + LOST_MS), FOLLOWING_TAKE);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +245,8 @@ int main (void)
         cmocka_unit_test (a_stranger_can_give_up_nothing),
         cmocka_unit_test (who_has_resigned_changes_nothing_and_sees_the_next),
         cmocka_unit_test (who_follows_no_more_is_taken_out_without_waiting),
+        cmocka_unit_test (who_has_confirmed_nothing_is_not_waited_for),
+        cmocka_unit_test (who_could_not_store_asks_again_after_a_while),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
