@@ -142,6 +142,17 @@ bool followers_may_answer (const struct followers *followers, uint64_t given_ms,
     return followers->ahead && now_ms < given_ms + followers->lost_ms;
 }
 
+bool followers_keep_up (const struct followers *followers, const struct claim *claim)
+{
+    for (uint32_t i = 0; i < FOLLOWERS_MAX; i++) {
+        const struct follower *follower = &followers->list[i];
+        if (follower->counts && follower->have == follower->sent && !follower->filling &&
+            reign_in_sync (&claim->value, follower->id))
+            return true;
+    }
+    return false;
+}
+
 uint64_t followers_confirmed (const struct followers *followers, const struct claim *claim,
                               uint64_t newest)
 {

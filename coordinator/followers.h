@@ -85,6 +85,9 @@ void followers_scan (struct followers *followers, struct claim *claim, uint64_t 
  * `given_ms`? So what a takeover can lose was answered within lost_ms. */
 bool followers_may_answer (const struct followers *followers, uint64_t given_ms, uint64_t now_ms);
 
+/* Is one in sync that has confirmed all it was sent? */
+bool followers_keep_up (const struct followers *followers, const struct claim *claim);
+
 /* The newest record that all who must have confirmed. */
 uint64_t followers_confirmed (const struct followers *followers, const struct claim *claim,
                               uint64_t newest);

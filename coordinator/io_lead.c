@@ -19,6 +19,8 @@
 #define PIECE_ROWS  4096
 #define PIECE_BYTES (1u << 20)
 #define BEATS       4 /* in the time after which the leader is thought lost */
+#define STORE_FACTOR                                                                               \
+    3 /* so many such times a turn may take to be stored where another has stored it */
 #define RESIGN_MS   50 /* a resignation is said as often, until somebody reigns */
 
 struct lead {
@@ -279,6 +281,12 @@ static void beat (struct lead *lead)
         else if (follower->id)
             say_leading (lead, follower);
     }
+}
+
+bool lead_is_outdone (const struct lead *lead, uint64_t given_ms, uint64_t now_ms)
+{
+    return now_ms >= given_ms + STORE_FACTOR * lead->followers.lost_ms &&
+           followers_keep_up (&lead->followers, lead->options.claim);
 }
 
 bool lead_has_heir (const struct lead *lead) { return claim_has_heir (lead->options.claim); }

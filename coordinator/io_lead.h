@@ -42,6 +42,10 @@ uint64_t lead_behind (const struct lead *lead);
 uint32_t lead_ahead_ms (const struct lead *lead);
 uint32_t lead_lacks_ms (const struct lead *lead);
 
+/* A turn was given to the store at `given_ms` and is not durable here yet: could another go on, which has
+ * it, and is it time to let it? */
+bool lead_is_outdone (const struct lead *lead, uint64_t given_ms, uint64_t now_ms);
+
 /* Is another in sync, so that it can take over at once; does any follow at all? */
 bool lead_has_heir (const struct lead *lead);
 bool lead_is_followed (const struct lead *lead);

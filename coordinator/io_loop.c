@@ -52,6 +52,7 @@ struct loop {
     struct turn *filling;
     struct turn *aside;           /* words that need not wait for a commit */
     bool drained;                 /* no message waited when we last looked */
+    bool outdone;                 /* its database fails, and another coordinator's does not */
     uint32_t stops;               /* how often it was told to */
     uint64_t stop_ms;             /* the first time */
     uint64_t later_term, look_ms; /* that a worker spoke of; the next is looked into then */
@@ -291,6 +292,21 @@ static int check_reign (struct loop *loop, struct mu_error *error)
                     coord_term (loop->options->coord));
 }
 
+/* The disk is full, broken, or hangs. What is not durable here is durable there, and who asked will be told so by
+ * the other. */
+static int check_store (struct loop *loop, struct mu_error *error)
+{
+    uint64_t since_ms = outbox_committing_since (loop->outbox), now_ms = mu_now_ms ();
+    if (!loop->options->lead || since_ms == UINT64_MAX ||
+        !lead_is_outdone (loop->options->lead, since_ms, now_ms))
+        return 0;
+    loop->outdone = true;
+    return mu_fail (error, MU_NOT_LEADER,
+                    "the database could not be written for %" PRIu64
+                    " ms, and another coordinator that can write its own was asked to reign",
+                    now_ms - since_ms);
+}
+
 /* Workers that looked for a coordinator before this one led. */
 static void greet (struct loop *loop)
 {
@@ -311,7 +327,7 @@ static int serve (struct loop *loop, struct mu_error *error)
             return mu_fail_errno (error, MU_INTERNAL, errno, "waiting failed");
         keep_disk_busy (loop);
         if (mind_turns (loop, error) || receive (loop, error) || notice_gone (loop, error) ||
-            on_time (loop, error) || check_reign (loop, error))
+            on_time (loop, error) || check_reign (loop, error) || check_store (loop, error))
             return -1;
     }
     return 0;
@@ -336,14 +352,16 @@ static void await_turns (struct loop *loop)
 }
 
 /* What is decided already is stored and said before the process ends; after a failure only what
- * was on its way to the store, for the rest may be half a decision. */
+ * was on its way to the store, for the rest may be half a decision; and nothing where nothing can be stored. */
 static void finish (struct loop *loop, bool failed)
 {
-    await_turns (loop);
-    if (failed)
-        return;
-    outbox_pass (loop->outbox, &loop->filling);
-    await_turns (loop);
+    if (!loop->outdone) {
+        await_turns (loop);
+        if (failed)
+            return;
+        outbox_pass (loop->outbox, &loop->filling);
+        await_turns (loop);
+    }
     struct resign_options resign = { .lead = loop->options->lead,
                                      .coord = loop->options->coord,
                                      .sockets = loop->options->sockets,

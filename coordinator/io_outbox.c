@@ -69,6 +69,12 @@ void outbox_close (struct outbox **outbox_p)
 }
 
 bool outbox_is_committing (const struct outbox *outbox) { return outbox->committing; }
+
+uint64_t outbox_committing_since (const struct outbox *outbox)
+{
+    return outbox->committing ? outbox->passing[outbox->count - 1].given_ms : UINT64_MAX;
+}
+
 bool outbox_is_empty (const struct outbox *outbox) { return outbox->count == 0; }
 
 static void speak (struct outbox *outbox, struct turn *turn)

@@ -43,6 +43,7 @@ void outbox_collect (struct outbox *outbox);
 int outbox_speak (struct outbox *outbox, struct mu_error *error);
 
 bool outbox_is_committing (const struct outbox *outbox);
+uint64_t outbox_committing_since (const struct outbox *outbox); /* UINT64_MAX: it is not */
 bool outbox_is_empty (const struct outbox *outbox);
 
 #endif

@@ -146,12 +146,22 @@ static void end_reign (struct node *node)
     }
 }
 
+/* Its disk is full, and another's is not: as if it were told to stop. */
+static void give_up (struct node *node)
+{
+    const struct turn *newest = &node->turn[node->turn_count - 1];
+    if (node->committing && !node->stopping && node->clock_ms >= newest->given_ms + 3 * LOST_MS &&
+        followers_keep_up (&node->followers, &node->claim))
+        stop_node (node);
+}
+
 static void lead_on (struct node *node)
 {
     if (node->claim.role == CLAIM_LEADING)
         follow_commit (node);
     followers_scan (&node->followers, &node->claim, node->clock_ms);
     feed (node);
+    give_up (node);
     if (node->stopping)
         end_reign (node);
     if (node->stopping != STOP_FLUSHING && chance (8))

@@ -132,6 +132,16 @@ static void follower_disk_is_full (void)
     wait_for (all_in_sync, LOST_MS + 4 * WORD + TURN + SWAP);
 }
 
+/* What it was asked is stored at the other, which takes over and says so. */
+static void leader_disk_is_full (void)
+{
+    old->full_ms = UINT64_MAX;
+    acks = world.acks;
+    wait_for (another_leads, IDLE + TURN + 3 * LOST_MS + TURN + FLUSH_MS + HEIR_MS + WORD + SWAP);
+    acks = world.acks;
+    wait_for (acknowledges, WORD + LOST_MS + SWAP + TURN + IDLE);
+}
+
 static const struct scene scenes[] = {
     { "leader-dies", leader_dies, 0 },
     { "leader-is-told-to-stop", leader_is_told_to_stop, 0 },
@@ -139,6 +149,7 @@ static const struct scene scenes[] = {
     { "follower-is-told-to-stop", follower_is_told_to_stop, 0 },
     { "follower-comes-back", follower_comes_back, 0 },
     { "follower-disk-is-full", follower_disk_is_full, 0 },
+    { "leader-disk-is-full", leader_disk_is_full, 0 },
 };
 
 static uint64_t first, seeds;

@@ -148,6 +148,31 @@ def standby_disk_is_full():
             assert len(cluster.json("jobs")) == submitted + 1
 
 
+def leader_disk_is_full():
+    """the leader's disk is full and the standby's is not: it hands over, nothing acknowledged is lost, and it follows when there is room"""
+    with Crew(1) as cluster:
+        job, generation = all_train(cluster, 1)
+        first = cluster.leader()
+        leader = cluster.other(first)
+        with on_small_disk(cluster, leader) as disk:
+            cluster.kill(first)
+            assert next_leader(cluster, first) == leader
+            cluster.start(first)
+            cluster.wait_in_sync(2)
+            filler = disk.fill()
+            spec, acknowledged = cluster.mlp("on", steps=100_000), 0
+            while not any(e["event"] == "store_failed" for e in cluster.events(leader)):
+                acknowledged += cluster.ask(leader, "submit", spec, "--key", f"on-{acknowledged}").returncode == 0
+            assert next_leader(cluster, leader) == first
+            assert cluster.try_muster("submit", spec, "--key", f"on-{acknowledged}").returncode == 0
+            assert len(cluster.json("jobs")) == acknowledged + 2
+            cluster.wait_step(job, cluster.status(job)["step"] + 20)
+            undisturbed(cluster, job, generation)
+            os.remove(filler)
+            cluster.wait_in_sync(2)
+            assert cluster.leader() == first and cluster.processes[leader].poll() is None
+
+
 def both_die():
     """both are killed, and come back in either order: who is in sync reigns, the job goes on"""
     with Crew(2) as cluster:
@@ -342,4 +367,4 @@ def bad_usage():
         assert refused.returncode == 75 and cluster.endpoints[leader] in refused.stderr, refused.stderr
 
 
-sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, standby_disk_is_full, both_die, majority_with_witness, hands_over, standby_is_told_to_stop, async_loses_only_answers, folds_while_leading, bad_usage))
+sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, standby_disk_is_full, leader_disk_is_full, both_die, majority_with_witness, hands_over, standby_is_told_to_stop, async_loses_only_answers, folds_while_leading, bad_usage))
