@@ -320,11 +320,23 @@ static int insert (struct store *store, const struct batch_entry *entry, const c
                : 0;
 }
 
+/* What is written to a file that has lost its name is gone with this process: as a disk that fails. */
+static int check_in_place (struct store *store, struct mu_error *error)
+{
+    int moved = 0;
+    if (sqlite3_file_control (store->writer, "main", SQLITE_FCNTL_HAS_MOVED, &moved) != SQLITE_OK ||
+        !moved)
+        return 0;
+    return mu_fail (error, MU_IO,
+                    "%s was removed or replaced while it is used: put back the file that was there",
+                    sqlite3_db_filename (store->writer, "main"));
+}
+
 /* Begin a transaction, unless somebody else has written since this store last did: what was decided
  * here then stands on what is no longer true. */
 static int begin (struct store *store, struct mu_error *error)
 {
-    if (run (store, store->begin, error))
+    if (check_in_place (store, error) || run (store, store->begin, error))
         return -1;
     int rc = sqlite3_step (store->version);
     int version = rc == SQLITE_ROW ? sqlite3_column_int (store->version, 0) : 0;

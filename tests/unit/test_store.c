@@ -492,6 +492,33 @@ static void a_full_disk_keeps_the_batch (void **state)
     test_free (spec);
 }
 
+/* By `rm -rf`, or by a backup that was copied over it: nothing is durable in a file without a name. */
+static void a_removed_database_promises_nothing (void **state)
+{
+    (void)state;
+    struct store *store = must_open ();
+    struct mu_journal record = drain ("before");
+    commit (store, &record);
+    char there[4200], away[4200];
+    snprintf (there, sizeof there, "%s/muster.db", dir);
+    snprintf (away, sizeof away, "%s/away.db", dir);
+    struct store_batch *batch = store_batch_create ();
+    record = drain ("after");
+    assert_int_equal (store_batch_add (batch, &record, NULL), 0);
+    struct mu_error error;
+    assert_int_equal (rename (there, away), 0);
+    assert_int_equal (store_commit (store, batch, 1000, &error), -1);
+    assert_int_equal (error.code, MU_IO);
+    assert_non_null (strstr (error.text, "muster.db was removed"));
+    assert_int_equal (rename (away, there), 0);
+    assert_int_equal (store_commit (store, batch, 1000, &error), 0);
+    store_batch_destroy (&batch);
+    store_close (&store);
+    store = must_open ();
+    assert_int_equal (replay (store, NULL, 0).count, 2);
+    store_close (&store);
+}
+
 /* A child commits and tells each number when it is durable; killed at any moment, no told number
  * may be missing afterwards. */
 static void nothing_told_is_lost_by_kill_9 (void **state)
@@ -676,6 +703,7 @@ int main (void)
         STORE_TEST (rows_are_read_as_they_are_stored),
         STORE_TEST (a_folder_that_cannot_be_made),
         STORE_TEST (a_full_disk_keeps_the_batch),
+        STORE_TEST (a_removed_database_promises_nothing),
         STORE_TEST (a_second_writer_is_noticed),
         STORE_TEST (a_second_writer_of_progress_is_noticed),
         STORE_TEST (a_database_of_version_1_is_migrated),
