@@ -124,15 +124,37 @@ static int check_copy (const char *path, const char *source, struct check *check
                        : 0;
 }
 
+/* Files that a coordinator may have open: another's as well as this one's. */
+static bool is_coordinators (const char *file)
+{
+    static const char *const names[] = { "muster.db",         "muster.db-wal", "muster.db-shm",
+                                         "muster.db-journal", "muster.lock",   "acceptor" };
+    char *lock, *folder = joined (file, ""), *copy = joined (file, "");
+    const char *name = basename (copy);
+    bool found = false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        found |= !strcmp (name, names[i]);
+    lock = joined (dirname (folder), "/muster.lock");
+    found &= exists (lock);
+    free (lock);
+    free (copy);
+    free (folder);
+    return found;
+}
+
 /* May the backup have this name? Never that of a database in use. */
 static int check_target (const char *source, const char *file, bool replace, struct mu_error *error)
 {
     struct stat mine, theirs;
-    if (stat (file, &theirs))
-        return 0;
-    if (!stat (source, &mine) && mine.st_dev == theirs.st_dev && mine.st_ino == theirs.st_ino)
+    bool there = !stat (file, &theirs);
+    if (there && !stat (source, &mine) && mine.st_dev == theirs.st_dev &&
+        mine.st_ino == theirs.st_ino)
         return mu_fail (error, MU_USAGE, "%s is the database itself: name another file", file);
-    if (!replace || !S_ISREG (theirs.st_mode))
+    if (is_coordinators (file))
+        return mu_fail (
+            error, MU_USAGE,
+            "%s is a coordinator's own: name another file, or use `muster admin restore`", file);
+    if (there && (!replace || !S_ISREG (theirs.st_mode)))
         return mu_fail (error, MU_CANT_CREATE, "%s is there already: name another file%s", file,
                         S_ISREG (theirs.st_mode) ? ", or say --replace" : "");
     return 0;

@@ -142,6 +142,9 @@ int database_open_to_read (sqlite3 **database, const char *path, struct mu_error
 {
     if (access (path, R_OK))
         return mu_fail_errno (error, MU_NO_INPUT, errno, "it cannot be read");
+    struct stat about;
+    if (!stat (path, &about) && S_ISDIR (about.st_mode))
+        return mu_fail (error, MU_NO_INPUT, "it is a folder: name a file, as its muster.db");
     if (database_open (database, path, SQLITE_OPEN_READONLY, error))
         return -1;
     if (!must_be_mended (*database))

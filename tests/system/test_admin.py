@@ -195,6 +195,22 @@ def killed():
         assert check(cluster, "--dir", there)[0] == 0
 
 
+def mistakes():
+    """a backup over what a coordinator has open, a folder for a file: a sentence, and all stays as it is"""
+    with Cluster() as cluster, Cluster() as other:
+        cluster.submit(cluster.mlp(workers=(8, 8)))
+        other.submit(other.mlp("theirs", workers=(8, 8)))
+        for name in ("muster.db", "muster.db-wal", "muster.lock", "acceptor"):
+            for place in (state(cluster), state(other)):
+                run = cluster.try_muster("admin", "backup", "--dir", state(cluster), "--replace", os.path.join(place, name))
+                assert run.returncode == 64 and "name another file" in run.stderr, (run.returncode, run.stderr)
+        other.kill_coordinator()
+        other.start_coordinator()
+        assert [job["name"] for job in other.jobs()] == ["theirs"]
+        run = cluster.try_muster("admin", "check", state(cluster))
+        assert run.returncode == 66 and "is a folder" in run.stderr, run.stderr
+
+
 def no_room():
     """a full disk in the middle of backups and restores: a sentence, nothing left over, and what was there before stays"""
     with Cluster() as cluster:
@@ -389,5 +405,5 @@ def set_aside(cluster):
 
 
 if __name__ == "__main__":
-    sys.exit(Tap().run(golden, downgrade, backups, restored, killed, no_room, damaged, each_type, compacted,
+    sys.exit(Tap().run(golden, downgrade, backups, restored, killed, mistakes, no_room, damaged, each_type, compacted,
                        folded_meanwhile, compact_killed))
