@@ -295,7 +295,7 @@ static int bind_one (struct mu_sockets *sockets, const char *endpoint, struct mu
     if (number == EADDRINUSE)
         return mu_fail (error, MU_UNAVAILABLE,
                         "%s is in use: another coordinator runs there, or choose another with "
-                        "--listen",
+                        "--listen or --peer-listen",
                         endpoint);
     if (number == ENODEV || number == EADDRNOTAVAIL)
         return mu_fail (error, MU_NO_HOST, "%s is no address of this machine", endpoint);

@@ -28,6 +28,7 @@
 #include "log.h"
 #include "options.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -172,8 +173,36 @@ static int open_sockets (struct daemon *daemon, struct mu_error *error)
 
 /* --- with other coordinators --------------------------------------------------------------------- */
 
+/* It is told to others, and put into the register: a number that they can reach, no "all of them" and no name of an
+ * interface, which ZeroMQ would listen at as well. */
+static int check_told (const char *option, const char *endpoint, struct mu_error *error)
+{
+    char host[64];
+    const char *port = strrchr (endpoint, ':'), *begin = endpoint + strlen ("tcp://");
+    unsigned char address[sizeof (struct in6_addr)];
+    static const unsigned char all[sizeof address];
+    if (strncmp (endpoint, "tcp://", strlen ("tcp://")))
+        return 0;
+    if (port > begin && port - begin < (long)sizeof host && strtoul (port + 1, NULL, 10)) {
+        bool six = *begin == '[' && port[-1] == ']';
+        snprintf (host, sizeof host, "%.*s", (int)(port - begin - 2 * six), begin + six);
+        memset (address, 0, sizeof address);
+        if (inet_pton (six ? AF_INET6 : AF_INET, host, address) == 1 &&
+            memcmp (address, all, sizeof address) != 0)
+            return 0;
+    }
+    return mu_fail (
+        error, MU_CONFIG,
+        "%s %s: with --register this is told to workers and other coordinators, so it must "
+        "be one address, in numbers, that they can reach, as in tcp://10.0.0.5:7600",
+        option, endpoint);
+}
+
 static int check_options (const struct mu_coordinator_options *options, struct mu_error *error)
 {
+    if (options->witness && (options->standby || options->take_over))
+        return mu_fail (error, MU_USAGE,
+                        "a --witness only votes: it is no --standby, and cannot --take-over");
     if (options->witness)
         return 0;
     if (!options->register_ && (options->standby || options->take_over || options->peers.count ||
@@ -184,7 +213,10 @@ static int check_options (const struct mu_coordinator_options *options, struct m
         return mu_fail (error, MU_USAGE,
                         "--register needs --peer-listen: where the other coordinators reach this one, "
                         "as in tcp://10.0.0.5:7601");
-    return 0;
+    return options->register_ && (check_told ("--listen", options->listen.item[0], error) ||
+                                  check_told ("--peer-listen", options->peer_listen.item[0], error))
+               ? -1
+               : 0;
 }
 
 static int open_register (struct daemon *daemon, struct mu_error *error)

@@ -354,7 +354,7 @@ def folds_while_leading():
 
 
 def bad_usage():
-    """a standby without a register, a register without a place to meet, jobs of its own: refused with a sentence"""
+    """a standby without a register, a register without a place to meet, addresses that nobody can be told: refused with a sentence"""
     with Crew(0) as cluster:
         leader = cluster.leader()
         other = cluster.other(leader)
@@ -363,6 +363,13 @@ def bad_usage():
             assert process.wait(30) == 64
             with open(cluster.dir + "/wrong.log", encoding="utf-8") as log:
                 assert word in log.read()
+        for listen, peer_listen in (("tcp://*:1", "tcp://127.0.0.1:1"), ("tcp://127.0.0.1:1", "tcp://0.0.0.0:1"),
+                                    ("tcp://127.0.0.1:1", "tcp://[::]:1"), ("tcp://lo:1", "tcp://127.0.0.1:1")):
+            process = cluster.spawn("untold", "muster-coordinator", "--dir", cluster.dir + "/wrong", "--listen", listen, "--peer-listen",
+                                    peer_listen, "--register", f"file:{cluster.dir}/register/reign", "--allow-unauthenticated")
+            assert process.wait(30) == 78, (listen, peer_listen)
+        process = cluster.spawn("both", "muster-coordinator", "--dir", cluster.dir + "/wrong", "--witness", "--standby")
+        assert process.wait(30) == 64 and not os.path.exists(cluster.dir + "/wrong")
         refused = cluster.ask(other, "drain", "x")
         assert refused.returncode == 75 and cluster.endpoints[leader] in refused.stderr, refused.stderr
 
