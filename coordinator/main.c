@@ -145,10 +145,15 @@ static int watch_signals (struct daemon *daemon, struct mu_error *error)
 }
 
 /* A start that cannot serve all it promises says so before the first is left outside. */
-static void check_room (const struct daemon *daemon)
+static int check_room (const struct daemon *daemon, struct mu_error *error)
 {
     size_t room = sockets_room (daemon->sockets), ours = DESCRIPTORS_OURS;
     room = room > ours ? room - ours : 0;
+    if (!room)
+        return mu_fail (
+            error, MU_SYSTEM,
+            "the limit of open files leaves room for nobody: raise it with LimitNOFILE= (systemd) "
+            "or ulimit -n, to 200 and one a worker or client at least");
     if (room < daemon->options.workers_max)
         mu_log (MU_LOG_WARN, "descriptors", NULL,
                 "the limit of open files leaves room for %zu connections, one a worker or client, "
@@ -156,6 +161,7 @@ static void check_room (const struct daemon *daemon)
                 "least %zu, or lower --workers-max. Who does not fit waits outside",
                 room, (size_t)daemon->options.workers_max,
                 (size_t)daemon->options.workers_max - room);
+    return 0;
 }
 
 static int open_sockets (struct daemon *daemon, struct mu_error *error)
@@ -167,8 +173,7 @@ static int open_sockets (struct daemon *daemon, struct mu_error *error)
     for (size_t i = 0; i < listen->count; i++)
         mu_log (MU_LOG_INFO, "listening", NULL, "at %s, version %s, state in %s", listen->item[i],
                 PACKAGE_VERSION, daemon->dir);
-    check_room (daemon);
-    return 0;
+    return check_room (daemon, error);
 }
 
 /* --- with other coordinators --------------------------------------------------------------------- */

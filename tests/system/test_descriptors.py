@@ -116,5 +116,14 @@ def crowd():
         client.close()
 
 
+def room_for_nobody():
+    """a limit that nobody could connect under: refused at start with a sentence"""
+    with Cluster() as cluster:
+        process = cluster.spawn("low", "/bin/sh", "-c", 'ulimit -n 64 && exec "$@"', "low", os.path.join(BUILD, "muster-coordinator"),
+                                "--dir", os.path.join(cluster.dir, "low"), "--listen", cluster.choose_endpoint())
+        assert process.wait(30) == 71
+        assert cluster.says("low", "LimitNOFILE", "room for nobody")
+
+
 if __name__ == "__main__":
-    sys.exit(Tap().run(crowd))
+    sys.exit(Tap().run(crowd, room_for_nobody))
