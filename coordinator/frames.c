@@ -208,6 +208,8 @@ int frames_begin (struct frames *frames, const void *data, size_t size, struct m
     *frames = (struct frames){ .data = data, .size = size, .at = strlen (HEAD) };
     if (size >= strlen (HEAD) && !memcmp (data, HEAD, strlen (HEAD)))
         return 0;
+    if (size < strlen (HEAD) && !memcmp (data, HEAD, size))
+        return mu_fail (error, MU_BAD_INPUT, "there is nothing in it yet");
     if (size > strlen (HEAD_BASE) && !memcmp (data, HEAD_BASE, strlen (HEAD_BASE)))
         return mu_fail (error, MU_BAD_INPUT,
                         "the recording is of a newer version than this muster-replay reads: use "

@@ -128,11 +128,14 @@ static int read_revision (const struct file_register *reg, uint64_t revision,
     if (size == 0 || text->size > sizeof text->text)
         return mu_fail (error, MU_BAD_INPUT, "%s has %s: nobody here wrote it", path,
                         size ? "too many bytes" : "no bytes");
-    if (reign_decode (&reign, text->text, text->size, &why))
+    if (reign_decode (&reign, text->text, text->size, &why)) {
+        char before[PATH_SIZE + 320];
+        path_of (reg, revision - 1, before);
         return mu_fail (error, MU_BAD_INPUT,
-                        "%s is damaged: %s. Look at the storage; who reigned is in PATH.%" PRIu64
-                        ", too, one revision older",
-                        path, why.text, revision - 1);
+                        "%s is damaged: %s. Look at the storage; who reigned is in %s, too, one "
+                        "revision older",
+                        path, why.text, before);
+    }
     if (reign.revision != revision)
         return mu_fail (error, MU_BAD_INPUT, "%s holds revision %" PRIu64 ": it was renamed", path,
                         reign.revision);

@@ -128,7 +128,12 @@ static int say_ending (const struct replay *replay)
 static int run (struct replay *replay, struct mu_error *error)
 {
     if (range_read (replay->options.from, &replay->from, error) ||
-        range_read (replay->options.until, &replay->until, error) || map_file (replay, error))
+        range_read (replay->options.until, &replay->until, error))
+        return -1;
+    if (range_is_empty (&replay->from, &replay->until))
+        return mu_fail (error, MU_USAGE, "--until %s is before --from %s: nothing lies between",
+                        replay->options.until, replay->options.from);
+    if (map_file (replay, error))
         return -1;
     if (frames_begin (&replay->frames, replay->bytes, replay->size, error)) {
         mu_error_prefix (error, "%s: ", replay->path);

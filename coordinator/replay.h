@@ -21,6 +21,8 @@ struct range {
 };
 
 int range_read (const char *text, struct range *range, struct mu_error *error);
+/* Certain without a look at the recording: a time of day may be of the next. */
+bool range_is_empty (const struct range *from, const struct range *until);
 /* Is an event with this number and time behind the point? `first_ms` is the first event's time. */
 bool range_is_behind (const struct range *range, uint64_t first_ms, uint64_t number,
                       uint64_t unix_ms);

@@ -74,6 +74,12 @@ int range_read (const char *text, struct range *range, struct mu_error *error)
     return refuse (text, error);
 }
 
+bool range_is_empty (const struct range *from, const struct range *until)
+{
+    return from->kind == until->kind && from->kind != RANGE_NONE && from->kind != RANGE_OF_DAY &&
+           until->value < from->value;
+}
+
 /* The first time of that clock at or after the first event, where people's clocks are ours. */
 static uint64_t of_day (uint64_t first_ms, uint64_t clock_ms)
 {

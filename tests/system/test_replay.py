@@ -129,7 +129,7 @@ def bad_recordings():
         for name, content, status, words in (
                 ("other", b"SQLite format 3\0", 65, "no recording"), ("empty", b"", 66, "empty"),
                 ("newer", data.replace(b"muster-recording 1", b"muster-recording 9", 1), 65, "newer version"),
-                ("head", data[:19], 65, "nothing in it"),
+                ("head", data[:19], 65, "nothing in it"), ("half a head", data[:18], 65, "nothing in it"),
                 ("bent", data[:len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1:], 65, "damaged"),
                 ("torn", data[:-5], 0, "killed")):
             file_name = os.path.join(cluster.dir, name)
@@ -139,7 +139,9 @@ def bad_recordings():
             assert run.returncode == status and words in run.stderr, (name, run.returncode, run.stderr)
         for arguments, status, words in (((cluster.dir,), 66, "folder"), (("/no/such/file",), 66, "/no/such/file"), ((), 64, "RECORDING"),
                                          ((path, path), 64, "also"), ((path, "--until", "later"), 64, "HH:MM:SS"),
-                                         ((path, "--job", "7"), 102, "no job 7")):
+                                         ((path, "--job", "7"), 102, "no job 7"),
+                                         ((path, "--show", "events", "--from", "5", "--until", "2"), 64, "--until"),
+                                         ((path, "--show", "events", "--from", "+2", "--until", "+1.5"), 64, "--until")):
             run = replay(*arguments)
             assert run.returncode == status and words in run.stderr, (arguments, run.returncode, run.stderr)
         assert "Examples:" in replay("--help").stdout
