@@ -19,8 +19,7 @@
 #define PIECE_ROWS  4096
 #define PIECE_BYTES (1u << 20)
 #define BEATS       4 /* in the time after which the leader is thought lost */
-#define STORE_FACTOR                                                                               \
-    3 /* so many such times a turn may take to be stored where another has stored it */
+#define STORE_MAX   3 /* such times: a turn is stored within, or who has stored it shall lead */
 #define RESIGN_MS   50 /* a resignation is said as often, until somebody reigns */
 
 struct lead {
@@ -285,7 +284,7 @@ static void beat (struct lead *lead)
 
 bool lead_is_outdone (const struct lead *lead, uint64_t given_ms, uint64_t now_ms)
 {
-    return now_ms >= given_ms + STORE_FACTOR * lead->followers.lost_ms &&
+    return now_ms >= given_ms + STORE_MAX * lead->followers.lost_ms &&
            followers_keep_up (&lead->followers, lead->options.claim);
 }
 
