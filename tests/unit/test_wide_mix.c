@@ -9,9 +9,10 @@
 
 #include <cmocka.h>
 
+#include "common/mix.h"
 #include "worker/comm/wide_mix.h"
 
-enum { BYTES = 700 };
+enum { BYTES = 700, FIRSTS = 33 };
 
 static unsigned char memory[BYTES + 1];
 
@@ -43,14 +44,23 @@ static uint64_t plainly (uint64_t hash, const unsigned char *bytes, size_t count
     return mu_mix (hash, count);
 }
 
+/* Every way that this CPU has, from any address, and with any end. */
 static void registers_change_nothing (void **state)
 {
     (void)state;
+    unsigned ways = 0;
     fill ();
-    for (size_t first = 0; first < 2; first++)
-        for (size_t count = 0; count <= BYTES; count++)
-            assert_true (mu_wide_mix (count, memory + first, count) ==
-                         plainly (count, memory + first, count));
+    for (mu_wide_rounds *way; (way = mu_wide_way (ways)) != NULL; ways++)
+        for (size_t first = 0; first < FIRSTS; first++)
+            for (size_t count = 0; count + first <= BYTES; count++)
+                assert_true (mu_wide_mix_by (way, count, memory + first, count) ==
+                             plainly (count, memory + first, count));
+    assert_true (ways >= 1);
+    assert_true (mu_wide_mix (7, memory, BYTES) == plainly (7, memory, BYTES));
+#ifdef __x86_64__
+    __builtin_cpu_init ();
+    assert_int_equal (ways, __builtin_cpu_supports ("avx2") ? 3 : 2);
+#endif
 }
 
 static void a_bit_anywhere_makes_another (void **state)

@@ -27,7 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MU_COLLECTIVE_PROTOCOL  4u
+#define MU_COLLECTIVE_PROTOCOL  5u
 #define MU_COLLECTIVE_JOBID_MAX 64u   /* with its NUL; the name of the PMI key-value space */
 #define MU_COLLECTIVE_RANKS_MAX 4096u /* = MU_PMI_RANKS_MAX */
 #define MU_COLLECTIVE_TEXT_MAX  256u

@@ -5,7 +5,7 @@ noinst_LTLIBRARIES += %D%/libcomm.la
     %D%/flight.c %D%/flight.h \
     %D%/launch.c %D%/launch.h %D%/pmi.c %D%/pmi.h
 
-mu_collective_sources = %D%/collective.c %D%/collective.h %D%/collective_protocol.h %D%/world.c %D%/world.h %D%/transfer.c %D%/wide_mix.h \
+mu_collective_sources = %D%/collective.c %D%/collective.h %D%/collective_protocol.h %D%/world.c %D%/world.h %D%/transfer.c %D%/wide_mix.c %D%/wide_mix.h \
     %D%/neighbours.c %D%/neighbours.h %D%/reduce.c \
     %D%/near.c %D%/near.h %D%/guards.c %D%/guards.h %D%/proof.c %D%/proof.h
 # The guards stand in for functions of the C library and of UCX: they must be visible to both.
@@ -55,7 +55,7 @@ unit_tests += tests/unit/test_near
 tests_unit_test_near_SOURCES = tests/unit/test_near.c %D%/near.c %D%/near.h
 tests_unit_test_near_LDADD = %D%/libcomm.la common/libcommon.la $(CMOCKA_LIBS)
 unit_tests += tests/unit/test_wide_mix
-tests_unit_test_wide_mix_SOURCES = tests/unit/test_wide_mix.c %D%/wide_mix.h
+tests_unit_test_wide_mix_SOURCES = tests/unit/test_wide_mix.c %D%/wide_mix.c %D%/wide_mix.h
 endif
 
 EXTRA_DIST += tests/fuzz/corpus/pmi

@@ -2,6 +2,7 @@
 /* transfer.c - the state goes from its source to those that are behind, and nobody else
  *
  * Who is on the source's host copies it from there (neighbours.h), the others get it by MPI, piece by piece.
+ * Where one gets it, a piece is on its way while the one before is hashed.
  * All hash what they have then, and each hash must be the source's: that of those that were level,
  * too, which proves that they are. The source's state is at rest until all have agreed on that. */
 #include "neighbours.h"
@@ -12,7 +13,8 @@
 
 #include <string.h>
 
-#define PIECE_BYTES ((size_t)4 << 20)   /* what MPI is given at once */
+#define PIECE_BYTES ((size_t)2 << 20)   /* what MPI is given at once */
+#define PIECES      2                   /* what it has of them at a time */
 #define BLOCK_BYTES ((size_t)256 << 10) /* is still in a core's cache when it is hashed */
 
 /* --- who gets it how -------------------------------------------------------------------------- */
@@ -60,16 +62,40 @@ static uint64_t hash_piece (uint64_t hash, char *at, const char *theirs, size_t 
     return hash;
 }
 
+static size_t piece_bytes (const struct collective *self, uint64_t at)
+{
+    uint64_t left = self->region->layout.state_bytes - at;
+    return left < PIECE_BYTES ? (size_t)left : PIECE_BYTES;
+}
+
+/* To one taker; several get it by MPI's tree, a piece at a time. */
+static void start_piece (struct collective *self, MPI_Comm some, uint64_t at, MPI_Request *request)
+{
+    char *piece = (char *)self->region->state + at;
+    int count = (int)piece_bytes (self, at), ranks;
+    MPI_TRY (self, MPI_Comm_size (some, &ranks));
+    *request = MPI_REQUEST_NULL;
+    if (ranks > 2)
+        MPI_TRY (self, MPI_Bcast (piece, count, MPI_BYTE, 0, some));
+    else if (self->form.receives)
+        MPI_TRY (self, MPI_Irecv (piece, count, MPI_BYTE, 0, 0, some, request));
+    else
+        MPI_TRY (self, MPI_Isend (piece, count, MPI_BYTE, 1, 0, some, request));
+}
+
 /* The hash of the state block, of which each piece has come before it is hashed. */
 static uint64_t move_state (struct collective *self, MPI_Comm some, const char *theirs)
 {
-    uint64_t size = self->region->layout.state_bytes, hash = self->form.generation;
+    uint64_t size = self->region->layout.state_bytes, hash = self->form.generation, started = 0;
     char *state = self->region->state;
+    MPI_Request requests[PIECES];
     for (uint64_t at = 0; at < size; at += PIECE_BYTES) {
-        size_t count = size - at < PIECE_BYTES ? (size_t)(size - at) : PIECE_BYTES;
+        for (; some != MPI_COMM_NULL && started < size && started - at < PIECES * PIECE_BYTES;
+             started += PIECE_BYTES)
+            start_piece (self, some, started, &requests[started / PIECE_BYTES % PIECES]);
         if (some != MPI_COMM_NULL)
-            MPI_TRY (self, MPI_Bcast (state + at, (int)count, MPI_BYTE, 0, some));
-        hash = hash_piece (hash, state + at, theirs ? theirs + at : NULL, count);
+            MPI_TRY (self, MPI_Wait (&requests[at / PIECE_BYTES % PIECES], MPI_STATUS_IGNORE));
+        hash = hash_piece (hash, state + at, theirs ? theirs + at : NULL, piece_bytes (self, at));
         if (fault_now ("tear", self->form.step))
             hash ^= 1;
         collective_progress (self);
