@@ -96,12 +96,15 @@ class Steps(threading.Thread):
         super().__init__(daemon=True)
         self.cluster, self.maps, self.done, self.going = cluster, {}, [], True
         self.newest, self.spent, self.spent_every = 0, spent, spent_every
+        self.trainers = {}  # of each worker, as last looked
+        self.condemned = set()  # trainers: a look into their memory would keep it from who takes their place
 
     def look_for_trainers(self):
         for pid in [pid for pid in self.maps if not os.path.exists(f"/proc/{pid}")]:
             del self.maps[pid]
-        for worker in list(self.cluster.workers.values()):
-            for pid in children(worker.pid, "muster-trainer"):
+        for name, worker in list(self.cluster.workers.items()):
+            self.trainers[name] = children(worker.pid, "muster-trainer")
+            for pid in self.trainers[name]:
                 if pid not in self.maps:
                     self.attach(pid)
 
@@ -120,9 +123,9 @@ class Steps(threading.Thread):
 
     def step_of(self, pid):
         """The step that this trainer has finished; -1: it has no state yet."""
-        if pid not in self.maps:
+        view, at = self.maps.get(pid, (None, 0))
+        if not view:
             return -1
-        view, at = self.maps[pid]
         step = struct.unpack_from("<Q", view, at)[0]
         return step if step < 1 << 40 else -1
 
@@ -133,6 +136,8 @@ class Steps(threading.Thread):
             if now - looked > 0.2:
                 self.look_for_trainers()
                 looked = now
+            while self.condemned:
+                self.maps.pop(self.condemned.pop(), None)
             for view, at in self.maps.values():
                 step = struct.unpack_from("<Q", view, at)[0]
                 if self.newest < step < 1 << 40:
@@ -196,8 +201,8 @@ class Scene:
         return self.steps.done[-1]
 
     def trains(self, name):
-        pids = children(self.cluster.workers[name].pid, "muster-trainer")
-        return any(self.steps.step_of(pid) >= self.steps.newest - 1 for pid in pids)
+        """Asked fifty times a second while all wait for it, which looking at processes would take a twentieth of a core for."""
+        return any(self.steps.step_of(pid) >= self.steps.newest - 1 for pid in self.steps.trainers.get(name, ()))
 
     def joins(self, name):
         """Wait until this worker trains too: its state is where the newest is. Asking the coordinator again and again
@@ -218,6 +223,7 @@ class Scene:
         """A worker dies then, or as soon as that can be, and is started again: when it was."""
         time.sleep(max(0.0, when - time.time()))
         name, now = self.random.choice(sorted(self.cluster.workers)), time.time()
+        self.steps.condemned.update(self.steps.trainers.get(name, ()))
         self.cluster.kill_worker(name)
         self.cluster.start_worker(name)
         return now

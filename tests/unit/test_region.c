@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -64,6 +65,87 @@ static void shares (void **state)
     assert_int_equal (*(char *)theirs->result, 3);
     mu_region_detach (&theirs);
     mu_region_detach (&theirs);
+}
+
+/* --- its memory ------------------------------------------------------------------------------- */
+
+#define LARGE_PAGE ((size_t)2 << 20)
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+static const struct mu_region_bucket whole = { 0, 1000000 };
+static const struct mu_region_layout large = { MU_ELEMENT_INT32, 5 * LARGE_PAGE, 1000000, 1,
+                                               &whole };
+
+/* Whether this system makes large pages of a memfd when asked to. */
+static bool makes_large_pages (void)
+{
+    int fd = memfd_create ("probe", MFD_CLOEXEC);
+    assert_int_equal (ftruncate (fd, (off_t)LARGE_PAGE), 0);
+    char *at = mu_region_map (fd, LARGE_PAGE, PROT_READ | PROT_WRITE);
+    assert_non_null (at);
+    *at = 1;
+    bool makes = madvise (at, LARGE_PAGE, MADV_COLLAPSE) == 0;
+    munmap (at, LARGE_PAGE);
+    close (fd);
+    return makes;
+}
+
+/* KiB that are mapped with large pages in the mapping that begins here. */
+static unsigned large_kib (const void *begin)
+{
+    char line[512];
+    unsigned long at = 0, start, end;
+    unsigned kib = 0, found;
+    FILE *file = fopen ("/proc/self/smaps", "re");
+    assert_non_null (file);
+    while (fgets (line, sizeof line, file))
+        if (sscanf (line, "%lx-%lx", &start, &end) == 2)
+            at = start;
+        else if (at == (unsigned long)(uintptr_t)begin &&
+                 sscanf (line, "ShmemPmdMapped: %u kB", &found) == 1)
+            kib = found;
+    fclose (file);
+    return kib;
+}
+
+/* Two at least: a slow host has it give up only after some. */
+static void has_large_pages (void **state)
+{
+    (void)state;
+    int fd;
+    if (!makes_large_pages ())
+        skip ();
+    struct mu_region *ours = mu_region_create (&large, &fd, &error);
+    assert_non_null (ours);
+    struct mu_region *theirs = mu_region_attach (fd, &error);
+    assert_non_null (theirs);
+    assert_in_range (large_kib (ours->control), 2 * LARGE_PAGE >> 10, UINT32_MAX);
+    mu_region_prefault (theirs->state, large.state_bytes);
+    assert_in_range (large_kib (theirs->control), 2 * LARGE_PAGE >> 10, UINT32_MAX);
+    mu_region_detach (&ours);
+    mu_region_detach (&theirs);
+    close (fd);
+}
+
+static void is_reserved_and_zero (void **state)
+{
+    (void)state;
+    int fd;
+    struct stat about;
+    struct mu_region *ours = mu_region_create (&large, &fd, &error);
+    assert_non_null (ours);
+    assert_int_equal (fstat (fd, &about), 0);
+    assert_int_equal (about.st_size, ours->total_bytes);
+    assert_true ((uint64_t)about.st_blocks * 512 >= ours->total_bytes);
+    const char *bytes = ours->state;
+    const char *end = (char *)ours->control + ours->total_bytes;
+    for (; bytes < end && !*bytes; bytes++)
+        continue;
+    assert_ptr_equal (bytes, end);
+    mu_region_detach (&ours);
+    close (fd);
 }
 
 /* What was in flight outlives the process that noted it. */
@@ -416,6 +498,8 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (shares),
+        cmocka_unit_test (has_large_pages),
+        cmocka_unit_test (is_reserved_and_zero),
         cmocka_unit_test (remembers_what_was_in_flight),
         cmocka_unit_test (tells_layouts_apart),
         cmocka_unit_test (refuses_layouts),

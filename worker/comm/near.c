@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* near.c - see near.h. No failure here ends anything: there is always MPI. */
 #include "near.h"
+#include "region.h"
 
 #include "common/passing.h"
 
@@ -134,12 +135,12 @@ static bool holds (int fd, size_t bytes)
 
 const void *near_take (int line, size_t bytes)
 {
-    void *view = MAP_FAILED;
+    void *view = NULL;
     int fd = receive (line);
     close (line);
     if (fd >= 0 && holds (fd, bytes))
-        view = mmap (NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
+        view = mu_region_map (fd, bytes, PROT_READ);
     if (fd >= 0)
         close (fd);
-    return view == MAP_FAILED ? NULL : view;
+    return view;
 }

@@ -142,8 +142,11 @@ struct mu_region *mu_region_create (const struct mu_region_layout *layout, int *
  * everything about it is as it must be. */
 struct mu_region *mu_region_attach (int fd, struct mu_error *error);
 
+/* A mapping of a region's whole file, which munmap () ends; NULL with errno. */
+void *mu_region_map (int fd, uint64_t bytes, int protection);
+
 /* Map a block now, many pages at a time, and not each page by a fault of its own when it is first
- * written to. A hint: it may do nothing. */
+ * written to: a byte here and there is read. */
 void mu_region_prefault (void *block, uint64_t bytes);
 
 /* Unmap and free the view; NULL is fine. */
