@@ -25,7 +25,7 @@ static const struct {
 };
 
 struct row {
-    const struct batch_entry *entry;
+    struct batch_entry entry;
     const char *body;
     uint64_t number, unix_ms;
 };
@@ -73,7 +73,7 @@ void rows_close (struct rows **rows_p)
 
 static void set_row (sqlite3_stmt *insert, int first, int columns, const struct row *row)
 {
-    const struct batch_entry *entry = row->entry;
+    const struct batch_entry *entry = &row->entry;
     sqlite3_bind_int64 (insert, first, (sqlite3_int64)row->number);
     sqlite3_bind_int (insert, first + 1, (int)entry->type);
     sqlite3_bind_int64 (insert, first + 2, (sqlite3_int64)entry->job);
@@ -106,7 +106,7 @@ int rows_add (struct rows *rows, const struct batch_entry *entry, const char *bo
 {
     int table = entry->is_progress ? PROGRESS : JOURNAL;
     struct waiting *waiting = &rows->waiting[table];
-    waiting->row[waiting->count++] = (struct row){ entry, body, number, unix_ms };
+    waiting->row[waiting->count++] = (struct row){ *entry, body, number, unix_ms };
     return waiting->count == ROWS_MAX ? write_all (rows, table, error) : 0;
 }
 

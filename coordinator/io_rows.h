@@ -15,7 +15,7 @@ struct rows;
 int rows_open (struct rows **rows_p, sqlite3 *database, struct mu_error *error);
 void rows_close (struct rows **rows_p);
 
-/* `entry` and `body` stay the caller's, and must not change before the flush. */
+/* `body` stays the caller's, and must not change before the flush. */
 int rows_add (struct rows *rows, const struct batch_entry *entry, const char *body, uint64_t number,
               uint64_t unix_ms, struct mu_error *error);
 

@@ -474,10 +474,7 @@ static int take_line (struct store *store, const struct store_line *line, struct
                         "Muster? Upgrade those that follow first",
                         line->number);
     batch_describe (&entry, &record);
-    return insert (store, &entry, line->body, line->number, line->unix_ms, error) ||
-                   rows_flush (store->rows, error)
-               ? -1
-               : 0;
+    return insert (store, &entry, line->body, line->number, line->unix_ms, error);
 }
 
 void store_abandon (struct store *store)
@@ -527,6 +524,8 @@ int store_take (struct store *store, const struct store_line *lines, uint32_t co
     for (uint32_t i = 0; i < count; i++)
         if (take_line (store, &lines[i], error))
             goto error;
+    if (rows_flush (store->rows, error))
+        goto error;
     if (!whole)
         return 0;
     if (store->filling && finish_filling (store, newest, error))
