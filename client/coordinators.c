@@ -5,6 +5,9 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+
+#define PATIENCE_MS 2000u /* with one that is silent, where others answer: it is dead, or cut off */
 
 struct asked {
     const char *coordinator;
@@ -13,13 +16,13 @@ struct asked {
     struct muster_error error;
 };
 
-static void ask (const struct command *command, const char *coordinator, struct asked *asked)
+static void ask (const char *coordinator, uint32_t timeout_ms, struct asked *asked)
 {
     struct muster *muster;
     *asked = (struct asked){ .coordinator = coordinator };
     if (muster_open (&muster, coordinator, &asked->error))
         return;
-    muster_set_timeout (muster, (uint32_t)command->options->timeout * 1000);
+    muster_set_timeout (muster, timeout_ms);
     asked->answers = !muster_ping (muster, &asked->pong, &asked->error);
     muster_close (&muster);
 }
@@ -67,26 +70,49 @@ static json_t *to_json (const struct asked *asked)
                       (json_int_t)pong->ahead_ms, "version", pong->version);
 }
 
+/* How many answer. */
+static size_t ask_all (const struct mu_text_list *named, uint32_t timeout_ms, struct asked *asked)
+{
+    size_t answers = 0;
+    for (size_t i = 0; i < named->count; i++) {
+        ask (named->item[i], timeout_ms, &asked[i]);
+        answers += asked[i].answers;
+    }
+    return answers;
+}
+
+static void print_all (const struct asked *asked, size_t count)
+{
+    struct table *table =
+        table_create ("COORDINATOR|STATE|>TERM|>RECORDS|>IN SYNC|>BEHIND|CLIENTS|VERSION");
+    for (size_t i = 0; i < count; i++)
+        print_one (table, &asked[i]);
+    table_print (&table);
+}
+
+static void print_all_json (const struct asked *asked, size_t count)
+{
+    json_t *list = json_array ();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new (list, to_json (&asked[i]));
+    print_json (list);
+}
+
 int command_coordinators (const struct command *command)
 {
     const struct mu_text_list *named = &command->options->coordinator;
-    struct table *table = command->json ? NULL
-                                        : table_create ("COORDINATOR|STATE|>TERM|>RECORDS|>IN SYNC|"
-                                                        ">BEHIND|CLIENTS|VERSION");
-    json_t *list = command->json ? json_array () : NULL;
-    struct asked asked;
-    size_t answers = 0;
-    for (size_t i = 0; i < named->count; i++) {
-        ask (command, named->item[i], &asked);
-        answers += asked.answers;
-        if (table)
-            print_one (table, &asked);
-        else
-            json_array_append_new (list, to_json (&asked));
-    }
-    if (table)
-        table_print (&table);
+    uint32_t timeout_ms = (uint32_t)command->options->timeout * 1000;
+    struct asked *asked = calloc (named->count, sizeof *asked);
+    if (!asked)
+        abort ();
+    size_t answers = ask_all (named, timeout_ms < PATIENCE_MS ? timeout_ms : PATIENCE_MS, asked);
+    if (!answers && timeout_ms > PATIENCE_MS)
+        answers = ask_all (named, timeout_ms, asked); /* the network may be slow for all */
+    if (command->json)
+        print_all_json (asked, named->count);
     else
-        print_json (list);
-    return answers ? 0 : command_fail (&asked.error);
+        print_all (asked, named->count);
+    int rc = answers ? 0 : command_fail (&asked[named->count - 1].error);
+    free (asked);
+    return rc;
 }
