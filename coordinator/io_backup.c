@@ -194,7 +194,8 @@ static int become_another (sqlite3 *database, struct mu_error *error)
 {
     if (database_migrate (database, error) ||
         database_run (database,
-                      "UPDATE about SET id = (random () & 4611686018427387903) | 1, cluster = 0",
+                      "UPDATE about SET id = (random () & 4611686018427387903) | 1, cluster = 0, "
+                      "inode = 0, born_ns = 0",
                       "be written", error))
         return -1;
     if (sqlite3_changes (database) == 1)

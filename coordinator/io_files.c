@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* io_files.c - see io_files.h */
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
 #include "io_files.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int close_failed (int fd)
@@ -76,6 +81,18 @@ int folder_sync (const char *folder)
     if (fsync (fd))
         return close_failed (fd);
     return close (fd);
+}
+
+int file_place (const char *path, struct file_place *place)
+{
+    struct statx about;
+    if (statx (AT_FDCWD, path, 0, STATX_INO | STATX_BTIME, &about))
+        return -1;
+    place->inode = about.stx_ino;
+    place->born_ns = about.stx_mask & STATX_BTIME
+                         ? about.stx_btime.tv_sec * 1000000000 + about.stx_btime.tv_nsec
+                         : 0;
+    return 0;
 }
 
 uint64_t draw_id (void)

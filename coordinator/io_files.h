@@ -17,6 +17,15 @@ int file_write_new (const char *path, const void *data, size_t size);
 /* What was created, renamed or removed in a folder stays so. */
 int folder_sync (const char *folder);
 
+/* Which file a path leads to: a copy of it is another. */
+struct file_place {
+    uint64_t inode;  /* never 0 */
+    int64_t born_ns; /* since 1970; 0: its file system does not say */
+};
+
+/* -1 with errno. */
+int file_place (const char *path, struct file_place *place);
+
 /* A number that nobody else has drawn, never 0. */
 uint64_t draw_id (void);
 

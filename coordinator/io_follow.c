@@ -13,6 +13,7 @@
 #include "following.h"
 #include "grow.h"
 #include "io_compactor.h"
+#include "io_files.h"
 #include "io_loop.h"
 #include "io_requests.h"
 #include "io_turn.h"
@@ -73,7 +74,7 @@ static void set (void *socket, int option, int value)
 static void connect_leader (struct follow *follow)
 {
     const struct claim *claim = follow->options->claim;
-    char identity[32];
+    char identity[64];
     int64_t size_max = MESSAGE_BYTES_MAX;
     if (follow->dealer_term == claim->value.term)
         return;
@@ -83,7 +84,9 @@ static void connect_leader (struct follow *follow)
     follow->dealer = follow->context ? zmq_socket (follow->context, ZMQ_DEALER) : NULL;
     if (!follow->dealer)
         return;
-    snprintf (identity, sizeof identity, "follower-%016" PRIx64, claim->options.id);
+    /* Its own each time: what is said to one is never heard by another that has its id. */
+    snprintf (identity, sizeof identity, "follower-%016" PRIx64 "-%016" PRIx64, claim->options.id,
+              draw_id ());
     zmq_setsockopt (follow->dealer, ZMQ_IDENTITY, identity, strlen (identity));
     zmq_setsockopt (follow->dealer, ZMQ_MAXMSGSIZE, &size_max, sizeof size_max);
     set (follow->dealer, ZMQ_LINGER, 0);
@@ -145,7 +148,7 @@ static void speak (struct follow *follow, uint64_t now_ms)
 {
     const struct claim *claim = follow->options->claim;
     bool gave_up;
-    if (claim->role != CLAIM_FOLLOWING || claim->value.leader == claim->options.id)
+    if (claim->role != CLAIM_FOLLOWING || claim_led_from_here (claim))
         return;
     connect_leader (follow);
     if (following_asks (&follow->following, claim->value.term,

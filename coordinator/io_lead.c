@@ -201,6 +201,25 @@ uint32_t lead_lacks_ms (const struct lead *lead)
 
 /* --- words --------------------------------------------------------------------------------------- */
 
+static void say_leading (struct lead *lead, const struct follower *follower)
+{
+    struct mu_wire wire = { .type = MU_WIRE_LEADING };
+    wire.leading.leader = lead->options.claim->options.id;
+    wire.leading.stream = follower->stream;
+    wire.leading.sent = follower->sent;
+    say (lead, follower->peer, &wire);
+}
+
+/* A snapshot of this one's disk was started elsewhere, and asks whether this one lives. */
+static void answer_twin (struct lead *lead, uint32_t peer)
+{
+    const struct follower twin = { .peer = peer };
+    mu_log (
+        MU_LOG_WARN, "started_twice", NULL,
+        "a snapshot of this coordinator's disk was started elsewhere beside it; it is sent away");
+    say_leading (lead, &twin);
+}
+
 static void on_follow (struct lead *lead, uint32_t peer, const struct mu_wire_follow *follow)
 {
     struct claim *claim = lead->options.claim;
@@ -210,6 +229,10 @@ static void on_follow (struct lead *lead, uint32_t peer, const struct mu_wire_fo
                                        follow->newest);
     if (follow->cluster && follow->cluster != claim->value.cluster) {
         mu_log (MU_LOG_WARN, "not_ours", NULL, "a coordinator of another cluster would follow");
+        return;
+    }
+    if (follow->id == claim->options.id) {
+        answer_twin (lead, peer);
         return;
     }
     struct follower *follower = followers_follow (&lead->followers, claim, peer, follow->id, prefix,
@@ -246,15 +269,6 @@ static void hear (struct lead *lead)
     struct mu_wire wire;
     while (peers_receive (lead->options.peers, &peer, &wire))
         on_word (lead, peer, &wire);
-}
-
-static void say_leading (struct lead *lead, const struct follower *follower)
-{
-    struct mu_wire wire = { .type = MU_WIRE_LEADING };
-    wire.leading.leader = lead->options.claim->options.id;
-    wire.leading.stream = follower->stream;
-    wire.leading.sent = follower->sent;
-    say (lead, follower->peer, &wire);
 }
 
 static void say_resign (struct lead *lead, const struct follower *follower)

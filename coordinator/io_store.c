@@ -17,9 +17,11 @@
 
 #include "io_batch.h"
 #include "io_database.h"
+#include "io_files.h"
 #include "io_rows.h"
 #include "io_views.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <msgpack.h>
 #include <pthread.h>
@@ -43,7 +45,9 @@ struct store {
     int wal_frames;
     _Atomic uint64_t newest, given, folded_to, fills;
     uint64_t id, cluster;
+    struct file_place place; /* the database's */
     pthread_mutex_t folding;
+    bool copied;  /* from another file, which may still be in use */
     bool filling; /* a fresh journal is being put together */
 };
 
@@ -119,19 +123,48 @@ static int read_newest (struct store *store, struct mu_error *error)
 static int read_about (struct store *store, struct mu_error *error)
 {
     sqlite3_stmt *statement = NULL;
-    if (database_prepare (store->writer, &statement, "SELECT id, cluster, folded_to FROM about",
-                          error))
+    if (database_prepare (store->writer, &statement,
+                          "SELECT id, cluster, folded_to, inode, born_ns FROM about", error))
         return -1;
     int rc = sqlite3_step (statement);
     if (rc == SQLITE_ROW) {
         store->id = (uint64_t)sqlite3_column_int64 (statement, 0);
         store->cluster = (uint64_t)sqlite3_column_int64 (statement, 1);
         atomic_store (&store->folded_to, (uint64_t)sqlite3_column_int64 (statement, 2));
+        store->place = (struct file_place){ .inode = (uint64_t)sqlite3_column_int64 (statement, 3),
+                                            .born_ns = sqlite3_column_int64 (statement, 4) };
     }
     sqlite3_finalize (statement);
     if (rc == SQLITE_DONE || (rc == SQLITE_ROW && !store->id))
         return mu_fail (error, MU_BAD_INPUT, "its table about has no row that says which it is");
     return rc == SQLITE_ROW ? 0 : database_fail (store->writer, "be read", error);
+}
+
+static int set_place (struct store *store, const struct file_place *place, uint64_t id,
+                      struct mu_error *error)
+{
+    char sql[128];
+    snprintf (sql, sizeof sql, "UPDATE about SET id = %lld, inode = %lld, born_ns = %lld",
+              (long long)id, (long long)place->inode, (long long)place->born_ns);
+    if (database_run (store->writer, sql, "be written", error))
+        return -1;
+    store->id = id;
+    store->copied = false;
+    return 0;
+}
+
+/* A copy looks in all as its original does, but for which file it is. */
+static int check_place (struct store *store, const char *path, struct mu_error *error)
+{
+    struct file_place is, was = store->place;
+    if (file_place (path, &is))
+        return mu_fail_errno (error, MU_IO, errno, "it cannot be looked at");
+    store->place = is;
+    if (!was.inode)
+        return set_place (store, &is, store->id, error);
+    store->copied =
+        is.inode != was.inode || (is.born_ns && was.born_ns && is.born_ns != was.born_ns);
+    return store->copied && !store->cluster ? store_become_another (store, error) : 0;
 }
 
 int store_open (struct store **store_p, const char *dir, struct mu_error *error)
@@ -148,7 +181,8 @@ int store_open (struct store **store_p, const char *dir, struct mu_error *error)
     if (folder_make (dir, error) || folder_lock (dir, &store->lock_fd, error))
         goto error;
     if (open_writer (store, path, error) || read_about (store, error) ||
-        read_newest (store, error) || open_reader (store, path, error)) {
+        check_place (store, path, error) || read_newest (store, error) ||
+        open_reader (store, path, error)) {
         mu_error_prefix (error, "%s: ", path);
         goto error;
     }
@@ -194,6 +228,13 @@ int store_set_cluster (struct store *store, uint64_t cluster, struct mu_error *e
         return -1;
     store->cluster = cluster;
     return 0;
+}
+
+bool store_is_copy (const struct store *store) { return store->copied; }
+
+int store_become_another (struct store *store, struct mu_error *error)
+{
+    return set_place (store, &store->place, (draw_id () & INT64_MAX) | 1, error);
 }
 
 uint64_t store_newest (const struct store *store) { return atomic_load (&store->newest); }

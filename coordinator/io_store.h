@@ -43,6 +43,10 @@ uint64_t store_folded_to (const struct store *store);
 /* Grows when a fresh journal begins and when it is there: what was read before may be of another. Any thread. */
 uint64_t store_fills (const struct store *store);
 int store_set_cluster (struct store *store, uint64_t cluster, struct mu_error *error);
+/* Is its file a copy of the one that has this id? Then store_become_another () gives it one of its own. One
+ * that belongs to no cluster has got one already. */
+bool store_is_copy (const struct store *store);
+int store_become_another (struct store *store, struct mu_error *error);
 
 /* The number of the newest record; 0 if there is none. Any thread. */
 uint64_t store_newest (const struct store *store);

@@ -224,6 +224,19 @@ static int check_options (const struct mu_coordinator_options *options, struct m
                : 0;
 }
 
+/* Before it is heard, or votes. */
+static int check_copy (struct daemon *daemon, struct mu_error *error)
+{
+    const struct claim_options claim = { .copied = store_is_copy (daemon->store),
+                                         .take_over = daemon->options.take_over };
+    if (!claim.copied)
+        return 0;
+    if (!claim_check (&claim, error))
+        return store_become_another (daemon->store, error);
+    mu_error_prefix (error, "%s: ", daemon->dir);
+    return -1;
+}
+
 static int open_register (struct daemon *daemon, struct mu_error *error)
 {
     const struct mu_coordinator_options *options = &daemon->options;
@@ -366,7 +379,8 @@ static int run (struct daemon *daemon, struct mu_error *error)
         return -1;
     if (options->witness)
         return run_witness (daemon, error);
-    if (open_journal (daemon, error) || (options->register_ && open_register (daemon, error)) ||
+    if (open_journal (daemon, error) ||
+        (options->register_ && (check_copy (daemon, error) || open_register (daemon, error))) ||
         open_sockets (daemon, error))
         return -1;
     int rc = options->register_ ? reign_in_turn (daemon, error) : lead (daemon, error);

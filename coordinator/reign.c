@@ -58,6 +58,20 @@ bool reign_in_sync (const struct reign *value, uint64_t id)
     return contains (value->in_sync, value->in_sync_count, id);
 }
 
+int claim_check (const struct claim_options *options, struct mu_error *error)
+{
+    if (!options->copied || options->take_over)
+        return 0;
+    return mu_fail (
+        error, MU_CONFLICT,
+        "this database was copied or moved here: as a copy it may lack what was acknowledged "
+        "since, "
+        "and must not be taken for the one that has it. Start on an empty --dir, and it becomes a "
+        "standby and gets everything; or with --take-over, once, if no coordinator that was in "
+        "sync "
+        "is left");
+}
+
 void claim_start (struct claim *claim, const struct claim_options *options, uint64_t now_ms)
 {
     memset (claim, 0, sizeof *claim);
@@ -111,13 +125,19 @@ static bool is_leader_lost (const struct claim *claim)
            claim->now_ms >= claim->heard_ms + claim->options.lost_ms;
 }
 
+bool claim_led_from_here (const struct claim *claim)
+{
+    return claim->value.leader == claim->options.id &&
+           !strcmp (claim->value.peer, claim->options.peer);
+}
+
 /* May a term be taken, and is it time to? */
 static bool wants_term (const struct claim *claim)
 {
     const struct claim_options *options = &claim->options;
     if (claim->value.term == 0)
         return !options->standby;
-    if (options->take_over || claim->value.leader == options->id)
+    if (options->take_over || claim_led_from_here (claim))
         return true;
     return reign_in_sync (&claim->value, options->id) && is_leader_lost (claim);
 }
@@ -305,6 +325,16 @@ void claim_refused (struct claim *claim, bool certain, uint64_t now_ms)
 bool claim_heard (struct claim *claim, uint64_t leader, uint64_t term, uint64_t now_ms)
 {
     claim->now_ms = now_ms;
+    if (claim->role == CLAIM_FOLLOWING && term == claim->value.term &&
+        leader == claim->options.id) {
+        claim->role = CLAIM_OVER;
+        mu_fail (
+            &claim->why, MU_CONFLICT,
+            "the coordinator that this database is a snapshot of lives at %s, and reigns: start "
+            "on an empty --dir to become its standby",
+            claim->value.peer);
+        return false;
+    }
     if (claim->role != CLAIM_FOLLOWING || term != claim->value.term ||
         leader != claim->value.leader) {
         if (claim->known && term > claim->value.term)

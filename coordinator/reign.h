@@ -55,6 +55,7 @@ struct claim_options {
     const char *peer, *client; /* its addresses; valid as long as the claim */
     uint32_t lost_ms;          /* silence after which a leader, or a follower, is taken for lost */
     bool standby;              /* it founds no cluster */
+    bool copied;               /* its database is a copy of the one that has this id */
     bool take_over;            /* an operator says that the others are gone for good */
 };
 
@@ -85,9 +86,17 @@ struct claim {
     uint32_t waited_count;
 };
 
+/* Before anything of it is heard by others: may it take part? A copy lacks what its original has acknowledged
+ * since, and nobody could tell the two apart. */
+int claim_check (const struct claim_options *options, struct mu_error *error);
+
 void claim_start (struct claim *claim, const struct claim_options *options, uint64_t now_ms);
 
 enum claim_wish { CLAIM_NOTHING, CLAIM_READ, CLAIM_SWAP };
+
+/* The register names it as the leader, and where it listens now: who was there before it is dead, for two
+ * cannot listen there. At another address one may live that has its id. */
+bool claim_led_from_here (const struct claim *claim);
 
 /* What to ask of the register now; from then on it is in flight, until one of the three below.
  * For a swap, from claim->value to claim->next. */

@@ -89,3 +89,8 @@ ALTER TABLE about ADD COLUMN folded_to INTEGER NOT NULL DEFAULT 0;
 -- step 5
 -- What was submitted is in the journal, and in what `muster status` says: half of what a submit wrote was this.
 ALTER TABLE job DROP COLUMN spec;
+
+-- step 6
+-- Which file this database is, 0 where nobody knows: in a copy it is another's, and what others know by its id is not the copy.
+ALTER TABLE about ADD COLUMN inode INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE about ADD COLUMN born_ns INTEGER NOT NULL DEFAULT 0;   -- since 1970

@@ -136,8 +136,8 @@ TESTS += %D%/system/test_replay.py %D%/system/test_standby.py %D%/system/test_to
 EXTRA_DIST += %D%/system/test_replay.py %D%/system/test_standby.py %D%/system/test_torture_standby.py %D%/system/torture_standby.py %D%/system/crew.py
 TESTS += %D%/system/test_admin.py
 EXTRA_DIST += %D%/system/test_admin.py %D%/golden/make_database.py \
-    %D%/golden/database-1.db %D%/golden/database-2.db %D%/golden/database-3.db %D%/golden/database-4.db %D%/golden/database-5.db \
-    %D%/golden/database-1.json %D%/golden/database-2.json %D%/golden/database-3.json %D%/golden/database-4.json %D%/golden/database-5.json
+    %D%/golden/database-1.db %D%/golden/database-2.db %D%/golden/database-3.db %D%/golden/database-4.db %D%/golden/database-5.db %D%/golden/database-6.db \
+    %D%/golden/database-1.json %D%/golden/database-2.json %D%/golden/database-3.json %D%/golden/database-4.json %D%/golden/database-5.json %D%/golden/database-6.json
 TESTS += %D%/system/test_line.py
 EXTRA_DIST += %D%/system/test_line.py
 TESTS += %D%/system/test_outage.py %D%/system/test_descriptors.py %D%/system/test_fault_points.py %D%/system/test_torture_coordinator.py

@@ -6,8 +6,8 @@
  * The real claim, followers and following, with a model of the journal (a list of entries, the end of
  * which a crash may lose, and the beginning of which each folds as it likes), of the register (linearizable; answers late or lost, swaps that come into
  * force after their asker gave up) and of the network (late, lost, in any order, cut). Coordinators
- * crash, are told to stop, find their disks full, stand still as under SIGSTOP or a move of their machine, lose their disks, are started twice
- * at once on copies, and their clocks jump. After each event:
+ * crash, come back elsewhere, are told to stop, find their disks full, stand still as under SIGSTOP or a move of their machine, lose their disks, are copied while they
+ * work and started beside it, and their clocks jump. After each event:
  *
  *  - one reign: no term is led in twice, and who begins to lead holds all that was ever acknowledged;
  *  - whom the register calls in sync holds all that was ever acknowledged;
@@ -139,7 +139,7 @@ static void break_something (void)
 {
     uint32_t i = (uint32_t)below (world.count), k = (uint32_t)below (world.count);
     struct node *node = &world.node[i];
-    switch (below (12)) {
+    switch (below (13)) {
     case 0:
     case 1:
         if (node->alive) {
@@ -163,6 +163,10 @@ static void break_something (void)
             stop_node (node);
         }
         break;
+    case 12:
+        say ("node %u is copied", i);
+        start_copy (node, false);
+        break;
     case 11: node->full_ms = world.now_ms + below (2000); break;
     case 10: /* its disk is gone: it comes back as somebody else */
         if (another_holds_all (node) && chance (4)) {
@@ -179,7 +183,7 @@ static void break_something (void)
 void reigns_tick (void)
 {
     world.now_ms++;
-    for (uint32_t i = 0; i < world.count; i++) {
+    for (uint32_t i = 0; i <= world.count; i++) {
         struct request *request = &world.node[i].request;
         if (request->used && request->force_ms && world.now_ms >= request->force_ms)
             enforce (request);
@@ -198,7 +202,7 @@ void reigns_tick (void)
         if (to->alive)
             hear (to, mail);
     }
-    for (uint32_t i = 0; i < world.count; i++)
+    for (uint32_t i = 0; i <= world.count; i++)
         run_node (&world.node[i], i);
 }
 
@@ -264,6 +268,7 @@ void reigns_begin (uint64_t seed)
         world.node[i].clock_ms = below (100000);
         start_node (&world.node[i]);
     }
+    world.node[world.count].restart_ms = UINT64_MAX;
 }
 
 static void run_seed (uint64_t seed)

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #define NODES_MAX   3
+#define BODIES_MAX  (NODES_MAX + 1) /* with a copy of one that was started beside it */
 #define ENTRIES_MAX 4096
 #define VALUES_MAX  65536
 #define ANSWERS_MAX 4096
@@ -84,6 +85,8 @@ struct answer {
 
 struct node {
     bool alive, leads;
+    bool copied,
+        moved; /* its disk's files are others than its id was given to; it has its second address */
     uint64_t id, cluster, paused_ms, clock_ms, restart_ms;
     uint64_t full_ms; /* nothing can be stored before then */
     struct journal disk;
@@ -107,9 +110,9 @@ struct node {
 struct world {
     uint64_t now_ms, random, seed;
     uint32_t count;
-    struct node node[NODES_MAX];
-    uint64_t last_due_ms[NODES_MAX][NODES_MAX];
-    bool cut[NODES_MAX][NODES_MAX], register_cut[NODES_MAX];
+    struct node node[BODIES_MAX]; /* the copy is at `count`, which does not count it */
+    uint64_t last_due_ms[BODIES_MAX][BODIES_MAX];
+    bool cut[BODIES_MAX][BODIES_MAX], register_cut[BODIES_MAX];
     struct mail mail[MAIL_MAX];
     struct reign reg;
     struct request
@@ -164,6 +167,8 @@ uint64_t check_answers (const struct node *leader);
 /* --- one coordinator ---------------------------------------------------------------------------- */
 
 void start_node (struct node *node);
+/* A copy of what is on its disk now, with or without its files being the same ones as in a snapshot. */
+struct node *start_copy (const struct node *node, bool snapshot);
 void kill_node (struct node *node);
 void stop_node (struct node *node); /* as SIGTERM does */
 void run_node (struct node *node, uint32_t me);

@@ -19,12 +19,21 @@ static uint32_t term_starts (const struct journal *journal, struct term_start *s
     return count;
 }
 
-static uint32_t node_of_id (uint64_t id)
+static const char *address_of (const struct node *node)
 {
-    for (uint32_t i = 0; i < world.count; i++)
-        if (world.node[i].id == id)
-            return i;
-    return NODES_MAX;
+    static const char *const address[][2] = {
+        { "a", "A" }, { "b", "B" }, { "c", "C" }, { "d", "D" }
+    };
+    return address[node - world.node][node->moved];
+}
+
+/* Where its leader listened when it began. */
+static uint32_t leader_of (const struct node *node)
+{
+    uint32_t i = 0;
+    while (i <= world.count && strcmp (address_of (&world.node[i]), node->claim.value.peer) != 0)
+        i++;
+    return i <= world.count ? i : BODIES_MAX;
 }
 
 /* --- the leader ---------------------------------------------------------------------------------- */
@@ -221,8 +230,8 @@ static void say_have (struct node *node, uint32_t to)
 
 static void say_unfollow (struct node *node)
 {
-    uint32_t leader = node_of_id (node->claim.value.leader);
-    if (leader != NODES_MAX)
+    uint32_t leader = leader_of (node);
+    if (leader != BODIES_MAX)
         post (node, leader, UNFOLLOW)->stream = node->following.stream;
 }
 
@@ -236,8 +245,9 @@ static void fall_behind (struct node *node)
 static void follow_on (struct node *node)
 {
     bool gave_up;
-    uint32_t leader = node_of_id (node->claim.value.leader);
-    if (node->claim.role != CLAIM_FOLLOWING || leader == NODES_MAX)
+    uint32_t leader = leader_of (node);
+    if (node->claim.role != CLAIM_FOLLOWING || leader == BODIES_MAX ||
+        claim_led_from_here (&node->claim))
         return;
     if (following_asks (&node->following, node->claim.value.term, node->disk.count, &gave_up,
                         node->clock_ms)) {
@@ -256,7 +266,9 @@ void hear (struct node *node, const struct mail *mail)
 {
     static struct term_start starts[ENTRIES_MAX];
     bool ours = mail->term == node->claim.term && node->leads;
-    if (mail->kind == FOLLOW && ours) {
+    if (mail->kind == FOLLOW && ours && mail->id == node->id) {
+        post (node, mail->from, LEADING);
+    } else if (mail->kind == FOLLOW && ours) {
         uint32_t count = term_starts (&node->disk, starts);
         bool prefix = followers_is_prefix (starts, count, node->disk.count, node->disk.folded_to,
                                            mail->last_term, mail->newest);
@@ -338,22 +350,40 @@ static void mind_register (struct node *node, uint32_t me)
 
 void start_node (struct node *node)
 {
-    static const char *const address[] = { "a", "b", "c" };
-    uint32_t me = (uint32_t)(node - world.node);
+    node->moved ^= !world.calm && chance (8);
     struct claim_options options = { .id = node->id,
                                      .cluster = node->cluster,
                                      .term = last_term (&node->disk),
                                      .new_cluster = draw () | 1,
-                                     .peer = address[me],
-                                     .client = address[me],
+                                     .peer = address_of (node),
+                                     .client = address_of (node),
                                      .lost_ms = LOST_MS,
-                                     .standby = me > 0 };
+                                     .standby = node != world.node,
+                                     .copied = node->copied };
+    if (claim_check (&options, NULL)) {
+        node->alive = false;
+        node->restart_ms = UINT64_MAX;
+        return;
+    }
     node->alive = true;
     node->stopping = STOP_NOT;
     node->leads = node->has_fresh = node->committing = false;
     node->beat_ms = 0;
     claim_start (&node->claim, &options, node->clock_ms);
     following_start (&node->following, node->disk.count, LOST_MS / 2);
+}
+
+struct node *start_copy (const struct node *node, bool snapshot)
+{
+    struct node *copy = &world.node[world.count];
+    orphan (&copy->request);
+    *copy = (struct node){ .id = node->id,
+                           .cluster = node->cluster,
+                           .clock_ms = below (100000),
+                           .disk = node->disk,
+                           .copied = !snapshot };
+    start_node (copy);
+    return copy;
 }
 
 void kill_node (struct node *node)
@@ -394,9 +424,12 @@ void run_node (struct node *node, uint32_t me)
                                        (uint32_t)below (node->disk.count - node->disk.folded_to));
     mind_register (node, me);
     if (node->claim.role == CLAIM_OVER) { /* as the daemon does: from the beginning */
-        if (node->claim.why.code != MU_NOT_LEADER)
+        bool sent_away = node->claim.why.code == MU_CONFLICT && me == world.count;
+        if (node->claim.why.code != MU_NOT_LEADER && !sent_away)
             fail (node->claim.why.text);
         kill_node (node);
+        if (sent_away)
+            node->restart_ms = UINT64_MAX;
     } else if (node->leads) {
         lead_on (node);
     } else {

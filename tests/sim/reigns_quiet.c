@@ -95,6 +95,39 @@ static void leader_is_told_to_stop (void)
     wait_for (another_leads, TURN + 10 + WORD + SWAP);
 }
 
+static void leader_is_back (void)
+{
+    kill_for_good (old);
+    start_node (old);
+    wait_for (another_leads, SWAP + SWAP);
+    if (leader () != old)
+        fail ("another took the place of one that was back at once");
+}
+
+/* It might be a snapshot: whoever may live at its old address has the time to say so. */
+static void all_are_back_elsewhere (void)
+{
+    for (uint32_t i = 0; i < world.count; i++)
+        kill_for_good (&world.node[i]);
+    old->moved = !old->moved;
+    start_node (old);
+    wait_for (another_leads, SWAP + LOST_MS + SWAP);
+}
+
+static struct node *copy;
+
+static bool copy_has_ended (void) { return !copy->alive; }
+
+static void leader_has_a_snapshot (void)
+{
+    copy = start_copy (old, true);
+    wait_for (copy_has_ended, SWAP + 2 * WORD + 1);
+    acks = world.acks;
+    wait_for (acknowledges, TURN + IDLE);
+    if (leader () != old || old->claim.term != term)
+        fail ("a snapshot of its disk deposed the leader");
+}
+
 static void follower_dies (void)
 {
     kill_for_good (follower ());
@@ -145,6 +178,9 @@ static void leader_disk_is_full (void)
 static const struct scene scenes[] = {
     { "leader-dies", leader_dies, 0 },
     { "leader-is-told-to-stop", leader_is_told_to_stop, 0 },
+    { "leader-is-back", leader_is_back, 0 },
+    { "all-are-back-elsewhere", all_are_back_elsewhere, 0 },
+    { "leader-has-a-snapshot", leader_has_a_snapshot, 0 },
     { "follower-dies", follower_dies, 0 },
     { "follower-is-told-to-stop", follower_is_told_to_stop, 0 },
     { "follower-comes-back", follower_comes_back, 0 },

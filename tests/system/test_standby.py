@@ -6,11 +6,12 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import sys
 import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from cluster import Tap, wait_for  # noqa: E402
+from cluster import Tap, free_port, wait_for  # noqa: E402
 from crew import Crew  # noqa: E402
 from test_bad_input import Tmpfs  # noqa: E402
 
@@ -353,6 +354,74 @@ def folds_while_leading():
             assert check.returncode == 0, check.stdout + check.stderr
 
 
+def start_beside(cluster, name, snapshot):
+    """A copy of its folder as it is now, at other ports. snapshot: as one of the whole disk, in which each file is the same one."""
+    folder = os.path.join(cluster.dir, f"copy-of-{name}")
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(stored(cluster, name), folder)
+    if snapshot:
+        with contextlib.closing(sqlite3.connect(os.path.join(folder, "muster.db"))) as database:
+            database.execute("UPDATE about SET inode = 0")
+            database.commit()
+
+    def start():
+        return cluster.spawn("copy", "muster-coordinator", "--dir", folder, "--listen", f"tcp://127.0.0.1:{free_port()}", "--peer-listen",
+                             f"tcp://127.0.0.1:{free_port()}", "--peer-lost-ms", str(cluster.peer_lost_ms), *cluster.register_options())
+    return start
+
+
+def refuses(cluster, process, *words):
+    assert process.wait(30) == 65, f"a copy ends with {process.returncode}"
+    with open(os.path.join(cluster.dir, "copy.log"), encoding="utf-8") as log:
+        last = log.read().splitlines()[-1]
+    assert all(word in last for word in words), last
+
+
+def copies_do_not_reign():
+    """a folder is copied while its coordinator works, and started elsewhere: it ends with a sentence, whoever lives; nothing acknowledged is lost"""
+    for register, witnesses in (("file", ()), ("majority", ("w",))):
+        with Crew(0, register=register, witnesses=witnesses) as cluster:
+            spec = cluster.gpt("before", workers=(200, 200), batch=400)
+            cluster.submit(spec)
+            leader = cluster.leader()
+            starts = [start_beside(cluster, name, snapshot=False) for name in cluster.names]
+            cluster.submit(spec, "name=after")
+            term = cluster.told_in_sync(leader)[0]
+            for start in starts:
+                refuses(cluster, start(), "copied or moved", "empty --dir")
+            assert cluster.leader() == leader and cluster.told_in_sync(leader)[0] == term
+            for name in cluster.names:
+                cluster.kill(name)
+            for start in starts:
+                refuses(cluster, start(), "copied or moved")
+            cluster.start(leader)
+            wait_for("it reigns", lambda: cluster.leader() == leader, 60)
+            assert sorted(j["name"] for j in cluster.json("jobs")) == ["after", "before"]
+
+
+def snapshots_ask_first():
+    """a disk's snapshot is started elsewhere beside its leader: it asks there first, and ends; when nobody answers there, it is the leader with another address"""
+    with Crew(0) as cluster:
+        spec = cluster.gpt("before", workers=(200, 200), batch=400)
+        cluster.submit(spec)
+        leader = cluster.leader()
+        start = start_beside(cluster, leader, snapshot=True)
+        cluster.submit(spec, "name=after")
+        term = cluster.told_in_sync(leader)[0]
+        refuses(cluster, start(), "lives at", cluster.peer_endpoints[leader])
+        cluster.submit(spec, "name=last")
+        assert cluster.leader() == leader and cluster.told_in_sync(leader)[0] == term
+        cluster.wait_in_sync(2)
+        cluster.kill(cluster.other(leader))
+        cluster.kill(leader)
+        start = start_beside(cluster, leader, snapshot=True)
+        cluster.endpoints[leader], cluster.peer_endpoints[leader] = (f"tcp://127.0.0.1:{free_port()}" for _ in range(2))
+        cluster.start(leader)
+        wait_for("it reigns at its new address", lambda: cluster.leader() == leader, 60)
+        refuses(cluster, start(), "lives at", cluster.peer_endpoints[leader])
+        assert sorted(j["name"] for j in cluster.json("jobs")) == ["after", "before", "last"]
+
+
 def bad_usage():
     """a standby without a register, a register without a place to meet, addresses that nobody can be told: refused with a sentence"""
     with Crew(0) as cluster:
@@ -374,4 +443,4 @@ def bad_usage():
         assert refused.returncode == 75 and cluster.endpoints[leader] in refused.stderr, refused.stderr
 
 
-sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, standby_disk_is_full, leader_disk_is_full, both_die, majority_with_witness, hands_over, standby_is_told_to_stop, async_loses_only_answers, folds_while_leading, bad_usage))
+sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, standby_disk_is_full, leader_disk_is_full, both_die, majority_with_witness, hands_over, standby_is_told_to_stop, async_loses_only_answers, folds_while_leading, copies_do_not_reign, snapshots_ask_first, bad_usage))

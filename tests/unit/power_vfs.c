@@ -393,6 +393,7 @@ bool power_is_cut (void) { return power.is_cut; }
 void power_lie (bool lying) { power.lying = lying; }
 uint64_t power_changes (void) { return power.changes; }
 
+/* One that is there stays the same file: a power cut makes no copy. */
 static void write_file (const char *path, const struct content *content)
 {
     FILE *file = must (fopen (path, "wb"));
@@ -409,10 +410,11 @@ void power_restore (void)
         struct name *name = &power.name[i];
         struct content *kept =
             name->now == name->durable || survives (in_eight) ? name->now : name->durable;
-        unlink (name->path);
         name->now = name->durable = kept;
-        if (!kept)
+        if (!kept) {
+            unlink (name->path);
             continue;
+        }
         settle (kept, false, in_eight);
         write_file (name->path, kept);
     }

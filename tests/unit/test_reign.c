@@ -116,6 +116,67 @@ static void who_is_not_in_sync_takes_no_reign_that_was_given_up (void **state)
     assert_in_range (reads, 2, 9);
 }
 
+/* The register names it as the leader, at that address. */
+static void is_named (struct claim *claim, const char *peer)
+{
+    struct claim_options options = {
+        .id = LEADER, .cluster = CLUSTER, .term = 1, .peer = "p", .client = "c", .lost_ms = LOST_MS
+    };
+    struct reign value = value_of (true);
+    strcpy (value.peer, peer);
+    claim_start (claim, &options, 0);
+    assert_int_equal (claim_ask (claim, 0), CLAIM_READ);
+    claim_read (claim, &value, 0);
+}
+
+static void who_is_back_where_it_led_leads_at_once (void **state)
+{
+    struct claim claim;
+    (void)state;
+    is_named (&claim, "p");
+    assert_true (claim_led_from_here (&claim));
+    assert_int_equal (claim_ask (&claim, 0), CLAIM_SWAP);
+}
+
+static void who_is_back_elsewhere_leads_when_nobody_answers_there (void **state)
+{
+    struct claim claim;
+    (void)state;
+    is_named (&claim, "there");
+    assert_false (claim_led_from_here (&claim));
+    assert_int_equal (claim_deadline (&claim), LOST_MS);
+    assert_int_equal (claim_ask (&claim, LOST_MS - 1), CLAIM_NOTHING);
+    assert_int_equal (claim_ask (&claim, LOST_MS), CLAIM_SWAP);
+}
+
+static void a_snapshot_that_hears_its_original_ends (void **state)
+{
+    struct claim claim;
+    (void)state;
+    is_named (&claim, "there");
+    assert_false (claim_heard (&claim, STANDBY, 1, 1));
+    assert_false (claim_heard (&claim, LEADER, 2, 1)); /* of a reign that it has not seen */
+    assert_int_equal (claim.role, CLAIM_FOLLOWING);
+    assert_false (claim_heard (&claim, LEADER, 1, 1));
+    assert_int_equal (claim.role, CLAIM_OVER);
+    assert_int_equal (claim.why.code, MU_CONFLICT);
+    assert_non_null (strstr (claim.why.text, "there"));
+    assert_int_equal (claim_ask (&claim, 2 * LOST_MS), CLAIM_NOTHING);
+}
+
+static void a_copy_takes_no_part_unless_told_to_take_over (void **state)
+{
+    struct claim_options options = { .id = LEADER, .cluster = CLUSTER };
+    struct mu_error error;
+    (void)state;
+    assert_int_equal (claim_check (&options, &error), 0);
+    options.copied = true;
+    assert_int_equal (claim_check (&options, &error), -1);
+    assert_int_equal (error.code, MU_CONFLICT);
+    options.take_over = true;
+    assert_int_equal (claim_check (&options, &error), 0);
+}
+
 static void a_stranger_can_give_up_nothing (void **state)
 {
     struct claim claim;
@@ -242,6 +303,10 @@ int main (void)
         cmocka_unit_test (who_is_not_in_sync_looks_now_and_then),
         cmocka_unit_test (a_reign_that_was_given_up_is_taken_at_once),
         cmocka_unit_test (who_is_not_in_sync_takes_no_reign_that_was_given_up),
+        cmocka_unit_test (who_is_back_where_it_led_leads_at_once),
+        cmocka_unit_test (who_is_back_elsewhere_leads_when_nobody_answers_there),
+        cmocka_unit_test (a_snapshot_that_hears_its_original_ends),
+        cmocka_unit_test (a_copy_takes_no_part_unless_told_to_take_over),
         cmocka_unit_test (a_stranger_can_give_up_nothing),
         cmocka_unit_test (who_has_resigned_changes_nothing_and_sees_the_next),
         cmocka_unit_test (who_follows_no_more_is_taken_out_without_waiting),

@@ -309,6 +309,78 @@ static void a_newer_database_is_refused (void **state)
     assert_non_null (strstr (error.text, "another program"));
 }
 
+/* All of its folder, as somebody may while a coordinator works there. */
+static void copy_folder (const char *from, const char *to)
+{
+    char command[256];
+    snprintf (command, sizeof command, "cp -a %s/. %s", from, to);
+    assert_int_equal (system (command), 0);
+}
+
+/* As cp, tar or rsync leave it, with or without a cluster that knows its id. */
+static void a_copy_knows_that_it_is_one (void **state)
+{
+    (void)state;
+    struct store *store = must_open ();
+    struct mu_journal record = drain ("w");
+    char original[sizeof dir];
+    commit (store, &record);
+    store_close (&store);
+    for (int cluster = 0; cluster < 2; cluster++) {
+        store = must_open ();
+        assert_false (store_is_copy (store));
+        if (cluster)
+            assert_int_equal (store_set_cluster (store, 7, NULL), 0);
+        const uint64_t before = store_id (store);
+        strcpy (original, dir);
+        strcpy (dir, "/tmp/muster-store-XXXXXX");
+        assert_non_null (mkdtemp (dir));
+        copy_folder (original, dir); /* with its log */
+        store_close (&store);
+        store = must_open ();
+        assert_int_equal (store_is_copy (store), cluster);
+        assert_int_equal (store_id (store) == before, cluster);
+        assert_int_equal (store_newest (store), 1);
+        store_close (&store);
+        char command[128];
+        snprintf (command, sizeof command, "rm -rf %s", original);
+        assert_int_equal (system (command), 0);
+    }
+    store = must_open ();
+    assert_true (store_is_copy (store)); /* until it is another */
+    const uint64_t id = store_id (store);
+    assert_int_equal (store_become_another (store, NULL), 0);
+    assert_int_equal (store_cluster (store), 7);
+    const uint64_t other = store_id (store);
+    assert_int_not_equal (other, id);
+    store_close (&store);
+    store = must_open ();
+    assert_false (store_is_copy (store));
+    assert_int_equal (store_id (store), other);
+    store_close (&store);
+}
+
+/* Some file systems begin to tell when a file was made, or end to. */
+static void where_nobody_knows_it_is_no_copy (void **state)
+{
+    (void)state;
+    struct store *store = must_open ();
+    assert_int_equal (store_set_cluster (store, 7, NULL), 0);
+    store_close (&store);
+    change ("UPDATE about SET born_ns = 0");
+    store = must_open ();
+    assert_false (store_is_copy (store));
+    store_close (&store);
+    change ("UPDATE about SET inode = inode + 1");
+    store = must_open ();
+    assert_true (store_is_copy (store));
+    store_close (&store);
+    change ("UPDATE about SET inode = 0");
+    store = must_open ();
+    assert_false (store_is_copy (store));
+    store_close (&store);
+}
+
 static void a_file_that_is_no_database (void **state)
 {
     (void)state;
@@ -698,6 +770,8 @@ int main (void)
         STORE_TEST (of_one_batch_too),
         STORE_TEST (one_coordinator_a_directory),
         STORE_TEST (a_newer_database_is_refused),
+        STORE_TEST (a_copy_knows_that_it_is_one),
+        STORE_TEST (where_nobody_knows_it_is_no_copy),
         STORE_TEST (a_file_that_is_no_database),
         STORE_TEST (one_bad_row_blocks_nothing),
         STORE_TEST (rows_are_read_as_they_are_stored),
