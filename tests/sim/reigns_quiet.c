@@ -162,7 +162,8 @@ static void follower_disk_is_full (void)
         wait_for (acknowledges, WORD + SWAP + TURN + IDLE);
     }
     node->full_ms = 0;
-    wait_for (all_in_sync, LOST_MS + 4 * WORD + TURN + SWAP);
+    /* A commit is under way when it asks, and a look at the register when it is whole. */
+    wait_for (all_in_sync, LOST_MS + COMMIT + 4 * WORD + TURN + 2 * SWAP);
 }
 
 /* What it was asked is stored at the other, which takes over and says so. */
