@@ -275,6 +275,38 @@ void prepare_prepared (struct coord *coord, struct worker *worker, const struct 
 
 /* --- the end of a trainer --------------------------------------------------------------------- */
 
+/* Somebody else goes on with the state that the generation has. */
+static bool is_survived (const struct job *job, const struct worker *worker)
+{
+    for (uint32_t i = 0; i < job->soft.worker_count; i++) {
+        const struct worker *other = job->soft.workers[i];
+        if (other != worker && other->rank != NONE && !other->lost && worker_is_prepared (other))
+            return true;
+    }
+    return false;
+}
+
+/* What was right for others, who trained with it, is wrong on this host: a file that it does not have,
+ * storage that is not mounted or cannot be read. */
+static bool is_its_own_failure (const struct job *job, const struct worker *worker, uint32_t code)
+{
+    if (worker->order == ORDER_ASSIGN)
+        return job->durable.generation.number != 0;
+    return code == MU_IO && is_survived (job, worker);
+}
+
+/* The job is not this worker's for a while; then it is tried again, as the host may be mended. */
+static void do_without (struct coord *coord, struct job *job, struct worker *worker)
+{
+    bool member = worker->rank != NONE && job_has_live_generation (job);
+    worker_refuse (coord, worker, job->durable.number, COORD_COOL_OFF_MS);
+    worker_release (coord, worker, false);
+    if (member)
+        generation_break (coord, job, false,
+                          core_text (coord, "worker %s cannot go on with it", worker->name));
+    job_touch (coord, job);
+}
+
 void prepare_failed (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
 {
     const struct mu_wire_failed *failed = &wire->failed;
@@ -283,9 +315,14 @@ void prepare_failed (struct coord *coord, struct worker *worker, const struct mu
         job->durable.state == MU_JOB_STOPPING)
         return;
     uint32_t code = failed->code ? failed->code : MU_FAILED;
-    job_stop (coord, job, MU_JOB_FAILED, (enum mu_code)code,
-              core_text (coord, "Worker %s: %.*s", worker->name, (int)failed->text.size,
-                         (const char *)failed->text.data));
+    const char *text = core_text (coord, "Worker %s: %.*s", worker->name, (int)failed->text.size,
+                                  (const char *)failed->text.data);
+    if (is_its_own_failure (job, worker, code)) {
+        job_note (&job->soft.why, text);
+        do_without (coord, job, worker);
+        return;
+    }
+    job_stop (coord, job, MU_JOB_FAILED, (enum mu_code)code, text);
 }
 
 /* CRASHED is said again until the worker is told what to do. Each trainer has a number; where that is
@@ -334,6 +371,14 @@ static void fail_crashed (struct coord *coord, struct job *job, const struct wor
                          (const char *)crashed->text.data));
 }
 
+/* No trainer gets as far as a step on this host, for want of memory or files, say; elsewhere they did. */
+static bool is_its_own_crash (const struct job *job, const struct worker *worker,
+                              const struct mu_wire_crashed *crashed)
+{
+    return worker->order == ORDER_ASSIGN && !worker->opened && !crashed->suspects.size &&
+           job->durable.generation.number;
+}
+
 void prepare_crashed (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
 {
     const struct mu_wire_crashed *crashed = &wire->crashed;
@@ -350,6 +395,11 @@ void prepare_crashed (struct coord *coord, struct worker *worker, const struct m
         return;
     }
     if (guilty == NONE && is_too_much (&job->durable)) {
+        if (is_its_own_crash (job, worker, crashed)) {
+            trust_blame (coord, worker, "its trainers end before they have opened a job");
+            do_without (coord, job, worker);
+            return;
+        }
         fail_crashed (coord, job, worker, crashed);
         return;
     }

@@ -275,7 +275,10 @@ static const char *why_it_waits (struct coord *coord, const struct line *line,
         text = core_text (coord, "%s; %u %s other data than the job: give all the same file", text,
                           wish->odd, wish->odd == 1 ? "has" : "have");
     if (wish->refused)
-        text = core_text (coord, "%s; %u not taken, not ready in time before", text, wish->refused);
+        text = core_text (coord,
+                          "%s; %u not taken for a moment: not ready in time before, or "
+                          "unable to open it (muster logs)",
+                          text, wish->refused);
     return text;
 }
 

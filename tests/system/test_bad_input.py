@@ -94,6 +94,29 @@ def data_missing():
         assert cluster.wait_done(other)["restarts"] == 0
 
 
+def data_gone_later():
+    """a worker that has no data file cannot join a job that trains, and does it no harm; a lone one waits for it"""
+    with Cluster(1) as cluster:
+        spec = cluster.gpt("later", steps=100_000, every=20)
+        job = cluster.submit(spec)
+        cluster.wait_step(job, 20)
+        data = cluster.text()
+        os.rename(data, f"{data}.away")
+        cluster.start_worker("w1")
+        wait_for("w1 says what it lacks", lambda: cluster.says("w1", '"failed"', data))
+        wait_for("w1 is let go", lambda: cluster.says("w1", '"released"'))
+        status = cluster.status(job)
+        assert status["state"] == "running" and status["restarts"] == 0, status
+        cluster.kill_worker("w0")
+        cluster.start_worker("w0")
+        waits = wait_for("the job waits", lambda: (s := cluster.status(job)) and "unable to open it" in s["reason"] and s)
+        says(waits["state"] + waits["reason"], "pending", "waits for 1 worker")
+        os.rename(f"{data}.away", data)
+        cluster.start_worker("w2")
+        cluster.wait_step(job, waits["step"] + 1)
+        cluster.same_as_calm(job, name="later", steps=100_000)
+
+
 def data_small():
     """data that is empty, smaller than one record, smaller than one batch, or a folder"""
     with Cluster(1) as cluster:
@@ -330,6 +353,6 @@ def last_checkpoint_disk_full():
 
 
 if __name__ == "__main__":
-    sys.exit(Tap().run(data_missing, data_small, data_differs, job_files, job_against_model, too_few_workers, plug_ins,
-                       trainers_that_crash, not_a_number, checkpoint_folder, checkpoint_disk_full,
+    sys.exit(Tap().run(data_missing, data_gone_later, data_small, data_differs, job_files, job_against_model, too_few_workers,
+                       plug_ins, trainers_that_crash, not_a_number, checkpoint_folder, checkpoint_disk_full,
                        last_checkpoint_disk_full))

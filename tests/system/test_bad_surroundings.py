@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad surroundings: disks, ports, names, strangers and twins. One sentence, the right exit code, nothing lost."""
 import os
+import resource
 import signal
 import socket
 import sqlite3
@@ -223,6 +224,24 @@ def one_name():
         assert [worker["name"] for worker in cluster.json("workers")] == ["w0"]
 
 
+def no_files_to_open():
+    """a worker on which no trainer can start (no descriptors are left) joins a job that trains: it does the job no harm"""
+    with Cluster(2) as cluster:
+        wait_for("w1 takes no work", lambda: cluster.try_muster("drain", "w1").returncode == 0)
+        job = cluster.submit(cluster.gpt("files", steps=100_000, every=20))
+        cluster.wait_step(job, 20)
+        agent = cluster.workers["w1"].pid
+        none = max(map(int, os.listdir(f"/proc/{agent}/fd"))) + 1
+        resource.prlimit(agent, resource.RLIMIT_NOFILE, (none, none))
+        cluster.muster("drain", "--undo", "w1")
+        wait_for("no trainer starts on w1", lambda: cluster.says("w1", '"crashed"', "Too many open files"))
+        wait_for("w1 is let go", lambda: cluster.says("w1", '"released"'))
+        status = cluster.status(job)
+        assert status["state"] == "running" and status["restarts"] == 0, status
+        cluster.wait_step(job, status["step"] + 20)
+        cluster.same_as_calm(job, name="files", steps=100_000)
+
+
 def stopped_worker():
     """a worker that stands still is lost after a second; the job goes on; woken up it is a worker again, once"""
     with Cluster(2) as cluster:
@@ -340,4 +359,4 @@ def strangers():
 if __name__ == "__main__":
     sys.exit(Tap().run(databases, two_coordinators, folders, database_disk_full, names, worker_alone,
                        name_service_dead, one_name,
-                       stopped_worker, strangers))
+                       no_files_to_open, stopped_worker, strangers))

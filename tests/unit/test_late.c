@@ -374,6 +374,107 @@ static void who_has_done_more_steps_than_there_are (void **state)
     finish (&bed);
 }
 
+/* --- a host on which the job cannot go on ------------------------------------------------------ */
+
+static void fails (struct bed *bed, uint32_t worker, uint32_t code)
+{
+    struct mu_wire_failed failed = { .job = 1, .code = code, .text = { "no such file", 12 } };
+    bed->told[worker][0] = '\0';
+    hear (bed, worker, (struct mu_wire){ .type = MU_WIRE_FAILED, .failed = failed });
+}
+
+/* w2 was started anew, and opens the job that the others train meanwhile. */
+static void one_opens (struct bed *bed)
+{
+    running (bed, 5);
+    start_anew (bed, 2, 2);
+    aborted (bed, 0, 5);
+    aborted (bed, 1, 5);
+    ready (bed, 0);
+    ready (bed, 1);
+    for (uint64_t done = 6; done < 16 && !was_told (bed, 2, "ASSIGN"); done++) {
+        reach (bed, 0, 2, done, MU_PHASE_COMPUTING, MU_DUTY_TRAINER);
+        reach (bed, 1, 2, done, MU_PHASE_COMPUTING, MU_DUTY_TRAINER);
+        pass (bed, BEAT_MS);
+    }
+    assert_true (was_told (bed, 2, "ASSIGN"));
+    bed->told[2][0] = '\0';
+}
+
+static void is_let_go_for_a_minute (struct bed *bed)
+{
+    assert_string_equal (bed->state, "");
+    assert_int_equal (bed->forms, 2);
+    let_go (bed, 2);
+    bed->told[2][0] = '\0';
+    pass (bed, COORD_COOL_OFF_MS - 2000);
+    assert_false (was_told (bed, 2, "ASSIGN"));
+    pass (bed, 4000);
+    assert_true (was_told (bed, 2, "ASSIGN")); /* its host may be mended */
+}
+
+static void who_cannot_open_what_others_train_is_let_go (void **state)
+{
+    (void)state;
+    struct bed bed;
+    one_opens (&bed);
+    fails (&bed, 2, MU_NO_INPUT);
+    is_let_go_for_a_minute (&bed);
+    finish (&bed);
+}
+
+static void whose_trainers_never_open_is_let_go (void **state)
+{
+    (void)state;
+    struct bed bed;
+    one_opens (&bed);
+    for (uint64_t trainer = 1; trainer <= COORD_CRASHES_MAX; trainer++) {
+        assert_false (was_told (&bed, 2, "RELEASE"));
+        hear (&bed, 2,
+              (struct mu_wire){
+                  .type = MU_WIRE_CRASHED,
+                  .crashed = { .job = 1, .trainer = trainer, .text = { "no files", 8 } } });
+    }
+    is_let_go_for_a_minute (&bed);
+    finish (&bed);
+}
+
+static void whose_storage_fails_is_let_go_unless_it_is_the_last (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running (&bed, 5);
+    fails (&bed, 1, MU_IO);
+    assert_string_equal (bed.state, "");
+    assert_int_equal (bed.broken, 1);
+    assert_string_equal (bed.reason, "worker w1 cannot go on with it");
+    let_go (&bed, 1);
+    end (&bed, W0 | W2, 5);
+    assert_int_equal (bed.forms, 2);
+    forms_with (&bed, W0 | W2);
+    fails (&bed, 0, MU_IO);
+    let_go (&bed, 0);
+    end (&bed, W2, 5);
+    forms_with (&bed, W2);
+    fails (&bed, 2, MU_IO);
+    assert_string_equal (bed.state, "Worker w2: no such file");
+    finish (&bed);
+}
+
+static void what_would_fail_elsewhere_fails_the_job (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running (&bed, 5);
+    fails (&bed, 1, MU_FAILED); /* a value that is not finite */
+    assert_string_equal (bed.state, "Worker w1: no such file");
+    finish (&bed);
+    opening (&bed, 3);
+    fails (&bed, 1, MU_NO_INPUT); /* nobody has trained with it yet */
+    assert_string_equal (bed.state, "Worker w1: no such file");
+    finish (&bed);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -390,6 +491,10 @@ int main (void)
         cmocka_unit_test (chance_leaves_nobody_out),
         cmocka_unit_test (generations_in_vain_form_ever_more_slowly),
         cmocka_unit_test (short_generations_that_step_form_at_once),
+        cmocka_unit_test (who_cannot_open_what_others_train_is_let_go),
+        cmocka_unit_test (whose_trainers_never_open_is_let_go),
+        cmocka_unit_test (whose_storage_fails_is_let_go_unless_it_is_the_last),
+        cmocka_unit_test (what_would_fail_elsewhere_fails_the_job),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
