@@ -25,8 +25,7 @@ struct follower {
     uint64_t stream;
     uint64_t sent, have; /* numbers of records: said to it, durable there */
     uint64_t heard_ms;
-    uint64_t
-        whole_at; /* once it has this, it has all that was before it became live, then before it counts */
+    uint64_t whole_at; /* once it has this, it has all from before it was live, or counted */
     bool begun;        /* its first rows were sent */
     bool fresh;        /* what it has is of no use: it begins with nothing */
     bool filling;      /* and nothing of what it got instead is durable before it has whole_at */

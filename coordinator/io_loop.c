@@ -178,7 +178,6 @@ static int notice_gone (struct loop *loop, struct mu_error *error)
 static int mind_turns (struct loop *loop, struct mu_error *error)
 {
     struct lead *lead = loop->options->lead;
-    outbox_collect (loop->outbox);
     if (lead && lead_turn (lead, !outbox_is_committing (loop->outbox), mu_now_ms (), error))
         return -1;
     return outbox_speak (loop->outbox, error);
@@ -186,12 +185,10 @@ static int mind_turns (struct loop *loop, struct mu_error *error)
 
 /* What was decided during a commit is given to the disk before what became durable is spoken: it works on
  * meanwhile. A leader leaves a moment between two commits, in which those that lag behind are fed. */
-static void keep_disk_busy (struct loop *loop)
+static void collect_turn (struct loop *loop)
 {
-    if (loop->options->lead)
-        return;
     outbox_collect (loop->outbox);
-    if (turn_records (loop->filling))
+    if (!loop->options->lead && turn_records (loop->filling))
         outbox_pass (loop->outbox, &loop->filling);
 }
 
@@ -325,7 +322,7 @@ static int serve (struct loop *loop, struct mu_error *error)
         outbox_pass (loop->outbox, &loop->filling);
         if (wait_for_something (loop))
             return mu_fail_errno (error, MU_INTERNAL, errno, "waiting failed");
-        keep_disk_busy (loop);
+        collect_turn (loop);
         if (mind_turns (loop, error) || receive (loop, error) || notice_gone (loop, error) ||
             on_time (loop, error) || check_reign (loop, error) || check_store (loop, error))
             return -1;
@@ -345,6 +342,7 @@ static void await_turns (struct loop *loop)
             { lead ? lead_socket (lead) : NULL, 0, ZMQ_POLLIN, 0 },
         };
         zmq_poll (items, lead ? 2 : 1, WAIT_MAX_MS / 10);
+        outbox_collect (loop->outbox);
         if (mind_turns (loop, &error) ||
             (!outbox_is_committing (loop->outbox) && mu_now_ms () >= limit_ms))
             return;

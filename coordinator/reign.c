@@ -65,11 +65,9 @@ int claim_check (const struct claim_options *options, struct mu_error *error)
     return mu_fail (
         error, MU_CONFLICT,
         "this database was copied or moved here: as a copy it may lack what was acknowledged "
-        "since, "
-        "and must not be taken for the one that has it. Start on an empty --dir, and it becomes a "
-        "standby and gets everything; or with --take-over, once, if no coordinator that was in "
-        "sync "
-        "is left");
+        "since, and must not be taken for the one that has it. Start on an empty --dir, and it "
+        "becomes a standby and gets everything; or with --take-over, once, if no coordinator that "
+        "was in sync is left");
 }
 
 void claim_start (struct claim *claim, const struct claim_options *options, uint64_t now_ms)
