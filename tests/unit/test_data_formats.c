@@ -297,6 +297,8 @@ static void csv_complaints_say_where (void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         refuse_path (write_text ("bad.csv", cases[i].text), MU_BAD_INPUT, cases[i].words);
+    refuse_path (write_bytes ("nul.csv", "1,2,0\n3,4,1\0junk\n", 17), MU_BAD_INPUT,
+                 "nul.csv:2: a zero byte");
 }
 
 static void jsonl_is_text_or_rows (void **state)
