@@ -282,6 +282,21 @@ int train_go_blank (struct train_job *job, struct mu_error *error)
     return lay_out_again (job, error) ? 0 : -1;
 }
 
+/* Shapes do not tell everything about a model: how many heads share a matrix, say. */
+static int match_config (const struct train_job *job, const char *init, struct mu_error *error)
+{
+    if (!job->trainer->config_json)
+        return 0;
+    size_t size = job->trainer->config_json (job->model, NULL, 0) + 1;
+    char *config = malloc (size);
+    if (!config)
+        return mu_fail (error, MU_SYSTEM, "no memory for the trainer's config.json");
+    job->trainer->config_json (job->model, config, size);
+    int status = mu_checkpoint_match_config (init, config, error);
+    free (config);
+    return status;
+}
+
 /* The state of step 0: initial weights, or those that checkpoint.init names. */
 static int make_first_state (struct train_job *job, struct mu_error *error)
 {
@@ -291,7 +306,8 @@ static int make_first_state (struct train_job *job, struct mu_error *error)
     mu_state_init (job->state, job->trainer, job->model, job->spec.seed);
     if (!init || !*init)
         return 0;
-    if (mu_checkpoint_load_weights (init, job->state, job->tensors, error) == 0)
+    if (match_config (job, init, error) == 0 &&
+        mu_checkpoint_load_weights (init, job->state, job->tensors, error) == 0)
         return 0;
     mu_error_prefix (error, "checkpoint.init: ");
     return -1;
