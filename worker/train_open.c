@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "worker/trainers/loader.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -338,6 +339,23 @@ static bool is_of_step (const struct train_job *job, const char *path, uint64_t 
     return false;
 }
 
+/* A path, or the id of a checkpoint in the job's folder: its step, or the name it has there. */
+static int name_resume (const struct train_job *job, const char *resume, char path[PATH_MAX],
+                        struct mu_error *error)
+{
+    int length;
+    if (strchr (resume, '/'))
+        length = snprintf (path, PATH_MAX, "%s", resume);
+    else if (resume[strspn (resume, "0123456789")])
+        length = snprintf (path, PATH_MAX, "%s/%s", job->checkpoint_dir, resume);
+    else
+        length = snprintf (path, PATH_MAX, "%s/step-%08llu", job->checkpoint_dir,
+                           strtoull (resume, NULL, 10));
+    if (length < 0 || length >= PATH_MAX)
+        return mu_fail (error, MU_CONFIG, "checkpoint.resume: the path is too long");
+    return 0;
+}
+
 /* What the job's owner asked for with checkpoint.resume. *path stays empty for `no`, and for
  * `newest` where there is none yet. */
 static int find_resume (const struct train_job *job, char path[PATH_MAX], struct mu_error *error)
@@ -356,13 +374,35 @@ static int find_resume (const struct train_job *job, char path[PATH_MAX], struct
         *error = none;
         return -1;
     }
-    if (!strchr (resume, '/') || !is_muster_checkpoint (resume))
+    if (name_resume (job, resume, path, error) < 0)
+        return -1;
+    if (!is_muster_checkpoint (path))
         return mu_fail (error, MU_NO_INPUT,
                         "checkpoint.resume: %s is no checkpoint folder that this worker can read; "
                         "name one that holds a muster.json, on storage that the workers share",
-                        resume);
-    snprintf (path, PATH_MAX, "%s", resume);
+                        path);
     return 0;
+}
+
+/* As the coordinator counts them, but in a number that may have a part behind the point. */
+static double last_step (const struct train_job *job)
+{
+    const struct mu_jobspec *spec = &job->spec;
+    return spec->steps
+               ? (double)spec->steps
+               : (double)spec->epochs * (double)job->info.records / (double)spec->batch.global;
+}
+
+/* The state is what the job's owner named, not what the coordinator knows of. */
+static int check_named (const struct train_job *job, const char *path, struct mu_error *error)
+{
+    double last = last_step (job);
+    if ((double)job->state->step < last + 1)
+        return 0;
+    return mu_fail (error, MU_CONFIG,
+                    "the checkpoint %s is of step %llu, but the job ends with step %.0f; let it "
+                    "train more steps, or go on from an earlier checkpoint",
+                    path, (unsigned long long)job->state->step, ceil (last));
 }
 
 static int load_named (struct train_job *job, struct mu_error *error)
@@ -372,7 +412,8 @@ static int load_named (struct train_job *job, struct mu_error *error)
         return -1;
     if (!*path)
         return make_first_state (job, error);
-    if (load_state (job, path, "", error) == 0)
+    if (match_config (job, path, error) == 0 && load_state (job, path, "", error) == 0 &&
+        check_named (job, path, error) == 0)
         return 0;
     mu_error_prefix (error, "checkpoint.resume: ");
     return -1;

@@ -38,6 +38,27 @@ def resume_newest():
         assert longer["weights_hash"] == calm["weights_hash"], (longer, calm)
 
 
+def resume_by_id():
+    """resume: an id is a step of the job's folder; what lies beyond the job's end or is of another model fails the job"""
+    with Cluster(1) as cluster:
+        spec = cluster.gpt("again", steps=40, every=20)
+        steady = ("optimizer.schedule=constant", f"checkpoint.dir={cluster.dir}/kept")
+        calm = cluster.wait_done(cluster.submit(spec, *steady))
+        paths = {item["step"]: item["path"] for item in cluster.json("checkpoints", "again")}
+        assert sorted(paths) == [20, 40], paths
+        elsewhere = os.path.join(cluster.dir, "moved")
+        shutil.copytree(paths[20], os.path.join(elsewhere, os.path.basename(paths[20])))
+        for id in ("20", os.path.basename(paths[20])):
+            job = cluster.submit(spec, "optimizer.schedule=constant", f"checkpoint.dir={elsewhere}", f"checkpoint.resume={id}")
+            assert cluster.wait_done(job)["weights_hash"] == calm["weights_hash"], id
+            assert "at step 20" in cluster.muster("logs", job), id
+        for sets, words in ((["steps=30"], ("of step 40", "ends with step 30")),
+                            (["steps=60", "model.heads=1"], ("n_head is 2 there and 1",))):
+            job = cluster.submit(spec, f"checkpoint.resume={paths[40]}", *sets)
+            status = cluster.wait_end(job)
+            assert status["state"] == "failed" and all(word in status["reason"] for word in words), status
+
+
 def init_from_weights():
     """init takes weights alone, from a folder as Hugging Face writes it, and starts at step 0"""
     with Cluster(1) as cluster:
@@ -315,5 +336,5 @@ def up():
 
 
 if __name__ == "__main__":
-    sys.exit(Tap().run(resume, resume_newest, init_from_weights, keep, sample, host_bits, classes, plugin, own_tokens, evaluation,
+    sys.exit(Tap().run(resume, resume_newest, resume_by_id, init_from_weights, keep, sample, host_bits, classes, plugin, own_tokens, evaluation,
                        config_file, ctrl_c, scale, slow_worker, under_mpirun, up))

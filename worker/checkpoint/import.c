@@ -264,11 +264,10 @@ int mu_checkpoint_match_config (const char *path, const char *config, struct mu_
     snprintf (file, sizeof file, "%s/config.json", path);
     json_t *theirs = json_load_file (file, 0, &where);
     if (!theirs)
-        return mu_fail (
-            error, MU_BAD_INPUT,
-            "%s cannot be read: %s; to take the weights without it, name the file " MU_MODEL_NAME
-            " itself",
-            file, where.text);
+        return mu_fail (error, MU_BAD_INPUT,
+                        "%s cannot be read: %s; to start with the weights without it, name the "
+                        "file " MU_MODEL_NAME " itself",
+                        file, where.text);
     struct problems problems = { .count = 0 };
     json_t *ours = json_loads (config, 0, &where);
     compare_configs (&problems, theirs, ours);
@@ -276,11 +275,12 @@ int mu_checkpoint_match_config (const char *path, const char *config, struct mu_
     json_decref (ours);
     if (problems.count == 0)
         return 0;
-    return mu_fail (error, MU_BAD_INPUT,
-                    "%s is of another model, though of the same shapes: %s; change model: in the "
-                    "job file, or, to take the weights all the same, name the file " MU_MODEL_NAME
-                    " itself",
-                    file, problems.text);
+    return mu_fail (
+        error, MU_BAD_INPUT,
+        "%s is of another model, though of the same shapes: %s; change model: in the "
+        "job file, or, to start with these weights all the same, name the file " MU_MODEL_NAME
+        " itself as checkpoint.init",
+        file, problems.text);
 }
 
 /* --- the weights ------------------------------------------------------------------------------ */
