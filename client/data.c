@@ -61,9 +61,20 @@ static void print_lines (json_t *object)
 int command_data_inspect (const struct command *command)
 {
     struct mu_error error;
-    struct mu_data_spec spec = make_spec (
-        command, format_names[command->options->data_inspect.format],
-        command->options->data_inspect.tokenizer, command->options->data_inspect.context);
+    static const enum mu_data_header headers[] = {
+        [MU_CLIENT_DATA_INSPECT_HEADER_AUTO] = MU_DATA_HEADER_AUTO,
+        [MU_CLIENT_DATA_INSPECT_HEADER_YES] = MU_DATA_HEADER_YES,
+        [MU_CLIENT_DATA_INSPECT_HEADER_NO] = MU_DATA_HEADER_NO,
+    };
+    const struct mu_client_options *options = command->options;
+    struct mu_data_spec spec =
+        make_spec (command, format_names[options->data_inspect.format],
+                   options->data_inspect.tokenizer, options->data_inspect.context);
+    spec.labels = (const char *const *)options->data_inspect.labels.item;
+    spec.label_count = (uint32_t)options->data_inspect.labels.count;
+    spec.label_column = options->data_inspect.label_column;
+    spec.header = headers[options->data_inspect.header];
+    spec.text_field = options->data_inspect.field;
     json_t *object = mu_data_describe (&spec, &error);
     if (!object)
         return command_fail_mu (&error);
@@ -83,6 +94,7 @@ int command_data_tokenize (const struct command *command)
     struct mu_data_spec spec =
         make_spec (command, text_format_names[command->options->data_tokenize.format],
                    command->options->data_tokenize.tokenizer, 1);
+    spec.text_field = command->options->data_tokenize.field;
     uint32_t vocabulary = (uint32_t)command->options->data_tokenize.train;
     if (vocabulary) {
         if (mu_data_train_tokenizer (&spec, command->options->data_tokenize.limit, out, &vocabulary,

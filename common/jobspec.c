@@ -211,6 +211,18 @@ static unsigned find_setting (const char *path, const char **setting)
     return MU_JOBSPEC_NO_KEY;
 }
 
+/* The first key inside "workers", if that is a section. */
+static const struct mu_entry *first_inside (const char *section)
+{
+    size_t size = strlen (section);
+    for (unsigned i = 0; i < MU_JOBSPEC_KEY_COUNT && size > 0; i++) {
+        if (strncmp (mu_jobspec_keys[i].path, section, size) == 0 &&
+            mu_jobspec_keys[i].path[size] == '.')
+            return &mu_jobspec_keys[i];
+    }
+    return NULL;
+}
+
 static void assign (struct mu_jobspec *spec, const char *path, const char *value,
                     struct mu_jobspec_problems *problems)
 {
@@ -219,7 +231,13 @@ static void assign (struct mu_jobspec *spec, const char *path, const char *value
     if (key == MU_JOBSPEC_NO_KEY)
         key = find_setting (path, &setting);
     if (key == MU_JOBSPEC_NO_KEY) {
-        mu_jobspec_unknown_key (problems, nowhere, "", path);
+        const struct mu_entry *inside = first_inside (path);
+        if (inside)
+            mu_jobspec_problem (problems, nowhere,
+                                "%s holds several keys; give one of them, as in %s=%s", path,
+                                inside->path, inside->example);
+        else
+            mu_jobspec_unknown_key (problems, nowhere, "", path);
         return;
     }
     char *folder = getcwd (NULL, 0);

@@ -341,9 +341,13 @@ static void read_file (struct mu_jobspec_reader *reader, const yaml_event_t *eve
 void mu_jobspec_read_text (const char *text, size_t size, const char *folder,
                            struct mu_jobspec *spec, struct mu_jobspec_problems *problems)
 {
-    struct mu_jobspec_reader reader = {
-        .text = text, .size = size, .folder = folder, .spec = spec, .problems = problems
-    };
+    static const char mark[] = "\xef\xbb\xbf"; /* some editors begin every UTF-8 file with it */
+    size_t before = size >= 3 && memcmp (text, mark, 3) == 0 ? 3 : 0;
+    struct mu_jobspec_reader reader = { .text = text + before,
+                                        .size = size - before,
+                                        .folder = folder,
+                                        .spec = spec,
+                                        .problems = problems };
     yaml_event_t event;
     if (mu_jobspec_open (&reader) != 0)
         return;

@@ -269,6 +269,9 @@ static int take_operand (struct scan *scan, const char *word, struct mu_error *e
         return mu_fail (error, MU_USAGE, "%s %s takes %s%s, but there is also %s",
                         scan->program->name, operands->command->name, most ? "only " : "nothing",
                         operands->command->arguments, mu_entry_show (word, shown));
+    if (!*word) /* in a script: a variable that nothing was put into */
+        return mu_fail (error, MU_USAGE, "%s %s needs %s, but one word is empty",
+                        scan->program->name, operands->command->name, operands->command->arguments);
     operands->item[operands->count++] = word;
     return 0;
 }

@@ -99,7 +99,13 @@ int database_fail (sqlite3 *database, const char *what, struct mu_error *error)
                         : code == SQLITE_BUSY || code == SQLITE_LOCKED    ? MU_TRY_AGAIN
                         : code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? MU_BAD_INPUT
                                                                           : MU_SYSTEM;
-    return mu_fail (error, kind, "the database could not %s: %s", what, sqlite3_errmsg (database));
+    const char *advice =
+        kind == MU_BAD_INPUT ? "; if there is a backup, `muster admin restore` puts it in its place"
+        : code == SQLITE_READONLY || code == SQLITE_CANTOPEN
+            ? "; the file and its folder must be there for this user to write (--dir names another)"
+            : "";
+    return mu_fail (error, kind, "the database could not %s: %s%s", what, sqlite3_errmsg (database),
+                    advice);
 }
 
 int database_run (sqlite3 *database, const char *sql, const char *what, struct mu_error *error)

@@ -26,6 +26,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 #include <zmq.h>
 
 #define IDENTITY_MAX      255u
@@ -287,16 +291,48 @@ static bool is_loopback (const char *endpoint)
     return false;
 }
 
+static int in_use (const char *endpoint, struct mu_error *error)
+{
+    return mu_fail (error, MU_UNAVAILABLE,
+                    "%s is in use: another coordinator runs there, or choose another with "
+                    "--listen or --peer-listen",
+                    endpoint);
+}
+
+/* libzmq removes whatever has the path before it binds: a socket that another coordinator listens at,
+ * which then nobody reaches any more, or somebody's file. Only a socket without a listener may go. */
+static int check_path (const char *endpoint, struct mu_error *error)
+{
+    const char *path = endpoint + strlen ("ipc://");
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    struct stat found;
+    if (strncmp (endpoint, "ipc://", 6) != 0 || *path == '@' || *path == '*' ||
+        strlen (path) >= sizeof address.sun_path || lstat (path, &found) < 0)
+        return 0; /* nothing to lose; what is wrong with the name, libzmq says */
+    if (!S_ISSOCK (found.st_mode))
+        return mu_fail (error, MU_CANT_CREATE,
+                        "%s is a file that is there already, and no socket: choose another with "
+                        "--listen or --peer-listen",
+                        endpoint);
+    strcpy (address.sun_path, path);
+    int probe = socket (AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool heard =
+        probe >= 0 && (connect (probe, (const struct sockaddr *)&address, sizeof address) == 0 ||
+                       errno == EAGAIN);
+    if (probe >= 0)
+        close (probe);
+    return heard ? in_use (endpoint, error) : 0;
+}
+
 static int bind_one (struct mu_sockets *sockets, const char *endpoint, struct mu_error *error)
 {
+    if (check_path (endpoint, error) < 0)
+        return -1;
     if (!zmq_bind (sockets->router, endpoint))
         return 0;
     int number = zmq_errno ();
     if (number == EADDRINUSE)
-        return mu_fail (error, MU_UNAVAILABLE,
-                        "%s is in use: another coordinator runs there, or choose another with "
-                        "--listen or --peer-listen",
-                        endpoint);
+        return in_use (endpoint, error);
     if (number == ENODEV || number == EADDRNOTAVAIL)
         return mu_fail (error, MU_NO_HOST, "%s is no address of this machine", endpoint);
     return mu_fail (error, MU_USAGE,

@@ -262,31 +262,48 @@ def page(programs):
                 yield from table(command.options)
 
 
+def choices_of(options, command):
+    """Case branches: what may stand behind each of these options. Where it can be anything, files are tried."""
+    for option in options:
+        forms = [f"--{option.name}"] + ([f"-{option.letter}"] if option.letter else [])
+        pattern = " | ".join(f"{command},{form}" for form in forms)
+        if option.entry.choices:
+            yield f'    {pattern}) COMPREPLY=($(compgen -W "{" ".join(option.entry.choices)}" -- "$word")); return ;;'
+        elif option.argument:
+            yield f"    {pattern}) return ;;"
+
+
 def completion(program):
-    """Commands, options and choices; files where neither fits."""
+    """Options where a word begins with -, else commands and choices; files where neither fits."""
     yield "# bash completion - generated from schemas/config.schema"
     function = "_" + c_name(program.name)
     everywhere = " ".join(f"--{option.name}" for option in program.options) + " --help --version"
-    commands = " ".join(dict.fromkeys(command.name.split()[0] for command in program.commands))
+    firsts = list(dict.fromkeys(command.name.split()[0] for command in program.commands))
     yield f"{function} ()\n{{"
     yield '    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command= each'
-    yield f'    local words="{everywhere}"'
-    yield '    for each in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do\n        case " ' + commands + ' " in'
-    yield '        *" $each "*) command=$each; break ;;\n        esac\n    done'
-    yield "    case $command,$before in"
-    for option in program.options:
-        if option.entry.choices:
-            forms = f"*,--{option.name}" + (f" | *,-{option.letter}" if option.letter else "")
-            yield f'    {forms}) COMPREPLY=($(compgen -W "{" ".join(option.entry.choices)}" -- "$word")); return ;;'
-    yield "    esac\n    case $command in"
-    for first in commands.split():
-        own = [command for command in program.commands if command.name.split()[0] == first]
-        words = [f"--{option.name}" for command in own for option in command.options]
-        words += [command.name.split()[1] for command in own if " " in command.name]
-        if words:
-            yield f'    {first}) words="$words {" ".join(dict.fromkeys(words))}" ;;'
-    yield f'    "") words="$words {commands}" ;;' if commands else '    "") ;;'
+    yield f'    local options="{everywhere}" words=\n    COMPREPLY=()'
+    if firsts:
+        yield '    for each in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do\n        case "$command${command:+ }$each" in'
+        for name in firsts + [command.name for command in program.commands if " " in command.name]:
+            yield f'        "{name}") command="{name}" ;;'
+        yield "        esac\n    done"
+    yield '    case "$command,$before" in'
+    yield from choices_of(program.options, "*")
+    for command in program.commands:
+        yield from choices_of(command.options, f'"{command.name}"')
+    yield '    esac\n    case "$command" in'
+    if firsts:
+        yield f'    "") words="{" ".join(firsts)}" ;;'
+    for first in firsts:
+        seconds = [command.name.split()[1] for command in program.commands if command.name.startswith(first + " ")]
+        if seconds:
+            yield f'    {first}) words="{" ".join(seconds)}" ;;'
+    for command in program.commands:
+        if command.options:
+            own = " ".join(f"--{option.name}" for option in command.options)
+            yield f'    "{command.name}") options="$options {own}" ;;'
     yield "    esac"
+    yield '    [[ $word == -* ]] && words=$options'
     yield '    COMPREPLY=($(compgen -W "$words" -- "$word"))'
     yield f"}}\ncomplete -o default -F {function} {program.name}\n"
 

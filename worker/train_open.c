@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "worker/trainers/loader.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -282,6 +283,21 @@ int train_go_blank (struct train_job *job, struct mu_error *error)
     return lay_out_again (job, error) ? 0 : -1;
 }
 
+/* Shapes do not tell everything about a model: how many heads share a matrix, say. */
+static int match_config (const struct train_job *job, const char *init, struct mu_error *error)
+{
+    if (!job->trainer->config_json)
+        return 0;
+    size_t size = job->trainer->config_json (job->model, NULL, 0) + 1;
+    char *config = malloc (size);
+    if (!config)
+        return mu_fail (error, MU_SYSTEM, "no memory for the trainer's config.json");
+    job->trainer->config_json (job->model, config, size);
+    int status = mu_checkpoint_match_config (init, config, error);
+    free (config);
+    return status;
+}
+
 /* The state of step 0: initial weights, or those that checkpoint.init names. */
 static int make_first_state (struct train_job *job, struct mu_error *error)
 {
@@ -291,7 +307,8 @@ static int make_first_state (struct train_job *job, struct mu_error *error)
     mu_state_init (job->state, job->trainer, job->model, job->spec.seed);
     if (!init || !*init)
         return 0;
-    if (mu_checkpoint_load_weights (init, job->state, job->tensors, error) == 0)
+    if (match_config (job, init, error) == 0 &&
+        mu_checkpoint_load_weights (init, job->state, job->tensors, error) == 0)
         return 0;
     mu_error_prefix (error, "checkpoint.init: ");
     return -1;
@@ -322,6 +339,23 @@ static bool is_of_step (const struct train_job *job, const char *path, uint64_t 
     return false;
 }
 
+/* A path, or the id of a checkpoint in the job's folder: its step, or the name it has there. */
+static int name_resume (const struct train_job *job, const char *resume, char path[PATH_MAX],
+                        struct mu_error *error)
+{
+    int length;
+    if (strchr (resume, '/'))
+        length = snprintf (path, PATH_MAX, "%s", resume);
+    else if (resume[strspn (resume, "0123456789")])
+        length = snprintf (path, PATH_MAX, "%s/%s", job->checkpoint_dir, resume);
+    else
+        length = snprintf (path, PATH_MAX, "%s/step-%08llu", job->checkpoint_dir,
+                           strtoull (resume, NULL, 10));
+    if (length < 0 || length >= PATH_MAX)
+        return mu_fail (error, MU_CONFIG, "checkpoint.resume: the path is too long");
+    return 0;
+}
+
 /* What the job's owner asked for with checkpoint.resume. *path stays empty for `no`, and for
  * `newest` where there is none yet. */
 static int find_resume (const struct train_job *job, char path[PATH_MAX], struct mu_error *error)
@@ -340,13 +374,35 @@ static int find_resume (const struct train_job *job, char path[PATH_MAX], struct
         *error = none;
         return -1;
     }
-    if (!strchr (resume, '/') || !is_muster_checkpoint (resume))
+    if (name_resume (job, resume, path, error) < 0)
+        return -1;
+    if (!is_muster_checkpoint (path))
         return mu_fail (error, MU_NO_INPUT,
                         "checkpoint.resume: %s is no checkpoint folder that this worker can read; "
                         "name one that holds a muster.json, on storage that the workers share",
-                        resume);
-    snprintf (path, PATH_MAX, "%s", resume);
+                        path);
     return 0;
+}
+
+/* As the coordinator counts them, but in a number that may have a part behind the point. */
+static double last_step (const struct train_job *job)
+{
+    const struct mu_jobspec *spec = &job->spec;
+    return spec->steps
+               ? (double)spec->steps
+               : (double)spec->epochs * (double)job->info.records / (double)spec->batch.global;
+}
+
+/* The state is what the job's owner named, not what the coordinator knows of. */
+static int check_named (const struct train_job *job, const char *path, struct mu_error *error)
+{
+    double last = last_step (job);
+    if ((double)job->state->step < last + 1)
+        return 0;
+    return mu_fail (error, MU_CONFIG,
+                    "the checkpoint %s is of step %llu, but the job ends with step %.0f; let it "
+                    "train more steps, or go on from an earlier checkpoint",
+                    path, (unsigned long long)job->state->step, ceil (last));
 }
 
 static int load_named (struct train_job *job, struct mu_error *error)
@@ -356,7 +412,8 @@ static int load_named (struct train_job *job, struct mu_error *error)
         return -1;
     if (!*path)
         return make_first_state (job, error);
-    if (load_state (job, path, "", error) == 0)
+    if (match_config (job, path, error) == 0 && load_state (job, path, "", error) == 0 &&
+        check_named (job, path, error) == 0)
         return 0;
     mu_error_prefix (error, "checkpoint.resume: ");
     return -1;

@@ -70,7 +70,10 @@ def databases():
         cluster.coordinator.wait(10)
         with open(path, "r+b") as file:
             file.write(b"this is no database at all" * 40)
-        assert refused("muster.db", "not a database|malformed") == 65
+        assert refused("muster.db", "not a database|malformed", "admin restore") == 65
+        os.remove(path)
+        os.mkdir(path)
+        assert refused("muster.db", "unable to open", "--dir") == 71
 
 
 def two_coordinators():
@@ -85,6 +88,41 @@ def two_coordinators():
         says(said, cluster.endpoint, "in use", "--listen")
         assert code == 69 and took < 10, (code, took)
         assert cluster.wait_done(job)["restarts"] == 0
+
+
+def socket_of_another():
+    """a coordinator takes no socket that another listens at, and no file for its own; a dead one's socket it does"""
+    with Cluster() as cluster:
+        path = os.path.join(cluster.dir, "coordinator.sock")
+        first = os.path.join(cluster.dir, "first")
+
+        def start(dir, limit_s=2):
+            try:
+                code, said, _ = run("muster-coordinator", "--dir", dir, "--listen", f"ipc://{path}", limit_s=limit_s)
+            except subprocess.TimeoutExpired:
+                return None, ""
+            return code, said
+
+        living = subprocess.Popen([os.path.join(BUILD, "muster-coordinator"), "--dir", first, "--listen", f"ipc://{path}"],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            asked = ("-c", f"ipc://{path}", "coordinators")
+            wait_for("it answers", lambda: run("muster", *asked)[0] == 0)
+            code, said = start(first + "-2", 20)
+            says(said, path, "in use", "--listen")
+            assert code == 69, code
+            assert run("muster", *asked)[0] == 0, "the first is not reached any more"
+        finally:
+            living.kill()
+            living.wait()
+        assert os.path.exists(path)
+        assert start(first)[0] is None, "a dead one's socket is in the way"
+        if os.path.exists(path):
+            os.remove(path)
+        cluster.write("coordinator.sock", "precious")
+        code, said = start(first, 20)
+        says(said, path, "no socket", "--listen")
+        assert code == 73 and open(path, encoding="ascii").read() == "precious", code
 
 
 def folders():
@@ -357,6 +395,6 @@ def strangers():
 
 
 if __name__ == "__main__":
-    sys.exit(Tap().run(databases, two_coordinators, folders, database_disk_full, names, worker_alone,
+    sys.exit(Tap().run(databases, two_coordinators, socket_of_another, folders, database_disk_full, names, worker_alone,
                        name_service_dead, one_name,
                        no_files_to_open, stopped_worker, strangers))

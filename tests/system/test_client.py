@@ -7,6 +7,7 @@ import pty
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -256,6 +257,36 @@ def broken_pipe():
         assert json.loads(run.stdout)["event"] == "REIGN", run
 
 
+def data_of_a_job():
+    """data inspect is told what a job file would tell: files of labels, the label's column, the text's member"""
+    with tempfile.TemporaryDirectory() as folder:
+        def write(name, content):
+            with open(os.path.join(folder, name), "wb") as file:
+                file.write(content)
+            return file.name
+
+        def inspect(*arguments):
+            run = subprocess.run([MUSTER, "-o", "json", "data", "inspect", *arguments], check=False, text=True,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ, HOME=folder))
+            return json.loads(run.stdout) if run.returncode == 0 else (run.returncode, run.stderr)
+
+        images = write("pictures", b"\0\0\x08\x02" + struct.pack(">2I", 4, 3) + bytes(12))
+        labels = write("kinds", b"\0\0\x08\x01" + struct.pack(">I", 4) + bytes([0, 2, 1, 0]))
+        status, text = inspect(images)
+        assert status == 78 and "labels" in text, (status, text)
+        assert inspect(images, "--labels", labels)["records_by_label"] == [2, 1, 1]
+        table = write("table.csv", b"kind,size\n1,7\n0,9\n")
+        assert inspect(table, "--label-column", "kind")["first_label"] == 1
+        status, text = inspect(table, "--header", "no")
+        assert status == 65 and ":1:1:" in text, (status, text)
+        lines = write("lines.jsonl", b'{"body": "words and words"}\n')
+        assert inspect(lines, "--field", "body", "--context", "4")["first_text"] == "words"
+        out = os.path.join(folder, "lines.bin")
+        subprocess.run([MUSTER, "data", "tokenize", lines, "--field", "body", "--out", out], check=True,
+                       env=dict(os.environ, HOME=folder))
+        assert inspect(out, "--context", "4")["tokens"] == 16
+
+
 def no_rank():
     """a worker without a rank is not said to have rank 0"""
     with Cluster() as cluster:
@@ -269,4 +300,4 @@ def no_rank():
 if __name__ == "__main__":
     sys.exit(Tap().run(up_and_down, up_killed, up_port_in_use, up_taken, up_half_installed, up_beyond_loopback,
                        one_json_document, mistakes_at_once, nobody_there, several, interrupts, detach_from_the_dead,
-                       followers_wait, broken_pipe, no_rank))
+                       followers_wait, broken_pipe, data_of_a_job, no_rank))

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What a job file and the command line can ask for, each asked for once on the whole system."""
+import gzip
 import json
 import os
 import pty
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -36,6 +38,27 @@ def resume_newest():
                                                   "checkpoint.resume=newest"))
         calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=80), "optimizer.schedule=constant"))
         assert longer["weights_hash"] == calm["weights_hash"], (longer, calm)
+
+
+def resume_by_id():
+    """resume: an id is a step of the job's folder; what lies beyond the job's end or is of another model fails the job"""
+    with Cluster(1) as cluster:
+        spec = cluster.gpt("again", steps=40, every=20)
+        steady = ("optimizer.schedule=constant", f"checkpoint.dir={cluster.dir}/kept")
+        calm = cluster.wait_done(cluster.submit(spec, *steady))
+        paths = {item["step"]: item["path"] for item in cluster.json("checkpoints", "again")}
+        assert sorted(paths) == [20, 40], paths
+        elsewhere = os.path.join(cluster.dir, "moved")
+        shutil.copytree(paths[20], os.path.join(elsewhere, os.path.basename(paths[20])))
+        for id in ("20", os.path.basename(paths[20])):
+            job = cluster.submit(spec, "optimizer.schedule=constant", f"checkpoint.dir={elsewhere}", f"checkpoint.resume={id}")
+            assert cluster.wait_done(job)["weights_hash"] == calm["weights_hash"], id
+            assert "at step 20" in cluster.muster("logs", job), id
+        for sets, words in ((["steps=30"], ("of step 40", "ends with step 30")),
+                            (["steps=60", "model.heads=1"], ("n_head is 2 there and 1",))):
+            job = cluster.submit(spec, f"checkpoint.resume={paths[40]}", *sets)
+            status = cluster.wait_end(job)
+            assert status["state"] == "failed" and all(word in status["reason"] for word in words), status
 
 
 def init_from_weights():
@@ -139,6 +162,51 @@ def own_tokens():
         shards = cluster.wait_done(cluster.submit(cluster.gpt("shards", steps=30), f"data.path={shard}",
                                                   "data.format=llmc", f"data.tokenizer={tokenizer}"))
         assert text["weights_hash"] == shards["weights_hash"], "text and its own shards are the same tokens"
+
+
+def every_format():
+    """a job trains on each format, and the same numbers in another format give the same weights"""
+    with Cluster(1) as cluster:
+        def write(name, content):
+            with open(os.path.join(cluster.dir, name), "wb") as file:
+                file.write(content)
+            return file.name
+
+        def npy(name, kind, shape, content):
+            header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+            return write(name, b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) + header.encode() + content)
+
+        def trained(spec, path, *sets):
+            job = cluster.submit(spec, f"data.path={path}", "data.format=auto", f"checkpoint.dir={path}.kept", *sets)
+            return cluster.wait_done(job)["weights_hash"]
+
+        with open(cluster.text(), "rb") as file:
+            text = file.read()
+        tokens = struct.pack(f"<{len(text)}H", *text)
+        head = struct.pack("<256i", 20240520, 1, len(text), *[0] * 253)
+        of_text = cluster.gpt(steps=20)
+        calm = trained(of_text, cluster.text())
+        for path in (write("t.txt.gz", gzip.compress(text)), write("t.bin", head + tokens),
+                     npy("t.npy", "<u2", (len(text),), tokens), npy("b.npy", "|u1", (len(text),), text)):
+            assert trained(of_text, path, "data.vocabulary=256") == calm, path
+        lines = [json.dumps({"text": text[at:at + 100].decode()}) for at in range(0, len(text), 100)]
+        trained(of_text, write("t.jsonl", "\n".join(lines).encode()))
+
+        with open(cluster.csv(), encoding="ascii") as file:
+            names, *rows = [line.strip().split(",") for line in file]
+        at = names.index("label")
+        labels = [int(row.pop(at)) for row in rows]
+        features = [[float(value) for value in row] for row in rows]
+        of_rows = cluster.mlp(steps=20)
+        calm = trained(of_rows, cluster.csv())
+        objects = [json.dumps({"x": x, "y": y}) for x, y in zip(features, labels)]
+        assert trained(of_rows, write("r.jsonl", "\n".join(objects).encode())) == calm
+        x = npy("x.npy", "<f4", (len(rows), len(features[0])), b"".join(struct.pack(f"<{len(row)}f", *row) for row in features))
+        y = npy("y.npy", "<i4", (len(rows),), struct.pack(f"<{len(rows)}i", *labels))
+        assert trained(of_rows, x, f"data.labels={y}") == calm
+        pictures = write("p-images-idx3-ubyte.gz", gzip.compress(b"\0\0\x08\x03" + struct.pack(">3I", 64, 2, 2) + bytes(range(256))))
+        write("p-labels-idx1-ubyte.gz", gzip.compress(b"\0\0\x08\x01" + struct.pack(">I", 64) + bytes([0, 1] * 32)))
+        trained(of_rows, pictures)
 
 
 def evaluation():
@@ -315,5 +383,5 @@ def up():
 
 
 if __name__ == "__main__":
-    sys.exit(Tap().run(resume, resume_newest, init_from_weights, keep, sample, host_bits, classes, plugin, own_tokens, evaluation,
-                       config_file, ctrl_c, scale, slow_worker, under_mpirun, up))
+    sys.exit(Tap().run(resume, resume_newest, resume_by_id, init_from_weights, keep, sample, host_bits, classes, plugin,
+                       own_tokens, every_format, evaluation, config_file, ctrl_c, scale, slow_worker, under_mpirun, up))

@@ -128,6 +128,37 @@ static void what_does_not_fit_is_named_at_once (void **unused)
     free (state);
 }
 
+static void write_config (const char *text)
+{
+    FILE *file = fopen (bed_below ("config.json"), "w");
+    assert_non_null (file);
+    fputs (text, file);
+    assert_int_equal (fclose (file), 0);
+}
+
+static void another_model_of_the_same_shapes_is_told (void **unused)
+{
+    (void)unused;
+    static const char ours[] =
+        "{\"n_head\": 4, \"activation_function\": \"gelu_new\", \"layer_norm_epsilon\": 1e-05}";
+    struct mu_error error = { .text = "" };
+    assert_int_equal (mu_checkpoint_match_config (bed_top, ours, &error), 0); /* there is none */
+    write_config ("{\"n_head\": 4, \"activation_function\": \"gelu_pytorch_tanh\", "
+                  "\"layer_norm_epsilon\": 0.00001, \"resid_pdrop\": 0.1}");
+    assert_int_equal (mu_checkpoint_match_config (bed_top, ours, &error), 0);
+    write_config ("{\"n_head\": 2, \"activation_function\": \"relu\"}");
+    assert_int_equal (mu_checkpoint_match_config (bed_top, ours, &error), -1);
+    assert_int_equal (error.code, MU_BAD_INPUT);
+    assert_non_null (strstr (error.text, "n_head is 2 there and 4 in the job's model; "
+                                         "activation_function is \"relu\" there and \"gelu_new\""));
+    assert_int_equal (mu_checkpoint_match_config (bed_below ("config.json"), ours, &error), 0);
+    write_config ("{");
+    assert_int_equal (mu_checkpoint_match_config (bed_top, ours, &error), -1);
+    assert_non_null (strstr (error.text, "config.json cannot be read"));
+    write_config ("[1]"); /* says nothing */
+    assert_int_equal (mu_checkpoint_match_config (bed_top, ours, &error), 0);
+}
+
 static void a_folder_without_a_usable_model_says_what_to_do (void **unused)
 {
     (void)unused;
@@ -153,6 +184,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         TEST (a_hugging_face_file_is_a_start),
         TEST (what_does_not_fit_is_named_at_once),
+        TEST (another_model_of_the_same_shapes_is_told),
         TEST (a_folder_without_a_usable_model_says_what_to_do),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);

@@ -248,6 +248,46 @@ static void text_under_a_tokenizer_is_the_shard_it_makes (void **state)
     free (tokenizer_path);
 }
 
+static void assert_kept (const char *path, const char *content)
+{
+    char text[64] = "";
+    FILE *file = fopen (path, "r");
+    assert_non_null (file);
+    assert_int_equal (fread (text, 1, sizeof text - 1, file), strlen (content));
+    fclose (file);
+    assert_string_equal (text, content);
+}
+
+static void what_is_read_is_not_written_over (void **state)
+{
+    (void)state;
+    struct mu_error error;
+    uint64_t tokens;
+    uint32_t vocabulary = 260;
+    const char text[] = "the cat sat on the hat";
+    char *path = strdup (write_text ("own.txt", text)), *link = strdup (in_folder ("link.txt"));
+    char *tokenizer = bpe_tokenizer (270);
+    struct mu_data_spec spec = spec_of ((const char *const *)&path, 1);
+    assert_int_equal (symlink (path, link), 0);
+    assert_int_equal (mu_data_tokenize (&spec, path, &tokens, &error), -1);
+    assert_int_equal (error.code, MU_USAGE);
+    assert_int_equal (mu_data_train_tokenizer (&spec, 0, path, &vocabulary, &error), -1);
+    spec.paths = (const char *const *)&link; /* the same by another name */
+    assert_int_equal (mu_data_tokenize (&spec, path, &tokens, &error), -1);
+    assert_kept (path, text);
+    spec.tokenizer = tokenizer;
+    assert_int_equal (mu_data_tokenize (&spec, tokenizer, &tokens, &error), -1);
+    assert_non_null (strstr (error.text, "is the tokenizer"));
+    assert_int_equal (mu_data_tokenize (&spec, in_folder (""), &tokens, &error), -1);
+    assert_int_equal (error.code, MU_CANT_CREATE); /* nor is a folder, or a device */
+    assert_int_equal (mu_data_tokenize (&spec, link, &tokens, &error), 0); /* the link alone goes */
+    assert_kept (path, text);
+    unlink (link);
+    free (tokenizer);
+    free (link);
+    free (path);
+}
+
 /* Several processes want the same unpacked file at once; all must find the whole of it. */
 static void processes_may_race_for_the_cache (void **state)
 {
@@ -305,6 +345,7 @@ int main (void)
         cmocka_unit_test (identity_is_of_content_not_of_names),
         cmocka_unit_test (remembered_hashes_notice_a_change),
         cmocka_unit_test (text_under_a_tokenizer_is_the_shard_it_makes),
+        cmocka_unit_test (what_is_read_is_not_written_over),
         cmocka_unit_test (processes_may_race_for_the_cache),
         cmocka_unit_test (a_file_that_shrinks_is_an_error),
     };

@@ -297,6 +297,8 @@ static void csv_complaints_say_where (void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         refuse_path (write_text ("bad.csv", cases[i].text), MU_BAD_INPUT, cases[i].words);
+    refuse_path (write_bytes ("nul.csv", "1,2,0\n3,4,1\0junk\n", 17), MU_BAD_INPUT,
+                 "nul.csv:2: a zero byte");
 }
 
 static void jsonl_is_text_or_rows (void **state)
@@ -316,6 +318,14 @@ static void jsonl_is_text_or_rows (void **state)
     check_row (data, 0, (float[]){ 1, 2.5f }, 2, 3);
     check_row (data, 1, (float[]){ 4, 5 }, 2, 0);
     mu_data_close (&data);
+    const char *rows = write_text ("f.jsonl", "{\"x\": [1], \"y\": 0}\n{\"x\": [4], \"y\": 1}\n");
+    struct mu_data_spec of_a_job = spec_of (&rows, 1);
+    of_a_job.text_field = "text"; /* as data.field is where a job file does not say it */
+    data = open_spec (&of_a_job, &info);
+    check_row (data, 1, (float[]){ 4 }, 1, 1);
+    mu_data_close (&data);
+    of_a_job.text_field = "body";
+    refuse_spec (&of_a_job, MU_BAD_INPUT, "f.jsonl:1: no string \"body\"");
     static const struct {
         const char *text, *words;
     } cases[] = {

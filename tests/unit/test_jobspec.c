@@ -220,6 +220,12 @@ static void what_yaml_allows_and_we_do_not (void **state)
     assert_problem (GOOD "# \x01\n", "job.yaml:6:3: there is a control character (U+0001) here; a "
                                      "job file is plain text");
     assert_problem (GOOD "? [a]\n: b\n", "job.yaml:6:3: a key must be a word");
+    /* A mark of the byte order, with which some editors begin a file, is not seen. */
+    assert_problem ("\xef\xbb\xbf" GOOD "seed: x\n",
+                    "job.yaml:6:7: seed is \"x\"; it takes a whole number from 0 to "
+                    "9223372036854775807, in digits alone, as in 1");
+    assert_problem ("\xef\xbb\xbf", "job.yaml:1:1: the job file is empty; muster-job(5) has one "
+                                    "to begin with");
     assert_problem (GOOD "seed:\n", "job.yaml:6:6: seed is empty; it takes a whole number from 0 "
                                     "to 9223372036854775807, as in 1");
     assert_problem (GOOD "checkpoint: {dir: \"a\\0b\"}\n",
@@ -540,6 +546,7 @@ static void one_key_can_be_set (void **state)
     assert_string_equal (spec.checkpoint.dir, expected);
 
     assert_int_equal (mu_jobspec_set (&spec, "optimizer.learningrate=1", &problems), -1);
+    assert_int_equal (mu_jobspec_set (&spec, "workers=3", &problems), -1);
     assert_int_equal (mu_jobspec_set (&spec, "steps", &problems), -1);
     assert_int_equal (mu_jobspec_set (&spec, "seed={a: b}", &problems), -1);
     assert_int_equal (mu_jobspec_set (&spec, "seed=[", &problems), -1);
@@ -553,6 +560,7 @@ static void one_key_can_be_set (void **state)
         told,
         "--set \"optimizer.learningrate=1\": there is no key \"optimizer.learningrate\"; did you "
         "mean optimizer.learning_rate?\n"
+        "--set \"workers=3\": workers holds several keys; give one of them, as in workers.min=1\n"
         "--set \"steps\": there is no = in it; write it as steps=300\n"
         "--set \"seed={a: b}\": seed is a mapping; it takes a whole number from 0 to "
         "9223372036854775807, as in 1\n"

@@ -111,6 +111,8 @@ static void mistakes_are_told (void **state)
         { "muster data inspekt",
           "there is no command \"data inspekt\"; did you mean data inspect?" },
         { "muster status", "muster status needs JOB" },
+        { "muster status ", "muster status needs JOB, but one word is empty" },
+        { "muster scale  2", "muster scale needs JOB N, but one word is empty" },
         { "muster jobs 1", "muster jobs takes nothing, but there is also \"1\"" },
         { "muster status 1 2", "muster status takes only JOB, but there is also \"2\"" },
         { "muster jobs --ouput json", "there is no option \"--ouput\"; did you mean --output?" },
@@ -269,6 +271,7 @@ static int tear_down (void **state)
 
 int main (void)
 {
+    unsetenv ("MUSTER_COORDINATOR"); /* who works with a cluster has it, and it would be nearer */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (defaults_hold),
         cmocka_unit_test (values_are_read),

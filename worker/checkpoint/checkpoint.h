@@ -158,6 +158,11 @@ int mu_checkpoint_load (const char *path, struct mu_state *state,
 int mu_checkpoint_load_weights (const char *path, struct mu_state *state,
                                 const struct muster_tensor *tensors, struct mu_error *error);
 
+/* Is the config.json in a folder of weights that of the same model? `config` is the model's own; what
+ * both say of heads, activation and the like, which no tensor's shape shows, must agree. Of a file, or
+ * of a folder without a config.json, nothing is asked. */
+int mu_checkpoint_match_config (const char *path, const char *config, struct mu_error *error);
+
 /* --- a directory of checkpoints --------------------------------------------------------------- */
 
 struct mu_checkpoint_entry {

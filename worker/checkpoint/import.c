@@ -11,6 +11,7 @@
 #include "worker/checkpoint/safetensors.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -209,6 +210,80 @@ static int fail_without_model (const char *path, struct mu_error *error)
                         path);
     return mu_fail (error, MU_NO_INPUT, "%s holds no " MU_MODEL_NAME, path);
 }
+
+/* --- config.json ------------------------------------------------------------------------------ */
+
+/* What decides what the weights compute, and shows in no tensor's shape. */
+static const char *const telling[] = { "model_type",
+                                       "n_head",
+                                       "activation",
+                                       "activation_function",
+                                       "layer_norm_epsilon",
+                                       "scale_attn_weights",
+                                       "scale_attn_by_inverse_layer_idx" };
+
+/* Two names that transformers has for one function. */
+static const char *plain_name (const char *name)
+{
+    return strcmp (name, "gelu_pytorch_tanh") == 0 ? "gelu_new" : name;
+}
+
+static bool says_the_same (const json_t *a, const json_t *b)
+{
+    if (json_is_number (a) && json_is_number (b))
+        return json_number_value (a) >= json_number_value (b) &&
+               json_number_value (a) <= json_number_value (b);
+    if (json_is_string (a) && json_is_string (b))
+        return strcmp (plain_name (json_string_value (a)), plain_name (json_string_value (b))) == 0;
+    return json_equal (a, b);
+}
+
+static void compare_configs (struct problems *problems, const json_t *theirs, const json_t *ours)
+{
+    for (size_t i = 0; i < sizeof telling / sizeof *telling; i++) {
+        const json_t *has = json_object_get (theirs, telling[i]);
+        const json_t *needs = json_object_get (ours, telling[i]);
+        if (!has || !needs || says_the_same (has, needs))
+            continue;
+        char *a = json_dumps (has, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION (7));
+        char *b = json_dumps (needs, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION (7));
+        note (problems, "%s is %.64s there and %.64s in the job's model", telling[i], a ? a : "",
+              b ? b : "");
+        free (a);
+        free (b);
+    }
+}
+
+int mu_checkpoint_match_config (const char *path, const char *config, struct mu_error *error)
+{
+    char file[PATH_MAX];
+    struct stat status;
+    json_error_t where;
+    if (stat (path, &status) < 0 || !S_ISDIR (status.st_mode) || !exists_in (path, "config.json"))
+        return 0;
+    snprintf (file, sizeof file, "%s/config.json", path);
+    json_t *theirs = json_load_file (file, 0, &where);
+    if (!theirs)
+        return mu_fail (error, MU_BAD_INPUT,
+                        "%s cannot be read: %s; to start with the weights without it, name the "
+                        "file " MU_MODEL_NAME " itself",
+                        file, where.text);
+    struct problems problems = { .count = 0 };
+    json_t *ours = json_loads (config, 0, &where);
+    compare_configs (&problems, theirs, ours);
+    json_decref (theirs);
+    json_decref (ours);
+    if (problems.count == 0)
+        return 0;
+    return mu_fail (
+        error, MU_BAD_INPUT,
+        "%s is of another model, though of the same shapes: %s; change model: in the "
+        "job file, or, to start with these weights all the same, name the file " MU_MODEL_NAME
+        " itself as checkpoint.init",
+        file, problems.text);
+}
+
+/* --- the weights ------------------------------------------------------------------------------ */
 
 int mu_checkpoint_load_weights (const char *path, struct mu_state *state,
                                 const struct muster_tensor *tensors, struct mu_error *error)

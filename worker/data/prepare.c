@@ -4,14 +4,45 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "bpe.h"
 #include "format.h"
 #include "paths.h"
 
+/* The output takes the place of what has its name: of no device or folder, and not of the tokenizer. */
+static int check_output (const struct mu_data_spec *spec, const char *output,
+                         struct mu_error *error)
+{
+    struct stat there, own;
+    if (lstat (output, &there) < 0)
+        return 0;
+    if (!S_ISREG (there.st_mode) && !S_ISLNK (there.st_mode))
+        return mu_fail (error, MU_CANT_CREATE,
+                        "%s is there already, and no file that could be replaced; name another",
+                        output);
+    if (spec->tokenizer && stat (spec->tokenizer, &own) == 0 && own.st_ino == there.st_ino &&
+        own.st_dev == there.st_dev)
+        return mu_fail (error, MU_USAGE, "%s is the tokenizer; name another file to be written",
+                        output);
+    return 0;
+}
+
+/* Nor may it take that of a file that is read. */
+static int check_input (const char *input, const char *output, struct mu_error *error)
+{
+    struct stat there, own;
+    if (lstat (output, &there) < 0 || stat (input, &own) < 0 || own.st_ino != there.st_ino ||
+        own.st_dev != there.st_dev)
+        return 0;
+    return mu_fail (error, MU_USAGE,
+                    "%s would be replaced by what is made of it; name another file to be written",
+                    input);
+}
+
 /* Walk all text of the files in `spec`, which must be of a format that holds text. */
-static int walk_all (const struct mu_opening *opening, const struct mu_text_sink *sink,
-                     struct mu_error *error)
+static int walk_all (const struct mu_opening *opening, const char *output,
+                     const struct mu_text_sink *sink, struct mu_error *error)
 {
     struct mu_path_list list;
     const struct mu_data_spec *spec = opening->spec;
@@ -25,7 +56,8 @@ static int walk_all (const struct mu_opening *opening, const struct mu_text_sink
     int status = 0;
     for (uint32_t i = 0; i < list.count && status == 0; i++) {
         struct mu_file file;
-        if (mu_file_open (&file, list.paths[i], error) < 0) {
+        if (check_input (list.paths[i], output, error) < 0 ||
+            mu_file_open (&file, list.paths[i], error) < 0) {
             status = -1;
             break;
         }
@@ -50,8 +82,9 @@ static int encode_text (void *user, const void *text, size_t size, struct mu_err
 
 static int encode_end (void *user, struct mu_error *error) { return mu_encoder_end (user, error); }
 
-static int fill_shard (const struct mu_opening *opening, struct mu_writer *writer,
-                       struct mu_shard_writer *shard, struct mu_error *error)
+static int fill_shard (const struct mu_opening *opening, const char *output,
+                       struct mu_writer *writer, struct mu_shard_writer *shard,
+                       struct mu_error *error)
 {
     const uint32_t vocabulary = mu_tokenizer_vocabulary (opening->tokenizer);
     if (mu_shard_begin (shard, writer, vocabulary, error) < 0)
@@ -60,7 +93,7 @@ static int fill_shard (const struct mu_opening *opening, struct mu_writer *write
     if (!encoder)
         return mu_fail (error, MU_SYSTEM, "no memory to tokenise");
     const struct mu_text_sink sink = { encode_text, encode_end, encoder };
-    int status = walk_all (opening, &sink, error);
+    int status = walk_all (opening, output, &sink, error);
     mu_encoder_close (&encoder);
     if (status == 0 && shard->tokens == 0)
         status = mu_fail (error, MU_BAD_INPUT, "there is no text to tokenise: the input is empty");
@@ -75,12 +108,13 @@ int mu_data_tokenize (const struct mu_data_spec *spec, const char *output, uint6
     struct mu_shard_writer shard;
     const struct mu_cache cache = { .progress = spec->progress,
                                     .progress_user = spec->progress_user };
-    if (mu_tokenizer_open (&tokenizer, spec->tokenizer, spec->gpt2_any_files, error) < 0)
+    if (check_output (spec, output, error) < 0 ||
+        mu_tokenizer_open (&tokenizer, spec->tokenizer, spec->gpt2_any_files, error) < 0)
         return -1;
     const struct mu_opening opening = { spec, &cache, tokenizer };
     int status = mu_writer_open (&writer, output, error);
     if (status == 0) {
-        status = fill_shard (&opening, writer, &shard, error);
+        status = fill_shard (&opening, output, writer, &shard, error);
         if (status == 0)
             status = mu_writer_commit (&writer, error);
         mu_writer_close (&writer);
@@ -130,6 +164,8 @@ int mu_data_train_tokenizer (const struct mu_data_spec *spec, uint64_t limit_byt
     struct mu_tokenizer *bytes;
     const struct mu_cache cache = { .progress = spec->progress,
                                     .progress_user = spec->progress_user };
+    if (check_output (spec, output, error) < 0)
+        return -1;
     struct training training = { mu_bpe_trainer_new (), limit_bytes ? limit_bytes : UINT64_MAX };
     const struct mu_text_sink sink = { learn_text, learn_end, &training };
     if (!training.trainer)
@@ -137,7 +173,7 @@ int mu_data_train_tokenizer (const struct mu_data_spec *spec, uint64_t limit_byt
     int status = mu_tokenizer_open (&bytes, "bytes", false, error);
     if (status == 0) {
         const struct mu_opening opening = { spec, &cache, bytes };
-        status = walk_all (&opening, &sink, error);
+        status = walk_all (&opening, output, &sink, error);
         mu_tokenizer_close (&bytes);
     }
     if (status == 0) {

@@ -85,6 +85,10 @@ static int split (struct csv *csv, char *line, size_t length, struct mu_error *e
     char *const end = line + length;
     char *at = line;
     csv->count = 0;
+    if (memchr (line, '\0', length)) /* which would hide what follows it in its field */
+        return mu_fail (error, MU_BAD_INPUT,
+                        "%s:%" PRIu64 ": a zero byte is in this line, so this is no CSV or damaged",
+                        mu_stream_name (csv->lines.stream), csv->lines.number);
     for (;;) {
         bool quoted = false;
         char *stop = at;

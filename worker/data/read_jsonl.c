@@ -128,8 +128,9 @@ int mu_jsonl_open (const struct mu_opening *opening, struct mu_part *part, struc
     mu_stream_close (&stream);
     if (text < 0)
         return -1;
-    /* A field that was asked for by name must be there; then the walk says where it is not. */
-    if (text || opening->spec->text_field)
+    /* A field that was asked for by name must be there; then the walk says where it is not. A job file
+     * always names one, and "text" if nothing else was asked for. */
+    if (text || strcmp (field, "text") != 0)
         return mu_text_prepare (opening, part, true, error);
     return mu_rows_prepare (opening, part, "jsonl", fill, error);
 }

@@ -341,6 +341,7 @@ static size_t config_json (const struct muster_model *model, char *text, size_t 
                            "  \"n_layer\": %u,\n"
                            "  \"n_positions\": %u,\n"
                            "  \"resid_pdrop\": %.7g,\n"
+                           "  \"scale_attn_by_inverse_layer_idx\": false,\n"
                            "  \"scale_attn_weights\": true,\n"
                            "  \"tie_word_embeddings\": true,\n"
                            "  \"torch_dtype\": \"float32\",\n"
