@@ -261,9 +261,8 @@ static int set_name (const struct mu_entry *entry, void *to, const char *text,
                      struct mu_error *error)
 {
     unsigned index;
-    bool path = find_path (entry, text) != NO_PATH;
-    bool id = entry->flags & MU_ENTRY_TAKES_ID && !mu_nearest (text, entry->choices);
-    if (!is_choice (entry, text, &index) && !path && !id)
+    bool known = is_choice (entry, text, &index) || find_path (entry, text) != NO_PATH;
+    if (!known && !(entry->flags & MU_ENTRY_TAKES_ID && !mu_nearest (text, entry->choices)))
         return unknown_choice (entry, text, error);
     return set_text (entry, to, text, error);
 }

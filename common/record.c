@@ -122,10 +122,27 @@ struct sink {
     bool failed;
 };
 
+__attribute__ ((noinline)) static void write_long (struct sink *sink, const char *bytes,
+                                                   size_t size)
+{
+    sink->failed = sink->failed || msgpack_sbuffer_write (sink->out, bytes, size);
+}
+
+/* Nearly all that comes is a number, or what precedes a text; a function that knows no more than that is twice
+ * as fast. */
+#define NUMBER_MAX 9u
 static int write_sink (void *data, const char *bytes, size_t size)
 {
     struct sink *sink = data;
-    sink->failed = sink->failed || msgpack_sbuffer_write (sink->out, bytes, size);
+    msgpack_sbuffer *out = sink->out;
+    if (size > NUMBER_MAX || out->alloc - out->size < NUMBER_MAX || sink->failed) {
+        write_long (sink, bytes, size);
+        return 0;
+    }
+    char *to = out->data + out->size;
+    out->size += size;
+    while (size--)
+        *to++ = *bytes++;
     return 0;
 }
 

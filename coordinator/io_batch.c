@@ -6,6 +6,7 @@
  * way make such rows: a table finds the one before. */
 #include "io_batch.h"
 
+#include "grow.h"
 #include "mix.h"
 
 #include <stdlib.h>
@@ -27,6 +28,7 @@ void store_batch_destroy (struct store_batch **batch_p)
         msgpack_sbuffer_destroy (&(*batch_p)->bytes);
         free ((*batch_p)->entry);
         free ((*batch_p)->newest);
+        free ((*batch_p)->job);
         free (*batch_p);
         *batch_p = NULL;
     }
@@ -34,7 +36,7 @@ void store_batch_destroy (struct store_batch **batch_p)
 
 void batch_clear (struct store_batch *batch)
 {
-    batch->count = 0;
+    batch->count = batch->job_count = 0;
     batch->bytes.size = 0;
     if (batch->newest_count)
         memset (batch->newest, 0, ((size_t)batch->newest_mask + 1) * sizeof *batch->newest);
@@ -148,6 +150,11 @@ int store_batch_add (struct store_batch *batch, const struct mu_journal *record,
     if (entry->is_progress && supersede (batch, entry)) {
         batch->bytes.size = entry->offset;
         return mu_fail (error, MU_UNAVAILABLE, "out of memory");
+    }
+    if (record->type == MU_JOURNAL_SUBMIT) {
+        batch->job =
+            core_grow (batch->job, batch->job_count, &batch->job_capacity, sizeof *batch->job);
+        batch->job[batch->job_count++] = views_new_job_of (&record->submit);
     }
     batch->count++;
     return 0;

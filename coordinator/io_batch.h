@@ -4,6 +4,7 @@
 #define COORD_IO_BATCH_H
 
 #include "io_store.h"
+#include "io_views.h"
 
 #include <msgpack.h>
 
@@ -23,6 +24,8 @@ struct store_batch {
     uint32_t count, capacity;
     uint32_t *newest; /* of each key, open addressing: an index of `entry` plus 1; 0 is empty */
     uint32_t newest_mask, newest_count;
+    struct views_new_job *job; /* of each SUBMIT */
+    uint32_t job_count, job_capacity;
 };
 
 /* All but where it lies. */

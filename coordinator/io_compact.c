@@ -417,6 +417,7 @@ static int change (void *arg, sqlite3 *writer, struct mu_error *error)
     for (uint64_t job = 1; !rc && job < plan->job_count; job++)
         if (plan->jobs[job].folds)
             rc = fold_job (writer, views, plan, job, types, error);
+    rc = rc || views_flush (views, error) ? -1 : 0;
     views_close (&views);
     snprintf (sql, sizeof sql, "UPDATE about SET folded_to = max (folded_to, %lld)",
               (long long)plan->folded_to);

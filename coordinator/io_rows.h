@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* io_rows.h - records on their way into the tables journal and progress, several a statement
  *
- * Opening a table and closing it again is a third of what one row costs, so rows wait until there are
- * some, within the caller's transaction. */
+ * They wait until there are some, within the caller's transaction. */
 #ifndef COORD_IO_ROWS_H
 #define COORD_IO_ROWS_H
 

@@ -338,9 +338,12 @@ int store_replay (struct store *store,
 
 /* --- the tables beside the journal ------------------------------------------------------------ */
 
+/* `job`: of a SUBMIT. */
 static int update_view (struct store *store, const struct batch_entry *entry, const char *body,
-                        struct mu_error *error)
+                        const struct views_new_job *job, struct mu_error *error)
 {
+    if (entry->type == MU_JOURNAL_SUBMIT)
+        return views_add_job (store->views, job, error);
     return views_follow (entry->type) ? views_update (store->views, body, entry->size, error) : 0;
 }
 
@@ -352,13 +355,25 @@ static int run (struct store *store, sqlite3_stmt *statement, struct mu_error *e
 }
 
 static int insert (struct store *store, const struct batch_entry *entry, const char *body,
-                   uint64_t number, uint64_t unix_ms, struct mu_error *error)
+                   const struct views_new_job *job, uint64_t number, uint64_t unix_ms,
+                   struct mu_error *error)
 {
     note_given (store, entry->type, entry->is_progress);
     return rows_add (store->rows, entry, body, number, unix_ms, error) ||
-                   update_view (store, entry, body, error)
+                   update_view (store, entry, body, job, error)
                ? -1
                : 0;
+}
+
+static int flush (struct store *store, struct mu_error *error)
+{
+    return rows_flush (store->rows, error) || views_flush (store->views, error) ? -1 : 0;
+}
+
+static void drop (struct store *store)
+{
+    rows_drop (store->rows);
+    views_drop (store->views);
 }
 
 /* What is written to a file that has lost its name is gone with this process: as a disk that fails. */
@@ -397,16 +412,18 @@ int store_commit (struct store *store, struct store_batch *batch, uint64_t unix_
     if (!batch->count)
         return 0;
     uint64_t number = atomic_load (&store->newest);
+    const struct views_new_job *job = batch->job;
     if (begin (store, error))
         goto error;
     for (uint32_t i = 0; i < batch->count; i++) {
         number++;
         const struct batch_entry *entry = &batch->entry[i];
         if (!entry->superseded &&
-            insert (store, entry, batch->bytes.data + entry->offset, number, unix_ms, error))
+            insert (store, entry, batch->bytes.data + entry->offset, job, number, unix_ms, error))
             goto error;
+        job += entry->type == MU_JOURNAL_SUBMIT;
     }
-    if (rows_flush (store->rows, error) || run (store, store->commit, error))
+    if (flush (store, error) || run (store, store->commit, error))
         goto error;
     atomic_store (&store->newest, number);
     batch_clear (batch);
@@ -414,7 +431,7 @@ int store_commit (struct store *store, struct store_batch *batch, uint64_t unix_
         sqlite3_wal_checkpoint_v2 (store->writer, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     return 0;
 error:
-    rows_drop (store->rows);
+    drop (store);
     if (!sqlite3_get_autocommit (store->writer))
         run (store, store->rollback, NULL);
     return -1;
@@ -515,12 +532,15 @@ static int take_line (struct store *store, const struct store_line *line, struct
                         "Muster? Upgrade those that follow first",
                         line->number);
     batch_describe (&entry, &record);
-    return insert (store, &entry, line->body, line->number, line->unix_ms, error);
+    struct views_new_job job = { 0 };
+    if (record.type == MU_JOURNAL_SUBMIT)
+        job = views_new_job_of (&record.submit);
+    return insert (store, &entry, line->body, &job, line->number, line->unix_ms, error);
 }
 
 void store_abandon (struct store *store)
 {
-    rows_drop (store->rows);
+    drop (store);
     if (!sqlite3_get_autocommit (store->writer))
         run (store, store->rollback, NULL);
     store->filling = false;
@@ -565,7 +585,7 @@ int store_take (struct store *store, const struct store_line *lines, uint32_t co
     for (uint32_t i = 0; i < count; i++)
         if (take_line (store, &lines[i], error))
             goto error;
-    if (rows_flush (store->rows, error))
+    if (flush (store, error))
         goto error;
     if (!whole)
         return 0;

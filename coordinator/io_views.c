@@ -3,6 +3,8 @@
 #include "io_views.h"
 
 #include "io_database.h"
+#include "io_several.h"
+#include "record.h"
 #include "states.h"
 
 #include <msgpack.h>
@@ -10,7 +12,9 @@
 
 struct views {
     sqlite3 *database;
-    sqlite3_stmt *submitted;
+    struct several insert;
+    struct views_new_job job[SEVERAL_MAX]; /* they wait */
+    unsigned job_count;
     msgpack_zone zone;
 };
 
@@ -108,21 +112,49 @@ bool views_follow (uint32_t type)
            type == MU_JOURNAL_UNSOUND || type == MU_JOURNAL_FOLDED;
 }
 
-/* Thousands of people's jobs may come in a second: what else is said of a job comes once in a while. */
-static int submitted (struct views *views, const struct mu_journal_submit *submit,
-                      struct mu_error *error)
+/* --- new jobs --------------------------------------------------------------------------------- */
+
+struct views_new_job views_new_job_of (const struct mu_journal_submit *submit)
 {
-    sqlite3_stmt *row = views->submitted;
-    sqlite3_bind_int64 (row, 1, (sqlite3_int64)submit->job);
-    sqlite3_bind_text (row, 2, submit->name, -1, SQLITE_STATIC);
-    sqlite3_bind_int64 (row, 3, (sqlite3_int64)submit->time_ms);
-    return database_write (views->database, row, error);
+    struct views_new_job job = { .job = submit->job, .submitted_ms = submit->time_ms };
+    mu_text_set (job.name, sizeof job.name, submit->name);
+    return job;
 }
+
+static void bind_job (const void *arg, unsigned index, sqlite3_stmt *insert, int first)
+{
+    const struct views_new_job *job = (const struct views_new_job *)arg + index;
+    sqlite3_bind_int64 (insert, first, (sqlite3_int64)job->job);
+    sqlite3_bind_text (insert, first + 1, job->name, -1, SQLITE_STATIC);
+    sqlite3_bind_int64 (insert, first + 2, (sqlite3_int64)job->submitted_ms);
+}
+
+int views_flush (struct views *views, struct mu_error *error)
+{
+    if (several_write (&views->insert, views->job_count, bind_job, views->job, error))
+        return -1;
+    views->job_count = 0;
+    return 0;
+}
+
+void views_drop (struct views *views) { views->job_count = 0; }
+
+int views_add_job (struct views *views, const struct views_new_job *job, struct mu_error *error)
+{
+    views->job[views->job_count++] = *job;
+    return views->job_count == SEVERAL_MAX ? views_flush (views, error) : 0;
+}
+
+/* --- all else --------------------------------------------------------------------------------- */
 
 static int update (struct views *views, const struct mu_journal *record, struct mu_error *error)
 {
-    if (record->type == MU_JOURNAL_SUBMIT)
-        return submitted (views, &record->submit, error);
+    if (record->type == MU_JOURNAL_SUBMIT) {
+        struct views_new_job job = views_new_job_of (&record->submit);
+        return views_add_job (views, &job, error);
+    }
+    if (views_flush (views, error))
+        return -1;
     char *sql = sql_of (record);
     int rc = sql ? database_run (views->database, sql, "be written", error)
                  : mu_fail (error, MU_UNAVAILABLE, "out of memory");
@@ -149,10 +181,9 @@ int views_open (struct views **views_p, sqlite3 *database, struct mu_error *erro
     }
     *views_p = views;
     views->database = database;
-    return database_prepare (database, &views->submitted,
-                             "INSERT OR REPLACE INTO job (job, name, state, submitted_ms) "
-                             "VALUES (?1, ?2, 'pending', ?3)",
-                             error);
+    return several_open (&views->insert, database,
+                         "INSERT OR REPLACE INTO job (job, name, state, submitted_ms) VALUES ",
+                         "(?,?,'pending',?)", 3, error);
 }
 
 void views_close (struct views **views_p)
@@ -160,7 +191,7 @@ void views_close (struct views **views_p)
     struct views *views = *views_p;
     if (!views)
         return;
-    sqlite3_finalize (views->submitted);
+    several_close (&views->insert);
     msgpack_zone_destroy (&views->zone);
     free (views);
     *views_p = NULL;
@@ -190,6 +221,7 @@ int views_rebuild (sqlite3 *database, struct mu_error *error)
         rc = follow (views, row, error);
     if (!rc && state != SQLITE_DONE)
         rc = database_fail (database, "be read", error);
+    rc = rc || views_flush (views, error) ? -1 : 0;
     sqlite3_finalize (row);
     views_close (&views);
     return rc ? -1 : 0;

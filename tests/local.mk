@@ -68,8 +68,17 @@ unit_tests += %D%/unit/test_compact
 %C%_unit_test_compact_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)
 %C%_unit_test_compact_LDADD = coordinator/libstore.la $(LDADD) $(SQLITE_LIBS)
 unit_tests += %D%/unit/test_store
+%C%_unit_test_store_SOURCES = %D%/unit/test_store.c %D%/unit/store_bed.c %D%/unit/store_bed.h
 %C%_unit_test_store_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)
 %C%_unit_test_store_LDADD = coordinator/libstore.la $(LDADD) $(SQLITE_LIBS)
+unit_tests += %D%/unit/test_store_open
+%C%_unit_test_store_open_SOURCES = %D%/unit/test_store_open.c %D%/unit/store_bed.c %D%/unit/store_bed.h
+%C%_unit_test_store_open_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)
+%C%_unit_test_store_open_LDADD = coordinator/libstore.la $(LDADD) $(SQLITE_LIBS)
+unit_tests += %D%/unit/test_store_trouble
+%C%_unit_test_store_trouble_SOURCES = %D%/unit/test_store_trouble.c %D%/unit/store_bed.c %D%/unit/store_bed.h
+%C%_unit_test_store_trouble_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)
+%C%_unit_test_store_trouble_LDADD = coordinator/libstore.la $(LDADD) $(SQLITE_LIBS)
 
 # The same store on a disk whose power is cut; its SQL passes the test, which weakens it to see that this is noticed.
 unit_tests += %D%/unit/test_power

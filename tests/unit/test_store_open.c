@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_store_open.c - which database a store opens, migrates or refuses, and what it sets aside */
+#include "store_bed.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void one_coordinator_a_directory (void **state)
+{
+    (void)state;
+    struct store *store = must_open (), *second = NULL;
+    struct mu_error error;
+    assert_int_equal (store_open (&second, dir, &error), -1);
+    assert_int_equal (error.code, MU_UNAVAILABLE);
+    assert_non_null (strstr (error.text, "another coordinator"));
+    assert_null (second);
+    store_close (&store);
+}
+
+static void a_folder_that_cannot_be_made (void **state)
+{
+    (void)state;
+    struct mu_error error;
+    struct store *store = NULL;
+    assert_int_equal (store_open (&store, "/proc/muster/state", &error), -1);
+    assert_int_equal (error.code, MU_CANT_CREATE);
+    assert_non_null (strstr (error.text, "--dir"));
+}
+
+static void a_file_that_is_no_database (void **state)
+{
+    (void)state;
+    char path[128];
+    struct mu_error error;
+    struct store *store = NULL;
+    snprintf (path, sizeof path, "%s/muster.db", dir);
+    FILE *file = fopen (path, "w");
+    for (int i = 0; i < 5000; i++)
+        fputs ("This is not a database. ", file);
+    fclose (file);
+    assert_int_equal (store_open (&store, dir, &error), -1);
+    assert_int_equal (error.code, MU_BAD_INPUT);
+    assert_non_null (strstr (error.text, path));
+}
+
+static void a_newer_database_is_refused (void **state)
+{
+    (void)state;
+    struct store *store = must_open ();
+    struct mu_error error;
+    store_close (&store);
+    change ("PRAGMA user_version=1000");
+    assert_int_equal (store_open (&store, dir, &error), -1);
+    assert_int_equal (error.code, MU_BAD_INPUT);
+    assert_non_null (strstr (error.text, "version 1000"));
+    change ("PRAGMA user_version=1; PRAGMA application_id=5");
+    assert_int_equal (store_open (&store, dir, &error), -1);
+    assert_non_null (strstr (error.text, "another program"));
+}
+
+/* All of its folder, as somebody may while a coordinator works there. */
+static void copy_folder (const char *from, const char *to)
+{
+    char command[256];
+    snprintf (command, sizeof command, "cp -a %s/. %s", from, to);
+    assert_int_equal (system (command), 0);
+}
+
+/* As cp, tar or rsync leave it, with or without a cluster that knows its id. */
+static void a_copy_knows_that_it_is_one (void **state)
+{
+    (void)state;
+    struct store *store = must_open ();
+    struct mu_journal record = drain ("w");
+    char original[sizeof dir];
+    commit (store, &record);
+    store_close (&store);
+    for (int cluster = 0; cluster < 2; cluster++) {
+        store = must_open ();
+        assert_false (store_is_copy (store));
+        if (cluster)
+            assert_int_equal (store_set_cluster (store, 7, NULL), 0);
+        const uint64_t before = store_id (store);
+        strcpy (original, dir);
+        strcpy (dir, "/tmp/muster-store-XXXXXX");
+        assert_non_null (mkdtemp (dir));
+        copy_folder (original, dir); /* with its log */
+        store_close (&store);
+        store = must_open ();
+        assert_int_equal (store_is_copy (store), cluster);
+        assert_int_equal (store_id (store) == before, cluster);
+        assert_int_equal (store_newest (store), 1);
+        store_close (&store);
+        char command[128];
+        snprintf (command, sizeof command, "rm -rf %s", original);
+        assert_int_equal (system (command), 0);
+    }
+    store = must_open ();
+    assert_true (store_is_copy (store)); /* until it is another */
+    const uint64_t id = store_id (store);
+    assert_int_equal (store_become_another (store, NULL), 0);
+    assert_int_equal (store_cluster (store), 7);
+    const uint64_t other = store_id (store);
+    assert_int_not_equal (other, id);
+    store_close (&store);
+    store = must_open ();
+    assert_false (store_is_copy (store));
+    assert_int_equal (store_id (store), other);
+    store_close (&store);
+}
+
+/* Some file systems begin to tell when a file was made, or end to. */
+static void where_nobody_knows_it_is_no_copy (void **state)
+{
+    (void)state;
+    struct store *store = must_open ();
+    assert_int_equal (store_set_cluster (store, 7, NULL), 0);
+    store_close (&store);
+    change ("UPDATE about SET born_ns = 0");
+    store = must_open ();
+    assert_false (store_is_copy (store));
+    store_close (&store);
+    change ("UPDATE about SET inode = inode + 1");
+    store = must_open ();
+    assert_true (store_is_copy (store));
+    store_close (&store);
+    change ("UPDATE about SET inode = 0");
+    store = must_open ();
+    assert_false (store_is_copy (store));
+    store_close (&store);
+}
+
+static void one_bad_row_blocks_nothing (void **state)
+{
+    (void)state;
+    struct store *store = must_open ();
+    static const char *const names[] = { "good", "torn", "contradicts", "last" };
+    for (size_t i = 0; i < 4; i++) {
+        struct mu_journal record = drain (names[i]);
+        commit (store, &record);
+    }
+    store_close (&store);
+    change ("UPDATE journal SET body = x'93' WHERE number = 2");
+    store = must_open ();
+    struct seen seen = replay (store, "contradicts", 2);
+    assert_int_equal (seen.count, 2);
+    assert_string_equal (seen.last, "last");
+    store_close (&store);
+    store = must_open (); /* set aside for good, numbers not used again */
+    assert_int_equal (store_newest (store), 4);
+    seen = replay (store, NULL, 0);
+    assert_int_equal (seen.count, 2);
+    store_close (&store);
+}
+
+/* A step back to an older Muster must not throw away what the newer one knew. */
+static void a_record_of_a_newer_muster_is_refused (void **state)
+{
+    (void)state;
+    struct store *store = must_open ();
+    struct mu_error error = { .text = "" };
+    struct mu_journal record = drain ("w0");
+    struct seen seen = { 0 };
+    uint64_t records, bad;
+    commit (store, &record);
+    change ("UPDATE journal SET body = x'950164cd03e80180'"); /* version 1.100, record 1000 */
+    assert_int_equal (store_replay (store, see, &seen, &records, &bad, &error), -1);
+    assert_int_equal (error.code, MU_BAD_INPUT);
+    assert_non_null (strstr (error.text, "newer"));
+    change ("DELETE FROM journal WHERE number = 1"); /* it was left where it was */
+    assert_int_equal (store_replay (store, see, &seen, &records, &bad, &error), 0);
+    assert_int_equal (records + bad, 0);
+    store_close (&store);
+}
+
+#define ALL_RECORDS                                                                                \
+    "SELECT group_concat (number || ' ' || type || ' ' || job || ' ' || unix_ms || ' ' || "        \
+    "hex (body)) FROM (SELECT * FROM record ORDER BY number)"
+#define ALL_PROGRESS                                                                               \
+    "SELECT group_concat (type || ' ' || part_1 || ' ' || part_2 || ' ' || part_3 || ' ' || "      \
+    "number || ' ' || hex (body)) FROM progress"
+
+/* What step 1 kept: one table, texts such as TRAINED12.3.45 as keys, and each job's file twice. */
+static const char *const back_to_step_1 =
+    "DROP VIEW record; ALTER TABLE journal RENAME TO others;"
+    "CREATE TABLE journal (number INTEGER PRIMARY KEY, type INTEGER NOT NULL, job INTEGER NOT "
+    "NULL, latest TEXT UNIQUE, unix_ms INTEGER NOT NULL, body BLOB NOT NULL);"
+    "INSERT INTO journal SELECT number, type, job, NULL, unix_ms, body FROM others;"
+    "INSERT INTO journal SELECT number, type, job, CASE type WHEN 7 THEN 'LEASE' || part_1 || '.' "
+    "|| part_2 ELSE 'TRAINED' || part_1 || '.' || part_2 || '.' || part_3 END, unix_ms, body "
+    "FROM progress; DROP TABLE others; DROP TABLE progress; DROP TABLE about; "
+    "ALTER TABLE job ADD COLUMN spec TEXT NOT NULL DEFAULT '{}'; "
+    "PRAGMA user_version=1";
+
+static void a_database_of_version_1_is_migrated (void **state)
+{
+    (void)state;
+    char records[4096], progress[4096], migrated[4096];
+    struct store *store = must_open ();
+    for (uint32_t i = 0; i < 12; i++) {
+        struct mu_journal other = drain ("w"),
+                          lease = { .type = MU_JOURNAL_LEASE,
+                                    .lease = { .job = 120 + i % 2, .generation = 7 + i % 3 } },
+                          trained = { .type = MU_JOURNAL_TRAINED,
+                                      .trained = { .job = 11 + i % 2,
+                                                   .generation = 1,
+                                                   .rank = i % 4,
+                                                   .windows = i } };
+        commit (store, &other);
+        commit (store, &lease);
+        commit (store, &trained);
+    }
+    store_close (&store);
+    text_of (ALL_RECORDS, records, sizeof records);
+    text_of (ALL_PROGRESS, progress, sizeof progress);
+    change (back_to_step_1);
+    store = must_open ();
+    assert_int_equal (store_newest (store), 36);
+    assert_int_equal (replay (store, NULL, 0).count, 12 + 6 + 4);
+    store_close (&store);
+    text_of (ALL_RECORDS, migrated, sizeof migrated);
+    assert_string_equal (migrated, records);
+    text_of (ALL_PROGRESS, migrated, sizeof migrated);
+    assert_string_equal (migrated, progress);
+}
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        STORE_TEST (one_coordinator_a_directory),
+        STORE_TEST (a_folder_that_cannot_be_made),
+        STORE_TEST (a_file_that_is_no_database),
+        STORE_TEST (a_newer_database_is_refused),
+        STORE_TEST (a_copy_knows_that_it_is_one),
+        STORE_TEST (where_nobody_knows_it_is_no_copy),
+        STORE_TEST (one_bad_row_blocks_nothing),
+        STORE_TEST (a_record_of_a_newer_muster_is_refused),
+        STORE_TEST (a_database_of_version_1_is_migrated),
+    };
+    return cmocka_run_group_tests_name ("store_open", tests, NULL, NULL);
+}
