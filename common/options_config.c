@@ -101,7 +101,7 @@ static int begin_section (struct config *config, char *line, struct mu_error *er
     char shown[MU_ENTRY_SHOWN_MAX];
     line[size - 1] = '\0';
     const char *name = trim (line + 1);
-    for (; mu_programs[count] && count < 7; count++)
+    for (; count < 7 && mu_programs[count]; count++)
         names[count] = mu_programs[count]->section;
     for (size_t i = 0; i < count; i++) {
         if (strcmp (name, names[i]) == 0) {

@@ -18,12 +18,13 @@ static char *copy_text (struct mu_blob text)
     return copy;
 }
 
-static void *copy_bytes (const void *data, size_t size)
+/* Both maps of a generation, one behind the other. */
+static uint8_t *copy_maps (struct mu_blob first, struct mu_blob second)
 {
-    void *copy = malloc (size ? size : 1);
+    uint8_t *copy = malloc ((size_t)first.size + second.size);
     assert (copy);
-    if (size)
-        memcpy (copy, data, size);
+    memcpy (copy, first.data, first.size);
+    memcpy (copy + first.size, second.data, second.size);
     return copy;
 }
 
@@ -205,10 +206,8 @@ static int apply_form (struct coord *coord, const struct mu_journal *record, str
     absent_follow (&job->durable, &before, form);
     savers_follow_form (&job->durable, &before);
     free (before.members);
-    uint32_t size = form->map.size;
-    generation->first_map = copy_bytes (form->first_map.data, 2 * (size_t)size);
-    generation->map = generation->first_map + size;
-    memcpy (generation->map, form->map.data, size);
+    generation->first_map = copy_maps (form->first_map, form->map);
+    generation->map = generation->first_map + form->first_map.size;
     SET (generation->world, form->world);
     if (form->step > job->durable.suspicion.step)
         poison_forget (&job->durable);

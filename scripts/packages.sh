@@ -10,17 +10,17 @@ need () {
         dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
     done
     [ ${#missing[@]} -eq 0 ] && return 0
-    echo "installing: ${missing[*]}"
-    local as_root=()
+    # sudo hands on no environment.
+    local as_root=(env DEBIAN_FRONTEND=noninteractive)
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo >/dev/null || { echo "these packages are needed; as root: apt-get install ${missing[*]}" >&2; return 69; }
-        as_root=(sudo)
+        as_root=(sudo "${as_root[@]}")
     fi
-    export DEBIAN_FRONTEND=noninteractive
+    echo "installing: ${missing[*]}"
     if ! "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null 2>&1; then
         "${as_root[@]}" apt-get update -qq &&
         "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null || {
-            echo "could not install ${missing[*]}: see what apt-get install says" >&2
+            echo "could not install these; as root: apt-get install ${missing[*]}" >&2
             return 69
         }
     fi

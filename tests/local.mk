@@ -1,5 +1,6 @@
 # Tests speak TAP, so that every case counts. What needs more than this machine has says SKIP and why.
 LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/config/tap-driver.sh
+LOG_COMPILER = $(top_srcdir)/%D%/tap.sh
 AM_TESTS_ENVIRONMENT = CMOCKA_MESSAGE_OUTPUT=TAP; export CMOCKA_MESSAGE_OUTPUT; \
     top_srcdir='$(abs_top_srcdir)'; export top_srcdir; top_builddir='$(abs_top_builddir)'; export top_builddir; \
     MUSTER_LIBEXECDIR='$(abs_top_builddir)'; export MUSTER_LIBEXECDIR;
@@ -8,7 +9,7 @@ AM_TESTS_ENVIRONMENT = CMOCKA_MESSAGE_OUTPUT=TAP; export CMOCKA_MESSAGE_OUTPUT; 
 include tests/sim/local.mk
 
 TESTS += %D%/unit/schema_lock.sh %D%/unit/completion.sh
-EXTRA_DIST += %D%/unit/schema_lock.sh %D%/unit/completion.sh scripts/lock_schemas.py schemas/golden/wire-1.lock \
+EXTRA_DIST += %D%/tap.sh %D%/unit/schema_lock.sh %D%/unit/completion.sh scripts/lock_schemas.py schemas/golden/wire-1.lock \
     schemas/golden/journal-1.lock schemas/golden/recording-1.lock schemas/golden/wire-1.hex schemas/golden/journal-1.hex schemas/golden/recording-1.hex
 
 if HAVE_CMOCKA

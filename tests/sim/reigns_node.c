@@ -158,8 +158,10 @@ static void end_reign (struct node *node)
 /* Its disk is full, and another's is not: as if it were told to stop. */
 static void give_up (struct node *node)
 {
+    if (!node->committing || node->stopping)
+        return;
     const struct turn *newest = &node->turn[node->turn_count - 1];
-    if (node->committing && !node->stopping && node->clock_ms >= newest->given_ms + 3 * LOST_MS &&
+    if (node->clock_ms >= newest->given_ms + 3 * LOST_MS &&
         followers_keep_up (&node->followers, &node->claim))
         stop_node (node);
 }

@@ -2,6 +2,7 @@
 /* ledger_bed.c - journals made by hand, record by record, and the ledger's judgement on them */
 #include "ledger_bed.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,13 +19,20 @@ static struct mu_journal *next (enum mu_journal_type type)
     return &journal[count++];
 }
 
-static void *keep (const void *data, size_t size) /* until the process ends */
+/* Until the process ends, and within reach, so that it is no leak. */
+static void *keep (const void *data, size_t size)
 {
-    void *copy = malloc (size ? size : 1);
-    assert_non_null (copy);
+    static struct kept {
+        struct kept *before;
+        max_align_t copy[];
+    } * newest;
+    struct kept *kept = malloc (sizeof *kept + size);
+    assert_non_null (kept);
+    kept->before = newest;
+    newest = kept;
     if (size)
-        memcpy (copy, data, size);
-    return copy;
+        memcpy (kept->copy, data, size);
+    return kept->copy;
 }
 
 void begin (void)

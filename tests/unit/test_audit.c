@@ -287,6 +287,19 @@ static void who_was_never_compared_takes_all_back_to_the_start (void **state)
     assert_int_equal (job_committed_step (bed.job), 0);
 }
 
+/* Its word was on its way when its state was given up: it does not count, and nobody lied. */
+static void a_late_checkpoint_of_a_wrong_state_is_none (void **state)
+{
+    (void)state;
+    open_job (3);
+    for (uint32_t rank = 0; rank < 3; rank++)
+        say_state (rank, 50, rank == 0 ? 9 : 7);
+    assert_string_equal (expelled ()->worker, "w0");
+    save (1, 60);
+    assert_int_equal (job_committed_step (bed.job), 0);
+    assert_int_equal (stored (MU_JOURNAL_DISBELIEVED), 0);
+}
+
 static void states_from_before_are_loaded_anew (void **state)
 {
     (void)state;
@@ -329,6 +342,7 @@ int main (void)
         AUDIT_TEST (who_is_in_dispute_is_taken_where_it_is_needed),
         AUDIT_TEST (checkpoints_that_nobody_knows_to_be_right_are_dropped),
         AUDIT_TEST (who_was_never_compared_takes_all_back_to_the_start),
+        AUDIT_TEST (a_late_checkpoint_of_a_wrong_state_is_none),
         AUDIT_TEST (states_from_before_are_loaded_anew),
     };
     return cmocka_run_group_tests_name ("audit", tests, NULL, NULL);

@@ -560,6 +560,25 @@ static void one_that_waits_gives_way (void **state)
     HAVE (1, "running", 2);
 }
 
+/* Nobody trains: what two hold that both lack one is enough for the first, and a minute would be lost. */
+static void two_short_ones_do_not_wait_for_each_other (void **state)
+{
+    (void)state;
+    begin (6);
+    submit (5, 3, 3);
+    submit (0, 3, 3);
+    HAVE (1, "running", 3);
+    HAVE (2, "running", 3);
+    for (uint32_t i = 0; i < 2; i++) {
+        uint32_t number = bed.coord->durable.jobs[i]->soft.workers[0]->number;
+        bed.worker[number].drops = true;
+        bed.worker[number].here = false;
+    }
+    pass (COORD_COOL_OFF_MS / 4);
+    HAVE (1, "running", 3);
+    HAVE (2, "preparing", 1);
+}
+
 /* Two that cannot reach each other do for two jobs of one worker, and not for one of two. */
 static void what_is_held_in_vain_is_let_go (void **state)
 {
@@ -629,6 +648,7 @@ int main (void)
         PREEMPT_TEST (one_with_other_data_holds_nobody),
         PREEMPT_TEST (what_is_kept_is_lent),
         PREEMPT_TEST (one_that_waits_gives_way),
+        PREEMPT_TEST (two_short_ones_do_not_wait_for_each_other),
         PREEMPT_TEST (what_is_held_in_vain_is_let_go),
         PREEMPT_TEST (a_long_line_is_looked_at_seldom),
     };

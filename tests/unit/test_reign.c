@@ -296,6 +296,27 @@ static void who_could_not_store_asks_again_after_a_while (void **state)
     assert_int_equal (following_rows (&following, &rows, 3 + LOST_MS), FOLLOWING_TAKE);
 }
 
+/* Its first piece comes when a later stream was taken and asked anew: it lacks what that one confirmed. */
+static void an_older_journal_that_was_held_back_replaces_nothing (void **state)
+{
+    struct following following;
+    struct following_rows rows = {
+        .term = 1, .stream = 4, .before = 5, .newest = 6, .first = true, .whole = true
+    };
+    struct following_rows all = {
+        .term = 1, .stream = 3, .newest = 5, .first = true, .fresh = true, .whole = true
+    };
+    bool gave_up;
+    (void)state;
+    following_start (&following, 5, LOST_MS / 2);
+    assert_true (following_asks (&following, 1, 5, &gave_up, 0));
+    assert_int_equal (following_rows (&following, &rows, 1), FOLLOWING_TAKE);
+    assert_true (following_asks (&following, 1, 6, &gave_up, LOST_MS));
+    assert_int_equal (following_rows (&following, &all, 1 + LOST_MS), FOLLOWING_IGNORE);
+    all.stream = 5;
+    assert_int_equal (following_rows (&following, &all, 2 + LOST_MS), FOLLOWING_REPLACE);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -312,6 +333,7 @@ int main (void)
         cmocka_unit_test (who_follows_no_more_is_taken_out_without_waiting),
         cmocka_unit_test (who_has_confirmed_nothing_is_not_waited_for),
         cmocka_unit_test (who_could_not_store_asks_again_after_a_while),
+        cmocka_unit_test (an_older_journal_that_was_held_back_replaces_nothing),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
