@@ -82,9 +82,8 @@ uint32_t generation_members (struct coord *coord, const struct job *job, struct 
     return count;
 }
 
-/* Nobody is as far as the newest checkpoint: have it loaded. True: somebody was told to. */
-static bool reopen (struct coord *coord, const struct job *job, struct worker **members,
-                    uint32_t count)
+bool generation_reopen (struct coord *coord, const struct job *job, struct worker **members,
+                        uint32_t count)
 {
     bool any = false;
     uint64_t committed = job_committed_step (job);
@@ -98,8 +97,7 @@ static bool reopen (struct coord *coord, const struct job *job, struct worker **
 }
 
 /* All whose state was waited for are gone: have these make their own. */
-static void begin_anew (struct coord *coord, const struct job *job, struct worker **members,
-                        uint32_t count)
+static void begin_anew (struct coord *coord, struct worker **members, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct worker *worker = members[i];
@@ -107,8 +105,9 @@ static void begin_anew (struct coord *coord, const struct job *job, struct worke
             continue;
         bool again = worker->anew++ < COORD_ANEW_MAX;
         if (!again) {
-            trust_blame (coord, worker, "it makes no state of its own when it is told to");
-            worker_refuse (coord, worker, job->durable.number, COORD_COOL_OFF_MS);
+            const char *why = "it makes no state of its own when it is told to";
+            trust_blame (coord, worker, why);
+            worker_refuse (coord, worker, COORD_COOL_OFF_MS, why);
         }
         worker_release (coord, worker, again);
     }
@@ -195,6 +194,7 @@ static void form (struct coord *coord, struct job *job, struct worker **members,
     ahead_clear (job);
     soft->ranks = realloc (soft->ranks, count * sizeof (struct worker *));
     assert (soft->ranks);
+    missing_forget (job);
     soft->step = step;
     soft->sample_count = 0;
     soft->save_done = soft->end_unsaved = false;
@@ -225,14 +225,15 @@ bool generation_try_form (struct coord *coord, struct job *job)
         return false;
     const struct worker *source = generation_best (coord, job, true);
     if (!source) {
-        begin_anew (coord, job, members, count);
+        begin_anew (coord, members, count);
         return false;
     }
     bool is_behind = source->position.step < job_committed_step (job);
-    if (is_behind && reopen (coord, job, members, count))
+    if (is_behind && generation_reopen (coord, job, members, count))
         return false;
     if (unsound_give_up (coord, job, members, count, is_behind) ||
-        proof_turn_away (coord, job, members, count))
+        proof_turn_away (coord, members, count) ||
+        (is_behind && missing_awaits (coord, job, members, count)))
         return false;
     form (coord, job, members, count, source);
     return true;

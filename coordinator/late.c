@@ -34,12 +34,11 @@ static uint32_t count_spare (const struct coord *coord, const struct job *job)
     return have > job->durable.workers_min ? have - job->durable.workers_min : 0;
 }
 
-static void leave_out (struct coord *coord, struct worker *worker)
+static void leave_out (struct coord *coord, struct worker *worker, const char *why)
 {
     uint32_t doublings =
         worker->left_out < COORD_COOL_OFF_DOUBLINGS ? worker->left_out : COORD_COOL_OFF_DOUBLINGS;
-    worker_refuse (coord, worker, worker->job->durable.number,
-                   (uint64_t)COORD_COOL_OFF_MS << doublings);
+    worker_refuse (coord, worker, (uint64_t)COORD_COOL_OFF_MS << doublings, why);
     worker->left_out++;
     worker->yields = true;
 }
@@ -57,9 +56,9 @@ static void pardon (struct coord *coord, const struct job *job)
     }
 }
 
-static void try_without (struct coord *coord, struct worker *worker)
+static void try_without (struct coord *coord, struct worker *worker, const char *why)
 {
-    leave_out (coord, worker);
+    leave_out (coord, worker, why);
     worker->on_trial = true;
 }
 
@@ -86,7 +85,8 @@ static const char *try_without_one (struct coord *coord, const struct job *job)
     pardon (coord, job);
     if (!worker)
         return core_text (coord, "none of %u workers was ready in time", size);
-    try_without (coord, worker);
+    try_without (coord, worker,
+                 "none of them was ready in time, and it is tried without each in turn");
     return core_text (coord, "none of %u workers was ready in time; it is tried without worker %s",
                       size, worker->name);
 }
@@ -110,9 +110,10 @@ const char *late_blame (struct coord *coord, struct job *job)
             continue;
         if (strlen (names) < 128)
             names = core_text (coord, "%s%s%s", names, *names ? ", " : "", worker->name);
-        trust_blame (coord, worker, "it was not ready for a generation in time");
+        const char *why = "it was not ready for a generation in time";
+        trust_blame (coord, worker, why);
         if (spared && (job->soft.failures || worker->left_out))
-            leave_out (coord, worker);
+            leave_out (coord, worker, why);
     }
     return core_text (coord, "%u of %u workers were not ready in time: %s", late, size, names);
 }
@@ -129,7 +130,7 @@ const char *late_ended (struct coord *coord, struct job *job, struct worker *wor
         (coord->now_ms < job->soft.vain_ms + COORD_VAIN_MS && !worker->left_out))
         return core_text (coord, "the collective of worker %s ended: %s", worker->name, why);
     pardon (coord, job);
-    try_without (coord, worker);
+    try_without (coord, worker, core_text (coord, "its collective ended: %s", why));
     return core_text (coord, "it is tried without worker %s, whose collective ended: %s",
                       worker->name, why);
 }

@@ -23,6 +23,7 @@ static void say_prepared (struct agent *agent)
         return;
     agent_copy (said->digest, sizeof said->digest, job->digest);
     said->unsound = job->unsound;
+    agent_copy (said->unread, sizeof said->unread, job->unread);
 }
 
 static void say_verdict (struct agent *agent)

@@ -403,6 +403,7 @@ static void one_opens (struct bed *bed)
 
 static void is_let_go_for_a_minute (struct bed *bed)
 {
+    assert_non_null (strstr (bed->turned_away, "worker w2 is not given the job for 60 s: "));
     assert_string_equal (bed->state, "");
     assert_int_equal (bed->forms, 2);
     let_go (bed, 2);
