@@ -275,6 +275,8 @@ struct worker {
     uint64_t reopened_step; /* was asked to load this committed step before */
     uint32_t anew;          /* so often told to make a state of its own, since it had one */
     uint64_t refused_job, refused_until_ms; /* does not get this job for a while */
+    uint32_t ends;     /* its collectives that ended by themselves before a generation got ready */
+    uint64_t ended_in; /* ... the last one in this world; told again it is the same */
     uint32_t left_out; /* so often, of generations that did not get ready, since one did */
     bool on_trial;     /* ... the last time because somebody had to be */
     bool refused_for_good;                  /* ... or ever: it has other data */
@@ -353,6 +355,7 @@ struct job_soft {
     uint64_t form_after_ms;     /* not before this */
     uint64_t form_limit_ms;     /* READY of all by then */
     uint32_t failures;          /* generations in a row that finished no step */
+    bool without;               /* somebody was left out of the next one */
     uint64_t vain_ms; /* since when collectives end while the same members form; 0: they do not */
     bool save_done, end_unsaved;
     bool stopped_here; /* in this reign: all its workers are known */
@@ -678,7 +681,9 @@ void ahead_down (struct coord *coord, struct worker *worker, const struct mu_wir
  * out for a while. */
 const char *late_blame (struct coord *coord, struct job *job);
 const char *late_ended (struct coord *coord, struct job *job, struct worker *worker,
-                        const char *why);
+                        const struct mu_wire_down *down);
+/* The collective of a member of a world that is connected ahead ended. True: it is left out. */
+bool late_ended_ahead (struct coord *coord, struct worker *worker, const struct mu_wire_down *down);
 void late_begin (struct job *job, struct worker *const *members, uint32_t count); /* the next one */
 void late_forget (struct job *job); /* it got ready: its members are trusted again */
 

@@ -362,7 +362,9 @@ static void slow_down (const struct coord *coord, struct job_soft *soft, bool co
 {
     soft->failures = counts ? soft->failures + 1 : 0;
     soft->form_after_ms = coord->now_ms;
-    if (soft->failures < 3)
+    bool otherwise = soft->without; /* the next one is another one */
+    soft->without = false;
+    if (soft->failures < 3 || otherwise)
         return;
     uint32_t doublings = soft->failures - 3 < 10 ? soft->failures - 3 : 10;
     uint64_t wait_ms = (uint64_t)COORD_FORM_RETRY_MS << doublings;
@@ -404,7 +406,7 @@ void generation_down (struct coord *coord, struct worker *worker, const struct m
     }
     struct job *job = live_job (worker, wire->down.job, wire->down.generation);
     if (job)
-        generation_break (coord, job, false, late_ended (coord, job, worker, wire->down.text));
+        generation_break (coord, job, false, late_ended (coord, job, worker, &wire->down));
 }
 
 /* A large state takes its time, and gets it while pieces of it arrive. */

@@ -162,6 +162,9 @@
  * without the one whose ended last. */
 #define COORD_VAIN_MS 5000u
 
+/* Whose collective ends by itself so often before a generation gets ready is left out at once. */
+#define COORD_ENDS_MAX 2u
+
 /* The last checkpoint is the job's result. It is tried again after SAVE_RETRY_MS, twice that, … at
  * most 16 times that, so that somebody may make room; when it was tried for SAVE_TRY_MS the job
  * fails with what was wrong. Its workers wait with it. */

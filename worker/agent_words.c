@@ -92,6 +92,7 @@ static void say_down (struct agent *agent)
     down->job = agent->job.number;
     down->generation = agent->generation.formed;
     agent_copy (down->text, sizeof down->text, agent->generation.down);
+    down->ended = agent->generation.died;
 }
 
 static void say_aborted (struct agent *agent)
