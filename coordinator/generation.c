@@ -405,8 +405,14 @@ void generation_down (struct coord *coord, struct worker *worker, const struct m
         return;
     }
     struct job *job = live_job (worker, wire->down.job, wire->down.generation);
-    if (job)
-        generation_break (coord, job, false, late_ended (coord, job, worker, &wire->down));
+    if (!job)
+        return;
+    const char *why = late_ended (coord, job, worker, &wire->down);
+    if (wire->down.ended)
+        trust_blame (coord, worker, "its collective crashed, or was killed");
+    if (trust_lacks (coord, worker) && job->soft.worker_count > job->durable.workers_min)
+        worker->yields = true; /* to who can use it: here it costs a generation each time */
+    generation_break (coord, job, false, why);
 }
 
 /* A large state takes its time, and gets it while pieces of it arrive. */

@@ -15,7 +15,7 @@
  *
  * A network that refuses, where a cut one is silent, ends a collective at once. Whose ends when that
  * has gone on for some seconds, while the same members formed, is left out in the same way. And whose process
- * ends by itself twice in a row, at once: a host that lacks memory for it, mostly. If its world was
+ * crashes twice in a row, at once: a host that lacks memory for it, mostly. If its world was
  * connected ahead, those that train do not notice. */
 #include "core.h"
 
@@ -123,7 +123,7 @@ const char *late_blame (struct coord *coord, struct job *job)
 
 /* --- one ended instead ------------------------------------------------------------------------ */
 
-/* Its process does not get as far as a generation, for want of memory or threads, say: so often in a row is
+/* Its process crashes before a generation gets ready, for want of memory or threads, say: so often in a row is
  * no chance. Others have what it holds. */
 static bool ends_again (const struct job *job, struct worker *worker,
                         const struct mu_wire_down *down)

@@ -162,7 +162,7 @@
  * without the one whose ended last. */
 #define COORD_VAIN_MS 5000u
 
-/* Whose collective ends by itself so often before a generation gets ready is left out at once. */
+/* Whose collective crashes so often before a generation gets ready is left out at once. */
 #define COORD_ENDS_MAX 2u
 
 /* The last checkpoint is the job's result. It is tried again after SAVE_RETRY_MS, twice that, … at

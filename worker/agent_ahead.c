@@ -11,6 +11,8 @@
  */
 #include "agent_core.h"
 
+#include <sys/wait.h>
+
 #include <string.h>
 
 static void silence (struct agent *agent)
@@ -147,7 +149,8 @@ static void on_ended (struct agent *agent, const struct agent_event *event)
 {
     silence (agent);
     agent->ahead.state = AHEAD_NONE;
-    say_down (agent, event->text && *event->text ? event->text : "it ended", true);
+    say_down (agent, event->text && *event->text ? event->text : "it ended",
+              WIFSIGNALED (event->status));
 }
 
 void agent_ahead_collective (struct agent *agent, const struct agent_event *event)

@@ -147,7 +147,7 @@ struct agent_generation {
     uint32_t fence; /* the fence that waits */
     struct agent_bytes values;
     char down[256];
-    bool died; /* ... as its process ended by itself */
+    bool died; /* ... as its process crashed, or was killed */
 };
 
 enum ahead_state { AHEAD_NONE, AHEAD_CONNECTING, AHEAD_CONNECTED };

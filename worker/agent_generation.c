@@ -12,6 +12,8 @@
  * older than the one formed, is not obeyed. */
 #include "agent_core.h"
 
+#include <sys/wait.h>
+
 #include <stdio.h>
 #include <string.h>
 
@@ -180,7 +182,7 @@ static void on_ended (struct agent *agent, const struct agent_event *event)
     else
         snprintf (why, sizeof why, "its collective process ended with status %d", event->status);
     agent->generation.collective = COLLECTIVE_NONE;
-    agent->generation.died = true;
+    agent->generation.died = WIFSIGNALED (event->status);
     agent_break (agent, why);
 }
 

@@ -209,6 +209,7 @@ struct collective {
     struct hold hold;
     uint64_t cpu_us, moved;
     bool alive, dying; /* killed, not yet reaped */
+    bool fell;         /* ... by itself, as its world did */
     bool at_fence;     /* asleep until it is answered */
     uint64_t life, generation;
     uint32_t rank, fence;

@@ -129,7 +129,7 @@ def one_line():
 
 
 def refused_line():
-    """a worker has no route to another, which ends its collective at once: one is left out"""
+    """a worker has no route to another, which ends its collective at once: one is left out after some seconds"""
     cluster, hosts = scene.open()
     scene.all_train()
     one, other = scene.speakers()
