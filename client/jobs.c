@@ -235,11 +235,16 @@ int command_cancel (const struct command *command)
 
 int command_pause (const struct command *command)
 {
-    return control (command, MUSTER_PAUSE, "is saved and paused; `muster resume` goes on with it");
+    return control (
+        command, MUSTER_PAUSE,
+        "is paused as soon as what it has trained is saved; `muster resume` goes on with it");
 }
 
 int command_resume (const struct command *command)
 {
+    if (command->options->resume.forgo_checkpoint)
+        return control (command, MUSTER_FORGO_CHECKPOINT,
+                        "gives up the checkpoint that nobody can read, and goes on without it");
     return control (command, MUSTER_RESUME, "goes on when there are workers for it");
 }
 

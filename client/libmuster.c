@@ -354,7 +354,9 @@ static int ask_plain (struct muster *muster, struct mu_wire *wire, struct muster
 int muster_control (struct muster *muster, const char *job, enum muster_verb verb,
                     struct muster_error *error)
 {
-    struct mu_wire wire = { .type = MU_WIRE_CONTROL, .control.verb = verb };
+    bool forgo = verb == MUSTER_FORGO_CHECKPOINT;
+    struct mu_wire wire = { .type = MU_WIRE_CONTROL,
+                            .control = { .verb = forgo ? MUSTER_RESUME : verb, .forgo = forgo } };
     if (set_text (wire.control.job, sizeof wire.control.job, "job", job, error))
         return -1;
     return ask_plain (muster, &wire, error);

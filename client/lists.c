@@ -76,6 +76,25 @@ static void print_workers (const struct muster_worker_info *workers, size_t coun
     table_print (&table);
 }
 
+/* One that is free, and a job that could use it: why. */
+static void print_refused (const struct muster_worker_info *workers, size_t count)
+{
+    struct table *table = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (!workers[i].refused_job)
+            continue;
+        if (!table)
+            table = table_create ("NAME|>NOT GIVEN JOB|FOR NOW, BECAUSE");
+        table_cell (table, "%s", workers[i].name);
+        table_cell (table, "%" PRIu64, workers[i].refused_job);
+        table_cell (table, "%s", workers[i].refused);
+    }
+    if (!table)
+        return;
+    putchar ('\n');
+    table_print (&table);
+}
+
 /* `rank` is null for who has none. */
 static json_t *workers_to_json (const struct muster_worker_info *workers, size_t count)
 {
@@ -96,10 +115,12 @@ int command_workers (const struct command *command)
     size_t count;
     if (muster_workers (command->muster, &answer, &workers, &count, &error))
         return command_fail (&error);
-    if (command->json)
+    if (command->json) {
         print_json (workers_to_json (workers, count));
-    else
+    } else {
         print_workers (workers, count);
+        print_refused (workers, count);
+    }
     muster_answer_free (&answer);
     return 0;
 }

@@ -59,7 +59,13 @@ int muster_exit_status (const struct muster_error *error);
 int muster_submit (struct muster *muster, const char *spec, size_t size, const char *key,
                    uint64_t *job, bool *repeated, struct muster_error *error);
 
-enum muster_verb { MUSTER_CANCEL = 1, MUSTER_PAUSE = 2, MUSTER_RESUME = 3 };
+enum muster_verb {
+    MUSTER_CANCEL = 1,
+    MUSTER_PAUSE = 2,
+    MUSTER_RESUME = 3,
+    /* Of a job that waits because nobody can read its newest checkpoint: give that up. */
+    MUSTER_FORGO_CHECKPOINT = 4
+};
 
 /* `job` is a number or a name; of several jobs with one name the newest is meant. */
 int muster_control (struct muster *muster, const char *job, enum muster_verb verb,

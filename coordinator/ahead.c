@@ -196,7 +196,8 @@ void ahead_down (struct coord *coord, struct worker *worker, const struct mu_wir
     if (!job)
         return;
     withdraw (coord, job);
-    job->soft.ahead.again_ms = coord->now_ms + COORD_REPEAT_MS;
+    bool without = late_ended_ahead (coord, worker, &wire->down);
+    job->soft.ahead.again_ms = coord->now_ms + (without ? 0 : COORD_REPEAT_MS);
     core_wake (coord, job->soft.ahead.again_ms);
     job_touch (coord, job);
 }

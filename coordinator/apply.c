@@ -360,6 +360,13 @@ static int apply_disbelieved (struct coord *coord, const struct mu_journal *reco
     return core_job (coord, record->disbelieved.job) ? 0 : no_job (error, record->disbelieved.job);
 }
 
+/* So is who did not get a job: a restart tries it again. */
+static int apply_turned_away (struct coord *coord, const struct mu_journal *record,
+                              struct mu_error *error)
+{
+    return core_job (coord, record->turned_away.job) ? 0 : no_job (error, record->turned_away.job);
+}
+
 static int apply_expel (struct coord *coord, const struct mu_journal *record,
                         struct mu_error *error)
 {
@@ -625,18 +632,18 @@ static int apply_rewind (struct coord *coord, const struct mu_journal *record,
 typedef int applier (struct coord *coord, const struct mu_journal *record, struct mu_error *error);
 
 static applier *const appliers[] = {
-    [MU_JOURNAL_REIGN] = apply_reign,   [MU_JOURNAL_SUBMIT] = apply_submit,
-    [MU_JOURNAL_SIZED] = apply_sized,   [MU_JOURNAL_FORM] = apply_form,
-    [MU_JOURNAL_START] = apply_start,   [MU_JOURNAL_BROKEN] = apply_broken,
-    [MU_JOURNAL_LEASE] = apply_lease,   [MU_JOURNAL_TRAINED] = apply_trained,
-    [MU_JOURNAL_COMMIT] = apply_commit, [MU_JOURNAL_STATE] = apply_state,
-    [MU_JOURNAL_DRAIN] = apply_drain,   [MU_JOURNAL_CRASH] = apply_crash,
-    [MU_JOURNAL_REWIND] = apply_rewind, [MU_JOURNAL_QUARANTINE] = apply_quarantine,
-    [MU_JOURNAL_SCALE] = apply_scale,   [MU_JOURNAL_HUNG] = apply_hung,
-    [MU_JOURNAL_POISON] = apply_poison, [MU_JOURNAL_EXPEL] = apply_expel,
-    [MU_JOURNAL_AGREED] = apply_agreed, [MU_JOURNAL_FOLDED] = fold_apply,
-    [MU_JOURNAL_SAVE] = apply_save,     [MU_JOURNAL_DISBELIEVED] = apply_disbelieved,
-    [MU_JOURNAL_UNSOUND] = apply_unsound,
+    [MU_JOURNAL_REIGN] = apply_reign,     [MU_JOURNAL_SUBMIT] = apply_submit,
+    [MU_JOURNAL_SIZED] = apply_sized,     [MU_JOURNAL_FORM] = apply_form,
+    [MU_JOURNAL_START] = apply_start,     [MU_JOURNAL_BROKEN] = apply_broken,
+    [MU_JOURNAL_LEASE] = apply_lease,     [MU_JOURNAL_TRAINED] = apply_trained,
+    [MU_JOURNAL_COMMIT] = apply_commit,   [MU_JOURNAL_STATE] = apply_state,
+    [MU_JOURNAL_DRAIN] = apply_drain,     [MU_JOURNAL_CRASH] = apply_crash,
+    [MU_JOURNAL_REWIND] = apply_rewind,   [MU_JOURNAL_QUARANTINE] = apply_quarantine,
+    [MU_JOURNAL_SCALE] = apply_scale,     [MU_JOURNAL_HUNG] = apply_hung,
+    [MU_JOURNAL_POISON] = apply_poison,   [MU_JOURNAL_EXPEL] = apply_expel,
+    [MU_JOURNAL_AGREED] = apply_agreed,   [MU_JOURNAL_FOLDED] = fold_apply,
+    [MU_JOURNAL_SAVE] = apply_save,       [MU_JOURNAL_DISBELIEVED] = apply_disbelieved,
+    [MU_JOURNAL_UNSOUND] = apply_unsound, [MU_JOURNAL_TURNED_AWAY] = apply_turned_away,
 };
 
 int coord_apply (struct coord *coord, const struct mu_journal *record, struct mu_error *error)

@@ -21,6 +21,7 @@
  *     savers.c      who may say that a checkpoint is complete
  *     proof.c       is a checkpoint what others hold?
  *     unsound.c     a checkpoint that is not what was committed
+ *     missing.c     one that nobody can read
  *     audit.c       who is wrong: DIGEST, AUDIT, and what becomes of it
  *     absent.c      whose state was gone before it was compared
  *     review.c      before members leave, what they did is compared
@@ -220,6 +221,7 @@ struct position {
     bool blank;          /* it holds no state yet; step and attempt say nothing */
     uint64_t unsound;    /* the checkpoint of this step was not what it should be; 0: it was */
     bool odd;            /* it has loaded that, and does not know; step says 0 */
+    char unread[256];    /* why it could not read the checkpoint; empty: it could, or had none to */
 };
 
 /* What one micro-batch costs a worker in its job, as its beats tell; pace.c. */
@@ -273,9 +275,12 @@ struct worker {
     uint64_t reopened_step; /* was asked to load this committed step before */
     uint32_t anew;          /* so often told to make a state of its own, since it had one */
     uint64_t refused_job, refused_until_ms; /* does not get this job for a while */
+    uint32_t ends;     /* its collectives that crashed before a generation got ready */
+    uint64_t ended_in; /* ... the last one in this world; told again it is the same */
     uint32_t left_out; /* so often, of generations that did not get ready, since one did */
     bool on_trial;     /* ... the last time because somebody had to be */
     bool refused_for_good;                  /* ... or ever: it has other data */
+    char refused[256];                      /* why, for people */
     struct position position;               /* of its trainer, once prepared */
     uint8_t kept[KEPT_BYTES];               /* micro-batches of the next step that its sums hold */
     struct pace pace;
@@ -327,6 +332,13 @@ struct halt {
     uint64_t step;              /* with the one before it, or with the one under way */
 };
 
+/* No worker can read the newest checkpoint; missing.c. */
+struct missing {
+    uint64_t waited_ms, seen_ms; /* for it, until it was last looked at; 0: nobody waits */
+    uint64_t again_ms;           /* then all try once more */
+    bool forgo;                  /* somebody said that it is not to be waited for */
+};
+
 struct job_soft {
     struct worker **workers; /* assigned, in no order */
     uint32_t worker_count, worker_capacity;
@@ -343,6 +355,7 @@ struct job_soft {
     uint64_t form_after_ms;     /* not before this */
     uint64_t form_limit_ms;     /* READY of all by then */
     uint32_t failures;          /* generations in a row that finished no step */
+    bool without;               /* somebody was left out of the next one */
     uint64_t vain_ms; /* since when collectives end while the same members form; 0: they do not */
     bool save_done, end_unsaved;
     bool stopped_here; /* in this reign: all its workers are known */
@@ -368,6 +381,7 @@ struct job_soft {
     uint32_t comparison_count, comparison_next[2]; /* begun: of states, of gradients; audit.c */
     struct review review;
     struct halt halt;
+    struct missing missing;
     uint64_t ended_ms; /* when the last one had left a generation; 0: nobody did in this reign */
     char sized_by[64];
     char *why;    /* it waits; owned, like the next, and NULL where there is nothing to say */
@@ -509,9 +523,8 @@ bool worker_is_prepared (const struct worker *worker);
 void worker_reprepare (struct coord *coord, struct worker *worker);
 /* It holds a trainer of a job that it does not have: take it back, or let it go. */
 void worker_claim (struct coord *coord, struct worker *worker);
-/* Not this job for a while, or ever. */
-void worker_refuse (struct coord *coord, struct worker *worker, uint64_t job, uint64_t ms);
-void worker_refuse_for_good (struct coord *coord, struct worker *worker, uint64_t job);
+/* Its job no more for a while; 0: for good. Why is told. */
+void worker_refuse (struct coord *coord, struct worker *worker, uint64_t for_ms, const char *why);
 void prepare_prepared (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 void prepare_failed (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 void prepare_crashed (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
@@ -629,6 +642,9 @@ void absent_accuse (struct coord *coord, const struct mu_journal_expel *found);
 /* Prepared workers that stay, in the order of their ranks in the next one; returns how many.
  * `members` has room for all workers of the job. */
 uint32_t generation_members (struct coord *coord, const struct job *job, struct worker **members);
+/* None of these is as far as the newest checkpoint: have it loaded, once. True: somebody was told to. */
+bool generation_reopen (struct coord *coord, const struct job *job, struct worker **members,
+                        uint32_t count);
 /* Form the next one if enough workers are prepared. */
 bool generation_try_form (struct coord *coord, struct job *job);
 void generation_break (struct coord *coord, struct job *job, bool planned, const char *why);
@@ -665,7 +681,9 @@ void ahead_down (struct coord *coord, struct worker *worker, const struct mu_wir
  * out for a while. */
 const char *late_blame (struct coord *coord, struct job *job);
 const char *late_ended (struct coord *coord, struct job *job, struct worker *worker,
-                        const char *why);
+                        const struct mu_wire_down *down);
+/* The collective of a member of a world that is connected ahead ended. True: it is left out. */
+bool late_ended_ahead (struct coord *coord, struct worker *worker, const struct mu_wire_down *down);
 void late_begin (struct job *job, struct worker *const *members, uint32_t count); /* the next one */
 void late_forget (struct job *job); /* it got ready: its members are trusted again */
 
@@ -787,8 +805,7 @@ void proof_loaded (struct coord *coord, struct worker *worker,
 bool proof_has_loaded (struct coord *coord, const struct worker *worker,
                        const struct commit *commit);
 /* Others could load what some of these could not: those are let go. True: somebody was. */
-bool proof_turn_away (struct coord *coord, struct job *job, struct worker **members,
-                      uint32_t count);
+bool proof_turn_away (struct coord *coord, struct worker **members, uint32_t count);
 /* A rank has finished, and says what its weights come to. */
 void proof_finished (struct coord *coord, struct worker *worker, const char *hash);
 /* All states were found equal: what waited for that may be told of again. */
@@ -805,8 +822,23 @@ void unsound_follow (struct job_durable *job, const struct mu_journal_unsound *u
  * up. `all_behind`: nor does any hold its state. True: it was given up. */
 bool unsound_give_up (struct coord *coord, struct job *job, struct worker **members,
                       uint32_t count, bool all_behind);
+/* Give the newest checkpoint up: what it is, in words, and what to do. `unread`: it may be what it should be. */
+void unsound_drop (struct coord *coord, struct job *job, const char *found_by, bool unread,
+                   const char *what, const char *advice);
+/* What would take its place; NULL: the start. */
+const struct commit *unsound_before (const struct job *job);
 /* The word tells of a checkpoint that may be the one that was given up. */
 bool unsound_is_told_again (const struct job_durable *job, const struct mu_wire_saved *saved);
+
+/* --- missing.c -------------------------------------------------------------------------------- */
+
+/* None of these holds the newest checkpoint's state, none could read it, and all have tried twice. True: it
+ * is waited for, or was given up. */
+bool missing_awaits (struct coord *coord, struct job *job, struct worker **members, uint32_t count);
+/* It waits no more: it is paused, stopped, or has what it waited for. */
+void missing_forget (struct job *job);
+/* Somebody says that it is not to be waited for. */
+void missing_forgo (struct coord *coord, uint32_t peer, uint64_t request, struct job *job);
 
 /* --- seal.c ----------------------------------------------------------------------------------- */
 

@@ -82,9 +82,8 @@ uint32_t generation_members (struct coord *coord, const struct job *job, struct 
     return count;
 }
 
-/* Nobody is as far as the newest checkpoint: have it loaded. True: somebody was told to. */
-static bool reopen (struct coord *coord, const struct job *job, struct worker **members,
-                    uint32_t count)
+bool generation_reopen (struct coord *coord, const struct job *job, struct worker **members,
+                        uint32_t count)
 {
     bool any = false;
     uint64_t committed = job_committed_step (job);
@@ -98,8 +97,7 @@ static bool reopen (struct coord *coord, const struct job *job, struct worker **
 }
 
 /* All whose state was waited for are gone: have these make their own. */
-static void begin_anew (struct coord *coord, const struct job *job, struct worker **members,
-                        uint32_t count)
+static void begin_anew (struct coord *coord, struct worker **members, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct worker *worker = members[i];
@@ -107,8 +105,9 @@ static void begin_anew (struct coord *coord, const struct job *job, struct worke
             continue;
         bool again = worker->anew++ < COORD_ANEW_MAX;
         if (!again) {
-            trust_blame (coord, worker, "it makes no state of its own when it is told to");
-            worker_refuse (coord, worker, job->durable.number, COORD_COOL_OFF_MS);
+            const char *why = "it makes no state of its own when it is told to";
+            trust_blame (coord, worker, why);
+            worker_refuse (coord, worker, COORD_COOL_OFF_MS, why);
         }
         worker_release (coord, worker, again);
     }
@@ -195,6 +194,7 @@ static void form (struct coord *coord, struct job *job, struct worker **members,
     ahead_clear (job);
     soft->ranks = realloc (soft->ranks, count * sizeof (struct worker *));
     assert (soft->ranks);
+    missing_forget (job);
     soft->step = step;
     soft->sample_count = 0;
     soft->save_done = soft->end_unsaved = false;
@@ -225,14 +225,15 @@ bool generation_try_form (struct coord *coord, struct job *job)
         return false;
     const struct worker *source = generation_best (coord, job, true);
     if (!source) {
-        begin_anew (coord, job, members, count);
+        begin_anew (coord, members, count);
         return false;
     }
     bool is_behind = source->position.step < job_committed_step (job);
-    if (is_behind && reopen (coord, job, members, count))
+    if (is_behind && generation_reopen (coord, job, members, count))
         return false;
     if (unsound_give_up (coord, job, members, count, is_behind) ||
-        proof_turn_away (coord, job, members, count))
+        proof_turn_away (coord, members, count) ||
+        (is_behind && missing_awaits (coord, job, members, count)))
         return false;
     form (coord, job, members, count, source);
     return true;
@@ -361,7 +362,9 @@ static void slow_down (const struct coord *coord, struct job_soft *soft, bool co
 {
     soft->failures = counts ? soft->failures + 1 : 0;
     soft->form_after_ms = coord->now_ms;
-    if (soft->failures < 3)
+    bool otherwise = soft->without; /* the next one is another one */
+    soft->without = false;
+    if (soft->failures < 3 || otherwise)
         return;
     uint32_t doublings = soft->failures - 3 < 10 ? soft->failures - 3 : 10;
     uint64_t wait_ms = (uint64_t)COORD_FORM_RETRY_MS << doublings;
@@ -402,8 +405,14 @@ void generation_down (struct coord *coord, struct worker *worker, const struct m
         return;
     }
     struct job *job = live_job (worker, wire->down.job, wire->down.generation);
-    if (job)
-        generation_break (coord, job, false, late_ended (coord, job, worker, wire->down.text));
+    if (!job)
+        return;
+    const char *why = late_ended (coord, job, worker, &wire->down);
+    if (wire->down.ended)
+        trust_blame (coord, worker, "its collective crashed, or was killed");
+    if (trust_lacks (coord, worker) && job->soft.worker_count > job->durable.workers_min)
+        worker->yields = true; /* to who can use it: here it costs a generation each time */
+    generation_break (coord, job, false, why);
 }
 
 /* A large state takes its time, and gets it while pieces of it arrive. */

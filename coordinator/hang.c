@@ -294,7 +294,8 @@ static const char *condemn (struct coord *coord, struct worker *worker)
     hang_forget (worker);
     trust_blame (coord, worker, core_text (coord, "its %s hung", trainer ? "trainer" : "collective"));
     if (opening)
-        worker_refuse (coord, worker, worker->job->durable.number, COORD_COOL_OFF_MS);
+        worker_refuse (coord, worker, COORD_COOL_OFF_MS,
+                       "its trainer hung while it opened the job");
     if (trainer)
         worker_release (coord, worker, !opening && !is_spared (coord, worker));
     return why;

@@ -59,9 +59,9 @@ static const struct field worker_fields[] = {
     F (lost_at_ms), F (stray_ms), P (job), F (slot), F (rank), F (order), F (order_number),
     F (order_since_ms), F (order_said_ms), F (letting_go), F (again), F (unseen), F (kept_once), F (halts), F (yields), F (yields_to), F (opened), F (finished),
     F (reducing), F (idle), F (doubts), F (reopened_step), F (anew), F (refused_job), F (refused_until_ms),
-    F (left_out), F (on_trial), F (refused_for_good),
+    F (ends), F (ended_in), F (left_out), F (on_trial), F (refused_for_good), F (refused),
     F (position.step), F (position.attempt), F (position.lineage), F (position.generation),
-    F (position.distrusted), F (position.blank), F (position.unsound), F (position.odd), F (kept), F (pace.cost_us), F (pace.generation), F (pace.step),
+    F (position.distrusted), F (position.blank), F (position.unsound), F (position.odd), F (position.unread), F (kept), F (pace.cost_us), F (pace.generation), F (pace.step),
     F (pace.busy_us), F (pace.share), F (penalty), F (penalty_ms), F (doubt_after_ms),
 };
 #undef S
@@ -92,13 +92,14 @@ static const struct field soft_fields[] = {
     F (ahead.world), P (ahead.members), F (ahead.size), F (ahead.connected), P (ahead.fences),
     F (ahead.tries), F (ahead.since_ms), F (ahead.again_ms), F (ahead.said_ms), F (touched),
     F (could_since_ms), F (hopeless_since_ms), F (lacking_since_ms), F (join_since_ms), F (form_after_ms),
-    F (form_limit_ms), F (failures), F (vain_ms), F (save_done), F (end_unsaved), F (stopped_here),
+    F (form_limit_ms), F (failures), F (without), F (vain_ms), F (save_done), F (end_unsaved), F (stopped_here),
     F (save_tries), F (save_limit_ms), F (step), F (results),
     F (finished), F (finished_ms), F (withheld), F (reducing), F (idle), F (stuck_ms), F (stepped),
     F (still_longest_ms), F (stall_longest_ms), F (stuck_longest_ms), F (running_since_ms),
     F (paced_window), F (median_us), F (uneven), F (samples), F (sample_count), F (rate_best), P (comparisons),
     P (comparison_count), F (comparison_next), F (review.since_ms), F (review.since_step),
-    F (review.step), F (review.said_ms), F (halt.since_ms), F (halt.said_ms), F (halt.step), F (ended_ms), F (sized_by), P (why), P (shrunk),
+    F (review.step), F (review.said_ms), F (halt.since_ms), F (halt.said_ms), F (halt.step), F (missing.waited_ms), F (missing.seen_ms), F (missing.again_ms),
+    F (missing.forgo), F (ended_ms), F (sized_by), P (why), P (shrunk),
 };
 #undef S
 #define S member

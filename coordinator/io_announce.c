@@ -118,6 +118,7 @@ static void tell (const struct mu_journal *record, char *text, size_t size)
         break;
     case MU_JOURNAL_UNSOUND: say (record->unsound.text, text, size); break;
     case MU_JOURNAL_DISBELIEVED: say (record->disbelieved.text, text, size); break;
+    case MU_JOURNAL_TURNED_AWAY: say (record->turned_away.text, text, size); break;
     case MU_JOURNAL_AGREED:
     case MU_JOURNAL_LEASE:
     case MU_JOURNAL_TRAINED: break;
@@ -139,7 +140,7 @@ struct announcement announcement_of (const struct mu_journal *record)
                (record->type == MU_JOURNAL_QUARANTINE && record->quarantine.quarantined) ||
                record->type == MU_JOURNAL_REWIND || record->type == MU_JOURNAL_POISON ||
                record->type == MU_JOURNAL_EXPEL || record->type == MU_JOURNAL_DISBELIEVED ||
-               record->type == MU_JOURNAL_UNSOUND ||
+               record->type == MU_JOURNAL_UNSOUND || record->type == MU_JOURNAL_TURNED_AWAY ||
                (record->type == MU_JOURNAL_REIGN && record->reign.lacks_ms) ||
                (record->type == MU_JOURNAL_BROKEN && !record->broken.planned);
     struct announcement about = { .job = mu_record_number (&mu_journal_family, record, "job"),

@@ -109,6 +109,7 @@ void job_stop (struct coord *coord, struct job *job, enum mu_job_state target, e
         job_move (coord, job, MU_JOB_PREPARING, MU_JOB_PENDING, MU_OK, "");
     job_move (coord, job, MU_JOB_STOPPING, target, code, reason);
     job->soft.stopped_here = true;
+    missing_forget (job);
     generation_clear (job);
     audit_clear (job);
     ahead_forget (coord, job);
@@ -433,6 +434,10 @@ void job_control (struct coord *coord, uint32_t peer, const struct mu_wire_contr
         return;
     if (control->verb < 1 || control->verb > sizeof verbs / sizeof *verbs) {
         query_refuse (coord, peer, control->request, MU_USAGE, "There is no such verb.");
+        return;
+    }
+    if (verbs[control->verb - 1].run == resume && control->forgo) {
+        missing_forgo (coord, peer, control->request, job);
         return;
     }
     const char *done = verbs[control->verb - 1].run (coord, job);

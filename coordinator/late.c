@@ -14,7 +14,9 @@
  * not get ready is left out at once, and for longer: a line that is cut for good costs ever less.
  *
  * A network that refuses, where a cut one is silent, ends a collective at once. Whose ends when that
- * has gone on for some seconds, while the same members formed, is left out in the same way. */
+ * has gone on for some seconds, while the same members formed, is left out in the same way. And whose process
+ * crashes twice in a row, at once: a host that lacks memory for it, mostly. If its world was
+ * connected ahead, those that train do not notice. */
 #include "core.h"
 
 static bool is_late (const struct worker *worker, const struct fences *fences)
@@ -34,14 +36,14 @@ static uint32_t count_spare (const struct coord *coord, const struct job *job)
     return have > job->durable.workers_min ? have - job->durable.workers_min : 0;
 }
 
-static void leave_out (struct coord *coord, struct worker *worker)
+static void leave_out (struct coord *coord, struct worker *worker, const char *why)
 {
     uint32_t doublings =
         worker->left_out < COORD_COOL_OFF_DOUBLINGS ? worker->left_out : COORD_COOL_OFF_DOUBLINGS;
-    worker_refuse (coord, worker, worker->job->durable.number,
-                   (uint64_t)COORD_COOL_OFF_MS << doublings);
+    worker_refuse (coord, worker, (uint64_t)COORD_COOL_OFF_MS << doublings, why);
     worker->left_out++;
     worker->yields = true;
+    worker->job->soft.without = true;
 }
 
 /* Without them it did not go either: they may come back. */
@@ -57,9 +59,9 @@ static void pardon (struct coord *coord, const struct job *job)
     }
 }
 
-static void try_without (struct coord *coord, struct worker *worker)
+static void try_without (struct coord *coord, struct worker *worker, const char *why)
 {
-    leave_out (coord, worker);
+    leave_out (coord, worker, why);
     worker->on_trial = true;
 }
 
@@ -86,7 +88,8 @@ static const char *try_without_one (struct coord *coord, const struct job *job)
     pardon (coord, job);
     if (!worker)
         return core_text (coord, "none of %u workers was ready in time", size);
-    try_without (coord, worker);
+    try_without (coord, worker,
+                 "none of them was ready in time, and it is tried without each in turn");
     return core_text (coord, "none of %u workers was ready in time; it is tried without worker %s",
                       size, worker->name);
 }
@@ -110,28 +113,54 @@ const char *late_blame (struct coord *coord, struct job *job)
             continue;
         if (strlen (names) < 128)
             names = core_text (coord, "%s%s%s", names, *names ? ", " : "", worker->name);
-        trust_blame (coord, worker, "it was not ready for a generation in time");
+        const char *why = "it was not ready for a generation in time";
+        trust_blame (coord, worker, why);
         if (spared && (job->soft.failures || worker->left_out))
-            leave_out (coord, worker);
+            leave_out (coord, worker, why);
     }
     return core_text (coord, "%u of %u workers were not ready in time: %s", late, size, names);
 }
 
 /* --- one ended instead ------------------------------------------------------------------------ */
 
-const char *late_ended (struct coord *coord, struct job *job, struct worker *worker,
-                        const char *why)
+/* Its process crashes before a generation gets ready, for want of memory or threads, say: so often in a row is
+ * no chance. Others have what it holds. */
+static bool ends_again (const struct job *job, struct worker *worker,
+                        const struct mu_wire_down *down)
 {
+    uint64_t world = *down->world ? index_hash_text (down->world)
+                                  : index_hash (&down->generation, sizeof down->generation);
+    if (!down->ended || worker->ended_in == world)
+        return false;
+    worker->ended_in = world;
+    bool is_source = worker->rank == job->durable.generation.source_rank;
+    return ++worker->ends >= COORD_ENDS_MAX && (worker->position.blank || !is_source);
+}
+
+const char *late_ended (struct coord *coord, struct job *job, struct worker *worker,
+                        const struct mu_wire_down *down)
+{
+    const char *why = down->text;
     bool forming = job->durable.state == MU_JOB_FORMING;
     if (forming && !job->soft.vain_ms)
         job->soft.vain_ms = coord->now_ms;
-    if (!forming || !count_spare (coord, job) ||
-        (coord->now_ms < job->soft.vain_ms + COORD_VAIN_MS && !worker->left_out))
+    bool again = forming && ends_again (job, worker, down);
+    bool vain = coord->now_ms >= job->soft.vain_ms + COORD_VAIN_MS;
+    if (!forming || !count_spare (coord, job) || !(again || vain || worker->left_out))
         return core_text (coord, "the collective of worker %s ended: %s", worker->name, why);
     pardon (coord, job);
-    try_without (coord, worker);
+    try_without (coord, worker, core_text (coord, "its collective ended: %s", why));
     return core_text (coord, "it is tried without worker %s, whose collective ended: %s",
                       worker->name, why);
+}
+
+/* Nobody waits for it: those that train go on. */
+bool late_ended_ahead (struct coord *coord, struct worker *worker, const struct mu_wire_down *down)
+{
+    if (worker->rank != NONE || !ends_again (worker->job, worker, down))
+        return false;
+    leave_out (coord, worker, core_text (coord, "its collective ended: %s", down->text));
+    return true;
 }
 
 void late_begin (struct job *job, struct worker *const *members, uint32_t count)
@@ -149,5 +178,5 @@ void late_forget (struct job *job)
 {
     job->soft.vain_ms = 0;
     for (uint32_t rank = 0; rank < job->durable.generation.size; rank++)
-        job->soft.ranks[rank]->left_out = 0;
+        job->soft.ranks[rank]->left_out = job->soft.ranks[rank]->ends = 0;
 }

@@ -110,7 +110,9 @@ static bool is_snapshotting (const struct worker *worker)
 static void give_up_assign (struct coord *coord, struct worker *worker)
 {
     struct job *job = worker->job;
-    worker_refuse (coord, worker, job->durable.number, COORD_COOL_OFF_MS);
+    worker_refuse (
+        coord, worker, COORD_COOL_OFF_MS,
+        core_text (coord, "it did not open the job within %u s", COORD_PREPARE_LIMIT_MS / 1000));
     worker_release (coord, worker, false);
     job_touch (coord, job);
 }

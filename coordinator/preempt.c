@@ -8,7 +8,8 @@
  *                       it in line when nobody trains at all or it has waited for COORD_COOL_OFF_MS,
  *                       and to whoever can use it when the roster has been too small for so long
  *     from the vain     a job whose generations end without a step, again and again, gives all that it
- *                       holds to whoever lacks a minimum
+ *                       holds to whoever lacks a minimum; one that waits for a checkpoint that nobody can
+ *                       read, to those before it in line
  *
  * Nobody gives to a lower priority, and nobody who trains is brought below its minimum: a job is
  * shrunk, never suspended. The last in line gives first, and of its workers those that do not train
@@ -62,6 +63,12 @@ static bool gives_up (struct coord *coord, const struct line *line, const struct
            (line->stuck || lasts (coord, job->soft.lacking_since_ms));
 }
 
+/* What it has does nothing for it now, and may not for long: it tries in vain, or waits for a checkpoint. */
+static bool gives_all (const struct job *job)
+{
+    return queue_is_vain (job) || job->soft.missing.seen_ms;
+}
+
 /* What `job` would give to `taker`, whichever workers that may be. */
 static uint32_t spare_for (struct coord *coord, const struct line *line, const struct job *job,
                            const struct job *taker, bool grows)
@@ -69,7 +76,7 @@ static uint32_t spare_for (struct coord *coord, const struct line *line, const s
     int64_t mine = job->durable.priority, its = taker->durable.priority;
     if (job == taker)
         return 0;
-    if (queue_is_vain (job))
+    if (gives_all (job))
         return !grows && queue_goes_before (taker, job) ? queue_have (coord, job) : 0;
     if (queue_lacks_minimum (coord, job))
         return gives_up (coord, line, job, taker, grows) ? queue_have (coord, job) : 0;
@@ -105,7 +112,7 @@ static void look_for_givers (struct coord *coord, struct line *line)
         if (!job->soft.worker_count)
             continue;
         line->givers[line->giver_count++].job = job;
-        if (queue_lacks_minimum (coord, job) || queue_is_vain (job))
+        if (queue_lacks_minimum (coord, job) || gives_all (job))
             line->spare += queue_have (coord, job);
         else if (job->durable.state == MU_JOB_RUNNING)
             line->spare += beyond_minimum (coord, job);
@@ -193,7 +200,7 @@ static uint32_t cost_of (const struct coord *coord, const struct worker *worker)
 static void yield_from (struct coord *coord, struct job *job, const struct job *taker,
                         const char *class, uint32_t count, bool grows)
 {
-    bool shrinks = !queue_lacks_minimum (coord, job) && !queue_is_vain (job);
+    bool shrinks = !queue_lacks_minimum (coord, job) && !gives_all (job);
     for (uint32_t cost = 0; cost < 4; cost++)
         for (uint32_t i = job->soft.worker_count; i > 0 && count; i--) {
             struct worker *worker = job->soft.workers[i - 1];

@@ -95,17 +95,25 @@ bool worker_is_prepared (const struct worker *worker)
     return worker->job && worker->order != ORDER_ASSIGN && worker->order != ORDER_RELEASE;
 }
 
-void worker_refuse (struct coord *coord, struct worker *worker, uint64_t job, uint64_t ms)
+void worker_refuse (struct coord *coord, struct worker *worker, uint64_t for_ms, const char *why)
 {
+    uint64_t job = worker->job->durable.number;
+    struct mu_journal record = { .type = MU_JOURNAL_TURNED_AWAY,
+                                 .turned_away = { .job = job,
+                                                  .incarnation = worker->incarnation,
+                                                  .for_ms = for_ms,
+                                                  .time_ms = coord->unix_ms } };
+    SET (record.turned_away.worker, worker->name);
+    record.turned_away.text =
+        core_blob (for_ms ? core_text (coord, "worker %s is not given the job for %llu s: %s",
+                                       worker->name, (unsigned long long)for_ms / 1000, why)
+                          : core_text (coord, "worker %s is not given the job any more: %s",
+                                       worker->name, why));
+    core_store (coord, &record);
     worker->refused_job = job;
-    worker->refused_until_ms = coord->now_ms + ms;
-    worker->refused_for_good = false;
-}
-
-void worker_refuse_for_good (struct coord *coord, struct worker *worker, uint64_t job)
-{
-    worker_refuse (coord, worker, job, UINT32_MAX);
-    worker->refused_for_good = true;
+    worker->refused_until_ms = coord->now_ms + (for_ms ? for_ms : UINT32_MAX);
+    worker->refused_for_good = !for_ms;
+    SET (worker->refused, why);
     queue_want (coord);
 }
 
@@ -213,7 +221,8 @@ static void refuse_different (struct coord *coord, struct job *job, struct worke
         job_stop (coord, job, MU_JOB_FAILED, MU_CONFLICT, text);
         return;
     }
-    worker_refuse_for_good (coord, worker, durable->number);
+    worker_refuse (coord, worker, 0, text);
+    job_note (&job->soft.why, text);
     worker_release (coord, worker, false);
 }
 
@@ -222,10 +231,10 @@ bool worker_is_beyond (struct coord *coord, struct worker *worker, uint64_t step
     struct job *job = worker->job;
     if (step <= job->durable.steps)
         return false;
-    trust_blame (coord, worker,
-                 core_text (coord, "it says that it has done %llu of %llu steps",
-                            (unsigned long long)step, (unsigned long long)job->durable.steps));
-    worker_refuse (coord, worker, job->durable.number, COORD_COOL_OFF_MS);
+    const char *why = core_text (coord, "it says that it has done %llu of %llu steps",
+                                 (unsigned long long)step, (unsigned long long)job->durable.steps);
+    trust_blame (coord, worker, why);
+    worker_refuse (coord, worker, COORD_COOL_OFF_MS, why);
     worker_release (coord, worker, false);
     job_touch (coord, job);
     return true;
@@ -269,6 +278,7 @@ void prepare_prepared (struct coord *coord, struct worker *worker, const struct 
         .blank = prepared->blank,
         .unsound = prepared->unsound,
     };
+    SET (worker->position.unread, prepared->unread);
     proof_loaded (coord, worker, prepared);
     job_touch (coord, job);
 }
@@ -296,10 +306,11 @@ static bool is_its_own_failure (const struct job *job, const struct worker *work
 }
 
 /* The job is not this worker's for a while; then it is tried again, as the host may be mended. */
-static void do_without (struct coord *coord, struct job *job, struct worker *worker)
+static void do_without (struct coord *coord, struct job *job, struct worker *worker,
+                        const char *why)
 {
     bool member = worker->rank != NONE && job_has_live_generation (job);
-    worker_refuse (coord, worker, job->durable.number, COORD_COOL_OFF_MS);
+    worker_refuse (coord, worker, COORD_COOL_OFF_MS, why);
     worker_release (coord, worker, false);
     if (member)
         generation_break (coord, job, false,
@@ -315,11 +326,12 @@ void prepare_failed (struct coord *coord, struct worker *worker, const struct mu
         job->durable.state == MU_JOB_STOPPING)
         return;
     uint32_t code = failed->code ? failed->code : MU_FAILED;
-    const char *text = core_text (coord, "Worker %s: %.*s", worker->name, (int)failed->text.size,
-                                  (const char *)failed->text.data);
+    const char *why =
+        core_text (coord, "%.*s", (int)failed->text.size, (const char *)failed->text.data);
+    const char *text = core_text (coord, "Worker %s: %s", worker->name, why);
     if (is_its_own_failure (job, worker, code)) {
         job_note (&job->soft.why, text);
-        do_without (coord, job, worker);
+        do_without (coord, job, worker, why);
         return;
     }
     job_stop (coord, job, MU_JOB_FAILED, (enum mu_code)code, text);
@@ -396,8 +408,9 @@ void prepare_crashed (struct coord *coord, struct worker *worker, const struct m
     }
     if (guilty == NONE && is_too_much (&job->durable)) {
         if (is_its_own_crash (job, worker, crashed)) {
-            trust_blame (coord, worker, "its trainers end before they have opened a job");
-            do_without (coord, job, worker);
+            const char *why = "its trainers end before they have opened a job";
+            trust_blame (coord, worker, why);
+            do_without (coord, job, worker, why);
             return;
         }
         fail_crashed (coord, job, worker, crashed);

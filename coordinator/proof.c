@@ -89,14 +89,15 @@ void proof_loaded (struct coord *coord, struct worker *worker,
                                           .odd = true };
 }
 
-bool proof_turn_away (struct coord *coord, struct job *job, struct worker **members, uint32_t count)
+bool proof_turn_away (struct coord *coord, struct worker **members, uint32_t count)
 {
     bool any = false;
     for (uint32_t i = 0; i < count; i++) {
         if (!members[i]->position.odd)
             continue;
-        trust_blame (coord, members[i], "it makes another state of a checkpoint than others do");
-        worker_refuse (coord, members[i], job->durable.number, COORD_COOL_OFF_MS);
+        const char *why = "it makes another state of a checkpoint than others do";
+        trust_blame (coord, members[i], why);
+        worker_refuse (coord, members[i], COORD_COOL_OFF_MS, why);
         worker_release (coord, members[i], false);
         any = true;
     }

@@ -172,6 +172,10 @@ static void fill_worker (const struct coord *coord, const struct worker *worker,
     info->stalled_ms = worker->stalled_ms;
     SET (info->process, worker->process);
     SET (info->hung, worker->hung);
+    if (coord->now_ms >= worker->refused_until_ms)
+        return;
+    info->refused_job = worker->refused_job;
+    SET (info->refused, worker->refused);
 }
 
 static void answer_workers (struct coord *coord, uint32_t peer, const struct mu_wire *wire)

@@ -92,6 +92,7 @@ static void look_around (struct coord *coord, struct line *line)
         struct worker *worker = coord->workers[i];
         bool is_free = worker_is_free (coord, worker);
         bool leaves = worker_leaves (coord, worker) && !worker->yields;
+        line->leaving += !worker->lost && leaves;
         if (worker->lost || leaves)
             continue;
         if (is_free && coord->now_ms < worker->refused_until_ms)
@@ -251,7 +252,13 @@ static const char *why_it_waits (struct coord *coord, const struct line *line,
 {
     uint32_t min = job->durable.workers_min;
     const char *text;
-    if (!line->here)
+    if (!line->here && line->leaving)
+        text =
+            core_text (coord,
+                       "waits for %u worker%s; %u %s here, and drained or leaving (`muster drain "
+                       "--undo` takes one back)",
+                       min, min == 1 ? "" : "s", line->leaving, line->leaving == 1 ? "is" : "are");
+    else if (!line->here)
         text = core_text (coord, "waits for %u worker%s; none is here", min, min == 1 ? "" : "s");
     else if (wish->class && wish->possible < min)
         text = core_text (coord,

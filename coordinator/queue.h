@@ -48,7 +48,7 @@ struct line {
     struct worker **odd; /* have other data than a job: it never gets them */
     uint32_t odd_count;
     struct class classes[CLASSES_MAX];
-    uint32_t class_count, here;
+    uint32_t class_count, here, leaving; /* leaving: besides those */
     struct giver *givers; /* jobs that have workers, in order */
     uint32_t giver_count;
     uint32_t spare, promised; /* no more than so many could be taken from them; see preempt.c */

@@ -128,6 +128,14 @@
 #define COORD_REVIEW_MAX_MS  COORD_ABSENT_MS
 #define COORD_REVIEW_LEAD_MS 100u
 
+/* No worker can read a job's newest checkpoint: its storage may come back. It is tried again after so long,
+ * then after a fourth of the time waited, at most MISSING_RETRY_MAX_MS. Nobody waits longer than the steps
+ * took that would be done again, but MISSING_MIN_MS at least and MISSING_MAX_MS at most; then it is given up. */
+#define COORD_MISSING_RETRY_MS     5000u
+#define COORD_MISSING_RETRY_MAX_MS 60000u
+#define COORD_MISSING_MIN_MS       30000u
+#define COORD_MISSING_MAX_MS       86400000u
+
 /* Who waited for another's state that is gone is told to make its own; who then waits again, so often,
  * is not given that job for COOL_OFF_MS. */
 #define COORD_ANEW_MAX 3u
@@ -153,6 +161,9 @@
 /* The same members whose collectives end again and again while they form, for so long, are tried
  * without the one whose ended last. */
 #define COORD_VAIN_MS 5000u
+
+/* Whose collective crashes so often before a generation gets ready is left out at once. */
+#define COORD_ENDS_MAX 2u
 
 /* The last checkpoint is the job's result. It is tried again after SAVE_RETRY_MS, twice that, … at
  * most 16 times that, so that somebody may make room; when it was tried for SAVE_TRY_MS the job

@@ -2,7 +2,7 @@
 /* trust.c - workers that fail again and again are quarantined for a while
  *
  * Each failure of a worker that was not its job's (lost in silence, started anew, a trainer that
- * died, a generation that it did not get ready for) adds one to its penalty, which halves every
+ * died, a collective that crashed, a generation that it did not get ready for) adds one to its penalty, which halves every
  * COORD_PENALTY_HALF_MS. At the number that the operator chose it is quarantined, until the penalty
  * has sunk to one: it gets no work that others can do, for every failure costs its whole job a
  * generation. A job that would lack its minimum without it gets it all the same: a doubtful worker

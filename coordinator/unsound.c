@@ -7,8 +7,8 @@
  * all load the one before; equal steps are equal bits, so that only time is lost. It is given up as well
  * if somebody has loaded another state than all ranks held at that step (proof.c), and nobody the right one.
  *
- * One that nobody could read says nothing about itself: its storage may come back. Then training goes on
- * from the best state that there is, and the checkpoint stays.
+ * One that nobody could read says nothing about itself: its storage may come back. It is waited for
+ * (missing.c).
  *
  * Who wrote it may tell of it once more: a word of the generations until then, about a step up to that
  * one, is answered and does not count. */
@@ -33,12 +33,12 @@ bool unsound_is_told_again (const struct job_durable *job, const struct mu_wire_
 }
 
 /* The newest of those before it that are still on storage. */
-static uint64_t step_before (const struct job_durable *job)
+const struct commit *unsound_before (const struct job *job)
 {
-    for (uint32_t i = job->commit_count - 1; i-- > 0;)
-        if (!job->commits[i].pruned)
-            return job->commits[i].step;
-    return 0;
+    for (uint32_t i = job->durable.commit_count - 1; i-- > 0;)
+        if (!job->durable.commits[i].pruned)
+            return &job->durable.commits[i];
+    return NULL;
 }
 
 /* Who found it, with commas; NULL: nobody did, or somebody has loaded it. Who could not load it matters if
@@ -68,6 +68,31 @@ static void forget_tries (struct coord *coord, struct worker **members, uint32_t
     }
 }
 
+void unsound_drop (struct coord *coord, struct job *job, const char *found_by, bool unread,
+                   const char *what, const char *advice)
+{
+    const struct commit *newest = job_newest_commit (job), *before = unsound_before (job);
+    uint64_t back_step = before ? before->step : 0;
+    const char *text = core_text (coord,
+                                  "the checkpoint of step %llu, which worker %s wrote, %s; "
+                                  "training goes on from step %llu. %s",
+                                  (unsigned long long)newest->step, newest->worker, what,
+                                  (unsigned long long)back_step, advice);
+    struct mu_journal record = { .type = MU_JOURNAL_UNSOUND,
+                                 .unsound = { .job = job->durable.number,
+                                              .step = newest->step,
+                                              .generation = job->durable.generation.number,
+                                              .back_step = back_step,
+                                              .text = core_blob (text),
+                                              .unread = unread,
+                                              .time_ms = coord->unix_ms } };
+    SET (record.unsound.worker, newest->worker);
+    SET (record.unsound.found_by, found_by);
+    core_store (coord, &record);
+    job_note (&job->soft.why, text);
+    job_touch (coord, job);
+}
+
 bool unsound_give_up (struct coord *coord, struct job *job, struct worker **members, uint32_t count,
                       bool all_behind)
 {
@@ -75,26 +100,14 @@ bool unsound_give_up (struct coord *coord, struct job *job, struct worker **memb
     const char *names = newest ? finders (coord, members, count, newest, all_behind) : NULL;
     if (!names)
         return false;
-    uint64_t back_step = step_before (&job->durable);
-    struct mu_journal record = { .type = MU_JOURNAL_UNSOUND,
-                                 .unsound = { .job = job->durable.number,
-                                              .step = newest->step,
-                                              .generation = job->durable.generation.number,
-                                              .back_step = back_step,
-                                              .time_ms = coord->unix_ms } };
-    SET (record.unsound.worker, newest->worker);
-    SET (record.unsound.found_by, names);
-    record.unsound.text = core_blob (core_text (
-        coord,
-        "the checkpoint of step %llu, which worker %s wrote, is not what was committed: %s found "
-        "it damaged, or of another state (the job's log says which); training goes on from step "
-        "%llu. "
-        "Look at that worker's memory and at the storage of the checkpoints.",
-        (unsigned long long)newest->step, newest->worker, names, (unsigned long long)back_step));
-    core_store (coord, &record);
+    unsound_drop (coord, job, names, false,
+                  core_text (coord,
+                             "is not what was committed: %s found it damaged, or of another state "
+                             "(the job's log says which)",
+                             names),
+                  "Look at that worker's memory and at the storage of the checkpoints.");
     forget_tries (coord, members, count);
     if (all_behind)
-        job->soft.step = back_step;
-    job_touch (coord, job);
+        job->soft.step = job_committed_step (job);
     return true;
 }

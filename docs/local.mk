@@ -51,7 +51,8 @@ dist_decisions_DATA = \
     %D%/decisions/0044-who-leaves-ends-with-a-whole-step.md \
     %D%/decisions/0045-ranks-of-one-host-reduce-as-memory.md \
     %D%/decisions/0046-a-region-has-large-pages-if-they-come-cheap.md \
-    %D%/decisions/0047-a-copy-is-not-its-original.md
+    %D%/decisions/0047-a-copy-is-not-its-original.md \
+    %D%/decisions/0049-a-checkpoint-that-nobody-can-read-is-waited-for.md
 
 linearexampledir = $(docdir)/examples/linear
 dist_linearexample_DATA = examples/linear/linear.c examples/linear/linear.yaml examples/linear/Makefile

@@ -283,6 +283,37 @@ static void say_bye (struct agent *agent, const char *reason)
     agent_add (agent, AGENT_EXIT)->code = MU_OK;
 }
 
+/* Its state is on storage, another's, or not there yet. */
+static bool has_nothing_to_save (const struct agent_job *job)
+{
+    return job->trainer != TRAINER_OPEN || job->blank || job->committed_step == job->step + 1 ||
+           (job->step == job->opened_step && job->attempt == job->opened_attempt);
+}
+
+static uint64_t stop_limit (const struct agent *agent)
+{
+    uint64_t limit_ms = agent->drain_limit_ms;
+    bool alone = !agent->coordinator.welcome && has_nothing_to_save (&agent->job);
+    if (alone && limit_ms > AGENT_STOP_ALONE_MS)
+        limit_ms = AGENT_STOP_ALONE_MS;
+    return agent->stop_ms + limit_ms;
+}
+
+static void say_what_is_waited_for (struct agent *agent)
+{
+    uint64_t seconds = (stop_limit (agent) - agent->now_ms) / 1000;
+    if (agent->coordinator.welcome)
+        agent_log (agent, LOG_INFO_, "draining", "told to stop: asks to be let go first");
+    else
+        agent_log (agent, LOG_WARN_, "draining",
+                   "told to stop, and there is no coordinator that could let it go%s: waits %llu s "
+                   "for one; told once more, it ends at once",
+                   has_nothing_to_save (&agent->job) ? ""
+                                                     : " and have saved what was trained since the "
+                                                       "last checkpoint",
+                   (unsigned long long)seconds);
+}
+
 static void stop (struct agent *agent)
 {
     if (agent->stopping) {
@@ -290,10 +321,10 @@ static void stop (struct agent *agent)
         return;
     }
     agent->stopping = true;
-    agent->stop_ms = agent->now_ms + agent->drain_limit_ms;
+    agent->stop_ms = agent->now_ms;
     if (agent->job.number) {
         agent_repeat (agent, WORD_LEAVING);
-        agent_log (agent, LOG_INFO_, "draining", "told to stop: asks to be let go first");
+        say_what_is_waited_for (agent);
     }
 }
 
@@ -303,8 +334,10 @@ static void settle_stop (struct agent *agent)
         return;
     if (!agent->job.number)
         say_bye (agent, "told to stop");
-    else if (agent->now_ms >= agent->stop_ms)
-        say_bye (agent, "told to stop, and not let go in time");
+    else if (agent->now_ms >= stop_limit (agent))
+        say_bye (agent, agent->coordinator.welcome
+                            ? "told to stop, and not let go in time"
+                            : "told to stop, and there is no coordinator that could let it go");
 }
 
 /* --- phases ----------------------------------------------------------------------------------- */
@@ -441,7 +474,7 @@ uint64_t agent_deadline (const struct agent *agent)
         if (agent->repeat[word].pending)
             earlier (&deadline, agent->repeat[word].next_ms);
     if (agent->stopping)
-        earlier (&deadline, agent->stop_ms);
+        earlier (&deadline, stop_limit (agent));
     if (agent->spare_ms)
         earlier (&deadline, agent->spare_ms);
     if (agent->job.releasing && holds_trainer (agent))

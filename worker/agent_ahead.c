@@ -11,6 +11,8 @@
  */
 #include "agent_core.h"
 
+#include <sys/wait.h>
+
 #include <string.h>
 
 static void silence (struct agent *agent)
@@ -52,20 +54,21 @@ static void connect_to (struct agent *agent, const struct mu_wire_connect *conne
     agent_lack_spare (agent);
 }
 
-static void say_down (struct agent *agent, const char *why)
+static void say_down (struct agent *agent, const char *why, bool died)
 {
     struct mu_wire_down *down = &agent_say (agent, MU_WIRE_DOWN)->down;
     down->job = agent->job.number;
     down->generation = agent->ahead.generation;
     agent_copy (down->world, sizeof down->world, agent->ahead.world);
     agent_copy (down->text, sizeof down->text, why);
+    down->ended = died;
 }
 
 /* It was not heard how far this is. */
 static void answer_again (struct agent *agent)
 {
     if (agent->ahead.state == AHEAD_NONE)
-        say_down (agent, "the collective that was connected ahead has ended");
+        say_down (agent, "the collective that was connected ahead has ended", false);
     else if (agent->ahead.state == AHEAD_CONNECTED)
         agent_repeat (agent, WORD_CONNECTED);
     else if (agent_repeats (agent, WORD_AHEAD_FENCE))
@@ -146,7 +149,8 @@ static void on_ended (struct agent *agent, const struct agent_event *event)
 {
     silence (agent);
     agent->ahead.state = AHEAD_NONE;
-    say_down (agent, event->text && *event->text ? event->text : "it ended");
+    say_down (agent, event->text && *event->text ? event->text : "it ended",
+              WIFSIGNALED (event->status));
 }
 
 void agent_ahead_collective (struct agent *agent, const struct agent_event *event)

@@ -77,7 +77,7 @@ struct agent_job {
     /* From OPENED. */
     uint64_t records, parameters, targets, opened_step, unsound;
     uint32_t window, opened_attempt;
-    char data_identity[128], digest[65];
+    char data_identity[128], digest[65], unread[256];
 
     /* How it ended by itself, if it did: FAILED with a code, or CRASHED with a status. */
     bool failed, crashed;
@@ -147,6 +147,7 @@ struct agent_generation {
     uint32_t fence; /* the fence that waits */
     struct agent_bytes values;
     char down[256];
+    bool died; /* ... as its process crashed, or was killed */
 };
 
 enum ahead_state { AHEAD_NONE, AHEAD_CONNECTING, AHEAD_CONNECTED };
@@ -208,7 +209,7 @@ struct agent {
     uint64_t trainers; /* started so far */
     struct agent_fault fault;
     bool stopping, gone;
-    uint64_t stop_ms; /* when a drain ends anyway */
+    uint64_t stop_ms; /* since when */
     enum mu_phase_state phase;
     uint64_t phase_since_ms;
 

@@ -12,6 +12,8 @@
  * older than the one formed, is not obeyed. */
 #include "agent_core.h"
 
+#include <sys/wait.h>
+
 #include <stdio.h>
 #include <string.h>
 
@@ -180,6 +182,7 @@ static void on_ended (struct agent *agent, const struct agent_event *event)
     else
         snprintf (why, sizeof why, "its collective process ended with status %d", event->status);
     agent->generation.collective = COLLECTIVE_NONE;
+    agent->generation.died = WIFSIGNALED (event->status);
     agent_break (agent, why);
 }
 
@@ -281,6 +284,7 @@ static void form_next (struct agent *agent)
     generation->formed = generation->now.generation;
     generation->over = generation->aborting = generation->ready = generation->go = false;
     generation->down[0] = '\0';
+    generation->died = false;
     generation->states.count = generation->gradients.count = 0;
     agent->job.windows_said = agent->job.windows_heard = 0;
     agent->job.trainer_phase = MU_PHASE_CONNECTING;

@@ -43,6 +43,9 @@
  * ends anyway. Below the 30 s that Kubernetes gives a pod. */
 #define AGENT_DRAIN_LIMIT_MS 25000u
 
+/* The same where there is no coordinator that could let it go, and nothing that one could have it save. */
+#define AGENT_STOP_ALONE_MS 10000u
+
 /* While there are children, the agent looks this often at what they do: processor time, counted work.
  * Their stillness is judged by the coordinator, which sees all workers. */
 #define AGENT_LOOK_MS 250u

@@ -77,6 +77,7 @@ static void on_opened (struct agent *agent, const struct agent_event *event)
     agent_copy (job->digest, sizeof job->digest, opened->digest);
     job->blank = opened->blank;
     job->unsound = opened->unsound;
+    agent_copy (job->unread, sizeof job->unread, opened->unread);
     if (job->blank)
         agent_log (agent, LOG_INFO_, "prepared", "%llu parameters, %llu records, waits for a state",
                    (unsigned long long)job->parameters, (unsigned long long)job->records);

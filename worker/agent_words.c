@@ -23,6 +23,7 @@ static void say_prepared (struct agent *agent)
         return;
     agent_copy (said->digest, sizeof said->digest, job->digest);
     said->unsound = job->unsound;
+    agent_copy (said->unread, sizeof said->unread, job->unread);
 }
 
 static void say_verdict (struct agent *agent)
@@ -91,6 +92,7 @@ static void say_down (struct agent *agent)
     down->job = agent->job.number;
     down->generation = agent->generation.formed;
     agent_copy (down->text, sizeof down->text, agent->generation.down);
+    down->ended = agent->generation.died;
 }
 
 static void say_aborted (struct agent *agent)

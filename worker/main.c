@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -27,7 +28,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#define FILES_WANTED 256 /* sockets, children's pipes, libzmq's own; a worker needs few */
+#define FILES_WANTED   256 /* sockets, children's pipes, libzmq's own; a worker needs few */
+#define THREADS_WANTED 4   /* libzmq's two and this one, and one to spare */
 
 struct stage {
     struct mu_worker_options options;
@@ -99,6 +101,34 @@ static void raise_file_limit (void)
         mu_log (MU_LOG_WARN, "limits", &MU_LOG_ABOUT_NOTHING,
                 "only %llu files may be open at once; a worker wants %d (ulimit -n)",
                 (unsigned long long)limit.rlim_cur, FILES_WANTED);
+}
+
+static void *rest (void *gate)
+{
+    pthread_rwlock_rdlock (gate);
+    pthread_rwlock_unlock (gate);
+    return NULL;
+}
+
+/* libzmq ends a process that cannot start its threads, without a word to people. */
+static int try_threads (struct mu_error *error)
+{
+    pthread_rwlock_t gate = PTHREAD_RWLOCK_INITIALIZER;
+    pthread_t threads[THREADS_WANTED];
+    int count = 0, number = 0;
+    pthread_rwlock_wrlock (&gate);
+    while (count < THREADS_WANTED && !number)
+        if (!(number = pthread_create (&threads[count], NULL, rest, &gate)))
+            count++;
+    pthread_rwlock_unlock (&gate);
+    for (int i = 0; i < count; i++)
+        pthread_join (threads[i], NULL);
+    if (!number)
+        return 0;
+    return mu_fail_errno (error, MU_SYSTEM, number,
+                          "only %d of %d threads can be started here: raise what limits memory or "
+                          "processes (ulimit -v, ulimit -u, pids.max of the cgroup)",
+                          count, THREADS_WANTED);
 }
 
 /* --- the stage -------------------------------------------------------------------------------- */
@@ -261,7 +291,8 @@ static int open_agent (struct io_agent *io, const struct stage *stage, struct mu
 static int run (struct stage *stage, struct mu_error *error)
 {
     static struct io_agent io;
-    if (set_stage (stage, error) < 0 || open_agent (&io, stage, error) < 0)
+    if (set_stage (stage, error) < 0 || try_threads (error) < 0 ||
+        open_agent (&io, stage, error) < 0)
         return -1;
     int status = io_agent_run (&io);
     agent_destroy (&io.agent);

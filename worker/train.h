@@ -97,6 +97,8 @@ struct train_job {
     uint32_t threads;
     char checkpoint_dir[PATH_MAX];
     uint64_t unsound; /* the checkpoint of this step was to be loaded, and is not what was committed */
+    char
+        unread[256]; /* why a checkpoint that was to be loaded could not be read; empty: it could */
     bool distrusts; /* a worker was wrong before: checkpoints of this job may be of wrong states */
 };
 

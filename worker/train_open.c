@@ -429,8 +429,10 @@ static int load_ordered (struct train_job *job, const struct mu_wire_prepare *pr
     if (load_state (job, path, prepare->resume_hash, &why) == 0 &&
         is_of_step (job, path, prepare->resume_step, &why))
         return 0;
-    if (why.code == MU_BAD_INPUT) /* else it could not be read, and may be what it should be */
+    if (why.code == MU_BAD_INPUT)
         job->unsound = prepare->resume_step;
+    else /* it may be what it should be */
+        mu_text_set (job->unread, sizeof job->unread, why.text);
     mu_log (MU_LOG_WARN, "resume", &MU_LOG_ABOUT_NOTHING,
             "the checkpoint %s of step %llu cannot be used here, so this worker needs the state "
             "from another: %s",

@@ -40,6 +40,7 @@ static void say_opened (struct train *train)
     struct mu_wire_opened *opened = &wire.opened;
     opened->blank = job->blank;
     opened->unsound = job->unsound;
+    mu_text_set (opened->unread, sizeof opened->unread, job->unread);
     if (!job->blank)
         snprintf (opened->digest, sizeof opened->digest, "%016llx",
                   (unsigned long long)mu_state_sum (job->state));

@@ -181,6 +181,9 @@ static void on_form (const struct mu_journal *record)
     struct seen_job *job = of (form->job);
     CHECK (form->generation == job->generation + 1, "generation %" PRIu64 " follows %" PRIu64,
            form->generation, job->generation);
+    CHECK (form->step >= job->committed,
+           "training begins at step %" PRIu64 ", and step %" PRIu64 " is committed", form->step,
+           job->committed);
     CHECK (form->map.size == 2 * job->micro_batches && form->first_map.size == form->map.size,
            "a map has %u bytes", form->map.size);
     check_map (form, form->map, !job->deaths || job->death[job->deaths - 1].step < form->step);
@@ -381,10 +384,13 @@ static void on_unsound (const struct mu_journal *record)
     const struct mu_journal_unsound *unsound = &record->unsound;
     struct seen_job *job = of (unsound->job);
     CHECK (job->committed == unsound->step &&
-               (storage_lost_bits (unsound->job, unsound->step) || faults.wrong == WRONG_SNAPSHOT),
+               (unsound->unread ? storage_was_away (unsound->job, unsound->step)
+                                : storage_lost_bits (unsound->job, unsound->step) ||
+                                      faults.wrong == WRONG_SNAPSHOT),
            "the checkpoint of step %" PRIu64 " is given up for nothing", unsound->step);
     go_back (job, unsound->back_step);
-    statistics.unsound++;
+    statistics.unsound += !unsound->unread;
+    statistics.unread += unsound->unread;
 }
 
 static uint64_t steps_of (const struct sim_job *job)

@@ -96,7 +96,7 @@ struct statistics {
     uint64_t kept, mismatches, cuts, swallowed, stops, hangs, proofs, joint_steps;
     uint64_t expelled, elsewhere, disputes, wrong_steps, connected_ahead, shrunk, most_shrunk,
         watched;
-    uint64_t played, images, lies, disbelieved, blanks, unsound;
+    uint64_t played, images, lies, disbelieved, blanks, unsound, unread, away;
     uint32_t done, failed, cancelled, poisons, skips;
 };
 
@@ -180,6 +180,7 @@ struct trainer {
     uint64_t job;
     uint64_t step, state, kept, sums; /* kept: bit m is in sums */
     uint64_t unsound;                 /* it was to load the checkpoint of this step, and could not */
+    bool unread;                      /* ... or it was not there */
     bool blank;                       /* it waits for another's state and holds none */
     uint32_t attempt, window;
     uint64_t made_in[64]; /* by micro-batch in sums: the generation in which it was computed */
@@ -208,6 +209,7 @@ struct collective {
     struct hold hold;
     uint64_t cpu_us, moved;
     bool alive, dying; /* killed, not yet reaped */
+    bool fell;         /* ... by itself, as its world did */
     bool at_fence;     /* asleep until it is answered */
     uint64_t life, generation;
     uint32_t rank, fence;
@@ -381,6 +383,8 @@ void lies_event (const struct coord *coord, const struct coord_options *settings
 void storage_reset (void);
 void storage_wrote (uint64_t job, uint64_t step);
 bool storage_lost_bits (uint64_t job, uint64_t step); /* at any time */
+bool storage_is_away (uint64_t job, uint64_t step);   /* somebody looks for it */
+bool storage_was_away (uint64_t job, uint64_t step);  /* when somebody did, ever */
 bool storage_is_sound (uint64_t job, uint64_t step);  /* now */
 
 /* --- writers.c -------------------------------------------------------------------------------- */

@@ -511,17 +511,21 @@ static void opened (uint32_t number, uint64_t life, void *data)
                                         .unsound = trainer->unsound } };
     bool odd = job->odd_data && number == 0;
     snprintf (wire.opened.data_identity, sizeof wire.opened.data_identity, "data-%d", odd);
+    if (trainer->unread)
+        snprintf (wire.opened.unread, sizeof wire.opened.unread, "there is no such folder");
     if (!trainer->blank)
         snprintf (wire.opened.digest, sizeof wire.opened.digest, "%016" PRIx64, trainer->state);
     say (number, &wire);
 }
 
-/* What it was to load is damaged: it makes the state of step 0, and says why. */
-static void begin_at_first (struct trainer *trainer, const struct mu_wire_prepare *prepare)
+/* What it was to load is damaged, or not there: it makes the state of step 0, and says why. */
+static void begin_at_first (struct trainer *trainer, const struct mu_wire_prepare *prepare,
+                            bool away)
 {
     trainer->step = 0;
     trainer->state = chain_state (prepare->job, 0);
-    trainer->unsound = prepare->resume_step;
+    trainer->unread = away;
+    trainer->unsound = away ? 0 : prepare->resume_step;
 }
 
 static void prepare (uint32_t number, const struct mu_wire_prepare *prepare)
@@ -533,8 +537,10 @@ static void prepare (uint32_t number, const struct mu_wire_prepare *prepare)
     trainer->state = chain_state (prepare->job, prepare->resume_step);
     if (trainer->blank)
         trainer->state = draw (1, UINT32_MAX); /* whatever lies there */
+    else if (prepare->resume_path.size && storage_is_away (prepare->job, prepare->resume_step))
+        begin_at_first (trainer, prepare, true);
     else if (prepare->resume_path.size && !storage_is_sound (prepare->job, prepare->resume_step))
-        begin_at_first (trainer, prepare);
+        begin_at_first (trainer, prepare, false);
     else if (prepare->resume_path.size)
         trainer->state =
             check_checkpoint (prepare->job, prepare->resume_step, prepare->resume_hash);

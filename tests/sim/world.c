@@ -10,6 +10,7 @@
  * all of them were told to form it. */
 #include "sim.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,10 +93,11 @@ static void reaped (uint32_t number, uint64_t generation, void *data)
     if (of (number)->life == life)
         of (number)->dying = false;
     if (of (number)->life == life && worker_at (number)->agent)
-        worker_event (number, &(struct agent_event){ .type = AGENT_COLLECTIVE_ENDED,
-                                                     .generation = generation,
-                                                     .status = 1,
-                                                     .text = "its world fell apart" });
+        worker_event (number,
+                      &(struct agent_event){ .type = AGENT_COLLECTIVE_ENDED,
+                                             .generation = generation,
+                                             .status = of (number)->fell ? 49 << 8 : SIGKILL,
+                                             .text = "its world fell apart" });
 }
 
 static void tear (struct world *world);
@@ -135,6 +137,7 @@ static void fail (uint32_t number, uint64_t life, void *data)
     if (!collective || hold_back (&collective->hold, fail, number, life, NULL, 0))
         return;
     if (collective == of (number)) {
+        collective->fell = true;
         end (number);
         return;
     }
@@ -142,7 +145,7 @@ static void fail (uint32_t number, uint64_t life, void *data)
     end_ahead (number);
     worker_event (number, &(struct agent_event){ .type = AGENT_COLLECTIVE_ENDED,
                                                  .generation = generation,
-                                                 .status = 1,
+                                                 .status = 49 << 8,
                                                  .text = "its world ahead fell apart" });
 }
 

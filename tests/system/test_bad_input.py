@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Bad input: every mistake ends with one sentence that tells what to do, the right exit code, and nothing lost."""
+import json
 import os
 import re
 import subprocess
@@ -94,6 +95,11 @@ def data_missing():
         assert cluster.wait_done(other)["restarts"] == 0
 
 
+def turned_away(cluster):
+    lines = [json.loads(line) for line in cluster.muster("-o", "json", "events").splitlines()]
+    return "\n".join(line["text"] for line in lines if line["event"] == "TURNED_AWAY")
+
+
 def data_gone_later():
     """a worker that has no data file cannot join a job that trains, and does it no harm; a lone one waits for it"""
     with Cluster(1) as cluster:
@@ -107,6 +113,8 @@ def data_gone_later():
         wait_for("w1 is let go", lambda: cluster.says("w1", '"released"'))
         status = cluster.status(job)
         assert status["state"] == "running" and status["restarts"] == 0, status
+        says(turned_away(cluster), r"worker w1 is not given the job for 60 s: .*" + data)
+        says(cluster.muster("workers"), r"w1 +1 +.*" + data)
         cluster.kill_worker("w0")
         cluster.start_worker("w0")
         waits = wait_for("the job waits", lambda: (s := cluster.status(job)) and "unable to open it" in s["reason"] and s)
@@ -160,6 +168,13 @@ def data_differs():
         says(status["reason"], r"\bw0\b", r"\bw1\b", "data")
         assert len(set(re.findall(r"[0-9a-f]{8,}", status["reason"]))) >= 2, status["reason"]
         cluster.wait_done(bystander(cluster))
+        cluster.kill_worker("w1")
+        going_on = cluster.submit(cluster.gpt("alone", steps=100_000))
+        cluster.wait_step(going_on, 5)
+        elsewhere(cluster, "w1", f"mount --bind {other} {path}")
+        wait_for("it is told why w1 stays free", lambda: "any more: Worker w1 has other data" in turned_away(cluster))
+        says(cluster.muster("workers"), rf"w1 +{going_on} +Worker w1 has other data")
+        assert cluster.status(going_on)["state"] == "running"
 
 
 # --- job files --------------------------------------------------------------------------------------

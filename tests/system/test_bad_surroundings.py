@@ -280,6 +280,17 @@ def no_files_to_open():
         cluster.same_as_calm(job, name="files", steps=100_000)
 
 
+def no_memory_for_threads():
+    """a worker that may not have the memory for its threads says so and ends: exit 71, and no core"""
+    with Cluster(0) as cluster:
+        command = ["sh", "-c", 'ulimit -v 40000; exec "$@"', "sh", os.path.join(BUILD, "muster-worker"), "--coordinator",
+                   cluster.endpoint, "--name", "small", "--dir", os.path.join(cluster.dir, "small")]
+        run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30, check=False)
+        if "error while loading shared libraries" in run.stdout or "AddressSanitizer" in run.stdout:
+            raise Tap.Skip("with so little memory the program does not even load here")
+        assert run.returncode == 71 and "threads can be started here" in run.stdout, (run.returncode, run.stdout)
+
+
 def stopped_worker():
     """a worker that stands still is lost after a second; the job goes on; woken up it is a worker again, once"""
     with Cluster(2) as cluster:
@@ -397,4 +408,4 @@ def strangers():
 if __name__ == "__main__":
     sys.exit(Tap().run(databases, two_coordinators, socket_of_another, folders, database_disk_full, names, worker_alone,
                        name_service_dead, one_name,
-                       no_files_to_open, stopped_worker, strangers))
+                       no_files_to_open, no_memory_for_threads, stopped_worker, strangers))

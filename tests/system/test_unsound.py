@@ -74,6 +74,57 @@ def calm_hash():
         return cluster.wait_done(cluster.submit(cluster.gpt(steps=STEPS)))["weights_hash"]
 
 
+def lose_the_folder(cluster, job):
+    """The checkpoint folder's place is an empty one, as where it is not mounted; new workers look there."""
+    wait_for("two checkpoints", lambda: len(cluster.json("checkpoints", job)) >= 2)
+    lose_all_workers(cluster, job)
+    newest = cluster.json("checkpoints", job)[-1]
+    folder = os.path.dirname(newest["path"])
+    os.rename(folder, folder + ".unmounted")
+    os.mkdir(folder)
+    cluster.start_worker("third")
+    cluster.start_worker("fourth")
+    wait_for("the job says that it waits", lambda: "waits for its checkpoint" in cluster.status(job)["reason"])
+    reason = cluster.status(job)["reason"]
+    for words in (f"of step {newest['step']}", newest["path"], "third", "fourth", "No such file or directory"):
+        assert words in reason, (words, reason)
+    told = [line["text"] for line in events(cluster, "STATE") if "waits for its checkpoint" in line["text"]]
+    assert told, "muster events does not say that it waits"
+    return newest, folder
+
+
+def not_mounted():
+    """the checkpoint folder is empty when all workers die: the job waits, says so, and goes on when it is back"""
+    with Cluster(2) as cluster:
+        job = cluster.submit(cluster.gpt(steps=STEPS, workers=(2, 2), every=EVERY))
+        newest, folder = lose_the_folder(cluster, job)
+        os.rmdir(folder)
+        os.rename(folder + ".unmounted", folder)
+        status = cluster.wait_done(job)
+        assert not unsound(cluster) and not events(cluster, "REWIND"), "a step was given up"
+        firsts = [line["step"] for line in events(cluster, "FORM")]
+        assert firsts[-1] == newest["step"], firsts
+        assert cluster.try_muster("ledger", "verify", job).returncode == 0
+    assert status["weights_hash"] == calm_hash()
+
+
+def gone_for_good():
+    """the same, and somebody says that it does not come back: it begins anew, which is told, and ends as ever"""
+    with Cluster(2) as cluster:
+        job = cluster.submit(cluster.gpt(steps=STEPS, workers=(2, 2), every=EVERY))
+        newest, _folder = lose_the_folder(cluster, job)
+        cluster.muster("resume", "--forgo-checkpoint", job)
+        again = cluster.try_muster("resume", "--forgo-checkpoint", job)
+        assert again.returncode in (0, 65), again.stdout + again.stderr
+        status = cluster.wait_done(job)
+        found = unsound(cluster)
+        assert found and found[0]["step"] == newest["step"] and found[-1]["back_step"] == 0, found
+        assert all(one["unread"] and "given up on request" in one["text"] for one in found), found
+        proven = cluster.try_muster("ledger", "verify", job)
+        assert proven.returncode == 0, proven.stdout + proven.stderr
+        assert status["weights_hash"] == calm_hash()
+
+
 def damaged():
     """a bit of the newest checkpoint is flipped and all workers die: the one before is loaded, and equal weights"""
     assert resume_from_the_one_before(flip_a_bit) == calm_hash()
@@ -85,4 +136,4 @@ def another_state():
 
 
 if __name__ == "__main__":
-    sys.exit(Tap().run(damaged, another_state))
+    sys.exit(Tap().run(damaged, another_state, not_mounted, gone_for_good))

@@ -35,6 +35,9 @@ static void note_record (struct bed *bed, const struct mu_journal *record)
     if (record->type == MU_JOURNAL_STATE && record->state.reason.size)
         snprintf (bed->state, sizeof bed->state, "%.*s", (int)record->state.reason.size,
                   (const char *)record->state.reason.data);
+    if (record->type == MU_JOURNAL_TURNED_AWAY)
+        snprintf (bed->turned_away, sizeof bed->turned_away, "%.*s",
+                  (int)record->turned_away.text.size, (const char *)record->turned_away.text.data);
     bed->forms += record->type == MU_JOURNAL_FORM;
     if (record->type == MU_JOURNAL_FORM)
         bed->leased = record->form.until_step;

@@ -34,7 +34,7 @@ struct bed {
     uint64_t leased;     /* steps below this */
     struct mu_journal_hung hung; /* the newest */
     char names[256];             /* of all that hung */
-    char reason[256], state[1024];
+    char reason[256], state[1024], turned_away[1024];
     msgpack_sbuffer journal; /* all that was stored, and each record's size */
     size_t size[512];
     unsigned stored;

@@ -192,6 +192,44 @@ static void nobody_knows_me (void **state)
     finish (&story);
 }
 
+/* Told to stop, without a coordinator: after so many seconds it ends. */
+static unsigned ends_after (struct story *story)
+{
+    unsigned seconds = 0;
+    while (!story->lines || strcmp (story->line[story->lines - 1], "exit 0") != 0) {
+        assert_true (seconds < 60);
+        story->read = story->lines;
+        wait_ms (story, 1000);
+        seconds++;
+    }
+    assert_string_equal (story->line[story->lines - 2],
+                         "BYE told to stop, and there is no coordinator that could let it go");
+    story->read = story->lines;
+    return seconds;
+}
+
+static unsigned told_to_stop_alone (struct mu_wire newest)
+{
+    struct story story;
+    running (&story);
+    said (&story, newest);
+    story.read = story.lines;
+    wait_ms (&story, 10000);
+    story.read = story.lines;
+    happen (&story, (struct agent_event){ .type = AGENT_STOP });
+    unsigned seconds = ends_after (&story);
+    finish (&story);
+    return seconds;
+}
+
+/* Who has trained waits for one that has it saved, within what a pod is given. */
+static void told_to_stop_it_waits_as_long_as_there_is_something_to_save (void **state)
+{
+    (void)state;
+    assert_int_equal (told_to_stop_alone (progress (1, 5)), 25);
+    assert_int_equal (told_to_stop_alone (progress (1, 0)), 10);
+}
+
 int main (void)
 {
     const struct CMUnitTest stories[] = {
@@ -203,6 +241,7 @@ int main (void)
         cmocka_unit_test (a_line_that_leads_somewhere),
         cmocka_unit_test (nobody_forms_the_next),
         cmocka_unit_test (nobody_knows_me),
+        cmocka_unit_test (told_to_stop_it_waits_as_long_as_there_is_something_to_save),
     };
     return cmocka_run_group_tests (stories, NULL, NULL);
 }

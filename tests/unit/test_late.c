@@ -252,10 +252,11 @@ static void who_comes_back_and_fails_again_is_left_out_longer (void **state)
 }
 
 /* The collective of a member ends while all form; `after_ms` later the next generation has formed. */
-static void ends (struct bed *bed, unsigned members, uint32_t worker, uint64_t after_ms)
+static void ends_of (struct bed *bed, unsigned members, uint32_t worker, uint64_t after_ms,
+                     bool itself)
 {
     unsigned forms = bed->forms;
-    struct mu_wire_down down = { .job = 1, .generation = bed->forms };
+    struct mu_wire_down down = { .job = 1, .generation = bed->forms, .ended = itself };
     mu_text_set (down.text, sizeof down.text, "no route");
     for (uint32_t w = 0; w < WORKERS; w++)
         if (is_in (members, w))
@@ -265,6 +266,35 @@ static void ends (struct bed *bed, unsigned members, uint32_t worker, uint64_t a
     all_let_go (bed);
     pass (bed, after_ms);
     assert_int_equal (bed->forms, forms + 1);
+}
+
+static void ends (struct bed *bed, unsigned members, uint32_t worker, uint64_t after_ms)
+{
+    ends_of (bed, members, worker, after_ms, false);
+}
+
+/* Not because of a line, which nobody can tell from the other end's: its process cannot live on its host. */
+static void whose_process_ends_by_itself_is_left_out_the_second_time (void **state)
+{
+    (void)state;
+    struct bed bed;
+    opening (&bed, 1);
+    form (&bed);
+    ends_of (&bed, ALL, 1, 750, true);
+    assert_null (strstr (bed.reason, "without"));
+    ends_of (&bed, ALL, 2, 750, true);
+    assert_null (strstr (bed.reason, "without"));
+    ends_of (&bed, ALL, 1, BEAT_MS,
+             true); /* the others do not wait as for one that is formed again */
+    assert_string_equal (bed.reason,
+                         "it is tried without worker w1, whose collective ended: no route");
+    assert_non_null (
+        strstr (bed.turned_away, "w1 is not given the job for 60 s: its collective ended"));
+    forms_with (&bed, W0 | W2);
+    ends_of (&bed, W0 | W2, 0, 1500, true); /* who gives the state stays */
+    ends_of (&bed, W0 | W2, 0, 1500, true);
+    forms_with (&bed, W0 | W2);
+    finish (&bed);
 }
 
 static void who_ends_again_and_again_is_left_out (void **state)
@@ -403,6 +433,7 @@ static void one_opens (struct bed *bed)
 
 static void is_let_go_for_a_minute (struct bed *bed)
 {
+    assert_non_null (strstr (bed->turned_away, "worker w2 is not given the job for 60 s: "));
     assert_string_equal (bed->state, "");
     assert_int_equal (bed->forms, 2);
     let_go (bed, 2);
@@ -411,6 +442,28 @@ static void is_let_go_for_a_minute (struct bed *bed)
     assert_false (was_told (bed, 2, "ASSIGN"));
     pass (bed, 4000);
     assert_true (was_told (bed, 2, "ASSIGN")); /* its host may be mended */
+}
+
+/* Its world was to be connected while the others train: they go on. */
+static void a_joiner_whose_process_ends_by_itself_disturbs_nobody (void **state)
+{
+    (void)state;
+    struct bed bed;
+    one_opens (&bed);
+    prepared_with (&bed, 2, (struct mu_wire_prepared){ .blank = true });
+    for (unsigned times = 0; times < 2; times++) {
+        struct mu_wire_down down = { .job = 1, .generation = 3, .ended = true };
+        pass (&bed, COORD_REPEAT_MS + BEAT_MS);
+        mu_text_set (down.world, sizeof down.world, bed.ahead);
+        mu_text_set (down.text, sizeof down.text, "ended by signal 6");
+        for (unsigned again = 0; again < 2; again++)
+            hear (&bed, 2, (struct mu_wire){ .type = MU_WIRE_DOWN, .down = down });
+        assert_int_equal (was_told (&bed, 2, "RELEASE"), times == 1);
+    }
+    assert_non_null (
+        strstr (bed.turned_away, "w2 is not given the job for 60 s: its collective ended"));
+    is_let_go_for_a_minute (&bed);
+    finish (&bed);
 }
 
 static void who_cannot_open_what_others_train_is_let_go (void **state)
@@ -487,6 +540,8 @@ int main (void)
         cmocka_unit_test (a_wrong_guess_is_taken_back),
         cmocka_unit_test (who_is_free_stands_in),
         cmocka_unit_test (who_comes_back_and_fails_again_is_left_out_longer),
+        cmocka_unit_test (whose_process_ends_by_itself_is_left_out_the_second_time),
+        cmocka_unit_test (a_joiner_whose_process_ends_by_itself_disturbs_nobody),
         cmocka_unit_test (who_ends_again_and_again_is_left_out),
         cmocka_unit_test (chance_leaves_nobody_out),
         cmocka_unit_test (generations_in_vain_form_ever_more_slowly),

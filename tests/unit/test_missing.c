@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_missing.c - no worker can read the newest checkpoint: it is waited for, and not for ever */
+#include "tests/unit/job_bed.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define FIRST_MS  40000u /* it trained before the first checkpoint */
+#define SECOND_MS 60000u /* ... and until the second */
+
+static void saved (struct bed *bed, uint64_t at)
+{
+    struct mu_wire wire = {
+        .type = MU_WIRE_SAVED,
+        .saved = { .job = 1, .generation = 1, .step = at, .path = { "/mnt/c", 6 }, .bytes = 1 }
+    };
+    mu_text_set (wire.saved.weights_hash, sizeof wire.saved.weights_hash, "right");
+    hear (bed, 0, wire);
+}
+
+static struct mu_wire_job_info about (const struct bed *bed)
+{
+    struct mu_wire_job_info info;
+    assert_int_equal (coord_job_info (bed->coord, 1, &info), 0);
+    return info;
+}
+
+static uint64_t committed (const struct bed *bed) { return about (bed).weights_step; }
+
+static bool says (const struct bed *bed, const char *words)
+{
+    struct mu_wire_job_info info = about (bed);
+    char reason[1024];
+    snprintf (reason, sizeof reason, "%.*s", (int)info.reason.size,
+              info.reason.size ? (const char *)info.reason.data : "");
+    return strstr (reason, words) != NULL;
+}
+
+static void opens (struct bed *bed, uint32_t worker, uint64_t at)
+{
+    struct mu_wire_prepared said = { .step = at };
+    mu_text_set (said.digest, sizeof said.digest, "d");
+    if (!at)
+        mu_text_set (said.unread, sizeof said.unread, "opening /mnt/c: No such file or directory");
+    prepared_with (bed, worker, said);
+}
+
+/* All that were told to let go and open it again do so, and come to that state. */
+static unsigned all_open (struct bed *bed, uint64_t at)
+{
+    unsigned count = 0;
+    all_let_go (bed);
+    pass (bed, BEAT_MS);
+    for (uint32_t w = 0; w < WORKERS; w++) {
+        if (!was_told (bed, w, "ASSIGN"))
+            continue;
+        bed->told[w][0] = '\0';
+        opens (bed, w, at);
+        count++;
+    }
+    pass (bed, BEAT_MS);
+    return count;
+}
+
+/* Two checkpoints are committed, nobody holds a state any more, and nobody can read the newer one. */
+static void lose_all (struct bed *bed)
+{
+    running (bed, 6);
+    pass (bed, FIRST_MS);
+    saved (bed, 3);
+    pass (bed, SECOND_MS);
+    saved (bed, 5);
+    assert_int_equal (committed (bed), 5);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        start_anew (bed, w, 2);
+    pass (bed, 500);
+    all_open (bed, 0);
+    assert_int_equal (bed->forms, 1);
+    assert_int_equal (all_open (bed, 0), WORKERS); /* once more, at once */
+}
+
+static void it_is_waited_for_and_all_is_said (void **state)
+{
+    (void)state;
+    struct bed bed;
+    lose_all (&bed);
+    assert_int_equal (bed.forms, 1);
+    assert_int_equal (committed (&bed), 5);
+    assert_true (
+        says (&bed, "waits for its checkpoint of step 5 (/mnt/c), which w0, w1 and w2 cannot read: "
+                    "opening /mnt/c: No such file or directory."));
+    assert_true (says (&bed, "After 60 s more it is given up and training goes back to step 3; "
+                             "`muster resume --forgo-checkpoint 1` does that now"));
+    assert_non_null (strstr (bed.state, "waits for its checkpoint of step 5")); /* an event */
+    finish (&bed);
+}
+
+static void when_it_comes_back_it_is_gone_on_from (void **state)
+{
+    (void)state;
+    struct bed bed;
+    lose_all (&bed);
+    pass (&bed, COORD_MISSING_RETRY_MS);
+    assert_int_equal (all_open (&bed, 0), WORKERS);
+    assert_int_equal (bed.forms, 1);
+    pass (&bed, COORD_MISSING_RETRY_MS);
+    assert_int_equal (all_open (&bed, 5), WORKERS);
+    assert_int_equal (bed.forms, 2);
+    assert_int_equal (about (&bed).step, 5);
+    assert_false (says (&bed, "waits"));
+    finish (&bed);
+}
+
+/* As long as its steps took, and then as long as those before it. */
+static void it_is_not_waited_for_longer_than_its_steps_took (void **state)
+{
+    (void)state;
+    struct bed bed;
+    uint64_t waited_ms = 0, given_up_ms = 0;
+    lose_all (&bed);
+    for (; bed.forms == 1; waited_ms += BEAT_MS) {
+        assert_true (waited_ms < FIRST_MS + SECOND_MS + 20000);
+        if (!given_up_ms && committed (&bed) == 3)
+            given_up_ms = waited_ms;
+        waited_ms += 2 * BEAT_MS;
+        all_open (&bed, 0);
+        pass (&bed, BEAT_MS);
+    }
+    assert_true (given_up_ms > SECOND_MS - 1500 && given_up_ms < SECOND_MS + 1500);
+    assert_true (waited_ms - given_up_ms > FIRST_MS - 1500);
+    assert_int_equal (committed (&bed), 0);
+    assert_int_equal (about (&bed).step, 0);
+    assert_true (says (&bed, "cannot be read"));
+    finish (&bed);
+}
+
+/* An hour without workers, or at rest, is no hour of looking for it. */
+static void only_time_in_which_somebody_looks_counts (void **state)
+{
+    (void)state;
+    struct bed bed;
+    lose_all (&bed);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        bed.quiet[w] = true;
+    pass (&bed, 3600000);
+    for (uint32_t w = 0; w < WORKERS; w++) {
+        bed.quiet[w] = false;
+        start_anew (&bed, w, 3);
+    }
+    pass (&bed, 500);
+    all_open (&bed, 0);
+    all_open (&bed, 0);
+    assert_int_equal (committed (&bed), 5);
+    assert_int_equal (bed.forms, 1);
+    finish (&bed);
+}
+
+static void forgo (struct bed *bed)
+{
+    struct mu_wire wire = { .type = MU_WIRE_CONTROL,
+                            .control = { .request = 7, .verb = 3, .forgo = true } };
+    mu_text_set (wire.control.job, sizeof wire.control.job, "1");
+    step (bed, (struct coord_event){ .type = COORD_RECEIVE, .peer = 100, .wire = &wire });
+}
+
+/* Whoever knows that it does not come back: all that lie there are given up, one after the other. */
+static void who_says_so_need_not_wait (void **state)
+{
+    (void)state;
+    struct bed bed;
+    lose_all (&bed);
+    forgo (&bed);
+    assert_int_equal (committed (&bed), 3);
+    all_open (&bed, 0);
+    all_open (&bed, 0);
+    assert_int_equal (committed (&bed), 0);
+    all_open (&bed, 0);
+    all_open (&bed, 0);
+    assert_int_equal (bed.forms, 2);
+    finish (&bed);
+}
+
+static void what_is_loading_it_just_then_begins_anew (void **state)
+{
+    (void)state;
+    struct bed bed;
+    lose_all (&bed);
+    pass (&bed, COORD_MISSING_RETRY_MS);
+    all_let_go (&bed);
+    pass (&bed, BEAT_MS);
+    uint64_t order = bed.order[0];
+    forgo (&bed);
+    bed.order[0] = order;
+    opens (&bed, 0, 5);
+    pass (&bed, BEAT_MS);
+    assert_int_equal (bed.forms, 1);
+    finish (&bed);
+}
+
+static void nobody_forgoes_what_is_not_waited_for (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running (&bed, 6);
+    saved (&bed, 5);
+    forgo (&bed);
+    assert_int_equal (committed (&bed), 5);
+    finish (&bed);
+}
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test (it_is_waited_for_and_all_is_said),
+        cmocka_unit_test (when_it_comes_back_it_is_gone_on_from),
+        cmocka_unit_test (it_is_not_waited_for_longer_than_its_steps_took),
+        cmocka_unit_test (only_time_in_which_somebody_looks_counts),
+        cmocka_unit_test (who_says_so_need_not_wait),
+        cmocka_unit_test (what_is_loading_it_just_then_begins_anew),
+        cmocka_unit_test (nobody_forgoes_what_is_not_waited_for),
+    };
+    return cmocka_run_group_tests_name ("missing", tests, NULL, NULL);
+}
