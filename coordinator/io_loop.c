@@ -183,13 +183,19 @@ static int mind_turns (struct loop *loop, struct mu_error *error)
     return outbox_speak (loop->outbox, error);
 }
 
+static void pass_turn (struct loop *loop)
+{
+    if (!outbox_patience_us (loop->outbox, loop->filling))
+        outbox_pass (loop->outbox, &loop->filling);
+}
+
 /* What was decided during a commit is given to the disk before what became durable is spoken: it works on
  * meanwhile. A leader leaves a moment between two commits, in which those that lag behind are fed. */
 static void collect_turn (struct loop *loop)
 {
     outbox_collect (loop->outbox);
     if (!loop->options->lead && turn_records (loop->filling))
-        outbox_pass (loop->outbox, &loop->filling);
+        pass_turn (loop);
 }
 
 /* A full turn waits for its commit alone. */
@@ -201,7 +207,9 @@ static uint64_t wait_us (const struct loop *loop, bool full)
     if (loop->options->lead && lead_deadline (loop->options->lead) < deadline)
         deadline = lead_deadline (loop->options->lead);
     uint64_t ms = deadline <= now ? 0 : deadline - now;
-    return 1000 * (ms < WAIT_MAX_MS ? ms : WAIT_MAX_MS);
+    uint64_t us = 1000 * (ms < WAIT_MAX_MS ? ms : WAIT_MAX_MS);
+    uint64_t patience = outbox_patience_us (loop->outbox, loop->filling);
+    return patience && patience < us ? patience : us;
 }
 
 bool loop_told_to_stop (int signal_fd)
@@ -319,7 +327,7 @@ static int serve (struct loop *loop, struct mu_error *error)
         return -1;
     greet (loop);
     while (!may_end (loop)) {
-        outbox_pass (loop->outbox, &loop->filling);
+        pass_turn (loop);
         if (wait_for_something (loop))
             return mu_fail_errno (error, MU_INTERNAL, errno, "waiting failed");
         collect_turn (loop);

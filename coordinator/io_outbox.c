@@ -15,6 +15,9 @@
 #define TURNS_AHEAD 16
 #define TURNS_ALONE 2
 
+#define CROWD           8u    /* records of one turn: many ask at once, and will again */
+#define PATIENCE_MAX_US 5000u /* whatever the disk takes */
+
 struct passing {
     struct turn *turn;
     uint64_t given_ms, newest; /* newest: its last record, once it is durable here */
@@ -27,6 +30,8 @@ struct outbox {
     struct passing passing[TURNS_AHEAD]; /* oldest first */
     uint32_t spare_count, count;
     bool committing; /* the newest is not durable yet */
+    uint32_t given_records;              /* of the newest turn */
+    uint64_t given_us, idle_us, took_us; /* when; since when it is durable; how long that took */
 };
 
 static uint32_t turns_on_the_way (const struct lead *lead)
@@ -111,6 +116,21 @@ static void speak_without_records (struct outbox *outbox, struct turn *turn)
         turn_answer (turn, outbox->options.sockets);
 }
 
+uint64_t outbox_worth_us (uint32_t records, uint32_t before, uint64_t took_us)
+{
+    if (!records || before < CROWD || records >= before / 2)
+        return 0;
+    return took_us < PATIENCE_MAX_US ? took_us : PATIENCE_MAX_US;
+}
+
+uint64_t outbox_patience_us (const struct outbox *outbox, const struct turn *filling)
+{
+    uint64_t most =
+        outbox_worth_us (turn_records (filling), outbox->given_records, outbox->took_us);
+    uint64_t waited = outbox->committing || !most ? 0 : mu_now_us () - outbox->idle_us;
+    return outbox->committing || waited >= most ? 0 : most - waited;
+}
+
 void outbox_pass (struct outbox *outbox, struct turn **filling)
 {
     const struct outbox_options *options = &outbox->options;
@@ -123,8 +143,10 @@ void outbox_pass (struct outbox *outbox, struct turn **filling)
     if (options->lead)
         lead_give (options->lead, turn_batch (*filling), mu_unix_ms ());
     committer_give (options->committer, *filling);
+    outbox->given_records = turn_records (*filling);
+    outbox->given_us = mu_now_us ();
     outbox->passing[outbox->count++] =
-        (struct passing){ .turn = *filling, .given_ms = mu_now_ms () };
+        (struct passing){ .turn = *filling, .given_ms = outbox->given_us / 1000 };
     outbox->committing = true;
     *filling = outbox->spare[--outbox->spare_count];
 }
@@ -134,6 +156,8 @@ void outbox_collect (struct outbox *outbox)
     if (!outbox->committing || !committer_take (outbox->options.committer))
         return;
     outbox->committing = false;
+    outbox->idle_us = mu_now_us ();
+    outbox->took_us = outbox->idle_us - outbox->given_us;
     outbox->passing[outbox->count - 1].newest = store_newest (outbox->options.store);
 }
 

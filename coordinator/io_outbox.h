@@ -29,6 +29,12 @@ void outbox_close (struct outbox **outbox_p);
 /* Send the turn on its way if there is room, and put an empty one in its place. One without records is spoken. */
 void outbox_pass (struct outbox *outbox, struct turn **filling);
 
+/* How long a turn of few records had better wait, while nothing is being committed, because many were in the one
+ * before it: a commit costs nearly as much for one as for a hundred, and those who were just answered ask again.
+ * As long as the last commit took at most; those who ask alone never wait (docs/decisions/0048). */
+uint64_t outbox_patience_us (const struct outbox *outbox, const struct turn *filling);
+uint64_t outbox_worth_us (uint32_t records, uint32_t before, uint64_t took_us); /* ... in all */
+
 /* Is there something to take from the commit thread, or to give it? */
 bool outbox_has_done (const struct outbox *outbox);
 bool outbox_is_idle (const struct outbox *outbox);

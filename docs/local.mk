@@ -52,6 +52,7 @@ dist_decisions_DATA = \
     %D%/decisions/0045-ranks-of-one-host-reduce-as-memory.md \
     %D%/decisions/0046-a-region-has-large-pages-if-they-come-cheap.md \
     %D%/decisions/0047-a-copy-is-not-its-original.md \
+    %D%/decisions/0048-few-wait-where-many-asked.md \
     %D%/decisions/0049-a-checkpoint-that-nobody-can-read-is-waited-for.md
 
 linearexampledir = $(docdir)/examples/linear

@@ -366,6 +366,34 @@ static void the_disk_need_not_wait_for_words (void **state)
     outbox_close (&outbox);
 }
 
+/* A commit for two, when a hundred ask, makes the others wait for the next one. */
+static void few_wait_a_moment_where_many_asked (void **state)
+{
+    (void)state;
+    assert_int_equal (outbox_worth_us (1, 100, 1000), 1000);
+    assert_int_equal (outbox_worth_us (49, 100, 1000), 1000);
+    assert_int_equal (outbox_worth_us (50, 100, 1000), 0);      /* as many as can be hoped for */
+    assert_int_equal (outbox_worth_us (0, 100, 1000), 0);       /* words alone */
+    assert_int_equal (outbox_worth_us (1, 7, 1000), 0);         /* there is no crowd */
+    assert_int_equal (outbox_worth_us (1, 100, 9000000), 5000); /* the disk had hung */
+    struct loop_counts counts = { 0 };
+    struct outbox *outbox = open_outbox (&counts, true);
+    assert_int_equal (outbox_patience_us (outbox, turn), 0);
+    for (int i = 0; i < 50; i++)
+        decide (turn);
+    pass_on (outbox);
+    decide (turn);
+    struct timespec pause = { 0, 1000000 };
+    for (int ms = 0; ms < LIMIT_MS && outbox_patience_us (outbox, turn); ms++)
+        nanosleep (&pause, NULL);
+    assert_int_equal (outbox_patience_us (outbox, turn), 0);
+    pass_on (outbox); /* of a few */
+    decide (turn);
+    assert_int_equal (outbox_patience_us (outbox, turn), 0);
+    committer_stop (&committer);
+    outbox_close (&outbox);
+}
+
 static void all_wait_for_those_in_sync (void **state)
 {
     (void)state;
@@ -449,6 +477,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         TURN_TEST (words_wait_for_their_records),
         TURN_TEST (the_disk_need_not_wait_for_words),
+        TURN_TEST (few_wait_a_moment_where_many_asked),
         TURN_TEST (all_wait_for_those_in_sync),
         TURN_TEST (clients_may_be_told_not_to_wait_and_workers_do),
         TURN_TEST (a_full_disk_delays_and_loses_nothing),
