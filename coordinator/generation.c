@@ -398,21 +398,32 @@ void generation_break (struct coord *coord, struct job *job, bool planned, const
     job_touch (coord, job);
 }
 
+/* Each crash costs the job a generation, also where the words of others, whose collectives ended because of it,
+ * come first. */
+static void blame_for_crash (struct coord *coord, struct worker *worker,
+                             const struct mu_wire_down *down)
+{
+    const struct job *job = worker->job;
+    if (!down->ended || !job || worker->rank == NONE || job->durable.number != down->job ||
+        job->durable.generation.number != down->generation ||
+        worker->crashed_in == down->generation)
+        return;
+    worker->crashed_in = down->generation;
+    trust_blame (coord, worker, "its collective crashed, or was killed");
+    if (trust_lacks (coord, worker) && job->soft.worker_count > job->durable.workers_min)
+        worker->yields = true; /* to who can use it */
+}
+
 void generation_down (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
 {
     if (*wire->down.world) {
         ahead_down (coord, worker, wire);
         return;
     }
+    blame_for_crash (coord, worker, &wire->down);
     struct job *job = live_job (worker, wire->down.job, wire->down.generation);
-    if (!job)
-        return;
-    const char *why = late_ended (coord, job, worker, &wire->down);
-    if (wire->down.ended)
-        trust_blame (coord, worker, "its collective crashed, or was killed");
-    if (trust_lacks (coord, worker) && job->soft.worker_count > job->durable.workers_min)
-        worker->yields = true; /* to who can use it: here it costs a generation each time */
-    generation_break (coord, job, false, why);
+    if (job)
+        generation_break (coord, job, false, late_ended (coord, job, worker, &wire->down));
 }
 
 /* A large state takes its time, and gets it while pieces of it arrive. */

@@ -2,6 +2,8 @@
 /* test_late.c - a generation that does not get ready: who is left out, and for how long */
 #include "tests/unit/job_bed.h"
 
+#include "coordinator/core.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -339,6 +341,34 @@ static void chance_leaves_nobody_out (void **state)
     finish (&bed);
 }
 
+/* Its host lacks memory, say. Others notice that its collective is gone before its agent has told of it. */
+static void whose_collective_crashes_is_quarantined_whoever_speaks_first (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running (&bed, 5);
+    bed.coord->options.quarantine_failures = 3;
+    for (unsigned times = 1; times <= 4; times++) {
+        struct mu_wire_down torn = { .job = 1, .generation = bed.forms },
+                            crashed = { .job = 1, .generation = bed.forms, .ended = true };
+        if (times != 2)
+            hear (&bed, 0, (struct mu_wire){ .type = MU_WIRE_DOWN, .down = torn });
+        hear (&bed, 1, (struct mu_wire){ .type = MU_WIRE_DOWN, .down = crashed });
+        hear (&bed, 1, (struct mu_wire){ .type = MU_WIRE_DOWN, .down = crashed }); /* said again */
+        assert_int_equal (names_has (&bed.coord->durable.quarantined, "w1"), times >= 3);
+        end (&bed, ALL, 5);
+        all_let_go (&bed);
+        pass (&bed, 3000);
+        forms_with (&bed, times < 4 ? ALL : W0 | W2); /* what it did is compared first (0030) */
+        for (uint32_t w = 0; w < WORKERS; w++)
+            if (w != 1 || times < 4)
+                ready (&bed, w);
+        pass (&bed, 500);
+    }
+    assert_false (names_has (&bed.coord->durable.quarantined, "w0"));
+    finish (&bed);
+}
+
 /* --- one after the other ---------------------------------------------------------------------- */
 
 /* A generation starts and breaks at once; nobody's beat tells of it. Did the next one form as soon as all
@@ -544,6 +574,7 @@ int main (void)
         cmocka_unit_test (a_joiner_whose_process_ends_by_itself_disturbs_nobody),
         cmocka_unit_test (who_ends_again_and_again_is_left_out),
         cmocka_unit_test (chance_leaves_nobody_out),
+        cmocka_unit_test (whose_collective_crashes_is_quarantined_whoever_speaks_first),
         cmocka_unit_test (generations_in_vain_form_ever_more_slowly),
         cmocka_unit_test (short_generations_that_step_form_at_once),
         cmocka_unit_test (who_cannot_open_what_others_train_is_let_go),
