@@ -101,7 +101,9 @@ def not_mounted():
         os.rmdir(folder)
         os.rename(folder + ".unmounted", folder)
         status = cluster.wait_done(job)
-        assert not unsound(cluster) and not events(cluster, "REWIND"), "a step was given up"
+        assert not unsound(cluster), unsound(cluster)
+        back = [line["step"] for line in events(cluster, "REWIND")]  # steps behind the checkpoint may have been made
+        assert back in ([], [newest["step"]]), (back, newest)
         firsts = [line["step"] for line in events(cluster, "FORM")]
         assert firsts[-1] == newest["step"], firsts
         assert cluster.try_muster("ledger", "verify", job).returncode == 0
