@@ -833,9 +833,9 @@ bool unsound_is_told_again (const struct job_durable *job, const struct mu_wire_
 
 /* --- missing.c -------------------------------------------------------------------------------- */
 
-/* None of these holds the newest checkpoint's state, none could read it, and all have tried twice. True: it
- * is waited for, or was given up. */
-bool missing_awaits (struct coord *coord, struct job *job, struct worker **members, uint32_t count);
+/* None of these holds the newest checkpoint's state, none could read it, and all have tried twice: it is waited
+ * for, or given up. */
+void missing_await (struct coord *coord, struct job *job, struct worker **members, uint32_t count);
 /* It waits no more: it is paused, stopped, or has what it waited for. */
 void missing_forget (struct job *job);
 /* Somebody says that it is not to be waited for. */

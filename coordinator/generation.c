@@ -232,9 +232,12 @@ bool generation_try_form (struct coord *coord, struct job *job)
     if (is_behind && generation_reopen (coord, job, members, count))
         return false;
     if (unsound_give_up (coord, job, members, count, is_behind) ||
-        proof_turn_away (coord, members, count) ||
-        (is_behind && missing_awaits (coord, job, members, count)))
+        proof_turn_away (coord, members, count))
         return false;
+    if (is_behind) {
+        missing_await (coord, job, members, count);
+        return false;
+    }
     form (coord, job, members, count, source);
     return true;
 }

@@ -149,17 +149,17 @@ static void give_up (struct coord *coord, struct job *job, struct worker *const 
     job->soft.step = job_committed_step (job);
 }
 
-bool missing_awaits (struct coord *coord, struct job *job, struct worker **members, uint32_t count)
+void missing_await (struct coord *coord, struct job *job, struct worker **members, uint32_t count)
 {
     struct missing *missing = &job->soft.missing;
     if (job->durable.state != MU_JOB_PREPARING) /* it will be, at once */
-        return true;
+        return;
     bool begins = !missing->seen_ms;
     count_time (coord, missing);
     uint64_t limit_ms = limit_of (job);
     if (missing->forgo || missing->waited_ms >= limit_ms) {
         give_up (coord, job, members, count);
-        return true;
+        return;
     }
     uint64_t left_ms = limit_ms - missing->waited_ms;
     const char *reason = say_reason (coord, job, members, count, left_ms);
@@ -171,7 +171,6 @@ bool missing_awaits (struct coord *coord, struct job *job, struct worker **membe
         try_again (coord, job, members, count);
     }
     core_wake (coord, lower (missing->again_ms, coord->now_ms + left_ms));
-    return true;
 }
 
 void missing_forgo (struct coord *coord, uint32_t peer, uint64_t request, struct job *job)
