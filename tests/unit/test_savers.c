@@ -328,6 +328,21 @@ static void it_does_not_wait_for_ever (void **state)
     assert_int_equal (committed (), 40);
 }
 
+/* Its writer's word that it failed was lost: they end the generation, and somebody is told to write it. */
+static void the_last_one_is_not_waited_for_for_ever (void **state)
+{
+    (void)state;
+    for (uint32_t rank = 0; rank < 3; rank++)
+        finish (rank, "right");
+    bed.coord->now_ms = bed.job->soft.finished_ms + COORD_SAVE_LIMIT_MS - 1;
+    job_advance (bed.coord, bed.job);
+    assert_int_equal (bed.job->durable.state, MU_JOB_RUNNING);
+    bed.coord->now_ms++;
+    job_advance (bed.coord, bed.job);
+    assert_int_equal (bed.job->durable.state, MU_JOB_BREAKING);
+    assert_string_equal (bed.job->soft.why, "the last checkpoint was not written in time");
+}
+
 /* The others of its generation write it anew, and are compared. */
 static void who_has_let_go_does_not_decide_about_the_last (void **state)
 {
@@ -432,6 +447,7 @@ int main (void)
         SAVERS_TEST (a_state_between_two_tries_has_none),
         SAVERS_TEST (a_checkpoint_waits_for_its_sum),
         SAVERS_TEST (it_does_not_wait_for_ever),
+        SAVERS_TEST (the_last_one_is_not_waited_for_for_ever),
         SAVERS_TEST (who_has_let_go_does_not_decide_about_the_last),
         SAVERS_TEST (the_next_reign_knows_the_sums),
         SAVERS_TEST (sums_are_given_up_with_the_states),
