@@ -412,16 +412,17 @@ int store_commit (struct store *store, struct store_batch *batch, uint64_t unix_
     if (!batch->count)
         return 0;
     uint64_t number = atomic_load (&store->newest);
-    const struct views_new_job *job = batch->job;
+    uint32_t jobs = 0;
     if (begin (store, error))
         goto error;
     for (uint32_t i = 0; i < batch->count; i++) {
         number++;
         const struct batch_entry *entry = &batch->entry[i];
+        const struct views_new_job *job =
+            entry->type == MU_JOURNAL_SUBMIT ? &batch->job[jobs++] : NULL;
         if (!entry->superseded &&
             insert (store, entry, batch->bytes.data + entry->offset, job, number, unix_ms, error))
             goto error;
-        job += entry->type == MU_JOURNAL_SUBMIT;
     }
     if (flush (store, error) || run (store, store->commit, error))
         goto error;
