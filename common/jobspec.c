@@ -211,13 +211,17 @@ static unsigned find_setting (const char *path, const char **setting)
     return MU_JOBSPEC_NO_KEY;
 }
 
+static bool is_in (const char *path, const char *section)
+{
+    size_t size = strlen (section);
+    return size == 0 || (strncmp (path, section, size) == 0 && path[size] == '.');
+}
+
 /* The first key inside "workers", if that is a section. */
 static const struct mu_entry *first_inside (const char *section)
 {
-    size_t size = strlen (section);
-    for (unsigned i = 0; i < MU_JOBSPEC_KEY_COUNT && size > 0; i++) {
-        if (strncmp (mu_jobspec_keys[i].path, section, size) == 0 &&
-            mu_jobspec_keys[i].path[size] == '.')
+    for (unsigned i = 0; i < MU_JOBSPEC_KEY_COUNT && *section; i++) {
+        if (is_in (mu_jobspec_keys[i].path, section))
             return &mu_jobspec_keys[i];
     }
     return NULL;
@@ -293,12 +297,6 @@ static const char *last_word (const char *path)
 {
     const char *dot = strrchr (path, '.');
     return dot ? dot + 1 : path;
-}
-
-static bool is_in (const char *path, const char *section)
-{
-    size_t size = strlen (section);
-    return size == 0 || (strncmp (path, section, size) == 0 && path[size] == '.');
 }
 
 /* How far `key`, found in `section`, is from an entry; its home and its last word both count. A key

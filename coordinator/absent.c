@@ -68,8 +68,6 @@ static const struct absentee *find_absentee (const struct job_durable *job, cons
     return NULL;
 }
 
-static uint64_t lower (uint64_t a, uint64_t b) { return a < b ? a : b; }
-
 /* More than one entry may tell of it, as it may have been remembered more than once. */
 static void ask_for_absence (struct member *member, const struct job_durable *job, uint64_t unix_ms)
 {

@@ -420,6 +420,9 @@ struct coord {
     struct mu_wire nowhere; /* what is said to a worker that cannot be reached */
 };
 
+static inline uint64_t lower (uint64_t a, uint64_t b) { return a < b ? a : b; }
+static inline uint64_t higher (uint64_t a, uint64_t b) { return a > b ? a : b; }
+
 /* --- coord.c ---------------------------------------------------------------------------------- */
 
 /* Memory until the next coord_step (). */

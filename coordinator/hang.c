@@ -24,8 +24,6 @@
 
 /* --- limits ----------------------------------------------------------------------------------- */
 
-static uint64_t higher (uint64_t a, uint64_t b) { return a > b ? a : b; }
-
 /* Twice as patient after each round of hangs that brought no step. */
 static uint64_t patient (const struct job *job, uint64_t limit_ms)
 {

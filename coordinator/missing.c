@@ -14,9 +14,6 @@
  * All of that is soft: a restart waits anew. What was given up is not. */
 #include "core.h"
 
-static uint64_t lower (uint64_t a, uint64_t b) { return a < b ? a : b; }
-static uint64_t higher (uint64_t a, uint64_t b) { return a > b ? a : b; }
-
 void missing_forget (struct job *job)
 {
     if (job->soft.missing.seen_ms)

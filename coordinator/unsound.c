@@ -16,8 +16,6 @@
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 
-static uint64_t higher (uint64_t a, uint64_t b) { return a > b ? a : b; }
-
 void unsound_follow (struct job_durable *job, const struct mu_journal_unsound *unsound)
 {
     checkpoint_drop (job, unsound->back_step);

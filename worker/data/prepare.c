@@ -10,19 +10,24 @@
 #include "format.h"
 #include "paths.h"
 
+static bool is_same_file (const char *path, const struct stat *there)
+{
+    struct stat own;
+    return stat (path, &own) == 0 && own.st_ino == there->st_ino && own.st_dev == there->st_dev;
+}
+
 /* The output takes the place of what has its name: of no device or folder, and not of the tokenizer. */
 static int check_output (const struct mu_data_spec *spec, const char *output,
                          struct mu_error *error)
 {
-    struct stat there, own;
+    struct stat there;
     if (lstat (output, &there) < 0)
         return 0;
     if (!S_ISREG (there.st_mode) && !S_ISLNK (there.st_mode))
         return mu_fail (error, MU_CANT_CREATE,
                         "%s is there already, and no file that could be replaced; name another",
                         output);
-    if (spec->tokenizer && stat (spec->tokenizer, &own) == 0 && own.st_ino == there.st_ino &&
-        own.st_dev == there.st_dev)
+    if (spec->tokenizer && is_same_file (spec->tokenizer, &there))
         return mu_fail (error, MU_USAGE, "%s is the tokenizer; name another file to be written",
                         output);
     return 0;
@@ -31,9 +36,8 @@ static int check_output (const struct mu_data_spec *spec, const char *output,
 /* Nor may it take that of a file that is read. */
 static int check_input (const char *input, const char *output, struct mu_error *error)
 {
-    struct stat there, own;
-    if (lstat (output, &there) < 0 || stat (input, &own) < 0 || own.st_ino != there.st_ino ||
-        own.st_dev != there.st_dev)
+    struct stat there;
+    if (lstat (output, &there) < 0 || !is_same_file (input, &there))
         return 0;
     return mu_fail (error, MU_USAGE,
                     "%s would be replaced by what is made of it; name another file to be written",
