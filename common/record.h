@@ -116,6 +116,9 @@ const struct mu_field *mu_shape_field (const struct mu_shape *shape, const char 
 /* What a record's u64 field of that name says, as `job`; 0: it has none. */
 uint64_t mu_record_number (const struct mu_family *family, const void *record, const char *name);
 
+/* And its text field's, as `worker`; "": it has none. It lies in the record. */
+const char *mu_record_text (const struct mu_family *family, const void *record, const char *name);
+
 /* Is it one of which only the newest of each kind is kept? */
 bool mu_shape_is_latest (const struct mu_shape *shape);
 

@@ -120,17 +120,32 @@ const struct mu_field *mu_shape_field (const struct mu_shape *shape, const char 
     return NULL;
 }
 
-uint64_t mu_record_number (const struct mu_family *family, const void *record, const char *name)
+/* Where a record's field of that name and kind lies, or NULL. */
+static const void *find_value (const struct mu_family *family, const void *record, const char *name,
+                               enum mu_field_kind kind)
 {
     uint32_t id;
-    uint64_t number = 0;
     memcpy (&id, record, sizeof id);
     const struct mu_shape *shape = id < family->shape_count ? family->shapes[id] : NULL;
     const struct mu_field *field = shape ? mu_shape_field (shape, name) : NULL;
-    if (field && field->kind == MU_FIELD_U64)
-        memcpy (&number, (const uint8_t *)record + family->body_offset + field->offset,
-                sizeof number);
+    return field && field->kind == kind
+               ? (const uint8_t *)record + family->body_offset + field->offset
+               : NULL;
+}
+
+uint64_t mu_record_number (const struct mu_family *family, const void *record, const char *name)
+{
+    uint64_t number = 0;
+    const void *value = find_value (family, record, name, MU_FIELD_U64);
+    if (value)
+        memcpy (&number, value, sizeof number);
     return number;
+}
+
+const char *mu_record_text (const struct mu_family *family, const void *record, const char *name)
+{
+    const char *text = find_value (family, record, name, MU_FIELD_TEXT);
+    return text ? text : "";
 }
 
 bool mu_shape_is_latest (const struct mu_shape *shape)

@@ -134,25 +134,37 @@ void announce_text (const struct mu_journal *record, char *text, size_t size)
         text[--length] = '\0';
 }
 
+/* What somebody should look at. */
+static bool is_bad (const struct mu_journal *record)
+{
+    switch ((int)record->type) {
+    case MU_JOURNAL_CRASH:
+    case MU_JOURNAL_REWIND:
+    case MU_JOURNAL_HUNG:
+    case MU_JOURNAL_POISON:
+    case MU_JOURNAL_EXPEL:
+    case MU_JOURNAL_DISBELIEVED:
+    case MU_JOURNAL_UNSOUND:
+    case MU_JOURNAL_TURNED_AWAY: return true;
+    case MU_JOURNAL_QUARANTINE: return record->quarantine.quarantined;
+    case MU_JOURNAL_REIGN: return record->reign.lacks_ms > 0;
+    case MU_JOURNAL_BROKEN: return !record->broken.planned;
+    default: return false;
+    }
+}
+
 struct announcement announcement_of (const struct mu_journal *record)
 {
-    bool bad = record->type == MU_JOURNAL_CRASH ||
-               (record->type == MU_JOURNAL_QUARANTINE && record->quarantine.quarantined) ||
-               record->type == MU_JOURNAL_REWIND || record->type == MU_JOURNAL_POISON ||
-               record->type == MU_JOURNAL_EXPEL || record->type == MU_JOURNAL_DISBELIEVED ||
-               record->type == MU_JOURNAL_UNSOUND || record->type == MU_JOURNAL_TURNED_AWAY ||
-               (record->type == MU_JOURNAL_REIGN && record->reign.lacks_ms) ||
-               (record->type == MU_JOURNAL_BROKEN && !record->broken.planned);
     struct announcement about = { .job = mu_record_number (&mu_journal_family, record, "job"),
+                                  .generation =
+                                      mu_record_number (&mu_journal_family, record, "generation"),
+                                  .rank = -1,
                                   .type = record->type,
-                                  .bad = bad };
-    about.rank = -1;
-    if (record->type != MU_JOURNAL_HUNG)
-        return about;
-    about.bad = true;
-    about.generation = record->hung.generation;
-    about.rank = (int32_t)record->hung.rank - 1;
-    mu_text_set (about.worker, sizeof about.worker, record->hung.worker);
+                                  .bad = is_bad (record) };
+    mu_text_set (about.worker, sizeof about.worker,
+                 mu_record_text (&mu_journal_family, record, "worker"));
+    if (record->type == MU_JOURNAL_HUNG)
+        about.rank = (int32_t)record->hung.rank - 1;
     return about;
 }
 

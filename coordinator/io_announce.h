@@ -13,9 +13,9 @@ void announce_text (const struct mu_journal *record, char *text, size_t size);
 
 /* What the log says of a record once it is durable. */
 struct announcement {
-    uint64_t job, generation; /* generation, rank and worker: of a process that hung */
-    int32_t rank;             /* -1: none */
-    char worker[64];
+    uint64_t job, generation; /* 0: none */
+    int32_t rank;             /* of a process that hung; -1: none */
+    char worker[64];          /* empty: none */
     uint32_t type; /* of the record: its name is the event */
     bool bad;
 };

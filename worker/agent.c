@@ -208,14 +208,14 @@ static void mind_silence (struct agent *agent)
         coordinator->hello_delay_ms = AGENT_HELLO_MS;
         coordinator->hello_ms = agent->now_ms;
         coordinator->complain_ms = agent->now_ms + AGENT_COMPLAIN_MS;
-        agent_log (agent, LOG_WARN_, "coordinator-silent",
+        agent_log (agent, LOG_WARN_, "coordinator_silent",
                    "no word from the coordinator for %llu ms; training goes on as far as leases "
                    "reach",
                    (unsigned long long)silent_ms);
     }
     if (!coordinator->welcome && agent->now_ms >= coordinator->complain_ms) {
         coordinator->complain_ms = agent->now_ms + AGENT_COMPLAIN_MS;
-        agent_log (agent, LOG_WARN_, "no-coordinator",
+        agent_log (agent, LOG_WARN_, "no_coordinator",
                    "no coordinator has answered at %s for a while: is one running, and is the "
                    "address right? This worker keeps trying",
                    agent->address);
@@ -233,7 +233,7 @@ static void mind_need (struct agent *agent)
     bool formless = agent->phase == MU_PHASE_WAITING;
     bool needed = !coordinator->welcome && (formless || agent->phase == MU_PHASE_UNLEASED);
     if (needed && !coordinator->needed)
-        agent_log (agent, LOG_WARN_, "waits-for-coordinator",
+        agent_log (agent, LOG_WARN_, "waits_for_coordinator",
                    "%s at step %llu: %s. Nothing is lost; it goes on as soon as a coordinator is "
                    "there",
                    mu_phase_state_name ((int)agent->phase), (unsigned long long)agent->job.step,

@@ -327,7 +327,7 @@ static bool mind_term (struct agent *agent, const struct mu_wire *wire)
 {
     struct agent_coordinator *coordinator = &agent->coordinator;
     if (wire->term < coordinator->term) {
-        agent_log (agent, LOG_WARN_, "old-term", "%s of term %llu is not obeyed: term %llu reigns",
+        agent_log (agent, LOG_WARN_, "old_term", "%s of term %llu is not obeyed: term %llu reigns",
                    mu_record_name (&mu_wire_family, wire->type), (unsigned long long)wire->term,
                    (unsigned long long)coordinator->term);
         return false;
@@ -350,7 +350,7 @@ static bool mind_order (struct agent *agent, const struct mu_wire *wire)
     struct agent_coordinator *coordinator = &agent->coordinator;
     uint64_t order = mu_record_number (&mu_wire_family, wire, "order");
     if (order && order < coordinator->order) {
-        agent_log (agent, LOG_INFO_, "old-order", "%s, order %llu, is not obeyed: %llu came since",
+        agent_log (agent, LOG_INFO_, "old_order", "%s, order %llu, is not obeyed: %llu came since",
                    mu_record_name (&mu_wire_family, wire->type), (unsigned long long)order,
                    (unsigned long long)coordinator->order);
         return false;

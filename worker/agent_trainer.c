@@ -211,7 +211,7 @@ static void on_write_failed (struct agent *agent, const struct agent_event *even
     said->generation = failed->generation;
     said->step = failed->step;
     said->text = failed->text;
-    agent_log (agent, LOG_WARN_, "save-failed", "%.*s", (int)failed->text.size,
+    agent_log (agent, LOG_WARN_, "save_failed", "%.*s", (int)failed->text.size,
                (const char *)failed->text.data);
 }
 

@@ -44,7 +44,7 @@ static void tell (struct io_agent *io, const struct mu_wire *wire)
         mu_channel_send (io->trainer.channel.fd, wire, -1, false, &error) == 0 ||
         error.code == MU_UNAVAILABLE) /* its end is on the way */
         return;
-    mu_log (MU_LOG_ERROR, "trainer-deaf", &io->trainer.about,
+    mu_log (MU_LOG_ERROR, "trainer_deaf", &io->trainer.about,
             "the trainer process does not listen and is ended: %s", error.text);
     io_trainer_kill (&io->trainer);
 }

@@ -180,7 +180,7 @@ static void log_line (struct io_trainer *trainer, char *line)
     if (*line == '{' && log_json (trainer, line))
         return;
     remember (trainer, line);
-    mu_log (MU_LOG_INFO, "trainer-says", &trainer->about, "%s", line);
+    mu_log (MU_LOG_INFO, "trainer_says", &trainer->about, "%s", line);
 }
 
 static void take_lines (struct io_trainer *trainer, bool at_end)

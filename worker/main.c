@@ -151,7 +151,7 @@ static bool has_host (const char *endpoint)
     struct mu_error why;
     if (mu_resolve (endpoint, MU_RESOLVE_MS, &why) == 0)
         return true;
-    mu_log (MU_LOG_WARN, "no-host", &MU_LOG_ABOUT_NOTHING,
+    mu_log (MU_LOG_WARN, "no_host", &MU_LOG_ABOUT_NOTHING,
             "%s; this worker keeps trying until it does", why.text);
     return false;
 }

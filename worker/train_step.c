@@ -74,7 +74,7 @@ static void cannot_take_part (struct train *train, const struct train_generation
                               const char *why)
 {
     struct mu_log_about where = about (train, generation);
-    mu_log (MU_LOG_ERROR, "no-part", &where, "cannot take part in generation %llu: %s",
+    mu_log (MU_LOG_ERROR, "no_part", &where, "cannot take part in generation %llu: %s",
             (unsigned long long)generation->number, why);
     say_left (train, generation->number);
 }

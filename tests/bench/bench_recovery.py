@@ -480,7 +480,7 @@ def scene_outage(options):
         rounds = [outage(cluster, scene) for _ in range(max(options.kills // 8, 1))]
         ended = wait_for("both train", lambda: (s := cluster.status(scene.job))["workers"] == 2 and s)
         scene.steps.going = False
-        silent = any(cluster.says(name, "waits-for-coordinator") for name in cluster.workers)
+        silent = any(cluster.says(name, "waits_for_coordinator") for name in cluster.workers)
     same = (began["generation"], began["restarts"]) == (ended["generation"], ended["restarts"]) and not silent
     before, during = ([1e3 * pace for pair in rounds for pace in pair[side]] for side in (0, 1))
     ratios = {name: sorted(of(pair[1]) / of(pair[0]) for pair in rounds) for name, of in (("median", median), ("hundredth", hundredth))}

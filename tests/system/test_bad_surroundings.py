@@ -200,11 +200,11 @@ def worker_alone():
     with Cluster() as cluster:
         cluster.kill_coordinator()
         cluster.start_worker("early")
-        says(logged(cluster, "early", "no-coordinator"), cluster.endpoint, "is one running", "trying")
+        says(logged(cluster, "early", "no_coordinator"), cluster.endpoint, "is one running", "trying")
         lost = cluster.spawn("lost", "muster-worker", "--coordinator", "tcp://no-such-host.invalid:7600", "--name", "lost",
                              "--dir", os.path.join(cluster.dir, "lost"))
         try:
-            says(logged(cluster, "lost", "no-host"), "no-such-host.invalid", "resolve", "trying")
+            says(logged(cluster, "lost", "no_host"), "no-such-host.invalid", "resolve", "trying")
             logged(cluster, "lost", '"started"')
             began = time.monotonic()
             lost.send_signal(signal.SIGTERM)
@@ -234,7 +234,7 @@ def name_service_dead():
                                    "--coordinator", cluster.endpoint, "--interface", "lo"], stdout=log, stderr=log)
         cluster.workers["deaf"] = worker
         cluster.wait_done(cluster.submit(cluster.gpt(steps=20)))
-        says(logged(cluster, "deaf", "no-host"), "far.example.org", "trying")
+        says(logged(cluster, "deaf", "no_host"), "far.example.org", "trying")
         worker.terminate()
         assert worker.wait(10) == 0
 

@@ -261,6 +261,10 @@ def logs_and_events():
         import json
         lines = [json.loads(line) for line in cluster.muster("logs", job).splitlines()]
         assert any(line.get("event") == "form" for line in lines), lines[:5]
+        ours = [line for line in lines if line["program"] == "muster-coordinator"]
+        of_generations = [line for line in ours if line["event"] in ("form", "start", "broken", "commit")]
+        assert len(of_generations) >= 3 and all(line.get("generation") == 1 for line in of_generations), of_generations
+        assert {line.get("worker") for line in ours if line["event"] == "commit"} == {"w0"}, ours
         kinds = [json.loads(line)["event"] for line in cluster.muster("-o", "json", "events", "--job", job).splitlines()]
         assert kinds[0] == "SUBMIT" and "FORM" in kinds and "COMMIT" in kinds, kinds
         import sqlite3

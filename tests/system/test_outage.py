@@ -40,7 +40,7 @@ def steps_go_on():
         at = wait_for("checkpoints of the outage", lambda: time.monotonic() > end
                       and (step := newest(cluster, "outage")) >= before["step"] + 4 * EVERY and step)
         for name in cluster.workers:
-            assert cluster.says(name, "coordinator-silent") and not cluster.says(name, "waits-for-coordinator")
+            assert cluster.says(name, "coordinator_silent") and not cluster.says(name, "waits_for_coordinator")
         cluster.start_coordinator()
         after = wait_for("its checkpoints are told", lambda: (s := cluster.status(job))["weights_step"] >= at and s)
         assert (after["generation"], after["restarts"]) == (before["generation"], before["restarts"]), (before, after)
@@ -58,7 +58,7 @@ def first_moments():
         at = wait_for("steps far beyond two windows", lambda: (step := newest(cluster, "first"))
                       >= before["step"] + 20 * EVERY and step)
         for name in cluster.workers:
-            assert cluster.says(name, "coordinator-silent") and not cluster.says(name, "waits-for-coordinator")
+            assert cluster.says(name, "coordinator_silent") and not cluster.says(name, "waits_for_coordinator")
         cluster.start_coordinator()
         after = wait_for("its checkpoints are told", lambda: (s := cluster.status(job))["weights_step"] >= at and s)
         assert (after["generation"], after["restarts"]) == (before["generation"], before["restarts"]), (before, after)
@@ -76,7 +76,7 @@ def death_meanwhile():
         cluster.kill_worker("w1")
         processes = trainers(cluster)
         for name in ("w0", "w2"):
-            wait_for(f"{name} waits", lambda: cluster.says(name, "waits-for-coordinator", "waiting at step", "generation has ended"))  # pylint: disable=cell-var-from-loop
+            wait_for(f"{name} waits", lambda: cluster.says(name, "waits_for_coordinator", "waiting at step", "generation has ended"))  # pylint: disable=cell-var-from-loop
         at = newest(cluster, "death")
         cluster.start_coordinator()
         after = wait_for("they go on", lambda: (s := cluster.status(job))["step"] > at + EVERY and s)
@@ -96,7 +96,7 @@ def leases_end():
         before = cluster.wait_step(job, EVERY + 1)
         cluster.kill_coordinator()
         for name in cluster.workers:
-            wait_for(f"{name} waits", lambda: cluster.says(name, "waits-for-coordinator", "unleased at step"))  # pylint: disable=cell-var-from-loop
+            wait_for(f"{name} waits", lambda: cluster.says(name, "waits_for_coordinator", "unleased at step"))  # pylint: disable=cell-var-from-loop
         cluster.start_coordinator()
         at = cluster.status(job)["step"]
         after = wait_for("they go on", lambda: (s := cluster.status(job))["step"] > at + EVERY and s)

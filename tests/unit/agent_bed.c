@@ -119,7 +119,7 @@ static void put_action (struct story *story, const struct agent_action *action)
     case AGENT_LOOK: return;                        /* a story of its own */
     case AGENT_BREAK: put (story, "break"); return; /* test_fault.c */
     case AGENT_LOG:
-        if (!strcmp (action->log.event, "waits-for-coordinator"))
+        if (!strcmp (action->log.event, "waits_for_coordinator"))
             strcpy (story->needs, action->log.text);
         return;
     case AGENT_EXIT: put (story, "exit %d", (int)action->code); return;
