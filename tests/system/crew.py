@@ -93,6 +93,12 @@ class Crew(Cluster):
         found = re.match(r"term (\d+): (\d+|no) other", texts[-1]) if texts else None
         return (int(found[1]), 1 if found[2] == "no" else 1 + int(found[2])) if found else (0, 0)
 
+    def registered_in_sync(self):
+        """How many are, by the file register: who was killed cannot swap it any more."""
+        with open(os.path.join(self.dir, "register", "reign"), encoding="utf-8") as register:
+            words = next(line for line in register if line.startswith("in-sync ")).split()
+        return len(words) - 1
+
     def wait_in_sync(self, count):
         wait_for(f"{count} coordinators are in sync", lambda: self.in_sync() == count, 60)
 
