@@ -78,7 +78,10 @@ static void tell (const struct mu_journal *record, char *text, size_t size)
                   record->commit.weights_hash);
         break;
     case MU_JOURNAL_STATE:
-        snprintf (text, size, "the job is %s%s%.*s", mu_job_state_name ((int)record->state.state),
+        snprintf (text, size, "the job is %s%s%s%s%.*s",
+                  mu_job_state_name ((int)record->state.state),
+                  record->state.target ? " and will be " : "",
+                  record->state.target ? mu_job_state_name ((int)record->state.target) : "",
                   record->state.reason.size ? ": " : "", (int)record->state.reason.size,
                   record->state.reason.size ? (const char *)record->state.reason.data : "");
         break;
