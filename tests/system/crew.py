@@ -95,7 +95,9 @@ class Crew(Cluster):
 
     def registered_in_sync(self):
         """How many are, by the file register: who was killed cannot swap it any more."""
-        with open(os.path.join(self.dir, "register", "reign"), encoding="utf-8") as register:
+        folder = os.path.join(self.dir, "register")
+        newest = max((name for name in os.listdir(folder) if re.fullmatch(r"reign\.\d+", name)), key=lambda name: int(name[6:]))
+        with open(os.path.join(folder, newest), encoding="utf-8") as register:
             words = next(line for line in register if line.startswith("in-sync ")).split()
         return len(words) - 1
 
