@@ -177,12 +177,24 @@ static void excuse_stall (struct coord *coord)
         coord->workers[i]->lost_at_ms += late_ms;
 }
 
+/* Once everybody is back there is nothing to wait for. */
+static void mind_grace (struct coord *coord)
+{
+    uint64_t began_ms = coord->grace_end_ms - COORD_RESTART_GRACE_MS;
+    uint64_t again_ms = coord->now_ms + COORD_RETURN_MS;
+    if (!core_in_grace (coord))
+        return;
+    if (coord->now_ms >= began_ms + COORD_RETURN_MS && roster_is_back (coord))
+        coord->grace_end_ms = coord->now_ms;
+    else
+        core_wake (coord, lower (again_ms, coord->grace_end_ms));
+}
+
 static void timer (struct coord *coord)
 {
     excuse_stall (coord);
     coord->deadline_ms = coord->now_ms + IDLE_MS;
-    if (core_in_grace (coord))
-        core_wake (coord, coord->grace_end_ms);
+    mind_grace (coord);
     roster_scan (coord);
     trust_mind (coord);
     for (uint32_t i = 0; i < coord->durable.live_count; i++) {

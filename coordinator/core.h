@@ -406,6 +406,8 @@ struct coord {
     uint64_t later_term; /* the highest that was said nevertheless; 0: none */
     uint64_t orders;       /* given in this reign */
     uint64_t grace_end_ms; /* of the restart */
+    uint64_t
+        came_ms; /* when a worker was last heard for the first time in this reign; 0: none was */
     uint64_t deadline_ms;
     uint64_t trust_again_ms; /* when quarantines are looked at next */
     uint64_t place_at_ms;    /* when queue_place () looks again */
@@ -453,6 +455,8 @@ void roster_receive (struct coord *coord, const struct coord_event *event);
 bool roster_hears (const struct mu_wire *wire); /* is it a member's word about its job? */
 void roster_gone (struct coord *coord, uint32_t peer);
 void roster_scan (struct coord *coord);
+/* Has everybody been heard that was on the roster before the restart? */
+bool roster_is_back (const struct coord *coord);
 /* Its connection ended and nothing was heard since: then it is lost, now. */
 void roster_lose_if_gone (struct coord *coord, struct worker *worker);
 struct worker *roster_by_name (const struct coord *coord, const char *name);

@@ -45,7 +45,7 @@ static const struct field coord_fields[] = {
     P (durable.job_capacity), P (durable.live), P (durable.live_count), P (durable.live_capacity),
     P (durable.keys), P (durable.drained), P (durable.quarantined), P (workers), P (worker_count),
     P (worker_capacity), P (names), P (peers), F (started), F (deposed), F (registered), F (later_term), F (orders),
-    F (grace_end_ms), F (deadline_ms), F (trust_again_ms), F (place_at_ms), F (placed_ms), P (touched),
+    F (grace_end_ms), F (came_ms), F (deadline_ms), F (trust_again_ms), F (place_at_ms), F (placed_ms), P (touched),
     P (touched_count), P (touched_capacity), F (now_ms), F (unix_ms), P (out), P (scratch),
     P (nowhere),
 };

@@ -31,7 +31,7 @@ struct job *query_job (struct coord *coord, uint32_t peer, uint64_t request, con
 
 /* --- JOBS ------------------------------------------------------------------------------------- */
 
-static const char *reason_of (const struct job *job)
+static const char *reason_of (const struct coord *coord, const struct job *job)
 {
     bool waits = job->durable.state == MU_JOB_PENDING || job->durable.state == MU_JOB_PREPARING;
     bool unsaved = job->soft.end_unsaved && !job_ended (job);
@@ -40,7 +40,10 @@ static const char *reason_of (const struct job *job)
     if (*job->durable.reason)
         return job->durable.reason;
     if (job->durable.state == MU_JOB_PENDING)
-        return "waits to be placed";
+        return core_in_grace (coord)
+                   ? "waits until the workers of other jobs are back, some seconds at most: "
+                     "the coordinator has just started"
+                   : "waits to be placed";
     if (job_ended (job))
         return "";
     if (job->soft.why)
@@ -115,7 +118,7 @@ int coord_job_info (const struct coord *coord, uint64_t number, struct mu_wire_j
     SET (info->hung, durable->hung);
     SET (info->name, durable->name);
     SET (info->state, mu_job_state_name ((int)durable->state));
-    info->reason = core_blob (reason_of (job));
+    info->reason = core_blob (reason_of (coord, job));
     fill_progress (coord, job, info);
     fill_results (job, info);
     fill_commit (job, info);

@@ -145,9 +145,9 @@ static uint32_t beat_interval (const struct coord *coord)
     return needed > coord->options.beat_ms ? (uint32_t)needed : coord->options.beat_ms;
 }
 
-static uint32_t lost_limit (const struct coord *coord, const struct worker *worker)
+static uint32_t lost_limit (const struct coord *coord, uint32_t beat_ms)
 {
-    uint32_t least = COORD_LOST_BEATS_MIN * worker->beat_ms;
+    uint32_t least = COORD_LOST_BEATS_MIN * beat_ms;
     return least > coord->options.lost_ms ? least : coord->options.lost_ms;
 }
 
@@ -157,14 +157,16 @@ static void welcome (struct coord *coord, struct worker *worker)
     struct mu_wire_welcome *said = &core_tell (coord, worker, MU_WIRE_WELCOME)->welcome;
     said->worker = worker->number + 1;
     said->beat_ms = worker->beat_ms;
-    said->lost_ms = lost_limit (coord, worker);
+    said->lost_ms = lost_limit (coord, worker->beat_ms);
 }
 
 static void heard (struct coord *coord, struct worker *worker)
 {
+    if (!worker->heard_ms)
+        coord->came_ms = coord->now_ms;
     worker->heard_ms = coord->now_ms ? coord->now_ms : 1;
     worker->gone = false;
-    worker->lost_at_ms = coord->now_ms + lost_limit (coord, worker);
+    worker->lost_at_ms = coord->now_ms + lost_limit (coord, worker->beat_ms);
     core_wake (coord, worker->lost_at_ms);
     if (worker->lost && worker->duty != MU_DUTY_UNDYING) {
         worker->lost = false;
@@ -222,13 +224,23 @@ void roster_lose_if_gone (struct coord *coord, struct worker *worker)
         roster_lose (coord, worker, false, "is gone");
 }
 
+/* Who was there before a restart has its grace for the sake of a generation that trains on. Where that is over the
+ * others wait: who does not come while they do, and for so long after the last of them, is lost. */
+static uint64_t lost_at (const struct coord *coord, const struct worker *worker)
+{
+    if (worker->heard_ms || !coord->came_ms || !holds_up_others (worker))
+        return worker->lost_at_ms;
+    uint64_t limit_ms = coord->came_ms + lost_limit (coord, beat_interval (coord));
+    return lower (worker->lost_at_ms, limit_ms);
+}
+
 void roster_scan (struct coord *coord)
 {
     for (uint32_t i = 0; i < coord->worker_count; i++) {
         struct worker *worker = coord->workers[i];
         if (worker->lost)
             continue;
-        if (coord->now_ms >= worker->lost_at_ms) {
+        if (coord->now_ms >= lost_at (coord, worker)) {
             uint64_t silent_ms = coord->now_ms - (worker->heard_ms ? worker->heard_ms : 0);
             const char *why =
                 worker->heard_ms
@@ -237,13 +249,30 @@ void roster_scan (struct coord *coord)
             roster_lose (coord, worker, false, why);
             continue;
         }
-        core_wake (coord, worker->lost_at_ms);
+        core_wake (coord, lost_at (coord, worker));
         if (worker->order != ORDER_NONE)
             order_mind (coord, worker);
     }
 }
 
 /* --- restart ---------------------------------------------------------------------------------- */
+
+/* Who prepares, or is let go, stands in no record. */
+static bool has_unknown (const struct job *job)
+{
+    return job->durable.state == MU_JOB_PREPARING || job->durable.state == MU_JOB_STOPPING;
+}
+
+bool roster_is_back (const struct coord *coord)
+{
+    for (uint32_t i = 0; i < coord->durable.live_count; i++)
+        if (has_unknown (coord->durable.live[i]))
+            return false;
+    for (uint32_t i = 0; i < coord->worker_count; i++)
+        if (!coord->workers[i]->lost && !coord->workers[i]->heard_ms)
+            return false;
+    return true;
+}
 
 static struct worker *expect (struct coord *coord, struct job *job, uint32_t rank)
 {

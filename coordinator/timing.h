@@ -16,8 +16,11 @@
 #define COORD_LOST_MS 1000u
 #define COORD_LOST_BEATS_MIN 4u
 
-/* After a restart the coordinator has heard nobody: workers get this long before they count as lost. */
+/* After a restart the coordinator has heard nobody: workers get this long before they count as lost, and none is
+ * given a job; it looks every RETURN_MS whether all are back. Whoever is missing where the others' generation
+ * is over is lost after the time for a silent one (docs/decisions/0053). */
 #define COORD_RESTART_GRACE_MS 5000u
+#define COORD_RETURN_MS        500u
 
 /* From ASSIGN to PREPARED, or since the trainer last told how far its data is: it may have to be
  * read once. Then the worker is dropped from the job. */

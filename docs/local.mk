@@ -53,7 +53,8 @@ dist_decisions_DATA = \
     %D%/decisions/0046-a-region-has-large-pages-if-they-come-cheap.md \
     %D%/decisions/0047-a-copy-is-not-its-original.md \
     %D%/decisions/0048-few-wait-where-many-asked.md \
-    %D%/decisions/0049-a-checkpoint-that-nobody-can-read-is-waited-for.md
+    %D%/decisions/0049-a-checkpoint-that-nobody-can-read-is-waited-for.md \
+    %D%/decisions/0053-after-a-restart-nobody-waits-for-the-clock.md
 
 linearexampledir = $(docdir)/examples/linear
 dist_linearexample_DATA = examples/linear/linear.c examples/linear/linear.yaml examples/linear/Makefile

@@ -469,28 +469,47 @@ static bool is_known_to_all (void)
 }
 
 /* For so short that nobody calls it gone. */
+static uint64_t restart (void)
+{
+    uint64_t away_ms = draw (50, COORD_LOST_MS / 2);
+    host_crash (away_ms);
+    return away_ms;
+}
+
+/* BEAT, WHO, HELLO, WELCOME */
+static uint64_t return_ms (void) { return COORD_BEAT_MS + hops (4); }
+
 static void coordinator_restarts (void)
 {
     train (1, 0);
-    uint64_t away_ms = draw (50, COORD_LOST_MS / 2);
-    host_crash (away_ms);
-    /* BEAT, WHO, HELLO, WELCOME */
-    wait_for (is_known_to_all, away_ms + COORD_BEAT_MS + hops (4), "a restart of the coordinator");
+    wait_for (is_known_to_all, restart () + return_ms (), "a restart of the coordinator");
     clock_run_until (clock_now () + COORD_RESTART_GRACE_MS + 1000);
     CHECK (check_generation (1) == mark, "a restart of the coordinator cost a generation");
     check_gap (1, step_ms (size), "the coordinator was away");
     check_again (1, 0);
 }
 
-/* Whoever has not spoken when the grace is over is lost. */
+/* The others are back, and whoever has not come for so long after them is lost. */
 static void worker_dies_meanwhile (void)
 {
     train (1, 0);
-    uint64_t away_ms = draw (50, COORD_LOST_MS / 2);
-    host_crash (away_ms);
+    uint64_t away_ms = restart ();
     worker_crash (victim (), false);
-    wait_for (trains_anew, away_ms + COORD_RESTART_GRACE_MS + redo_ms (size - 1),
+    wait_for (trains_anew, away_ms + return_ms () + COORD_LOST_MS + redo_ms (size - 1),
               "a step after a death without a coordinator");
+}
+
+/* Once all are back whoever is free is given something to do. */
+static void joins_after_restart (void)
+{
+    train (1, 1);
+    want = size + 1;
+    wait_for (host_is_up, restart (), "a coordinator");
+    worker_start (size);
+    wait_for (has_members, COORD_RETURN_MS + hops (2 + PREPARE + AHEAD + BREAK + FORM_AHEAD),
+              "a join after a restart of the coordinator");
+    check_gap (1, planned_ms (size), "the coordinator was away and a worker joined");
+    check_again (1, 0);
 }
 
 /* --- all of them ------------------------------------------------------------------------------- */
@@ -515,6 +534,7 @@ static const struct scene scenes[] = {
     { "ends", ends, 1 },
     { "coordinator-restarts", coordinator_restarts, 1 },
     { "worker-dies-meanwhile", worker_dies_meanwhile, 2 },
+    { "joins-after-restart", joins_after_restart, 1 },
 };
 
 static uint64_t seeds;

@@ -233,7 +233,8 @@ void restart (struct bed *bed)
     step (bed, (struct coord_event){ .type = COORD_START });
     for (uint32_t w = 0; w < WORKERS; w++) {
         bed->told[w][0] = '\0';
-        hello (bed, w);
+        if (!bed->quiet[w])
+            hello (bed, w);
     }
 }
 

@@ -49,7 +49,8 @@ void train (struct bed *bed, uint64_t at);
 void running (struct bed *bed, uint64_t at);
 void finish (struct bed *bed);
 
-/* The coordinator dies and is started again; the workers hold what their beats say, and say HELLO. */
+/* The coordinator dies and is started again; the workers hold what their beats say, and say HELLO, but for those that
+ * are quiet. */
 void restart (struct bed *bed);
 
 /* Beats of all, and the ageing of what they say: still and stalled grow by themselves where the test
