@@ -154,6 +154,8 @@ EXTRA_DIST += %D%/system/test_admin.py %D%/golden/make_database.py \
     %D%/golden/database-1.json %D%/golden/database-2.json %D%/golden/database-3.json %D%/golden/database-4.json %D%/golden/database-5.json %D%/golden/database-6.json
 TESTS += %D%/system/test_line.py
 EXTRA_DIST += %D%/system/test_line.py
+TESTS += %D%/system/torture_jobs.py
+EXTRA_DIST += %D%/system/torture_jobs.py
 TESTS += %D%/system/test_outage.py %D%/system/test_descriptors.py %D%/system/test_fault_points.py %D%/system/test_torture_coordinator.py
 EXTRA_DIST += %D%/system/test_outage.py %D%/system/test_descriptors.py %D%/system/test_torture_coordinator.py %D%/system/test_fault_points.py %D%/system/fault_points.py %D%/system/fault_points.c
 TESTS += %D%/system/test_fault.py
