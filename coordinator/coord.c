@@ -175,6 +175,7 @@ static void excuse_stall (struct coord *coord)
         return;
     for (uint32_t i = 0; i < coord->worker_count; i++)
         coord->workers[i]->lost_at_ms += late_ms;
+    coord->came_ms += coord->came_ms ? late_ms : 0;
 }
 
 /* Once everybody is back there is nothing to wait for. */

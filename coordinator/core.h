@@ -406,8 +406,7 @@ struct coord {
     uint64_t later_term; /* the highest that was said nevertheless; 0: none */
     uint64_t orders;       /* given in this reign */
     uint64_t grace_end_ms; /* of the restart */
-    uint64_t
-        came_ms; /* when a worker was last heard for the first time in this reign; 0: none was */
+    uint64_t came_ms; /* when somebody last came that had not been heard in this reign; 0: never */
     uint64_t deadline_ms;
     uint64_t trust_again_ms; /* when quarantines are looked at next */
     uint64_t place_at_ms;    /* when queue_place () looks again */

@@ -88,7 +88,22 @@ static void the_last_that_comes_counts (void **state)
     assert_non_null (coord_member (bed.coord, 1, 2));
 }
 
-/* It was stopped itself, say, and nobody could come. */
+/* It was stopped itself, and nobody could come meanwhile. */
+static void a_pause_of_its_own_is_not_theirs (void **state)
+{
+    (void)state;
+    begin (2);
+    break_of (0);
+    stop (0);
+    stop (1);
+    pass (&bed, BEAT_MS);
+    bed.now_ms += 3 * COORD_LOST_MS;
+    pass (&bed, BEAT_MS);
+    assert_int_equal (bed.forms, 1);
+    pass (&bed, COORD_LOST_MS);
+    assert_int_equal (bed.forms, 2);
+}
+
 static void nobody_is_missed_where_none_has_come (void **state)
 {
     (void)state;
@@ -115,6 +130,7 @@ int main (void)
         RESTART_TEST (a_generation_that_trains_has_the_whole_grace),
         RESTART_TEST (one_that_is_over_is_not_held_up),
         RESTART_TEST (the_last_that_comes_counts),
+        RESTART_TEST (a_pause_of_its_own_is_not_theirs),
         RESTART_TEST (nobody_is_missed_where_none_has_come),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
