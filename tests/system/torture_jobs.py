@@ -90,7 +90,7 @@ class Crowd(Torture):
                 done += 1
                 self.say(f"{done}: {text}; " + ", ".join(self.how_is(name) for name in self.jobs))
         self.wake(everybody=True)
-        while len(self.cluster.workers) < WORKERS_MIN + 1:
+        while len(self.cluster.workers) < sum(least for least, _ in WORKERS.values()):
             self.add_worker()
         for name in sorted(self.paused):
             self.resume_job(name)
