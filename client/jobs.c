@@ -193,8 +193,9 @@ static void print_job (const struct muster_job_info *job)
         printf ("hung       %u, last %s: %s\n", job->hangs, time_text (job->hung_ms, a, sizeof a),
                 job->hung);
     if (job->checkpoint.size)
-        printf ("committed  step %" PRIu64 ", weights %s\n           %.*s\n", job->weights_step,
-                job->weights_hash, (int)job->checkpoint.size, (const char *)job->checkpoint.data);
+        printf ("committed  step %" PRIu64 " at %s, weights %s\n           %.*s\n",
+                job->weights_step, time_text (job->weights_ms, a, sizeof a), job->weights_hash,
+                (int)job->checkpoint.size, (const char *)job->checkpoint.data);
 }
 
 int command_status (const struct command *command)

@@ -361,6 +361,12 @@ static int apply_disbelieved (struct coord *coord, const struct mu_journal *reco
 }
 
 /* So is who did not get a job: a restart tries it again. */
+static int apply_overdue (struct coord *coord, const struct mu_journal *record,
+                          struct mu_error *error)
+{
+    return core_job (coord, record->overdue.job) ? 0 : no_job (error, record->overdue.job);
+}
+
 static int apply_turned_away (struct coord *coord, const struct mu_journal *record,
                               struct mu_error *error)
 {
@@ -644,6 +650,7 @@ static applier *const appliers[] = {
     [MU_JOURNAL_AGREED] = apply_agreed,   [MU_JOURNAL_FOLDED] = fold_apply,
     [MU_JOURNAL_SAVE] = apply_save,       [MU_JOURNAL_DISBELIEVED] = apply_disbelieved,
     [MU_JOURNAL_UNSOUND] = apply_unsound, [MU_JOURNAL_TURNED_AWAY] = apply_turned_away,
+    [MU_JOURNAL_OVERDUE] = apply_overdue,
 };
 
 int coord_apply (struct coord *coord, const struct mu_journal *record, struct mu_error *error)

@@ -86,6 +86,7 @@ static void commit (struct coord *coord, struct job *job, const struct worker *w
         record.commit.state_sum = proof_sum (&job->durable, saved->step);
     core_store (coord, &record);
     job_note (&job->soft.why, "");
+    overdue_committed (coord, job, saved->step);
 }
 
 void checkpoint_saved (struct coord *coord, struct worker *worker, const struct mu_wire *wire)

@@ -22,6 +22,7 @@
  *     proof.c       is a checkpoint what others hold?
  *     unsound.c     a checkpoint that is not what was committed
  *     missing.c     one that nobody can read
+ *     overdue.c     one whose writer does not move
  *     audit.c       who is wrong: DIGEST, AUDIT, and what becomes of it
  *     absent.c      whose state was gone before it was compared
  *     review.c      before members leave, what they did is compared
@@ -243,6 +244,9 @@ struct worker {
     enum mu_duty_state duty;       /* which of its processes owes the next move ... */
     uint64_t still_ms, stalled_ms; /* ... and for how long it has done nothing, counted nothing */
     char process[16];
+    uint64_t writing, writer_still_ms; /* a checkpoint of this step plus one; 0: none for long */
+    uint32_t writer_phase;
+    char writer[16];
     char hung[256]; /* its newest hang; empty: none in this reign */
     bool leaving; /* told to stop by its host */
     bool faults;  /* breaks things when told to */
@@ -340,6 +344,12 @@ struct missing {
     bool forgo;                  /* somebody said that it is not to be waited for */
 };
 
+/* A checkpoint's writer does not move; overdue.c. */
+struct overdue {
+    uint64_t writing; /* that step plus one; 0: none is overdue */
+    char worker[64], text[512];
+};
+
 struct job_soft {
     struct worker **workers; /* assigned, in no order */
     uint32_t worker_count, worker_capacity;
@@ -383,6 +393,8 @@ struct job_soft {
     struct review review;
     struct halt halt;
     struct missing missing;
+    struct overdue overdue;
+    uint64_t writer_still_longest_ms; /* that ended by itself */
     uint64_t ended_ms; /* when the last one had left a generation; 0: nobody did in this reign */
     char sized_by[64];
     char *why;    /* it waits; owned, like the next, and NULL where there is nothing to say */
@@ -780,6 +792,13 @@ void checkpoint_answer (struct coord *coord, uint32_t peer, uint64_t request,
                         const struct job *job);
 /* Before workers leave or the job stops: must a state be saved first? Asks for it if so. */
 bool checkpoint_wait (struct coord *coord, struct job *job);
+
+/* --- overdue.c -------------------------------------------------------------------------------- */
+
+/* What a worker's BEAT says of the process that writes its checkpoints. */
+void overdue_hear (struct coord *coord, struct worker *worker, const struct mu_wire_beat *beat);
+void overdue_committed (struct coord *coord, struct job *job, uint64_t step);
+void overdue_leaves (struct coord *coord, struct job *job, const struct worker *worker);
 
 /* --- savers.c --------------------------------------------------------------------------------- */
 

@@ -54,7 +54,7 @@ static const struct field coord_fields[] = {
 static const struct field worker_fields[] = {
     F (name), F (host), F (version), F (compute_class), F (isa), F (incarnation), F (buried),
     F (threads), F (devices), F (holds), F (generation), F (step), F (phase_ms), F (phase),
-    F (duty_phase), F (duty), F (still_ms), F (stalled_ms), F (process), F (hung), F (leaving),
+    F (duty_phase), F (duty), F (still_ms), F (stalled_ms), F (process), F (writing), F (writer_still_ms), F (writer_phase), F (writer), F (hung), F (leaving),
     F (faults), F (number), F (peer), F (connected), F (lost), F (gone), F (beat_ms), F (heard_ms),
     F (lost_at_ms), F (stray_ms), P (job), F (slot), F (rank), F (order), F (order_number),
     F (order_since_ms), F (order_said_ms), F (letting_go), F (again), F (unseen), F (kept_once), F (halts), F (yields), F (yields_to), F (opened), F (finished),
@@ -99,7 +99,7 @@ static const struct field soft_fields[] = {
     F (paced_window), F (median_us), F (uneven), F (samples), F (sample_count), F (rate_best), P (comparisons),
     P (comparison_count), F (comparison_next), F (review.since_ms), F (review.since_step),
     F (review.step), F (review.said_ms), F (halt.since_ms), F (halt.said_ms), F (halt.step), F (missing.waited_ms), F (missing.seen_ms), F (missing.again_ms),
-    F (missing.forgo), F (ended_ms), F (sized_by), P (why), P (shrunk),
+    F (missing.forgo), F (overdue), F (writer_still_longest_ms), F (ended_ms), F (sized_by), P (why), P (shrunk),
 };
 #undef S
 #define S member

@@ -68,6 +68,10 @@ static double job_value (enum mu_metric metric, const struct mu_wire_job_info *j
         [MU_METRIC_JOB_GENERATION] = (double)job->generation,
         [MU_METRIC_JOB_RESTARTS_TOTAL] = job->restarts,
         [MU_METRIC_JOB_CHECKPOINT_STEP] = (double)job->weights_step,
+        [MU_METRIC_JOB_CHECKPOINT_TIME_SECONDS] = (double)job->weights_ms / 1000,
+        [MU_METRIC_JOB_CHECKPOINT_OVERDUE] = job->overdue,
+        [MU_METRIC_JOB_STEPS_AT_RISK] =
+            job->step > job->weights_step ? (double)(job->step - job->weights_step) : 0,
     };
     return values[metric];
 }

@@ -56,6 +56,7 @@ void worker_detach (struct coord *coord, struct worker *worker)
     soft->workers[worker->slot] = last;
     last->slot = worker->slot;
     worker->job = NULL;
+    overdue_leaves (coord, job, worker);
     worker->yields = worker->again = false;
     worker->yields_to = 0;
     job_touch (coord, job);

@@ -46,6 +46,8 @@ static const char *reason_of (const struct coord *coord, const struct job *job)
                    : "waits to be placed";
     if (job_ended (job))
         return "";
+    if (job->soft.overdue.writing)
+        return job->soft.overdue.text;
     if (job->soft.why)
         return job->soft.why;
     return job->soft.shrunk ? job->soft.shrunk : "";
@@ -89,6 +91,7 @@ static void fill_commit (const struct job *job, struct mu_wire_job_info *info)
         return;
     SET (info->weights_hash, commit->weights_hash);
     info->weights_step = commit->step;
+    info->weights_ms = commit->time_ms;
 }
 
 int coord_job_info (const struct coord *coord, uint64_t number, struct mu_wire_job_info *info)
@@ -114,6 +117,7 @@ int coord_job_info (const struct coord *coord, uint64_t number, struct mu_wire_j
         .hangs = durable->hangs,
         .hung_ms = durable->hung_ms,
         .skipped = durable->skip_count,
+        .overdue = job->soft.overdue.writing != 0,
     };
     SET (info->hung, durable->hung);
     SET (info->name, durable->name);

@@ -461,6 +461,7 @@ static void on_beat (struct coord *coord, struct worker *worker, const struct mu
     worker->phase_ms = beat->phase_ms;
     worker->step = beat->step;
     hang_hear (coord, worker, beat);
+    overdue_hear (coord, worker, beat);
     if (worker->duty == MU_DUTY_UNDYING)
         return;
     if (freed && !worker->job)

@@ -22,6 +22,10 @@
 #define COORD_RESTART_GRACE_MS 5000u
 #define COORD_RETURN_MS        500u
 
+/* The process that writes a checkpoint and does not move is told of after COORD_HANG_MS, and nothing else:
+ * it may wait for storage. One that was stopped is ended then; one that sleeps or spins, after
+ * COORD_STALL_MS (overdue.c). */
+
 /* From ASSIGN to PREPARED, or since the trainer last told how far its data is: it may have to be
  * read once. Then the worker is dropped from the job. */
 #define COORD_PREPARE_LIMIT_MS 600000u

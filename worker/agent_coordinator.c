@@ -301,24 +301,23 @@ static void on_committed (struct agent *agent, const struct mu_wire *wire)
     job->prune_end_ms = agent->now_ms + AGENT_PRUNE_MS;
 }
 
+static void on_end_writer (struct agent *agent, const struct mu_wire *wire)
+{
+    if (is_here (agent, wire->end_writer.job))
+        agent_tell (agent, MU_WIRE_END_WRITING)->end_writing.step = wire->end_writer.step;
+}
+
 /* --- all of them ------------------------------------------------------------------------------ */
 
 static void (*const hears[]) (struct agent *agent, const struct mu_wire *wire) = {
-    [MU_WIRE_WELCOME] = on_welcome,
-    [MU_WIRE_WHO] = on_who,
-    [MU_WIRE_ASSIGN] = on_assign,
-    [MU_WIRE_RELEASE] = on_release,
-    [MU_WIRE_FORM] = on_form,
-    [MU_WIRE_CONNECT] = on_connect,
-    [MU_WIRE_FENCED] = on_fenced,
-    [MU_WIRE_GO] = on_go,
-    [MU_WIRE_LEASE] = on_lease,
-    [MU_WIRE_TRAINED_OK] = on_trained_ok,
-    [MU_WIRE_ABORT] = on_abort,
-    [MU_WIRE_REFUSED] = on_refused,
-    [MU_WIRE_COMMITTED] = on_committed,
-    [MU_WIRE_SAVE] = on_save,
-    [MU_WIRE_REVIEW] = on_review,
+    [MU_WIRE_WELCOME] = on_welcome,     [MU_WIRE_WHO] = on_who,
+    [MU_WIRE_ASSIGN] = on_assign,       [MU_WIRE_RELEASE] = on_release,
+    [MU_WIRE_FORM] = on_form,           [MU_WIRE_CONNECT] = on_connect,
+    [MU_WIRE_FENCED] = on_fenced,       [MU_WIRE_GO] = on_go,
+    [MU_WIRE_LEASE] = on_lease,         [MU_WIRE_TRAINED_OK] = on_trained_ok,
+    [MU_WIRE_ABORT] = on_abort,         [MU_WIRE_REFUSED] = on_refused,
+    [MU_WIRE_COMMITTED] = on_committed, [MU_WIRE_SAVE] = on_save,
+    [MU_WIRE_REVIEW] = on_review,       [MU_WIRE_END_WRITER] = on_end_writer,
     [MU_WIRE_HARM] = agent_fault_order,
 };
 

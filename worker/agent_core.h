@@ -106,6 +106,8 @@ struct agent_job {
     struct agent_bytes saved_path; /* what its path points to */
     uint64_t committed_step; /* plus one; 0 is none */
     uint64_t prune_end_ms;   /* until then PRUNED is waited for; 0: it has come */
+    bool writing;            /* one has been written for a while: */
+    struct mu_wire_writing writes;
 };
 
 enum collective_state { COLLECTIVE_NONE, COLLECTIVE_ALIVE, COLLECTIVE_KILLED };

@@ -185,6 +185,7 @@ static void on_wrote (struct agent *agent, const struct agent_event *event)
 {
     const struct mu_wire_wrote *wrote = &event->wire->wrote;
     struct agent_job *job = &agent->job;
+    job->writing = false;
     agent_bytes_set (&job->saved_path, wrote->path.data, wrote->path.size);
     job->saved = (struct mu_wire_saved){ .job = job->number,
                                          .generation = wrote->generation,
@@ -211,8 +212,15 @@ static void on_write_failed (struct agent *agent, const struct agent_event *even
     said->generation = failed->generation;
     said->step = failed->step;
     said->text = failed->text;
+    agent->job.writing = false;
     agent_log (agent, LOG_WARN_, "save_failed", "%.*s", (int)failed->text.size,
                (const char *)failed->text.data);
+}
+
+static void on_writing (struct agent *agent, const struct agent_event *event)
+{
+    agent->job.writing = true;
+    agent->job.writes = event->wire->writing;
 }
 
 static void on_pruned (struct agent *agent, const struct agent_event *event)
@@ -227,6 +235,7 @@ static void (*const says[]) (struct agent *agent, const struct agent_event *even
     [MU_WIRE_HASHED] = on_hashed,     [MU_WIRE_AUDITED] = on_audited,
     [MU_WIRE_WROTE] = on_wrote,       [MU_WIRE_WRITE_FAILED] = on_write_failed,
     [MU_WIRE_WORKING] = on_working,   [MU_WIRE_PRUNED] = on_pruned,
+    [MU_WIRE_WRITING] = on_writing,
 };
 
 /* What a trainer says while its job is let go counts no more; but a mapped region must be known, and what the
@@ -263,6 +272,7 @@ void agent_trainer_ended (struct agent *agent, const struct agent_event *event)
     if (job->trainer == TRAINER_NONE)
         return;
     job->trainer = TRAINER_NONE;
+    job->writing = false;
     agent->generation.part = PART_OUT;
     end_generation (agent);
     if (expected)

@@ -200,9 +200,20 @@ static uint64_t seen_ms (const struct agent *agent, uint64_t since_ms)
     return until_ms > since_ms ? until_ms - since_ms : 0;
 }
 
+static void tell_writer (const struct agent_job *job, struct mu_wire_beat *beat)
+{
+    if (!job->writing)
+        return;
+    beat->writing = job->writes.step + 1;
+    beat->writer_phase = job->writes.phase;
+    beat->writer_still_ms = job->writes.still_ms;
+    agent_copy (beat->writer, sizeof beat->writer, describe ((char)job->writes.letter));
+}
+
 void agent_watch_beat (const struct agent *agent, struct mu_wire_beat *beat)
 {
     const struct agent_watch *watch = &agent->watch;
+    tell_writer (&agent->job, beat);
     bool collective = watch->duty == MU_DUTY_COLLECTIVE ||
                       (watch->duty == MU_DUTY_UNDYING && agent->job.trainer != TRAINER_KILLED);
     beat->duty = watch->duty;

@@ -278,6 +278,8 @@ struct train_saver {
     uint64_t begun_ms;
     uint64_t written;   /* newest step on storage plus one; 0: none by this process */
     uint64_t failed_ms; /* when the last attempt failed; 0: it did not */
+    uint64_t looked_ms, moved_ms; /* the writer was looked at, and was seen to move */
+    struct mu_checkpoint_look look;
     int wake;           /* eventfd: the control thread has a new descriptor to poll */
 };
 
@@ -289,6 +291,10 @@ bool train_save (struct train_saver *saver, const struct train_job *job, uint64_
 /* The control thread: what to poll (-1: nothing), and what to do when it is readable. */
 int train_saver_fd (struct train_saver *saver);
 void train_saver_poll (struct train_saver *saver, struct train_report *report);
+/* Tell of a checkpoint that takes long. */
+void train_saver_look (struct train_saver *saver, struct train_report *report);
+/* Its writer does not move: end it, and tell. False: it does not write that, or cannot be replaced yet. */
+bool train_saver_give_up (struct train_saver *saver, uint64_t step, struct train_report *report);
 void train_prune (struct train_saver *saver, const struct train_job *job,
                   const struct mu_wire_prune *prune);
 /* Another rank writes from now on: let go of the memory, if nothing is being written. */

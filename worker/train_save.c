@@ -14,6 +14,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+/* A writer that is busy for so long is looked at, that often; what passed without a look for so long tells
+ * nothing of it. */
+#define LOOK_EVERY_MS 500u
+#define LOOK_LATE_MS  2000u
+
 int train_saver_init (struct train_saver *saver, struct mu_error *error)
 {
     memset (saver, 0, sizeof *saver);
@@ -135,6 +140,49 @@ void train_saver_poll (struct train_saver *saver, struct train_report *report)
         say_failed (saver, report, &error);
     }
     pthread_mutex_unlock (&saver->lock);
+}
+
+/* A trainer that stood still itself has seen nothing meanwhile. */
+static void look (struct train_saver *saver, uint64_t now_ms)
+{
+    const struct mu_checkpoint_look last = saver->look;
+    mu_checkpoint_look (&saver->writer, &saver->look);
+    if (saver->look.cpu_us != last.cpu_us || saver->look.phase != last.phase ||
+        now_ms - saver->looked_ms > LOOK_LATE_MS)
+        saver->moved_ms = now_ms;
+    saver->looked_ms = now_ms;
+}
+
+void train_saver_look (struct train_saver *saver, struct train_report *report)
+{
+    const uint64_t now_ms = train_now_ms ();
+    pthread_mutex_lock (&saver->lock);
+    if (saver->writer.busy && now_ms - saver->begun_ms >= LOOK_EVERY_MS &&
+        now_ms - saver->looked_ms >= LOOK_EVERY_MS) {
+        if (saver->looked_ms < saver->begun_ms)
+            saver->looked_ms = saver->moved_ms = saver->begun_ms;
+        look (saver, now_ms);
+        struct mu_wire wire = { .type = MU_WIRE_WRITING,
+                                .writing = { .generation = saver->generation,
+                                             .step = saver->step,
+                                             .phase = saver->look.phase,
+                                             .still_ms = now_ms - saver->moved_ms,
+                                             .letter = (uint32_t)saver->look.letter } };
+        train_say (report, &wire, -1);
+    }
+    pthread_mutex_unlock (&saver->lock);
+}
+
+bool train_saver_give_up (struct train_saver *saver, uint64_t step, struct train_report *report)
+{
+    struct mu_error error;
+    pthread_mutex_lock (&saver->lock);
+    const bool given_up =
+        saver->step == step && mu_checkpoint_give_up (&saver->writer, &error) == 0;
+    if (given_up)
+        say_failed (saver, report, &error);
+    pthread_mutex_unlock (&saver->lock);
+    return given_up;
 }
 
 bool train_saver_has (struct train_saver *saver, uint64_t step)

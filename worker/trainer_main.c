@@ -124,6 +124,9 @@ static void obey (struct train *train, const struct train_options *options,
         train_post_write (&train->orders, wire->write.generation);
     else if (type == MU_WIRE_PRUNE)
         on_prune (train, &wire->prune);
+    else if (type == MU_WIRE_END_WRITING &&
+             train_saver_give_up (&train->saver, wire->end_writing.step, &train->report))
+        train_orders_nudge (&train->orders);
 }
 
 static void hear (struct train *train, const struct train_options *options,
@@ -169,8 +172,10 @@ static void turn (struct train *train, const struct train_options *options,
         train_saver_poll (&train->saver, &train->report);
         train_orders_nudge (&train->orders);
     }
-    if (open)
+    if (open) {
+        train_saver_look (&train->saver, &train->report);
         train_report_flush (&train->report);
+    }
 }
 
 /* The state block is broadcast into and the buffers are large: huge pages and no core file of it

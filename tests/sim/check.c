@@ -5,6 +5,8 @@
  * rules; nothing of the core's code is asked. */
 #include "sim.h"
 
+#include "timing.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -515,6 +517,18 @@ static void on_hung (const struct mu_journal *record)
     CHECK (*hung->text && hung->duty != MU_DUTY_NOBODY, "a hang is not told about");
 }
 
+static void on_overdue (const struct mu_journal *record)
+{
+    const struct mu_journal_overdue *overdue = &record->overdue;
+    uint32_t worker = (uint32_t)strtoul (overdue->worker + 1, NULL, 10) - 1;
+    uint64_t hung_ms = worker_at (worker)->writer_hung_ms;
+    if (overdue->over)
+        return;
+    statistics.overdue++;
+    CHECK (hung_ms && hung_ms + COORD_HANG_MS <= clock_now (), "%s's writer does not hang: %.*s",
+           overdue->worker, (int)overdue->text.size, (const char *)overdue->text.data);
+}
+
 /* Whoever saves here was told to; one that is wrong may save what others did not. */
 static void on_disbelieved (const struct mu_journal *record)
 {
@@ -548,6 +562,7 @@ static checker *const checkers[] = {
     [MU_JOURNAL_DISBELIEVED] = on_disbelieved,
     [MU_JOURNAL_UNSOUND] = on_unsound,
     [MU_JOURNAL_SAVE] = on_save,
+    [MU_JOURNAL_OVERDUE] = on_overdue,
 };
 
 void check_record (const struct mu_journal *record)

@@ -65,6 +65,7 @@ struct faults {
     uint32_t trainer_stop, collective_stop; /* the same */
     uint32_t trainer_stuck, long_batch;     /* per step */
     uint32_t undying;                       /* a killed process takes its time */
+    bool writers_hang;                      /* ... of checkpoints */
     uint32_t latency_max_ms, disk_max_ms;
     uint32_t quick_ms; /* at most, of what is around the cores (quiet.c); 0: as it comes */
     uint32_t lease_ahead_ms;      /* 0: the default */
@@ -93,6 +94,7 @@ struct faults {
 struct statistics {
     uint64_t happenings, messages, steps, generations, rewinds, replays;
     uint64_t host_crashes, worker_crashes, trainer_crashes, collective_crashes, save_failures;
+    uint64_t writers_hung, writers_ended, overdue;
     uint64_t kept, mismatches, cuts, swallowed, stops, hangs, proofs, joint_steps;
     uint64_t expelled, elsewhere, disputes, wrong_steps, connected_ahead, shrunk, most_shrunk,
         watched;
@@ -202,6 +204,10 @@ struct trainer {
     int status; /* how it ended */
     bool computing;
     uint64_t saved_step, busy_us;
+    uint64_t stuck, stuck_step, stuck_generation, stuck_ms; /* its writer hangs; 0: it does not */
+    char stuck_letter;
+    uint64_t
+        owed; /* a state is to be saved when it does not any more: of this generation; 0: none is */
     enum mu_phase_state phase;
 };
 
@@ -224,6 +230,7 @@ struct sim_worker {
     bool never_returns, slow;
     uint64_t incarnation, life, peer, timer_ms, frozen_until_ms;
     uint64_t held_ms; /* when a child was last held up */
+    uint64_t writer_hung_ms; /* since when the newest of its writers that hung did; 0: none has */
     uint64_t looked_ms;
     bool prepared;   /* PREPARED was said since the last generation */
     bool told_sums;  /* ABORTED told what its sums hold, and nothing else came after it */

@@ -3,8 +3,12 @@
 """Processes that neither die nor work: named, ended and replaced within seconds; who is slow is left alone."""
 import json
 import os
+import re
+import shutil
 import signal
+import subprocess
 import sys
+import tempfile
 
 from cluster import Cluster, Tap, children, wait_for
 
@@ -102,6 +106,108 @@ def only_trainer_stopped():
         assert cluster.wait_done(job)["weights_hash"] == calm["weights_hash"]
 
 
+def writer_of(cluster, job):
+    """The process that writes the job's checkpoints."""
+    worker = cluster.members(job)[0]
+    trainers = children(cluster.workers[worker].pid, "muster-trainer")
+    return worker, [pid for trainer in trainers for pid in children(trainer, "muster-trainer")]
+
+
+def told_in_log(cluster, event):
+    with open(os.path.join(cluster.dir, "coordinator.log"), encoding="utf-8") as log:
+        lines = [json.loads(line) for line in log if line.startswith("{")]
+    return [line for line in lines if line["event"] == event]
+
+
+def writer_stopped():
+    """a checkpoint's writer that is stopped is named, ended and replaced; training goes on without a break"""
+    with Cluster(2) as cluster:
+        cluster.kill_coordinator()
+        cluster.start_coordinator("--hang-ms", "1500")
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=3000, workers=(2, 2))))
+        job = cluster.submit(cluster.gpt("stopped", steps=3000, workers=(2, 2), every=50))
+        wait_for("a checkpoint is committed", lambda: cluster.status(job)["weights_step"] >= 50)
+        worker, writers = writer_of(cluster, job)
+        assert len(writers) == 1, writers
+        os.kill(writers[0], signal.SIGSTOP)
+        begun, over = wait_for("it is told of", lambda: len(told := events(cluster, job, "OVERDUE")) == 2 and told)
+        assert begun["worker"] == worker and not begun["over"] and over["over"], (begun, over)
+        assert begun["process"] == "stopped" and 1500 <= begun["time_ms"] - begun["since_ms"] < 4000, begun
+        assert f"worker {worker}'s writer (stopped) has not moved for" in begun["text"], begun
+        assert f"the checkpoint of step {begun['step']} is overdue" in begun["text"], begun
+        again = re.search(r"would go back to step (\d+) and do (\d+) steps again", begun["text"])
+        assert again and 50 <= int(again[1]) < begun["step"] and int(again[2]) > 50, begun
+        lines = told_in_log(cluster, "overdue")
+        assert [line["level"] for line in lines] == ["warn", "info"], lines
+        assert [line["text"] for line in lines] == [begun["text"], over["text"]], lines
+        assert all(line["worker"] == worker for line in lines), lines
+        wait_for("a newer one is committed", lambda: cluster.status(job)["weights_step"] > begun["step"])
+        wait_for("the stopped one has ended", lambda: not os.path.exists(f"/proc/{writers[0]}"))
+        status = cluster.wait_done(job)
+        assert status["restarts"] == 0 and status["hangs"] == 0, status
+        assert status["weights_hash"] == calm["weights_hash"], (calm, status)
+
+
+class Disk:
+    """A file system of its own, whose storage can be made to stand still. Skips where that is not allowed."""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="muster-disk-")
+        self.path = os.path.join(self.dir, "mounted")
+        self.frozen = False
+        os.mkdir(self.path)
+        image = os.path.join(self.dir, "image")
+        try:
+            self.run("truncate", "-s", "64M", image)
+            self.run("mkfs.ext4", "-q", image)
+            self.run("mount", "-o", "loop", image, self.path)
+        except (OSError, subprocess.CalledProcessError) as why:
+            shutil.rmtree(self.dir)
+            raise Tap.Skip(f"no file system can be mounted from a file here: {getattr(why, 'output', why)}") from why
+
+    @staticmethod
+    def run(*command):
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.frozen:
+            self.thaw()
+        wait_for("nobody uses the disk", lambda: subprocess.run(["umount", self.path], stderr=subprocess.DEVNULL, check=False).returncode == 0)
+        shutil.rmtree(self.dir)
+
+    def freeze(self):
+        self.run("fsfreeze", "-f", self.path)
+        self.frozen = True
+
+    def thaw(self):
+        self.run("fsfreeze", "-u", self.path)
+        self.frozen = False
+
+
+def storage_frozen():
+    """checkpoints on storage that stands still are overdue, and say so; training goes on, and so do they when it answers"""
+    with Disk() as disk, Cluster(2) as cluster:
+        cluster.kill_coordinator()
+        cluster.start_coordinator("--hang-ms", "1500")
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=3000)))
+        job = cluster.submit(cluster.gpt("frozen", steps=3000, every=50), f"checkpoint.dir={disk.path}/checkpoints")
+        wait_for("a checkpoint is committed", lambda: cluster.status(job)["weights_step"] >= 50)
+        disk.freeze()
+        status = wait_for("it is overdue", lambda: (s := cluster.status(job))["overdue"] and s)
+        assert re.search(r"the checkpoint of step \d+ is overdue: worker w\d's writer \(disk\) has not moved for", status["reason"]), status
+        assert f"training would go back to step {status['weights_step']} and do" in status["reason"], status
+        assert f'muster_job_checkpoint_overdue{{job="{job}"}} 1' in cluster.muster("metrics")
+        cluster.wait_step(job, status["step"] + 200)
+        disk.thaw()
+        wait_for("it is over", lambda: not cluster.status(job)["overdue"])
+        assert [told["over"] for told in events(cluster, job, "OVERDUE")] == [False, True]
+        status = cluster.wait_done(job)
+        assert status["restarts"] == 0 and status["weights_hash"] == calm["weights_hash"], (calm, status)
+
+
 def user_code():
     """a plug-in that sleeps, waits for a file, or spins for ever is named and replaced; one that is busy is not"""
     with Cluster(2) as cluster:
@@ -144,4 +250,5 @@ def storage():
 
 
 if __name__ == "__main__":
-    sys.exit(Tap().run(trainer_stopped, collectives_stopped, only_trainer_stopped, user_code, storage))
+    sys.exit(Tap().run(trainer_stopped, collectives_stopped, only_trainer_stopped, writer_stopped,
+                       storage_frozen, user_code, storage))

@@ -5,7 +5,7 @@
 # program itself is linked with has no libcurl, whose libraries cost megabytes: decision 0037.
 build=${top_builddir:-.}
 allowed='calloc|malloc|realloc|free|abort|__assert_fail|mem(cpy|move|set|cmp|chr)|str(len|nlen|cmp|ncmp|chr|str)|v?snprintf|qsort|_GLOBAL_OFFSET_TABLE_'
-common='mu_fail|mu_text_set|mu_record_(name|hash|number)|mu_shape_(find|field|seal|is_latest)|mu_(wire|journal)_family|mu_(corruption|duty|job|phase|process|worker)_(state_name|may_move)'
+common='mu_fail|mu_text_set|mu_record_(name|hash|number)|mu_shape_(find|field|seal|is_latest)|mu_(wire|journal)_family|mu_(corruption|duty|job|phase|process|worker|writing)_(state_name|may_move)'
 number=0 failed=0
 
 ask () { # name, archive

@@ -38,6 +38,12 @@ static void note_record (struct bed *bed, const struct mu_journal *record)
     if (record->type == MU_JOURNAL_TURNED_AWAY)
         snprintf (bed->turned_away, sizeof bed->turned_away, "%.*s",
                   (int)record->turned_away.text.size, (const char *)record->turned_away.text.data);
+    if (record->type == MU_JOURNAL_OVERDUE) {
+        bed->overdues += !record->overdue.over;
+        bed->overdues_over += record->overdue.over;
+        snprintf (bed->overdue_text, sizeof bed->overdue_text, "%.*s",
+                  (int)record->overdue.text.size, (const char *)record->overdue.text.data);
+    }
     bed->forms += record->type == MU_JOURNAL_FORM;
     if (record->type == MU_JOURNAL_FORM)
         bed->leased = record->form.until_step;
@@ -51,6 +57,8 @@ static void note_word (struct bed *bed, uint32_t peer, const struct mu_wire *wir
         return;
     if (wire->type == MU_WIRE_CONNECT)
         snprintf (bed->ahead, sizeof bed->ahead, "%s", wire->connect.world);
+    if (wire->type == MU_WIRE_END_WRITER)
+        bed->end_writing = wire->end_writer.step;
     if (wire->type == MU_WIRE_REVIEW)
         bed->review_step = wire->review.step;
     if (wire->type == MU_WIRE_LEASE) {

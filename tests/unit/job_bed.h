@@ -34,7 +34,9 @@ struct bed {
     uint64_t leased;     /* steps below this */
     struct mu_journal_hung hung; /* the newest */
     char names[256];             /* of all that hung */
-    char reason[256], state[1024], turned_away[1024];
+    char reason[256], state[1024], turned_away[1024], overdue_text[1024];
+    unsigned overdues, overdues_over; /* checkpoints: told of as overdue, as overdue no more */
+    uint64_t end_writing;             /* the step that END_WRITER named */
     msgpack_sbuffer journal; /* all that was stored, and each record's size */
     size_t size[512];
     unsigned stored;

@@ -170,6 +170,45 @@ static void a_killed_writer_leaves_nothing_that_counts (void **unused)
     free (state);
 }
 
+/* Two at once never write under one name: what the first was at does not count, and is removed as what a
+ * dead writer left. */
+static void a_stopped_writer_is_given_up_and_another_writes (void **unused)
+{
+    (void)unused;
+    struct mu_state *state = bed_state (1);
+    struct mu_checkpoint_writer writer = MU_CHECKPOINT_WRITER_NONE;
+    struct mu_checkpoint_saved saved;
+    struct mu_checkpoint_look look = { .letter = 0 };
+    struct mu_error error = { .text = "" };
+    assert_int_equal (mu_checkpoint_give_up (&writer, &error), -1); /* it is not busy */
+    assert_int_equal (mu_checkpoint_begin (&writer, bed_top, state, bed_tensors, &bed_job, &error),
+                      0);
+    const pid_t first = writer.pid;
+    kill (first, SIGSTOP);
+    for (int turn = 0; turn < 1000 && look.letter != 'T'; turn++) {
+        mu_checkpoint_look (&writer, &look);
+        usleep (1000);
+    }
+    assert_int_equal (look.letter, 'T');
+    assert_int_equal (mu_checkpoint_give_up (&writer, &error), 0);
+    assert_non_null (strstr (error.text, "did not move and was ended"));
+    assert_false (writer.busy);
+    bed_age (state, 2);
+    if (mu_checkpoint_begin (&writer, bed_top, state, bed_tensors, &bed_job, &error) < 0 ||
+        bed_wait (&writer, &saved, &error) < 0)
+        fail_msg ("%s", error.text);
+    assert_int_equal (saved.step, state->step);
+    assert_true (writer.pid != first);
+    for (int turn = 0; turn < 1000 && writer.leaving; turn++) {
+        if (waitpid (writer.leaving, NULL, WNOHANG) != 0)
+            writer.leaving = 0;
+        usleep (1000);
+    }
+    assert_int_equal (writer.leaving, 0); /* it has ended */
+    mu_checkpoint_cancel (&writer);
+    free (state);
+}
+
 static void a_cancelled_writer_is_gone (void **unused)
 {
     (void)unused;
@@ -239,6 +278,7 @@ int main (void)
         TEST (the_child_of_a_process_with_threads_starts_its_own),
         TEST (nothing_is_held_after_a_save),
         TEST (a_killed_writer_leaves_nothing_that_counts),
+        TEST (a_stopped_writer_is_given_up_and_another_writes),
         TEST (a_cancelled_writer_is_gone),
         TEST (a_writer_is_used_for_good),
     };

@@ -92,6 +92,20 @@ int mu_checkpoint_begin (struct mu_checkpoint_writer *writer, const char *direct
 int mu_checkpoint_poll (struct mu_checkpoint_writer *writer, struct mu_checkpoint_saved *saved,
                         struct mu_error *error);
 
+/* What is seen of a busy writer from outside: it moves if any of that changes. */
+struct mu_checkpoint_look {
+    uint64_t cpu_us;
+    uint32_t phase; /* enum mu_writing_state */
+    char letter;    /* as in /proc; 0: not known */
+};
+void mu_checkpoint_look (const struct mu_checkpoint_writer *writer,
+                         struct mu_checkpoint_look *look);
+
+/* It does not move: kill it, without waiting for its end, which may be long in coming; the writer is free
+ * for the next, and *error says what became of this one. -1, nothing said: it is not busy, or the one that
+ * was given up before has not ended yet. */
+int mu_checkpoint_give_up (struct mu_checkpoint_writer *writer, struct mu_error *error);
+
 /* Kill and reap the child, if there is one, and let go of the copy. */
 void mu_checkpoint_cancel (struct mu_checkpoint_writer *writer);
 

@@ -60,6 +60,7 @@ struct mu_desk *mu_desk_create (const struct mu_state *state, const struct muste
     }
     madvise (desk, size, MADV_HUGEPAGE); /* where shared memory may have them */
     desk->size = size;
+    desk->phase = &desk->phase_word;
     return desk;
 }
 

@@ -20,6 +20,8 @@ struct mu_desk_values { /* of one file, behind its head */
 
 struct mu_desk {
     size_t size;                         /* of the mapping */
+    _Atomic uint32_t *phase;     /* enum mu_writing_state, for whoever looks at the writer */
+    _Atomic uint32_t phase_word; /* that */
     struct mu_checkpoint_job job;        /* its texts are copies */
     const struct muster_tensor *tensors; /* and their names */
     struct mu_state *facts;              /* head and table of the state; no values follow */

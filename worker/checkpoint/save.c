@@ -14,6 +14,9 @@
  * packets: they arrive whole or not at all. */
 #include "worker/checkpoint/checkpoint.h"
 
+#include "common/clock.h"
+#include "common/process.h"
+#include "states.h"
 #include "worker/checkpoint/desk.h"
 #include "worker/checkpoint/idle.h"
 #include "worker/checkpoint/manifest.h"
@@ -24,6 +27,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <sodium.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,11 +127,14 @@ static _Noreturn void run_child (int end, const struct mu_desk *desk)
     while (fd >= 0 && hear (fd, &order)) {
         mu_idle_begin (desk->size);
         if (order.prunes)
+            atomic_store (desk->phase, (uint32_t)MU_WRITING_REMOVING);
+        if (order.prunes)
             mu_checkpoint_prune (order.directory, order.keep, order.protect, order.protects, NULL,
                                  &report.pruning);
         else
             write_one (&order, desk, &report);
         mu_idle_end ();
+        atomic_store (desk->phase, (uint32_t)MU_WRITING_RESTING);
         if (order.prunes)
             continue;
         if (send (fd, &report, sizeof report, 0) < 0)
@@ -163,6 +170,29 @@ void mu_checkpoint_leave (struct mu_checkpoint_writer *writer)
         return;
     writer->leaving = writer->pid;
     let_go (writer);
+}
+
+void mu_checkpoint_look (const struct mu_checkpoint_writer *writer, struct mu_checkpoint_look *look)
+{
+    look->cpu_us = mu_cpu_us (writer->pid);
+    look->letter = mu_process_letter (writer->pid);
+    look->phase = atomic_load (writer->desk->phase);
+}
+
+int mu_checkpoint_give_up (struct mu_checkpoint_writer *writer, struct mu_error *error)
+{
+    if (writer->leaving && waitpid (writer->leaving, NULL, WNOHANG) != 0)
+        writer->leaving = 0;
+    if (!writer->busy || writer->leaving)
+        return -1;
+    kill (writer->pid, SIGKILL);
+    writer->leaving = writer->pid;
+    let_go (writer);
+    mu_fail (error, MU_IO,
+             "the process that wrote the checkpoint %s did not move and was ended; nothing of it "
+             "counts",
+             writer->path);
+    return 0;
 }
 
 void mu_checkpoint_cancel (struct mu_checkpoint_writer *writer)

@@ -13,6 +13,7 @@
  * after a takeover two workers may have been told to write the same step. */
 #include "worker/checkpoint/checkpoint.h"
 
+#include "states.h"
 #include "worker/checkpoint/crew.h"
 #include "worker/checkpoint/desk.h"
 #include "worker/checkpoint/digest.h"
@@ -25,6 +26,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +54,11 @@ struct task {
     struct large model, optimizer;
     struct mu_storage_record config; /* no bytes: there is none */
 };
+
+static void enter (const struct task *task, enum mu_writing_state phase)
+{
+    atomic_store_explicit (task->desk->phase, (uint32_t)phase, memory_order_relaxed);
+}
 
 /* --- the files -------------------------------------------------------------------------------- */
 
@@ -202,11 +209,13 @@ static int write_files (struct task *task, struct mu_error *error)
 {
     task->slice =
         task->job->slice ? task->job->slice : mu_slices_size (task->desk->facts->parameters);
+    enter (task, MU_WRITING_FILLING);
     int status = write_large (task, error);
     if (status == 0)
         status = write_config (task, error);
     if (status == 0)
         status = write_manifest (task, error);
+    enter (task, MU_WRITING_STORING);
     if (status == 0 && fsync (task->dir) < 0)
         status = mu_fail_errno (error, MU_IO, errno, "storing the directory %s", task->temporary);
     close_large (&task->model);
@@ -280,6 +289,7 @@ static int settle_existing (const struct task *task, struct mu_error *error)
 
 static int rename_to_final (const struct task *task, struct mu_error *error)
 {
+    enter (task, MU_WRITING_NAMING);
     for (int tries = 0; tries < 3; tries++) {
         if (renameat (task->parent, task->temporary, task->parent, task->final) == 0)
             return 0;
@@ -324,6 +334,7 @@ int mu_checkpoint_write_desk (const char *directory, const struct mu_desk *desk,
     int length = snprintf (saved->path, sizeof saved->path, "%s/%s", directory, task.final);
     if (length < 0 || (size_t)length >= sizeof saved->path)
         return mu_fail (error, MU_CONFIG, "the path of checkpoint.dir is too long");
+    enter (&task, MU_WRITING_MAKING);
     task.parent = mu_directory_make (directory, error);
     int status = task.parent < 0 ? -1 : write_into (&task, error);
     if (task.parent >= 0)
