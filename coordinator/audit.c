@@ -16,6 +16,9 @@
  * same ones differ again before they agree, the job fails and names them. Until then none of them joins
  * a job that trains without it.
  *
+ * When a world forms in which some are given their state, the others' are held against the source's. One that
+ * differs there (DOWN) says so before anybody else has spoken: nobody can say who is wrong.
+ *
  * What was wrong may have been so since the member was last known to be right, and has gone into
  * everybody's sums since. So all go back to a checkpoint from before (EXPEL): later ones count no
  * more, and every trainer that was started before, whatever it holds, is started anew. Which
@@ -376,13 +379,9 @@ static bool all_have_a_voice (const struct job *job, const struct comparison *co
     return true;
 }
 
-static void dispute (struct coord *coord, struct job *job, const struct comparison *comparison)
+static void go_back_disputed (struct coord *coord, struct job *job,
+                              const struct comparison *comparison, const char *names)
 {
-    const char *names = name_all (coord, job, comparison);
-    if (!strcmp (job->durable.disputed, names) && all_have_a_voice (job, comparison)) {
-        fail_disputed (coord, job, comparison, names);
-        return;
-    }
     uint64_t right_step = agreed_step (&job->durable, coord->unix_ms);
     struct mu_journal record = make_record (coord, job, comparison, names, right_step);
     const char *why = core_text (coord, "workers %s differ in %s, and nobody can say who is wrong",
@@ -390,6 +389,15 @@ static void dispute (struct coord *coord, struct job *job, const struct comparis
     record.expel.text = core_blob (core_text (coord, "%s; training goes back to step %llu", why,
                                               (unsigned long long)record.expel.back_step));
     audit_go_back (coord, job, why, &record, 1);
+}
+
+static void dispute (struct coord *coord, struct job *job, const struct comparison *comparison)
+{
+    const char *names = name_all (coord, job, comparison);
+    if (!strcmp (job->durable.disputed, names) && all_have_a_voice (job, comparison))
+        fail_disputed (coord, job, comparison, names);
+    else
+        go_back_disputed (coord, job, comparison, names);
 }
 
 static bool is_unanimous (const struct comparison *comparison)
@@ -545,6 +553,20 @@ void audit_gradient (struct coord *coord, struct worker *worker, const struct mu
                                 .first_rank = shards_rank (generation->map, said->micro_batch),
                                 .ranks = generation->size < 3 ? generation->size : 3 };
     hear (coord, worker, &about, said->digest);
+}
+
+bool audit_differs (struct coord *coord, struct worker *worker, const struct mu_wire_down *down)
+{
+    struct job *job = worker->job;
+    if (!down->differs || !is_member (worker, down->job, down->generation) ||
+        worker->rank == job->durable.generation.source_rank)
+        return false;
+    const struct generation *generation = &job->durable.generation;
+    const char *names[] = { generation->members[generation->source_rank].name, worker->name };
+    qsort (names, 2, sizeof *names, by_alphabet);
+    struct comparison about = { .what = AUDIT_STATE, .step = generation->step };
+    go_back_disputed (coord, job, &about, core_text (coord, "%s against %s", names[0], names[1]));
+    return true;
 }
 
 bool audit_weights (struct coord *coord, struct worker *worker, const char *hash)

@@ -423,6 +423,8 @@ void generation_down (struct coord *coord, struct worker *worker, const struct m
         ahead_down (coord, worker, wire);
         return;
     }
+    if (audit_differs (coord, worker, &wire->down))
+        return;
     blame_for_crash (coord, worker, &wire->down);
     struct job *job = live_job (worker, wire->down.job, wire->down.generation);
     if (job)

@@ -150,6 +150,7 @@ struct agent_generation {
     struct agent_bytes values;
     char down[256];
     bool died; /* ... as its process crashed, or was killed */
+    bool differs; /* ... as the state here is not the source's */
 };
 
 enum ahead_state { AHEAD_NONE, AHEAD_CONNECTING, AHEAD_CONNECTED };

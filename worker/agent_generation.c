@@ -171,6 +171,7 @@ static void on_ready (struct agent *agent, const struct agent_event *event)
 
 static void on_failed (struct agent *agent, const struct agent_event *event)
 {
+    agent->generation.differs = event->differs;
     agent_break (agent, event->text && *event->text ? event->text : "its collective failed");
 }
 
@@ -183,6 +184,7 @@ static void on_ended (struct agent *agent, const struct agent_event *event)
         snprintf (why, sizeof why, "its collective process ended with status %d", event->status);
     agent->generation.collective = COLLECTIVE_NONE;
     agent->generation.died = WIFSIGNALED (event->status);
+    agent->generation.differs = agent->generation.differs || event->differs;
     agent_break (agent, why);
 }
 
@@ -284,7 +286,7 @@ static void form_next (struct agent *agent)
     generation->formed = generation->now.generation;
     generation->over = generation->aborting = generation->ready = generation->go = false;
     generation->down[0] = '\0';
-    generation->died = false;
+    generation->died = generation->differs = false;
     generation->states.count = generation->gradients.count = 0;
     agent->job.windows_said = agent->job.windows_heard = 0;
     agent->job.trainer_phase = MU_PHASE_CONNECTING;

@@ -93,6 +93,7 @@ static void say_down (struct agent *agent)
     down->generation = agent->generation.formed;
     agent_copy (down->text, sizeof down->text, agent->generation.down);
     down->ended = agent->generation.died;
+    down->differs = agent->generation.differs;
 }
 
 static void say_aborted (struct agent *agent)

@@ -4,6 +4,7 @@
 #include "io_collective.h"
 
 #include "common/log.h"
+#include "worker/comm/collective_protocol.h"
 #include "worker/comm/comm.h"
 
 #include <stdio.h>
@@ -165,6 +166,8 @@ static bool next_of (struct mu_collective **process_p, bool *not_started,
     event->values = (struct mu_blob){ found.values, (uint32_t)found.size };
     event->status = found.status;
     event->text = found.text;
+    event->differs = found.kind == MU_COLLECTIVE_EVENT_FAILED &&
+                     found.report.status == MU_COLLECTIVE_STATE_DIFFERS;
     if (found.kind == MU_COLLECTIVE_EVENT_ENDED)
         mu_collective_destroy (process_p);
     return true;

@@ -29,6 +29,7 @@ struct place {
 struct world {
     uint64_t job, generation;
     char name[64];
+    bool transfers; /* some are behind the source */
     uint32_t size, connected, formed, arrived, source_rank;
     bool torn, silent; /* nobody is told that it is torn */
     struct place *places;
@@ -178,6 +179,17 @@ void collective_end (uint32_t number)
 
 /* --- forming ---------------------------------------------------------------------------------- */
 
+/* Who has the state already proves by its hash that it is the source's. */
+static bool is_other (const struct world *world, const struct trainer *trainer)
+{
+    if (!world->transfers)
+        return false;
+    const struct trainer *source = &worker_at (world->places[world->source_rank].worker)->trainer;
+    return source->alive && source->in && source->generation == trainer->generation &&
+           source->step == trainer->step && source->attempt == trainer->attempt &&
+           source->state != trainer->state;
+}
+
 /* Everybody is connected: the source's state goes to those that are behind. */
 static void get_ready (uint32_t number, uint64_t life, void *data)
 {
@@ -214,6 +226,15 @@ static void get_ready (uint32_t number, uint64_t life, void *data)
                trainer->attempt != collective->attempt) {
         statistics.mismatches++;
         end (number);
+        return;
+    } else if (is_other (world, trainer)) {
+        statistics.differing++;
+        uint64_t generation = collective->generation;
+        end (number);
+        worker_event (number, &(struct agent_event){ .type = AGENT_COLLECTIVE_FAILED,
+                                                     .generation = generation,
+                                                     .differs = true,
+                                                     .text = "its state is not the source's" });
         return;
     }
     collective->world->places[collective->rank].ready = true;
@@ -343,6 +364,7 @@ static void form_world (struct collective *collective, const struct agent_form *
     CHECK (world->source_rank == NOBODY || world->source_rank == form->source_rank,
            "two sources of world %s", world->name);
     world->source_rank = form->source_rank;
+    world->transfers = form->transfer;
     collective->receives = form->receives;
     collective->step = form->step;
     collective->attempt = form->attempt;

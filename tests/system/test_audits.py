@@ -136,6 +136,29 @@ def drained_before_its_turn():
         proven(cluster, job)
 
 
+def another_joins_before_its_turn():
+    """one joins while a worker's memory is wrong and no comparison is due: the states are no longer equal, and all go back"""
+    need_faults()
+    spec = {"steps": 1_000_000, "workers": (1, 8), "every": 3000, "hash_every": NEVER, "audit_every": NEVER}
+    with Cluster(2, coordinator_options=(FLAG,)) as cluster:
+        cluster.start_worker("odd", FLAG)
+        wait_for("three workers", lambda: len(cluster.json("workers")) == 3)
+        job = cluster.submit(cluster.gpt(**spec))
+        cluster.wait_step(job, 60)
+        for name in ("w2", "w3", "w4", "w5"):  # an update at that very moment may undo it
+            order(cluster, "corrupt", "odd", "--what", "state")
+            cluster.start_worker(name)
+            cluster.wait_members(job, len(cluster.workers))
+            if expulsions(cluster):
+                break
+        found = expulsions(cluster)
+        assert len(found) == 1 and found[0]["worker"] == "" and "odd" in found[0]["others"], found
+        assert "differ in the state after step" in found[0]["text"], found
+        wait_for("training has begun anew", lambda: cluster.status(job)["weights_step"] >= 3000)
+        cluster.same_as_calm(job, **spec)
+        proven(cluster, job)
+
+
 def wrong_to_the_end():
     """no audit has its turn before the job ends: in its last step all are compared, and the wrong one of five is found"""
     many = ("batch.global=40", "batch.micro=4")
@@ -176,5 +199,5 @@ def found_out_elsewhere():
 
 
 if __name__ == "__main__":
-    sys.exit(Tap().run(wrong_gradient, wrong_state, two_differ, drained_before_its_turn, wrong_to_the_end,
-                       found_out_elsewhere))
+    sys.exit(Tap().run(wrong_gradient, wrong_state, two_differ, drained_before_its_turn,
+                       another_joins_before_its_turn, wrong_to_the_end, found_out_elsewhere))

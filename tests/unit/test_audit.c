@@ -211,6 +211,35 @@ static void a_given_state_has_a_voice_once_it_was_compared (void **state)
     assert_string_equal (expelled ()->worker, "w2");
 }
 
+static bool says_that_it_differs (uint32_t rank, uint64_t generation)
+{
+    const struct mu_wire_down down = { .job = 1, .generation = generation, .differs = true };
+    return audit_differs (bed.coord, bed.workers[rank], &down);
+}
+
+/* A world forms in which somebody is given the source's state, and another holds a different one. What it did
+ * is in everybody's state, and it may be gone before the next comparison. */
+static void who_is_not_as_the_source_takes_all_back (void **state)
+{
+    (void)state;
+    open_job (3);
+    agree (20);
+    save (1, 20);
+    generation_break (bed.coord, bed.job, true, "test");
+    form (4, 30, 3);
+    assert_false (says_that_it_differs (0, 2)); /* the source */
+    assert_false (says_that_it_differs (1, 1)); /* long ago */
+    assert_int_equal (stored (MU_JOURNAL_EXPEL), 0);
+    assert_true (says_that_it_differs (1, 2));
+    assert_string_equal (expelled ()->worker, ""); /* one of the two is wrong: nobody knows which */
+    assert_string_equal (expelled ()->others, "w0 against w1");
+    assert_int_equal (expelled ()->step, 30);
+    assert_int_equal (expelled ()->back_step, 20);
+    assert_false (says_that_it_differs (1, 2)); /* said twice, or by another as well */
+    assert_false (says_that_it_differs (2, 2));
+    assert_int_equal (stored (MU_JOURNAL_EXPEL), 1);
+}
+
 /* It would be in dispute again, for its state would be given to it again. */
 static void who_is_in_dispute_joins_when_the_others_have_agreed (void **state)
 {
@@ -338,6 +367,7 @@ int main (void)
         AUDIT_TEST (a_given_state_has_no_voice),
         AUDIT_TEST (a_loaded_state_has_no_voice_beside_one_that_was_kept),
         AUDIT_TEST (a_given_state_has_a_voice_once_it_was_compared),
+        AUDIT_TEST (who_is_not_as_the_source_takes_all_back),
         AUDIT_TEST (who_is_in_dispute_joins_when_the_others_have_agreed),
         AUDIT_TEST (who_is_in_dispute_is_taken_where_it_is_needed),
         AUDIT_TEST (checkpoints_that_nobody_knows_to_be_right_are_dropped),
