@@ -29,34 +29,74 @@ static char *join (const char *dir, const char *name)
     return asprintf (&path, "%s/%s", dir, name) < 0 ? NULL : path;
 }
 
-static int save (struct acceptor *acceptor, const struct acceptor_state *state)
+/* A file that says which one it is. */
+static int write_new (const char *path, const struct acceptor_state *state)
 {
     char text[ACCEPTOR_TEXT_MAX];
-    const size_t size = acceptor_encode (state, text);
+    struct file_place is;
+    size_t size = 0;
+    const int fd = file_create (path);
+    if (fd < 0)
+        return -1;
+    if (!file_place (path, &is))
+        size = acceptor_encode (state, &(struct acceptor_place){ is.inode, (uint64_t)is.born_ns },
+                                text);
+    if (!size) {
+        close (fd);
+        return -1;
+    }
+    return file_fill (fd, path, text, size);
+}
+
+static int save (struct acceptor *acceptor, const struct acceptor_state *state)
+{
     if (unlink (acceptor->temporary) && errno != ENOENT)
         return -1;
-    if (!size || file_write_new (acceptor->temporary, text, size) ||
-        rename (acceptor->temporary, acceptor->path) || folder_sync (acceptor->dir))
+    if (write_new (acceptor->temporary, state) || rename (acceptor->temporary, acceptor->path) ||
+        folder_sync (acceptor->dir))
         return -1;
     acceptor->state = *state;
     return 0;
 }
 
+static int fail_to_write (const struct acceptor *acceptor, struct mu_error *error)
+{
+    return mu_fail_errno (error, MU_CANT_CREATE, errno, "%s cannot be written", acceptor->path);
+}
+
+/* A copy beside its original would be two voters that count as one, each of which may promise what
+ * the other refuses: two majorities. An earlier version's file says nothing, until it is saved. */
+static int check_place (struct acceptor *acceptor, const struct acceptor_place *place,
+                        struct mu_error *error)
+{
+    struct file_place is;
+    const struct file_place was = { place->inode, (int64_t)place->born_ns };
+    if (!was.inode)
+        return save (acceptor, &acceptor->state) ? fail_to_write (acceptor, error) : 0;
+    if (file_place (acceptor->path, &is))
+        return mu_fail_errno (error, MU_IO, errno, "%s cannot be looked at", acceptor->path);
+    if (!file_is_another (&is, &was))
+        return 0;
+    return mu_fail (error, MU_BAD_INPUT,
+                    "%s was copied or moved to another file system: the file that it was copied "
+                    "from may have voted since, or still does; remove it, and the others take this "
+                    "one in as a new voter",
+                    acceptor->path);
+}
+
 static int load (struct acceptor *acceptor, struct mu_error *error)
 {
     char text[ACCEPTOR_TEXT_MAX];
+    struct acceptor_place place;
     const long size = file_read (acceptor->path, text, sizeof text);
     if (size < 0 && errno == ENOENT) {
         const struct acceptor_state fresh = { .id = draw_id () };
-        if (save (acceptor, &fresh))
-            return mu_fail_errno (error, MU_CANT_CREATE, errno, "%s cannot be written",
-                                  acceptor->path);
-        return 0;
+        return save (acceptor, &fresh) ? fail_to_write (acceptor, error) : 0;
     }
     if (size < 0)
         return mu_fail_errno (error, MU_IO, errno, "%s cannot be read", acceptor->path);
-    if (acceptor_decode (&acceptor->state, text, (size_t)size > sizeof text ? 0 : (size_t)size,
-                         error)) {
+    if (acceptor_decode (&acceptor->state, &place, text,
+                         (size_t)size > sizeof text ? 0 : (size_t)size, error)) {
         mu_error_prefix (error,
                          "%s cannot be used (remove it, never restore an older one: as a new voter "
                          "it is taken in by the others): ",
@@ -66,7 +106,7 @@ static int load (struct acceptor *acceptor, struct mu_error *error)
     /* What a crash left renamed and not synced is made to stay before anybody hears of it. */
     if (folder_sync (acceptor->dir))
         return mu_fail_errno (error, MU_IO, errno, "%s cannot be synced", acceptor->dir);
-    return 0;
+    return check_place (acceptor, &place, error);
 }
 
 int acceptor_open (struct acceptor **acceptor_p, const char *dir, struct mu_error *error)

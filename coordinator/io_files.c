@@ -57,11 +57,13 @@ static int write_all (int fd, const char *data, size_t size)
     return 0;
 }
 
-int file_write_new (const char *path, const void *data, size_t size)
+int file_create (const char *path)
 {
-    const int fd = open (path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
-    if (fd < 0)
-        return -1;
+    return open (path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+}
+
+int file_fill (int fd, const char *path, const void *data, size_t size)
+{
     if (!write_all (fd, data, size) && !fsync (fd)) {
         if (!close (fd)) /* NFS says here that the disk is full */
             return 0;
@@ -71,6 +73,12 @@ int file_write_new (const char *path, const void *data, size_t size)
     unlink (path);
     errno = number;
     return -1;
+}
+
+int file_write_new (const char *path, const void *data, size_t size)
+{
+    const int fd = file_create (path);
+    return fd < 0 ? -1 : file_fill (fd, path, data, size);
 }
 
 int folder_sync (const char *folder)
@@ -93,6 +101,11 @@ int file_place (const char *path, struct file_place *place)
                          ? about.stx_btime.tv_sec * 1000000000 + about.stx_btime.tv_nsec
                          : 0;
     return 0;
+}
+
+bool file_is_another (const struct file_place *is, const struct file_place *was)
+{
+    return is->inode != was->inode || (is->born_ns && was->born_ns && is->born_ns != was->born_ns);
 }
 
 uint64_t draw_id (void)

@@ -162,8 +162,7 @@ static int check_place (struct store *store, const char *path, struct mu_error *
     store->place = is;
     if (!was.inode)
         return set_place (store, &is, store->id, error);
-    store->copied =
-        is.inode != was.inode || (is.born_ns && was.born_ns && is.born_ns != was.born_ns);
+    store->copied = file_is_another (&is, &was);
     return store->copied && !store->cluster ? store_become_another (store, error) : 0;
 }
 

@@ -103,11 +103,13 @@ bool vote_read (struct vote *vote, const struct mu_wire *wire)
 
 /* --- the file ---------------------------------------------------------------------------------- */
 
-size_t acceptor_encode (const struct acceptor_state *state, char text[ACCEPTOR_TEXT_MAX])
+size_t acceptor_encode (const struct acceptor_state *state, const struct acceptor_place *place,
+                        char text[ACCEPTOR_TEXT_MAX])
 {
     struct lines_out out;
     const uint64_t promised[2] = { state->promised.counter, state->promised.proposer };
     const uint64_t accepted[2] = { state->accepted.counter, state->accepted.proposer };
+    const uint64_t file[2] = { place->inode, place->born_ns };
     lines_begin (&out, text, ACCEPTOR_TEXT_MAX, HEAD);
     lines_number (&out, "id", state->id);
     lines_number (&out, "votes", state->votes);
@@ -116,6 +118,8 @@ size_t acceptor_encode (const struct acceptor_state *state, char text[ACCEPTOR_T
     lines_numbers (&out, "accepted", accepted, 2);
     lines_numbers (&out, "voters", state->value.voters.id, state->value.voters.count);
     lines_bytes (&out, "value", state->value.bytes, state->value.size);
+    if (place->inode)
+        lines_numbers (&out, "file", file, 2);
     return lines_end (&out) ? out.size : 0;
 }
 
@@ -134,8 +138,22 @@ static bool take_voters (struct lines_in *in, const char *word, struct voters *v
     return lines_take_numbers (in, word, voters->id, VOTERS_MAX, &voters->count);
 }
 
-int acceptor_decode (struct acceptor_state *state, const char *text, size_t size,
-                     struct mu_error *error)
+/* Earlier versions did not write it. */
+static bool take_place (struct lines_in *in, struct acceptor_place *place)
+{
+    uint64_t file[2];
+    uint32_t count;
+    *place = (struct acceptor_place){ 0 };
+    if (lines_are_read (in))
+        return true;
+    if (!lines_take_numbers (in, "file", file, 2, &count) || count != 2 || !file[0])
+        return false;
+    *place = (struct acceptor_place){ file[0], file[1] };
+    return true;
+}
+
+int acceptor_decode (struct acceptor_state *state, struct acceptor_place *place, const char *text,
+                     size_t size, struct mu_error *error)
 {
     struct lines_in in;
     uint64_t votes;
@@ -148,7 +166,7 @@ int acceptor_decode (struct acceptor_state *state, const char *text, size_t size
         take_ballot (&in, "accepted", &state->accepted) &&
         take_voters (&in, "voters", &state->value.voters) &&
         lines_take_bytes (&in, "value", state->value.bytes, VALUE_MAX, &state->value.size) &&
-        lines_are_read (&in)) {
+        take_place (&in, place) && lines_are_read (&in)) {
         state->votes = votes == 1;
         if (acceptor_state_is_valid (state))
             return 0;

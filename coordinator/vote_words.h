@@ -25,8 +25,14 @@ bool vote_read (struct vote *vote, const struct mu_wire *wire);
 
 #define ACCEPTOR_TEXT_MAX 4096u
 
-size_t acceptor_encode (const struct acceptor_state *state, char text[ACCEPTOR_TEXT_MAX]);
-int acceptor_decode (struct acceptor_state *state, const char *text, size_t size,
-                     struct mu_error *error);
+/* Which file the text was written to: by that a copy is known. Zeros: it is not said. */
+struct acceptor_place {
+    uint64_t inode, born_ns;
+};
+
+size_t acceptor_encode (const struct acceptor_state *state, const struct acceptor_place *place,
+                        char text[ACCEPTOR_TEXT_MAX]);
+int acceptor_decode (struct acceptor_state *state, struct acceptor_place *place, const char *text,
+                     size_t size, struct mu_error *error);
 
 #endif

@@ -50,12 +50,13 @@ static void read_acceptor (const char *text, size_t size)
 {
     struct mu_error error = { .text = "" };
     struct acceptor_state state;
+    struct acceptor_place place;
     char again[ACCEPTOR_TEXT_MAX];
     char *copy = copy_of (text, size);
-    if (acceptor_decode (&state, copy, size, &error))
+    if (acceptor_decode (&state, &place, copy, size, &error))
         must (strlen (error.text) > 10);
     else
-        must (acceptor_state_is_valid (&state) && acceptor_encode (&state, again) == size &&
+        must (acceptor_state_is_valid (&state) && acceptor_encode (&state, &place, again) == size &&
               !memcmp (again, copy, size));
     free (copy);
 }

@@ -192,7 +192,7 @@ def both_die():
 
 
 def majority_with_witness():
-    """two coordinators and a witness: with two of three votes there is a leader, with one nobody takes over"""
+    """two coordinators and a witness: with two of three votes there is a leader, with one nobody takes over; a copy of the witness does not vote"""
     with Crew(1, register="majority", witnesses=("w",)) as cluster:
         job = training(cluster)
         old = cluster.leader()
@@ -205,6 +205,10 @@ def majority_with_witness():
         wait_for("the one that is left cannot reach a majority",
                  lambda: any(e["event"] == "register_away" for e in cluster.events(old)[-5:]))
         assert cluster.leader() is None
+        copy = os.path.join(cluster.dir, "copy-of-w")
+        shutil.copytree(stored(cluster, "w"), copy)
+        process = cluster.spawn("copy", "muster-coordinator", "--witness", "--dir", copy, "--peer-listen", cluster.peer_endpoints["w"])
+        refuses(cluster, process, "copied or moved", "remove it")
         cluster.start("w")
         wait_for("it reigns", lambda: cluster.leader() == old, 60)
         cluster.wait_step(job, cluster.status(job)["step"] + 10)

@@ -126,6 +126,60 @@ static void damage_is_refused (void **state)
     }
 }
 
+static void run_there (const char *words)
+{
+    char command[512];
+    snprintf (command, sizeof command, "cd %s && %s", dir, words);
+    assert_int_equal (system (command), 0);
+}
+
+static void must_refuse (void)
+{
+    struct mu_error error = { .text = "" };
+    struct acceptor *acceptor;
+    assert_int_equal (acceptor_open (&acceptor, dir, &error), -1);
+    assert_int_equal (error.code, MU_BAD_INPUT);
+    assert_non_null (strstr (error.text, "copied"));
+}
+
+/* Whoever answers there with the original's id would be counted for it, beside it. */
+static void a_copy_does_not_vote (void **state)
+{
+    (void)state;
+    struct vote vote;
+    struct acceptor *acceptor = must_open ();
+    const uint64_t id = make_voter (acceptor);
+    acceptor_close (&acceptor);
+    run_there ("cp -a acceptor copy");
+    run_there ("mv acceptor original");
+    run_there ("mv copy acceptor");
+    must_refuse ();
+    must_refuse (); /* looking did not make it its own */
+    run_there ("mv original acceptor");
+    acceptor = must_open ();
+    assert_true (ask (acceptor, VOTE_PREPARE, id, 5, &vote) && vote.granted);
+    acceptor_close (&acceptor);
+    acceptor = must_open (); /* what was written last is its own as well */
+    acceptor_close (&acceptor);
+}
+
+/* An earlier version did not write which file it is: it is written at the first start. */
+static void a_file_without_place_takes_this_one (void **state)
+{
+    (void)state;
+    static const struct acceptor_place unknown = { 0 };
+    char text[ACCEPTOR_TEXT_MAX];
+    struct acceptor *acceptor;
+    const size_t size = acceptor_encode (&(struct acceptor_state){ .id = 7 }, &unknown, text);
+    FILE *file = fopen (path, "w");
+    assert_true (fwrite (text, 1, size, file) == size && !fclose (file));
+    acceptor = must_open ();
+    assert_int_equal (acceptor_id (acceptor), 7);
+    acceptor_close (&acceptor);
+    run_there ("cp -a acceptor copy && mv copy acceptor");
+    must_refuse ();
+}
+
 /* The file's place is taken by a folder: nothing can be renamed there. */
 static void what_is_not_written_is_not_said (void **state)
 {
@@ -147,6 +201,8 @@ int main (void)
         cmocka_unit_test_setup_teardown (a_vote_stays, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown (a_new_file_does_not_vote, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown (damage_is_refused, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown (a_copy_does_not_vote, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown (a_file_without_place_takes_this_one, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown (what_is_not_written_is_not_said, make_dir, remove_dir),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
