@@ -129,8 +129,11 @@ static void say_follow (struct follow *follow)
     struct mu_wire wire = { .type = MU_WIRE_FOLLOW };
     wire.follow.id = options->claim->options.id;
     wire.follow.cluster = store_cluster (options->store);
-    wire.follow.newest = store_newest (options->store);
-    wire.follow.last_term = coord_term (*options->coord);
+    if (!options->claim->options
+             .damaged) { /* else as if it had nothing: all is sent, and mends it */
+        wire.follow.newest = store_newest (options->store);
+        wire.follow.last_term = coord_term (*options->coord);
+    }
     mu_text_set (wire.follow.version, sizeof wire.follow.version, options->version);
     say (follow, &wire);
 }
@@ -216,6 +219,16 @@ static void feed_core (struct follow *follow, uint32_t count)
     msgpack_zone_destroy (&zone);
 }
 
+static void note_mended (struct follow *follow)
+{
+    struct claim *claim = follow->options->claim;
+    if (claim->options.damaged)
+        mu_log (MU_LOG_INFO, "mended", NULL,
+                "the journal was replaced by the leader's, in place of those records that could "
+                "not be read");
+    claim_mended (claim);
+}
+
 static int take (struct follow *follow, const struct mu_wire_rows *rows, bool fresh,
                  struct mu_error *error)
 {
@@ -228,6 +241,8 @@ static int take (struct follow *follow, const struct mu_wire_rows *rows, bool fr
         return -1;
     if (filled && whole && follow->options->rebuild (follow->options->arg, error))
         return -1;
+    if (filled && whole)
+        note_mended (follow);
     say_have (follow);
     if (!filled)
         feed_core (follow, rows->rows.count);
@@ -464,6 +479,10 @@ static void fold (struct follow *follow)
 static enum follow_end run (struct follow *follow, struct mu_error *error)
 {
     struct claim *claim = follow->options->claim;
+    if (claim->options.damaged)
+        mu_log (MU_LOG_WARN, "damaged", NULL,
+                "records lack that could not be read: who else is in sync is to reign, and gives "
+                "this one its journal; if nobody takes it, this one goes on with what it has");
     do {
         uint64_t now_ms = mu_now_ms ();
         ignore_peers (follow);

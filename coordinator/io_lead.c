@@ -47,7 +47,9 @@ static void note_term (struct lead *lead, uint64_t term, uint64_t number)
 static int note_start (void *arg, uint64_t number, const struct mu_journal *record)
 {
     struct lead *lead = arg;
-    note_term (lead, record->reign.term, number);
+    if (!store_is_damaged (
+            lead->options.store)) /* else those who hold what lacks here get all anew */
+        note_term (lead, record->reign.term, number);
     lead->before = record->reign;
     return 0;
 }

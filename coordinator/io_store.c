@@ -47,6 +47,7 @@ struct store {
     uint64_t id, cluster;
     struct file_place place; /* the database's */
     pthread_mutex_t folding;
+    bool damaged; /* as replayed: the table bad_record is not empty */
     bool copied;  /* from another file, which may still be in use */
     bool filling; /* a fresh journal is being put together */
 };
@@ -298,6 +299,15 @@ static int rebuild_views (void *arg, sqlite3 *writer, struct mu_error *error)
     return views_rebuild (writer, error);
 }
 
+static int read_damaged (struct store *store, struct mu_error *error)
+{
+    int count = 0;
+    if (database_read_int (store->writer, "SELECT count (*) FROM bad_record", &count, error))
+        return -1;
+    store->damaged = count > 0;
+    return 0;
+}
+
 int store_replay (struct store *store,
                   int (*each) (void *arg, const struct mu_journal *record, struct mu_error *error),
                   void *arg, uint64_t *records, uint64_t *bad, struct mu_error *error)
@@ -332,8 +342,10 @@ int store_replay (struct store *store,
     msgpack_zone_destroy (&zone);
     if (!rc && *bad)
         rc = store_change (store, rebuild_views, NULL, error);
-    return rc;
+    return rc || read_damaged (store, error) ? -1 : 0;
 }
+
+bool store_is_damaged (const struct store *store) { return store->damaged; }
 
 /* --- the tables beside the journal ------------------------------------------------------------ */
 
@@ -529,7 +541,9 @@ static int take_line (struct store *store, const struct store_line *line, struct
                           error))
         return mu_fail (error, MU_BAD_INPUT,
                         "record %" PRIu64 " of the leader cannot be read here: is it of a newer "
-                        "Muster? Upgrade those that follow first",
+                        "Muster? Upgrade those that follow first. If not, it is damaged: `muster "
+                        "admin check` on the leader's machine tells, and a new start of the leader "
+                        "sets it aside",
                         line->number);
     batch_describe (&entry, &record);
     struct views_new_job job = { 0 };

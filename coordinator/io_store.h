@@ -35,6 +35,9 @@ int store_replay (struct store *store,
                   int (*each) (void *arg, const struct mu_journal *record, struct mu_error *error),
                   void *arg, uint64_t *records, uint64_t *bad, struct mu_error *error);
 
+/* Do records lack that were set aside at this start or one before? A fresh journal of another has them. */
+bool store_is_damaged (const struct store *store);
+
 /* Which database this is, never 0, and the cluster of coordinators it belongs to, 0 for none yet. */
 uint64_t store_id (const struct store *store);
 uint64_t store_cluster (const struct store *store);

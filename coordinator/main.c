@@ -268,6 +268,7 @@ static void begin_claim (struct daemon *daemon)
         .peer = options->peer_listen.item[0],
         .client = options->listen.item[0],
         .lost_ms = (uint32_t)options->peer_lost_ms,
+        .damaged = store_is_damaged (daemon->store),
         .standby = options->standby,
         .take_over = options->take_over,
     };

@@ -15,6 +15,8 @@
 
 #define CALM_FACTOR     4 /* with a leader that is heard the register is read as rarely as this */
 #define EAGER_MAX_MS    1000
+#define DAMAGED_FACTOR                                                                             \
+    3 /* whose journal has holes leaves the reign to another for as many silences */
 #define RESIGNED_ASK_MS 50 /* one that resigned looks whether another has begun, and can end */
 
 /* Nobody else has begun a later term, as far as it knows; it may have said that it leads no more. */
@@ -77,6 +79,8 @@ void claim_start (struct claim *claim, const struct claim_options *options, uint
     claim->now_ms = claim->heard_ms = claim->ask_ms = now_ms;
 }
 
+void claim_mended (struct claim *claim) { claim->options.damaged = false; }
+
 static void end (struct claim *claim, enum mu_code code, const char *why)
 {
     claim->role = CLAIM_OVER;
@@ -129,13 +133,26 @@ bool claim_led_from_here (const struct claim *claim)
            !strcmp (claim->value.peer, claim->options.peer);
 }
 
+/* It lacks what it once confirmed, and another has it: that one goes first, if it is there. */
+static bool leaves_it_to_another (const struct claim *claim)
+{
+    const struct claim_options *options = &claim->options;
+    return options->damaged &&
+           claim->value.in_sync_count > reign_in_sync (&claim->value, options->id) &&
+           claim->now_ms < claim->heard_ms + DAMAGED_FACTOR * options->lost_ms;
+}
+
 /* May a term be taken, and is it time to? */
 static bool wants_term (const struct claim *claim)
 {
     const struct claim_options *options = &claim->options;
     if (claim->value.term == 0)
         return !options->standby;
-    if (options->take_over || claim_led_from_here (claim))
+    if (options->take_over)
+        return true;
+    if (leaves_it_to_another (claim))
+        return false;
+    if (claim_led_from_here (claim))
         return true;
     return reign_in_sync (&claim->value, options->id) && is_leader_lost (claim);
 }

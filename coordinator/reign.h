@@ -56,6 +56,7 @@ struct claim_options {
     uint32_t lost_ms;          /* silence after which a leader, or a follower, is taken for lost */
     bool standby;              /* it founds no cluster */
     bool copied;               /* its database is a copy of the one that has this id */
+    bool damaged;              /* rows that its journal once had could not be read at its start */
     bool take_over;            /* an operator says that the others are gone for good */
 };
 
@@ -91,6 +92,9 @@ struct claim {
 int claim_check (const struct claim_options *options, struct mu_error *error);
 
 void claim_start (struct claim *claim, const struct claim_options *options, uint64_t now_ms);
+
+/* Its journal was replaced by the leader's, so that nothing lacks any more. */
+void claim_mended (struct claim *claim);
 
 enum claim_wish { CLAIM_NOTHING, CLAIM_READ, CLAIM_SWAP };
 

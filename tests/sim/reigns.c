@@ -139,7 +139,7 @@ static void break_something (void)
 {
     uint32_t i = (uint32_t)below (world.count), k = (uint32_t)below (world.count);
     struct node *node = &world.node[i];
-    switch (below (13)) {
+    switch (below (14)) {
     case 0:
     case 1:
         if (node->alive) {
@@ -167,12 +167,20 @@ static void break_something (void)
         say ("node %u is copied", i);
         start_copy (node, false);
         break;
+    case 13: /* nothing of it, or the world could lose what both had; all is done as if some were gone */
+        if (node->alive && node->disk.count) {
+            say ("node %u dies, and finds rows that it cannot read", i);
+            kill_node (node);
+            node->damaged = true;
+        }
+        break;
     case 11: node->full_ms = world.now_ms + below (2000); break;
     case 10: /* its disk is gone: it comes back as somebody else */
         if (another_holds_all (node) && chance (4)) {
             kill_node (node);
             node->disk.count = node->disk.folded_to = 0;
             node->cluster = 0;
+            node->damaged = false;
             node->id = draw () | 1;
             say ("node %u loses its disk", i);
         }

@@ -85,6 +85,7 @@ struct answer {
 
 struct node {
     bool alive, leads;
+    bool damaged; /* it lacks entries, or thinks so */
     bool copied,
         moved; /* its disk's files are others than its id was given to; it has its second address */
     uint64_t id, cluster, paused_ms, clock_ms, restart_ms;

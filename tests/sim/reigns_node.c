@@ -10,11 +10,13 @@ static uint64_t last_term (const struct journal *journal)
     return journal->count ? journal->entry[journal->count - 1].term : 0;
 }
 
-static uint32_t term_starts (const struct journal *journal, struct term_start *starts)
+static uint32_t term_starts (const struct node *node, struct term_start *starts)
 {
+    const struct journal *journal = &node->disk;
     uint32_t count = 0;
     for (uint32_t i = 0; i < journal->count; i++)
-        if (journal->entry[i].reign)
+        if (journal->entry[i].reign &&
+            (!node->damaged || journal->entry[i].term == node->claim.term))
             starts[count++] = (struct term_start){ journal->entry[i].term, i + 1 };
     return count;
 }
@@ -216,7 +218,8 @@ static void take_rows (struct node *node, const struct mail *mail, enum followin
         journal_put (journal, mail->row[i].number, &mail->row[i].entry);
     if (node->has_fresh && !node->following.filling) {
         node->disk = node->fresh;
-        node->has_fresh = false;
+        node->has_fresh = node->damaged = false;
+        claim_mended (&node->claim);
     }
     if (!node->has_fresh)
         journal_end (&node->disk, (uint32_t)mail->newest);
@@ -254,8 +257,10 @@ static void follow_on (struct node *node)
     if (following_asks (&node->following, node->claim.value.term, node->disk.count, &gave_up,
                         node->clock_ms)) {
         struct mail *mail = post (node, leader, FOLLOW);
-        mail->newest = node->disk.count;
-        mail->last_term = last_term (&node->disk);
+        if (!node->claim.options.damaged) {
+            mail->newest = node->disk.count;
+            mail->last_term = last_term (&node->disk);
+        }
         node->has_fresh &= !gave_up;
     }
     if (node->clock_ms >= node->beat_ms && node->following.stream) {
@@ -271,7 +276,7 @@ void hear (struct node *node, const struct mail *mail)
     if (mail->kind == FOLLOW && ours && mail->id == node->id) {
         post (node, mail->from, LEADING);
     } else if (mail->kind == FOLLOW && ours) {
-        uint32_t count = term_starts (&node->disk, starts);
+        uint32_t count = term_starts (node, starts);
         bool prefix = followers_is_prefix (starts, count, node->disk.count, node->disk.folded_to,
                                            mail->last_term, mail->newest);
         followers_follow (&node->followers, &node->claim, mail->from, mail->id, prefix,
@@ -361,6 +366,7 @@ void start_node (struct node *node)
                                      .client = address_of (node),
                                      .lost_ms = LOST_MS,
                                      .standby = node != world.node,
+                                     .damaged = node->damaged,
                                      .copied = node->copied };
     if (claim_check (&options, NULL)) {
         node->alive = false;

@@ -426,6 +426,45 @@ def snapshots_ask_first():
         assert sorted(j["name"] for j in cluster.json("jobs")) == ["after", "before", "last"]
 
 
+def damage_submit(cluster, name, job):
+    """A row of its stopped journal cannot be read."""
+    with contextlib.closing(sqlite3.connect(os.path.join(stored(cluster, name), "muster.db"))) as database, database:
+        number, = database.execute("SELECT min(number) FROM journal WHERE job = ?", (job,)).fetchone()
+        assert database.execute("UPDATE journal SET body = x'c1' WHERE number = ?", (number,)).rowcount == 1
+
+
+def names_at(cluster, name):
+    return [(j["id"], j["name"]) for j in json.loads(cluster.ask(name, "-o", "json", "jobs").stdout)]
+
+
+def damaged_rows_are_got_back():
+    """a row of the leader's is damaged: who has it reigns and gives it back; where nobody comes who has it, the rest goes on, and all agree"""
+    with Crew(0) as cluster:
+        spec = cluster.gpt("one", workers=(200, 200), batch=400)
+        for name in ("one", "two"):
+            cluster.submit(spec, f"name={name}")
+        old = cluster.leader()
+        new = cluster.other(old)
+        cluster.kill(old)
+        damage_submit(cluster, old, 2)
+        cluster.start(old)
+        assert next_leader(cluster, old) == new
+        cluster.wait_in_sync(2)
+        cluster.submit(spec, "name=three")
+        assert names_at(cluster, old) == names_at(cluster, new) == [(1, "one"), (2, "two"), (3, "three")]
+        checked = cluster.try_muster("admin", "check", os.path.join(stored(cluster, old), "muster.db"))
+        assert checked.returncode == 0, checked.stderr
+        cluster.kill(new)
+        cluster.kill(old)
+        damage_submit(cluster, new, 3)
+        cluster.start(new)
+        wait_for("it goes on with the rest", lambda: cluster.leader() == new, 60)
+        cluster.start(old)
+        cluster.wait_in_sync(2)
+        cluster.submit(spec, "name=four")
+        assert names_at(cluster, old) == names_at(cluster, new) == [(1, "one"), (2, "two"), (3, "four")]
+
+
 def bad_usage():
     """a standby without a register, a register without a place to meet, addresses that nobody can be told: refused with a sentence"""
     with Crew(0) as cluster:
@@ -447,4 +486,4 @@ def bad_usage():
         assert refused.returncode == 75 and cluster.endpoints[leader] in refused.stderr, refused.stderr
 
 
-sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, standby_disk_is_full, leader_disk_is_full, both_die, majority_with_witness, hands_over, standby_is_told_to_stop, async_loses_only_answers, folds_while_leading, copies_do_not_reign, snapshots_ask_first, bad_usage))
+sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, standby_disk_is_full, leader_disk_is_full, both_die, majority_with_witness, hands_over, standby_is_told_to_stop, async_loses_only_answers, folds_while_leading, copies_do_not_reign, snapshots_ask_first, damaged_rows_are_got_back, bad_usage))

@@ -149,6 +149,44 @@ static void who_is_back_elsewhere_leads_when_nobody_answers_there (void **state)
     assert_int_equal (claim_ask (&claim, LOST_MS), CLAIM_SWAP);
 }
 
+/* It was named at its own address, and its journal has holes. */
+static void is_damaged (struct claim *claim, bool with_another)
+{
+    struct claim_options options = { .id = LEADER,
+                                     .cluster = CLUSTER,
+                                     .term = 1,
+                                     .peer = "p",
+                                     .client = "c",
+                                     .lost_ms = LOST_MS,
+                                     .damaged = true };
+    struct reign value = value_of (with_another);
+    strcpy (value.peer, "p");
+    claim_start (claim, &options, 0);
+    assert_int_equal (claim_ask (claim, 0), CLAIM_READ);
+    claim_read (claim, &value, 0);
+}
+
+static void who_lacks_rows_leaves_the_reign_to_who_has_them (void **state)
+{
+    struct claim claim;
+    struct reign value = value_of (true);
+    (void)state;
+    is_damaged (&claim, true);
+    strcpy (value.peer, "p");
+    for (uint64_t now_ms = 1; now_ms < 3 * LOST_MS; now_ms++) {
+        enum claim_wish wish = claim_ask (&claim, now_ms);
+        assert_int_not_equal (wish, CLAIM_SWAP);
+        if (wish == CLAIM_READ)
+            claim_read (&claim, &value, now_ms);
+    }
+    assert_int_equal (claim_ask (&claim, 3 * LOST_MS), CLAIM_SWAP); /* nobody came */
+    is_damaged (&claim, true);
+    claim_mended (&claim);
+    assert_int_equal (claim_ask (&claim, 1), CLAIM_SWAP);
+    is_damaged (&claim, false);
+    assert_int_equal (claim_ask (&claim, 1), CLAIM_SWAP); /* nobody else has them */
+}
+
 static void a_snapshot_that_hears_its_original_ends (void **state)
 {
     struct claim claim;
@@ -326,6 +364,7 @@ int main (void)
         cmocka_unit_test (who_is_not_in_sync_takes_no_reign_that_was_given_up),
         cmocka_unit_test (who_is_back_where_it_led_leads_at_once),
         cmocka_unit_test (who_is_back_elsewhere_leads_when_nobody_answers_there),
+        cmocka_unit_test (who_lacks_rows_leaves_the_reign_to_who_has_them),
         cmocka_unit_test (a_snapshot_that_hears_its_original_ends),
         cmocka_unit_test (a_copy_takes_no_part_unless_told_to_take_over),
         cmocka_unit_test (a_stranger_can_give_up_nothing),
