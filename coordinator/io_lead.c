@@ -212,6 +212,12 @@ static void say_leading (struct lead *lead, const struct follower *follower)
     say (lead, follower->peer, &wire);
 }
 
+/* Somebody follows who led here before, or this one in an earlier term, and would find out by a silence. */
+static void answer_belated (struct lead *lead, uint32_t peer)
+{
+    say_leading (lead, &(struct follower){ .peer = peer });
+}
+
 /* A snapshot of this one's disk was started elsewhere, and asks whether this one lives. */
 static void answer_twin (struct lead *lead, uint32_t peer)
 {
@@ -256,7 +262,9 @@ static void on_word (struct lead *lead, uint32_t peer, const struct mu_wire *wir
     struct claim *claim = lead->options.claim;
     if (wire->term > claim->term)
         claim->ask_ms = lead->now_ms; /* the register knows */
-    if (wire->type == MU_WIRE_FOLLOW && wire->term == claim->term)
+    if ((wire->type == MU_WIRE_FOLLOW || wire->type == MU_WIRE_HAVE) && wire->term < claim->term)
+        answer_belated (lead, peer);
+    else if (wire->type == MU_WIRE_FOLLOW && wire->term == claim->term)
         on_follow (lead, peer, &wire->follow);
     else if (wire->type == MU_WIRE_HAVE && wire->term == claim->term)
         followers_have (&lead->followers, claim, wire->have.id, wire->have.stream,

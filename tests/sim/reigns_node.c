@@ -273,7 +273,10 @@ void hear (struct node *node, const struct mail *mail)
 {
     static struct term_start starts[ENTRIES_MAX];
     bool ours = mail->term == node->claim.term && node->leads;
-    if (mail->kind == FOLLOW && ours && mail->id == node->id) {
+    bool belated = mail->term < node->claim.term && node->leads;
+    if ((mail->kind == FOLLOW || mail->kind == HAVE) && belated) {
+        post (node, mail->from, LEADING);
+    } else if (mail->kind == FOLLOW && ours && mail->id == node->id) {
         post (node, mail->from, LEADING);
     } else if (mail->kind == FOLLOW && ours) {
         uint32_t count = term_starts (node, starts);

@@ -102,6 +102,8 @@ static void leader_is_back (void)
     wait_for (another_leads, SWAP + SWAP);
     if (leader () != old)
         fail ("another took the place of one that was back at once");
+    acks = world.acks; /* whose next word is answered with the new term, which it looks up */
+    wait_for (acknowledges, BEAT_MS + 8 * WORD + SWAP + 2 * COMMIT);
 }
 
 /* It might be a snapshot: whoever may live at its old address has the time to say so. */
