@@ -32,6 +32,7 @@ struct lead {
     size_t row_bytes;
     msgpack_sbuffer bytes, bodies;
     uint64_t beat_ms, now_ms, told_revision;
+    uint64_t told[FOLLOWERS_MAX];   /* that they follow, since it last changed who is in sync */
     struct mu_journal_reign before; /* the newest in the journal */
 };
 
@@ -228,6 +229,20 @@ static void answer_twin (struct lead *lead, uint32_t peer)
     say_leading (lead, &twin);
 }
 
+/* One that cannot store what it gets asks each second, for as long as that lasts. */
+static bool is_news (struct lead *lead, uint64_t id)
+{
+    for (uint32_t i = 0; i < FOLLOWERS_MAX; i++) {
+        if (lead->told[i] == id)
+            return false;
+        if (!lead->told[i]) {
+            lead->told[i] = id;
+            return true;
+        }
+    }
+    return true;
+}
+
 static void on_follow (struct lead *lead, uint32_t peer, const struct mu_wire_follow *follow)
 {
     struct claim *claim = lead->options.claim;
@@ -249,7 +264,7 @@ static void on_follow (struct lead *lead, uint32_t peer, const struct mu_wire_fo
         mu_log (MU_LOG_WARN, "too_many_follow", NULL, "%u coordinators follow already",
                 FOLLOWERS_MAX);
     else
-        mu_log (MU_LOG_INFO, "followed", NULL,
+        mu_log (is_news (lead, follow->id) ? MU_LOG_INFO : MU_LOG_DEBUG, "followed", NULL,
                 "coordinator %016" PRIx64 " (version %s) follows from record %" PRIu64
                 " of %" PRIu64 "%s",
                 follow->id, follow->version, follower->sent, newest,
@@ -335,6 +350,7 @@ static void tell_members (struct lead *lead)
     if (value->revision == lead->told_revision)
         return;
     lead->told_revision = value->revision;
+    memset (lead->told, 0, sizeof lead->told);
     if (value->in_sync_count > 1)
         mu_log (MU_LOG_INFO, "in_sync", NULL,
                 "term %" PRIu64 ": %u other%s can take this coordinator's place at any moment",

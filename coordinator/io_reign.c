@@ -22,7 +22,7 @@ struct io_reign {
     struct reign expected, next, value;
     struct mu_error error; /* OK: it worked */
     int fd;
-    bool complained;
+    enum claim_wish complained; /* what failed */
 };
 
 static void *register_thread (void *arg)
@@ -93,21 +93,28 @@ void io_reign_stop (struct io_reign **reign_p)
 
 int io_reign_fd (const struct io_reign *reign) { return reign->fd; }
 
-/* Once when it begins, once when it is over. */
+/* Once when it begins. */
 static void complain (struct io_reign *reign)
 {
-    bool bad = reign->error.code != MU_OK && reign->error.code != MU_CONFLICT;
-    if (bad && !reign->complained)
+    if (reign->complained == CLAIM_NOTHING)
         mu_log (MU_LOG_WARN, "register_away", NULL,
                 "%s; who reigns, and who is in sync, cannot change meanwhile", reign->error.text);
-    if (!bad && reign->complained)
-        mu_log (MU_LOG_INFO, "register_back", NULL, "the register answers again");
-    reign->complained = bad;
+    if (reign->complained != CLAIM_SWAP)
+        reign->complained = reign->wish;
+}
+
+/* Once when it is over. One that can be read and not be written is so when a swap is in, or none is wished for. */
+static void calm_down (struct io_reign *reign, enum claim_wish did, enum claim_wish next)
+{
+    if (reign->complained == CLAIM_NOTHING ||
+        (reign->complained == CLAIM_SWAP && did == CLAIM_READ && next == CLAIM_SWAP))
+        return;
+    mu_log (MU_LOG_INFO, "register_back", NULL, "the register answers again");
+    reign->complained = CLAIM_NOTHING;
 }
 
 static void tell (struct io_reign *reign, struct claim *claim, uint64_t now_ms)
 {
-    complain (reign);
     if (reign->error.code != MU_OK)
         claim_refused (claim, reign->error.code == MU_CONFLICT, now_ms);
     else if (reign->wish == CLAIM_READ)
@@ -119,9 +126,14 @@ static void tell (struct io_reign *reign, struct claim *claim, uint64_t now_ms)
 void io_reign_turn (struct io_reign *reign, struct claim *claim, uint64_t now_ms)
 {
     eventfd_t count;
+    enum claim_wish did = CLAIM_NOTHING; /* and the register answered */
     pthread_mutex_lock (&reign->lock);
     if (reign->answered) {
         eventfd_read (reign->fd, &count);
+        if (reign->error.code == MU_OK || reign->error.code == MU_CONFLICT)
+            did = reign->wish;
+        else
+            complain (reign);
         tell (reign, claim, now_ms);
         reign->wish = CLAIM_NOTHING;
         reign->answered = false;
@@ -133,5 +145,7 @@ void io_reign_turn (struct io_reign *reign, struct claim *claim, uint64_t now_ms
         if (reign->wish != CLAIM_NOTHING) /* a wake costs more than all else here */
             pthread_cond_signal (&reign->changed);
     }
+    if (did != CLAIM_NOTHING)
+        calm_down (reign, did, reign->wish);
     pthread_mutex_unlock (&reign->lock);
 }

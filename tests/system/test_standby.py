@@ -119,8 +119,8 @@ def on_small_disk(cluster, name):
 
 
 def standby_disk_is_full():
-    """a standby's disk is full: it is waited for no more, however often it tries again; with room it is in sync"""
-    with Crew(1) as cluster:
+    """a standby's disk is full: it is waited for no more, however often it tries again, which is told once; with room it is in sync"""
+    with Crew(1, coordinator_options=("--log-level", "debug")) as cluster:
         job = training(cluster)
         leader = cluster.leader()
         other = cluster.other(leader)
@@ -136,9 +136,13 @@ def standby_disk_is_full():
                 submitted += 1
                 return any(e["event"] == "store_failed" for e in cluster.events(other))
             wait_for("the standby falls behind", falls_behind)
-            asked = sum(e["event"] == "followed" for e in cluster.events(leader))
-            while sum(e["event"] == "followed" for e in cluster.events(leader)) < asked + 3:
+            before = len(cluster.events(leader))
+
+            def asks():
+                return [e["level"] for e in cluster.events(leader)[before:] if e["event"] == "followed"]
+            while len(asks()) < 4:
                 falls_behind()
+            assert asks().count("info") <= 1, asks()
             assert cluster.in_sync() == 1
             cluster.wait_step(job, cluster.status(job)["step"] + 20)
             os.remove(filler)
@@ -147,6 +151,37 @@ def standby_disk_is_full():
             cluster.kill(leader)
             assert next_leader(cluster, leader) == other
             assert len(cluster.json("jobs")) == submitted + 1
+
+
+def register_is_full():
+    """nothing can be swapped into the register, which can be read: said once, and once when it is over; what waits for it is done then"""
+    with Crew(0) as cluster:
+        leader = cluster.leader()
+        for name in cluster.names:
+            cluster.kill(name)
+        folder = os.path.join(cluster.dir, "register")
+        kept = shutil.copytree(folder, folder + "-kept")
+        shutil.rmtree(folder)
+        with Tmpfs(folder, "1m") as disk:
+            shutil.copytree(kept, folder, dirs_exist_ok=True)
+            for name in cluster.names:
+                cluster.start(name)
+            wait_for("it reigns", cluster.leader, 60)
+            cluster.wait_in_sync(2)
+            leader = cluster.leader()
+            before = len(cluster.events(leader))
+            filler = disk.fill()
+            cluster.kill(cluster.other(leader))
+            spec = cluster.mlp("waits", steps=100_000)
+            waits = cluster.ask(leader, "submit", spec, "--key", "waits")
+            assert waits.returncode == 69, f"who is in sync is waited for: {waits.returncode} {waits.stderr}"
+            os.remove(filler)
+            assert cluster.try_muster("submit", spec, "--key", "waits").returncode == 0
+            told = [e["event"] for e in cluster.events(leader)[before:] if e["event"].startswith("register")]
+            assert told == ["register_away", "register_back"], told
+            assert len(cluster.json("jobs")) == 1
+            for name in cluster.names:
+                cluster.kill(name)
 
 
 def leader_disk_is_full():
@@ -486,4 +521,4 @@ def bad_usage():
         assert refused.returncode == 75 and cluster.endpoints[leader] in refused.stderr, refused.stderr
 
 
-sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, standby_disk_is_full, leader_disk_is_full, both_die, majority_with_witness, hands_over, standby_is_told_to_stop, async_loses_only_answers, folds_while_leading, copies_do_not_reign, snapshots_ask_first, damaged_rows_are_got_back, bad_usage))
+sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, standby_disk_is_full, register_is_full, leader_disk_is_full, both_die, majority_with_witness, hands_over, standby_is_told_to_stop, async_loses_only_answers, folds_while_leading, copies_do_not_reign, snapshots_ask_first, damaged_rows_are_got_back, bad_usage))
