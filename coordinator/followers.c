@@ -26,10 +26,37 @@ static struct follower *find (struct followers *followers, uint64_t id)
     return NULL;
 }
 
+/* A word of a dead one may come late, so it must have come back twice. */
+#define RETURNS_MAX 3u
+
+static struct rivals rivals_of (const struct follower *old, uint32_t peer, uint64_t now_ms)
+{
+    struct rivals rivals = old->rivals;
+    if (peer == old->peer)
+        return rivals;
+    if (rivals.any && peer == rivals.other)
+        rivals.returns++;
+    else
+        rivals = (struct rivals){ .any = true, .first = old->peer };
+    rivals.other = old->peer;
+    rivals.since_ms = now_ms;
+    return rivals;
+}
+
+bool followers_are_two (const struct follower *follower, uint32_t *other)
+{
+    const struct rivals *rivals = &follower->rivals;
+    *other = rivals->other;
+    return rivals->returns >= RETURNS_MAX && follower->peer == rivals->first;
+}
+
 struct follower *followers_follow (struct followers *followers, struct claim *claim, uint32_t peer,
                                    uint64_t id, bool is_prefix, uint64_t newest, uint64_t now_ms)
 {
     struct follower *follower = find (followers, id);
+    struct rivals rivals = { .any = false };
+    if (follower)
+        rivals = rivals_of (follower, peer, now_ms);
     if (follower && follower->counts)
         claim_lost (claim, id);
     if (!follower)
@@ -44,7 +71,9 @@ struct follower *followers_follow (struct followers *followers, struct claim *cl
                                    .have = at,
                                    .fresh = !is_prefix,
                                    .filling = !is_prefix,
-                                   .heard_ms = now_ms };
+                                   .heard_ms = now_ms,
+                                   .disputed = rivals.any,
+                                   .rivals = rivals };
     return follower;
 }
 
@@ -71,7 +100,9 @@ bool followers_have (struct followers *followers, struct claim *claim, uint64_t 
     follower->heard_ms = now_ms;
     if (newest > follower->have)
         follower->have = newest;
-    if (follower->live && follower->have >= follower->whole_at)
+    if (now_ms >= follower->rivals.since_ms + followers->lost_ms)
+        follower->disputed = false;
+    if (follower->live && !follower->disputed && follower->have >= follower->whole_at)
         note_caught_up (follower, claim);
     return true;
 }
@@ -160,7 +191,8 @@ uint64_t followers_confirmed (const struct followers *followers, const struct cl
     for (uint32_t i = 0; (id = claim_required (claim, i)); i++) {
         uint64_t have = 0;
         for (uint32_t k = 0; k < FOLLOWERS_MAX; k++)
-            if (followers->list[k].id == id && !followers->list[k].filling)
+            if (followers->list[k].id == id && !followers->list[k].filling &&
+                !followers->list[k].disputed)
                 have = followers->list[k].have;
         if (have < newest)
             newest = have;

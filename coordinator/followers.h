@@ -19,6 +19,16 @@
 
 #define FOLLOWERS_MAX (REIGN_MEMBERS_MAX - 1)
 
+/* Two that have one id, of which one is a snapshot of the other's disk, displace each other. So does one that was
+ * started anew, once: the one before is dead then, and says nothing more. */
+struct rivals {
+    bool any;
+    uint32_t first,
+        other;        /* peers: who had the id before the first displacement, and before the last */
+    uint32_t returns; /* how often since a displaced one has come back */
+    uint64_t since_ms; /* of the last displacement */
+};
+
 struct follower {
     uint64_t id; /* 0: nobody */
     uint32_t peer;
@@ -31,6 +41,8 @@ struct follower {
     bool filling;      /* and nothing of what it got instead is durable before it has whole_at */
     bool live;         /* it gets every turn */
     bool counts;       /* and is waited for: claim_live () was told */
+    bool disputed; /* another had its id a moment ago, and may have it still: it confirms nothing */
+    struct rivals rivals;
 };
 
 struct followers {
@@ -55,6 +67,9 @@ bool followers_is_prefix (const struct term_start *starts, uint32_t count, uint6
 /* FOLLOW: NULL if there are too many already. */
 struct follower *followers_follow (struct followers *followers, struct claim *claim, uint32_t peer,
                                    uint64_t id, bool is_prefix, uint64_t newest, uint64_t now_ms);
+
+/* Do two have this one's id for certain? Then that other peer is to be sent away. */
+bool followers_are_two (const struct follower *follower, uint32_t *other);
 
 /* HAVE; false if it is of no stream. */
 bool followers_have (struct followers *followers, struct claim *claim, uint64_t id, uint64_t stream,

@@ -243,6 +243,18 @@ static bool is_news (struct lead *lead, uint64_t id)
     return true;
 }
 
+static void send_rival_away (struct lead *lead, const struct follower *follower, uint32_t other)
+{
+    struct mu_wire wire = { .type = MU_WIRE_LEADING };
+    wire.leading.leader = follower->id; /* its own */
+    mu_log (MU_LOG_WARN, "started_twice", NULL,
+            "coordinator %016" PRIx64
+            " follows twice: a snapshot of its disk was started beside it; "
+            "the one that came later is sent away",
+            follower->id);
+    say (lead, other, &wire);
+}
+
 static void on_follow (struct lead *lead, uint32_t peer, const struct mu_wire_follow *follow)
 {
     struct claim *claim = lead->options.claim;
@@ -260,6 +272,9 @@ static void on_follow (struct lead *lead, uint32_t peer, const struct mu_wire_fo
     }
     struct follower *follower = followers_follow (&lead->followers, claim, peer, follow->id, prefix,
                                                   follow->newest, lead->now_ms);
+    uint32_t other;
+    if (follower && followers_are_two (follower, &other))
+        send_rival_away (lead, follower, other);
     if (!follower)
         mu_log (MU_LOG_WARN, "too_many_follow", NULL, "%u coordinators follow already",
                 FOLLOWERS_MAX);

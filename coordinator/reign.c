@@ -335,6 +335,22 @@ void claim_refused (struct claim *claim, bool certain, uint64_t now_ms)
         claim->ask_ms = now_ms;
 }
 
+static void end_as_twin (struct claim *claim)
+{
+    claim->role = CLAIM_OVER;
+    if (claim->value.leader == claim->options.id)
+        mu_fail (&claim->why, MU_CONFLICT,
+                 "the coordinator that this database is a snapshot of lives at %s, and reigns: "
+                 "start on an empty --dir to become its standby",
+                 claim->value.peer);
+    else
+        mu_fail (&claim->why, MU_CONFLICT,
+                 "another coordinator has this database's id, and follows the one at %s as well: "
+                 "one of the two was started on a snapshot of the other's disk. Start that one on "
+                 "an empty --dir",
+                 claim->value.peer);
+}
+
 /* --- leader and followers ---------------------------------------------------------------------- */
 
 bool claim_heard (struct claim *claim, uint64_t leader, uint64_t term, uint64_t now_ms)
@@ -342,12 +358,7 @@ bool claim_heard (struct claim *claim, uint64_t leader, uint64_t term, uint64_t 
     claim->now_ms = now_ms;
     if (claim->role == CLAIM_FOLLOWING && term == claim->value.term &&
         leader == claim->options.id) {
-        claim->role = CLAIM_OVER;
-        mu_fail (
-            &claim->why, MU_CONFLICT,
-            "the coordinator that this database is a snapshot of lives at %s, and reigns: start "
-            "on an empty --dir to become its standby",
-            claim->value.peer);
+        end_as_twin (claim);
         return false;
     }
     if (claim->role != CLAIM_FOLLOWING || term != claim->value.term ||

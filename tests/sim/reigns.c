@@ -62,10 +62,16 @@ void fail (const char *what)
 
 /* --- mail ---------------------------------------------------------------------------------------- */
 
-struct mail *post (const struct node *from, uint32_t to, enum mail_kind kind)
+/* As a connection is: who comes back has another. */
+uint32_t life_of (const struct node *node)
+{
+    return (uint32_t)(node - world.node) + BODIES_MAX * node->lives;
+}
+
+struct mail *post (const struct node *from, uint32_t life, enum mail_kind kind)
 {
     static struct mail nowhere;
-    uint32_t me = (uint32_t)(from - world.node);
+    uint32_t me = (uint32_t)(from - world.node), to = life % BODIES_MAX;
     struct mail *mail = &nowhere;
     bool lost = world.cut[me][to] || (!world.calm && chance (50));
     bool belated = kind >= RESIGN && !world.calm && chance (4); /* until it is of the past */
@@ -76,7 +82,7 @@ struct mail *post (const struct node *from, uint32_t to, enum mail_kind kind)
         }
     *mail =
         (struct mail){ .kind = kind,
-                       .from = me,
+                       .from = life_of (from),
                        .to = to,
                        .used = mail != &nowhere,
                        .id = from->id,

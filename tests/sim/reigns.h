@@ -85,6 +85,7 @@ struct answer {
 
 struct node {
     bool alive, leads;
+    uint32_t lives; /* how often it was started */
     bool damaged; /* it lacks entries, or thinks so */
     bool copied,
         moved; /* its disk's files are others than its id was given to; it has its second address */
@@ -143,8 +144,9 @@ void reigns_begin (uint64_t seed); /* all coordinators start */
 void reigns_tick (void);           /* a millisecond passes */
 int reigns_quiet (const char *name, uint64_t first, uint64_t seeds);
 
-/* To be filled in; where it is lost, into nowhere. */
-struct mail *post (const struct node *from, uint32_t to, enum mail_kind kind);
+/* To be filled in; where it is lost, into nowhere. `life`: of life_of (), or a node. */
+uint32_t life_of (const struct node *node);
+struct mail *post (const struct node *from, uint32_t life, enum mail_kind kind);
 
 /* --- journals ----------------------------------------------------------------------------------- */
 

@@ -282,8 +282,12 @@ void hear (struct node *node, const struct mail *mail)
         uint32_t count = term_starts (node, starts);
         bool prefix = followers_is_prefix (starts, count, node->disk.count, node->disk.folded_to,
                                            mail->last_term, mail->newest);
-        followers_follow (&node->followers, &node->claim, mail->from, mail->id, prefix,
-                          mail->newest, node->clock_ms);
+        const struct follower *follower =
+            followers_follow (&node->followers, &node->claim, mail->from, mail->id, prefix,
+                              mail->newest, node->clock_ms);
+        uint32_t other;
+        if (follower && followers_are_two (follower, &other))
+            post (node, other, LEADING)->id = follower->id; /* its own: it is sent away */
     } else if (mail->kind == HAVE && ours) {
         followers_have (&node->followers, &node->claim, mail->id, mail->stream, mail->newest,
                         node->clock_ms);
@@ -377,6 +381,7 @@ void start_node (struct node *node)
         return;
     }
     node->alive = true;
+    node->lives++;
     node->stopping = STOP_NOT;
     node->leads = node->has_fresh = node->committing = false;
     node->beat_ms = 0;

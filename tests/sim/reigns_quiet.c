@@ -130,6 +130,24 @@ static void leader_has_a_snapshot (void)
         fail ("a snapshot of its disk deposed the leader");
 }
 
+/* Each displaces the other, twice, and meanwhile neither can take the leader's place. */
+static void follower_has_a_snapshot (void)
+{
+    struct node *original = follower ();
+    uint64_t since_ms = world.now_ms;
+    copy = start_copy (original, true);
+    while (world.now_ms < since_ms + LOST_MS / 2) {
+        acks = world.acks;
+        wait_for (acknowledges, SWAP + WORD + SWAP + TURN + IDLE);
+    }
+    wait_for (copy_has_ended, 2 * LOST_MS + 8 * WORD);
+    if (!original->alive || leader () != old || old->claim.term != term)
+        fail ("a snapshot of a follower's disk took its place, or the leader's");
+    wait_for (all_in_sync, LOST_MS + BEAT_MS + SWAP + 4 * WORD + TURN + SWAP);
+    kill_for_good (old);
+    wait_for (another_leads, 2 * WORD + LOST_MS + SWAP);
+}
+
 static void follower_dies (void)
 {
     kill_for_good (follower ());
@@ -184,6 +202,7 @@ static const struct scene scenes[] = {
     { "leader-is-back", leader_is_back, 0 },
     { "all-are-back-elsewhere", all_are_back_elsewhere, 0 },
     { "leader-has-a-snapshot", leader_has_a_snapshot, 0 },
+    { "follower-has-a-snapshot", follower_has_a_snapshot, 0 },
     { "follower-dies", follower_dies, 0 },
     { "follower-is-told-to-stop", follower_is_told_to_stop, 0 },
     { "follower-comes-back", follower_comes_back, 0 },

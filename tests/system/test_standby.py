@@ -461,6 +461,29 @@ def snapshots_ask_first():
         assert sorted(j["name"] for j in cluster.json("jobs")) == ["after", "before", "last"]
 
 
+def standbys_snapshot_is_sent_away():
+    """a snapshot of a standby's disk is started beside it: it is sent away, promises go on, and the original takes over with all"""
+    with Crew(0) as cluster:
+        spec = cluster.gpt("before", workers=(200, 200), batch=400)
+        cluster.submit(spec)
+        leader = cluster.leader()
+        other = cluster.other(leader)
+        start = start_beside(cluster, other, snapshot=True)
+        cluster.submit(spec, "name=since")
+        snapshot = start()
+        number = 0
+        while snapshot.poll() is None:
+            number += 1
+            cluster.submit(spec, f"name=beside-{number}")
+        refuses(cluster, snapshot, "has this database's id", "empty --dir")
+        assert any(e["event"] == "started_twice" for e in cluster.events(leader))
+        cluster.wait_in_sync(2)
+        cluster.submit(spec, "name=last")
+        cluster.kill(leader)
+        assert next_leader(cluster, leader) == other
+        assert [name for _, name in names_at(cluster, other)] == ["before", "since", *(f"beside-{i + 1}" for i in range(number)), "last"]
+
+
 def damage_submit(cluster, name, job):
     """A row of its stopped journal cannot be read."""
     with contextlib.closing(sqlite3.connect(os.path.join(stored(cluster, name), "muster.db"))) as database, database:
@@ -521,4 +544,4 @@ def bad_usage():
         assert refused.returncode == 75 and cluster.endpoints[leader] in refused.stderr, refused.stderr
 
 
-sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, standby_disk_is_full, register_is_full, leader_disk_is_full, both_die, majority_with_witness, hands_over, standby_is_told_to_stop, async_loses_only_answers, folds_while_leading, copies_do_not_reign, snapshots_ask_first, damaged_rows_are_got_back, bad_usage))
+sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, standby_disk_is_full, register_is_full, leader_disk_is_full, both_die, majority_with_witness, hands_over, standby_is_told_to_stop, async_loses_only_answers, folds_while_leading, copies_do_not_reign, snapshots_ask_first, standbys_snapshot_is_sent_away, damaged_rows_are_got_back, bad_usage))

@@ -273,6 +273,51 @@ static void who_has_resigned_changes_nothing_and_sees_the_next (void **state)
     assert_int_equal (claim.why.code, MU_NOT_LEADER);
 }
 
+/* Started anew within the time in which it would be missed: it is taken at once, and counts when nobody else was heard. */
+static void who_came_back_is_in_sync_when_the_one_before_is_silent (void **state)
+{
+    struct claim claim;
+    struct followers followers;
+    uint32_t other;
+    (void)state;
+    lead (&claim, &followers);
+    claim_swapped (&claim, 1);
+    struct follower *follower = followers_follow (&followers, &claim, 1, STANDBY, true, 5, 10);
+    followers_fed (follower, 5, 5);
+    assert_true (followers_have (&followers, &claim, STANDBY, follower->stream, 5, 10));
+    assert_int_equal (followers_confirmed (&followers, &claim, 5), 0);
+    assert_int_equal (claim_ask (&claim, 10), CLAIM_SWAP); /* out */
+    claim_swapped (&claim, 11);
+    assert_int_equal (followers_confirmed (&followers, &claim, 5), 5);
+    assert_true (followers_have (&followers, &claim, STANDBY, follower->stream, 5, 9 + LOST_MS));
+    assert_int_equal (claim.live_count, 0);
+    assert_true (followers_have (&followers, &claim, STANDBY, follower->stream, 5, 10 + LOST_MS));
+    assert_int_equal (claim_ask (&claim, 10 + LOST_MS), CLAIM_SWAP);
+    assert_true (reign_in_sync (&claim.next, STANDBY));
+    assert_false (followers_are_two (follower, &other));
+}
+
+static void of_two_with_one_id_the_later_is_sent_away (void **state)
+{
+    struct claim claim;
+    struct followers followers;
+    struct follower *follower = NULL;
+    uint32_t other;
+    (void)state;
+    lead (&claim, &followers);
+    claim_swapped (&claim, 1);
+    for (uint32_t i = 1; i < 4; i++) { /* it came as 0: 1, 0, 1 */
+        follower = followers_follow (&followers, &claim, i % 2, STANDBY, true, 5, i * LOST_MS / 2);
+        followers_fed (follower, 5, 5);
+        followers_have (&followers, &claim, STANDBY, follower->stream, 5, i * LOST_MS / 2);
+        assert_int_equal (claim.live_count, 0);
+        assert_false (followers_are_two (follower, &other));
+    }
+    follower = followers_follow (&followers, &claim, 0, STANDBY, true, 5, 2 * LOST_MS);
+    assert_true (followers_are_two (follower, &other));
+    assert_int_equal (other, 1);
+}
+
 static void who_follows_no_more_is_taken_out_without_waiting (void **state)
 {
     struct claim claim;
@@ -369,6 +414,8 @@ int main (void)
         cmocka_unit_test (a_copy_takes_no_part_unless_told_to_take_over),
         cmocka_unit_test (a_stranger_can_give_up_nothing),
         cmocka_unit_test (who_has_resigned_changes_nothing_and_sees_the_next),
+        cmocka_unit_test (who_came_back_is_in_sync_when_the_one_before_is_silent),
+        cmocka_unit_test (of_two_with_one_id_the_later_is_sent_away),
         cmocka_unit_test (who_follows_no_more_is_taken_out_without_waiting),
         cmocka_unit_test (who_has_confirmed_nothing_is_not_waited_for),
         cmocka_unit_test (who_could_not_store_asks_again_after_a_while),
