@@ -203,7 +203,7 @@ static int compact (const struct command *command, const char *dir, const char *
         return -1;
     }
     int rc = fold_all (store, dir, now_ms > history_ms ? now_ms - history_ms : 0, &sum, error) ||
-                     store_vacuum (store, error)
+                     store_rebuild_views (store, error) || store_vacuum (store, error)
                  ? -1
                  : 0;
     store_close (&store);

@@ -32,6 +32,8 @@ static uint8_t *copy_maps (struct mu_blob first, struct mu_blob second)
 #define SET(field, text)                                                                           \
     (memset (field, 0, sizeof (field)), mu_text_set (field, sizeof (field), text))
 
+#define LOST_MAX 1000u /* jobs in a row whose SUBMITs lack: more than damage takes */
+
 static int no_job (struct mu_error *error, uint64_t number)
 {
     return mu_fail (error, MU_CONFLICT, "the journal speaks of job %llu, which was never submitted",
@@ -85,14 +87,9 @@ static int apply_reign (struct coord *coord, const struct mu_journal *record,
     return 0;
 }
 
-static int apply_submit (struct coord *coord, const struct mu_journal *record,
-                         struct mu_error *error)
+static struct job *add_job (struct coord *coord, const struct mu_journal_submit *submit)
 {
-    const struct mu_journal_submit *submit = &record->submit;
     struct durable *durable = &coord->durable;
-    if (submit->job != (uint64_t)durable->job_count + 1)
-        return mu_fail (error, MU_CONFLICT, "job %llu is submitted after job %u",
-                        (unsigned long long)submit->job, durable->job_count);
     struct job *job = calloc (1, sizeof *job);
     assert (job);
     struct job_durable *mine = &job->durable;
@@ -124,6 +121,42 @@ static int apply_submit (struct coord *coord, const struct mu_journal *record,
     durable->live[durable->live_count++] = job;
     if (*mine->key)
         index_add (&durable->keys, index_hash_text (mine->key), durable->job_count);
+    return job;
+}
+
+/* Its SUBMIT was damaged and set aside. Those that came after it are whole, and their numbers are theirs. */
+static void add_lost (struct coord *coord, uint64_t number, uint64_t time_ms)
+{
+    struct mu_journal_submit submit = { .job = number,
+                                        .workers_min = 1,
+                                        .workers_max = 1,
+                                        .micro_batches = 1,
+                                        .global_batch = 1,
+                                        .window_steps = 1,
+                                        .time_ms = time_ms };
+    SET (submit.name, "lost");
+    struct job *job = add_job (coord, &submit);
+    job->durable.lost = job->durable.generation.over = true;
+    job->durable.state = MU_JOB_FAILED;
+    job->durable.code = MU_BAD_INPUT;
+    job->durable.ended_ms = time_ms;
+    set_reason (job,
+                core_blob ("its record in the coordinator's journal could not be read; what is "
+                           "left of it lies in the table bad_record"));
+    job_leave_live (&coord->durable, job);
+}
+
+static int apply_submit (struct coord *coord, const struct mu_journal *record,
+                         struct mu_error *error)
+{
+    const struct mu_journal_submit *submit = &record->submit;
+    const uint64_t next = (uint64_t)coord->durable.job_count + 1;
+    if (submit->job < next || submit->job - next > LOST_MAX)
+        return mu_fail (error, MU_CONFLICT, "job %llu is submitted after job %u",
+                        (unsigned long long)submit->job, coord->durable.job_count);
+    for (uint64_t number = next; number < submit->job; number++)
+        add_lost (coord, number, submit->time_ms);
+    add_job (coord, submit);
     return 0;
 }
 

@@ -332,6 +332,12 @@ bool coord_deposed (const struct coord *coord) { return coord->deposed; }
 uint64_t coord_later_term (const struct coord *coord) { return coord->later_term; }
 uint32_t coord_job_count (const struct coord *coord) { return coord->durable.job_count; }
 
+bool coord_job_is_lost (const struct coord *coord, uint64_t number)
+{
+    const struct job *job = core_job (coord, number);
+    return job && job->durable.lost;
+}
+
 uint32_t coord_worker_count (const struct coord *coord)
 {
     uint32_t count = 0;

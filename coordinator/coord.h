@@ -132,6 +132,8 @@ uint64_t coord_term (const struct coord *coord);
 bool coord_deposed (const struct coord *coord);
 uint64_t coord_later_term (const struct coord *coord);
 uint32_t coord_job_count (const struct coord *coord);
+/* Is nothing known of that job but its number, as its SUBMIT lacks? */
+bool coord_job_is_lost (const struct coord *coord, uint64_t job);
 uint32_t coord_worker_count (const struct coord *coord);
 
 /* Its roster by index, the lost ones too; false: that one is not connected. */

@@ -150,6 +150,7 @@ struct job_durable {
     double epochs;
     bool portable, mixed; /* any class gives its bits; classes mix all the same */
     bool audited; /* gradients are compared (audit.c) */
+    bool lost;    /* its SUBMIT could not be read: it only keeps the number */
     uint32_t keep; /* newest checkpoints that stay; 0: unknown, all do */
     uint64_t submitted_ms, started_ms, ended_ms;
 

@@ -99,6 +99,7 @@ static void mix_job (uint64_t *digest, const struct job_durable *job)
         job->poison_limit,
         job->suspicion.step,
         job->audited,
+        job->lost,
         job->anchor,
         job->distrusted,
         job->disputed_step,

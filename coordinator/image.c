@@ -69,7 +69,7 @@ static const struct field worker_fields[] = {
 static const struct field job_fields[] = {
     F (number), F (key), F (name), P (spec), F (priority), F (workers_min), F (workers_max),
     F (micro_batches), F (global_batch), F (window_steps), F (steps), F (epochs), F (portable),
-    F (mixed), F (audited), F (keep), F (submitted_ms), F (started_ms), F (ended_ms), F (sized), F (records),
+    F (mixed), F (audited), F (lost), F (keep), F (submitted_ms), F (started_ms), F (ended_ms), F (sized), F (records),
     F (parameters), F (targets), F (data_identity), F (compute_class), F (state), F (target),
     F (code), P (reason), F (generation.number), F (generation.step), F (generation.until_step),
     F (generation.time_ms), F (generation.attempt), F (generation.source_rank),

@@ -125,6 +125,18 @@ static int check_row (struct work *work, sqlite3_stmt *row, struct mu_error *err
     return 0;
 }
 
+/* Where rows were set aside, those are the reason. */
+static void check_jobs (struct work *work)
+{
+    work->check->jobs = coord_job_count (work->coord);
+    for (uint64_t job = 1; job <= work->check->jobs && !work->check->set_aside; job++)
+        if (coord_job_is_lost (work->coord, job))
+            find (work->check,
+                  "job %" PRIu64
+                  ": the record of its submission cannot be read, or it was never submitted",
+                  job);
+}
+
 static int check_rows (struct work *work, struct mu_error *error)
 {
     sqlite3_stmt *row = NULL;
@@ -136,7 +148,7 @@ static int check_rows (struct work *work, struct mu_error *error)
     if (!rc && state != SQLITE_DONE)
         rc = database_fail (work->copy, "be read", error);
     sqlite3_finalize (row);
-    work->check->jobs = coord_job_count (work->coord);
+    check_jobs (work);
     return rc;
 }
 
@@ -188,7 +200,8 @@ static int compare_table (struct work *work, const char *table, struct mu_error 
     int state = SQLITE_DONE;
     while (!rc && (state = sqlite3_step (row)) == SQLITE_ROW)
         find (work->check,
-              "the table %s does not say of job %lld what the records say; it is only for people",
+              "the table %s does not say of job %lld what the records say; it is only for people, "
+              "and `muster admin compact` writes it anew",
               table, (long long)sqlite3_column_int64 (row, 0));
     if (!rc && state != SQLITE_DONE)
         rc = database_fail (work->copy, "be read", error);

@@ -461,6 +461,11 @@ int store_change (struct store *store,
     return -1;
 }
 
+int store_rebuild_views (struct store *store, struct mu_error *error)
+{
+    return store_change (store, rebuild_views, NULL, error);
+}
+
 int store_fold (struct store *store,
                 int (*change) (void *arg, sqlite3 *writer, struct mu_error *error), void *arg,
                 uint64_t folded_to, struct mu_error *error)

@@ -73,6 +73,9 @@ int store_fold (struct store *store,
 bool store_hold (struct store *store);
 void store_release (struct store *store);
 
+/* Write the tables that are only for people anew, from the records. */
+int store_rebuild_views (struct store *store, struct mu_error *error);
+
 /* Give unused room back to the file system; nothing may be committed meanwhile. */
 int store_vacuum (struct store *store, struct mu_error *error);
 

@@ -390,6 +390,36 @@ def each_type():
             assert len(cluster.json("jobs")) >= 1 and cluster.submit(cluster.mlp(workers=(8, 8))), kind
 
 
+def one_of_many():
+    """the record of one job's submission is damaged: the job has failed and says so, those behind it are what they were, and no number is given twice"""
+    with Cluster() as cluster:
+        spec = cluster.mlp(workers=(8, 8))
+        for name in "abcde":
+            cluster.submit(spec, f"name={name}")
+        cluster.muster("cancel", "4")
+        cluster.kill_coordinator()
+        path = os.path.join(state(cluster), "muster.db")
+        change(path, "UPDATE journal SET body = x'93' WHERE type = 2 AND job IN (1, 3)")
+        code, found = check(cluster, path)
+        assert code == 65 and any(text.startswith("job 3: ") for text in found["findings"]), found
+        cluster.start_coordinator()
+        assert [job["state"] for job in cluster.jobs()] == ["failed", "pending", "failed", "cancelled", "pending"], cluster.jobs()
+        assert [job["name"] for job in cluster.jobs()] == ["lost", "b", "lost", "d", "e"], cluster.jobs()
+        assert "could not be read" in cluster.status("3")["reason"]
+        assert cluster.try_muster("resume", "3").returncode != 0 and cluster.try_muster("ledger", "verify", "3").returncode != 0
+        assert cluster.submit(spec, "name=f") == "6"
+        code, found = check(cluster, path)
+        assert code == 100 and found["set_aside"] == 2, found
+        cluster.kill_coordinator()
+        change(path, "DELETE FROM job WHERE job IN (2, 5)")
+        assert check(cluster, path)[0] == 65
+        cluster.muster("admin", "compact", "--dir", state(cluster), "--history-days", "0")
+        assert check(cluster, path)[0] == 100
+        assert query(path, "SELECT name, state FROM job") == [("b", "pending"), ("d", "cancelled"), ("e", "pending"), ("f", "pending")]
+        cluster.start_coordinator()
+        assert [job["name"] for job in cluster.jobs()] == ["lost", "b", "lost", "d", "e", "f"], cluster.jobs()
+
+
 def set_aside(cluster):
     cluster.submit(cluster.mlp(workers=(8, 8)))
     cluster.kill_coordinator()
@@ -405,5 +435,5 @@ def set_aside(cluster):
 
 
 if __name__ == "__main__":
-    sys.exit(Tap().run(golden, downgrade, backups, restored, killed, mistakes, no_room, damaged, each_type, compacted,
+    sys.exit(Tap().run(golden, downgrade, backups, restored, killed, mistakes, no_room, damaged, each_type, one_of_many, compacted,
                        folded_meanwhile, compact_killed))
