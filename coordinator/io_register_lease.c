@@ -190,7 +190,8 @@ static int get (const struct lease *lease, uint64_t deadline, json_t **object,
     if (!rc && exchange.status == HTTP_OK) {
         *object = lease_parse (exchange.answer, exchange.size, error);
         rc = !*object || lease_value (*object, value, error) ? -1 : 0;
-    } else if (!rc && exchange.status != HTTP_NOT_FOUND)
+    } else if (!rc && (exchange.status != HTTP_NOT_FOUND ||
+                       !lease_is_absent (exchange.answer, exchange.size, lease->name)))
         rc = refuse (lease, &exchange, error);
     free (exchange.answer);
     if (rc && *object) {

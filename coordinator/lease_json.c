@@ -49,6 +49,19 @@ int lease_value (const json_t *lease, struct reign_text *value, struct mu_error 
     return reign_decode (&reign, value->text, value->size, error);
 }
 
+static bool says (const char *text, const char *wanted) { return text && !strcmp (text, wanted); }
+
+bool lease_is_absent (const char *text, size_t size, const char *name)
+{
+    json_t *status = json_loadb (text, size, 0, NULL);
+    const bool absent = says (json_string_value (json_object_get (status, "kind")), "Status") &&
+                        says (json_string_value (json_object_get (status, "reason")), "NotFound") &&
+                        says (text_of (status, "details", "kind"), "leases") &&
+                        says (text_of (status, "details", "name"), name);
+    json_decref (status);
+    return absent;
+}
+
 /* The object at that key, made if there is none. Borrowed. */
 static json_t *part_of (json_t *object, const char *key)
 {

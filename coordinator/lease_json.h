@@ -9,6 +9,7 @@
 #include "error.h"
 #include "io_register_kinds.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define LEASE_ANNOTATION "muster/reign"
@@ -20,6 +21,10 @@ struct json_t *lease_parse (const char *text, size_t size, struct mu_error *erro
 
 /* Its value; a Lease that nobody ever held is an empty register. */
 int lease_value (const struct json_t *lease, struct reign_text *value, struct mu_error *error);
+
+/* Is this, the answer to a GET, what says that there is no such Lease? A 404 of something on the way, or of a server
+ * that does not know Leases yet, is not. */
+bool lease_is_absent (const char *text, size_t size, const char *name);
 
 /* The text to send for `next`: over `lease`, or, if that is NULL, to make it. The caller frees it. */
 char *lease_with (const struct json_t *lease, const char *name_space, const char *name,

@@ -7,7 +7,7 @@ usage: fake_kubernetes.py DIR
 Makes a CA and a certificate with openssl in DIR (ca.crt, as a pod finds it) and a token, listens on
 127.0.0.1 and writes its port to DIR/port. Exits with 77 if openssl is not there. DIR/faults, read
 before each request, is a JSON object: percentages `conflict` (a 409 that nothing caused), `refuse`
-(500, nothing done), `lose` (done, and no answer), `twice` (done, the answer is that of a
+(500, nothing done), `away` (404, and not of the API server's), `lose` (done, and no answer), `twice` (done, the answer is that of a
 repetition), `delay` (done after up to 100 ms); `garbage`, a text that is the answer to all; and
 `overtake`, a reign that another writes when a write was done, which is then answered as a repetition."""
 import http.server
@@ -26,9 +26,9 @@ TOKEN = "not-a-secret." + "x" * 900
 
 
 class Refused(Exception):
-    def __init__(self, status, message):
+    def __init__(self, status, message, **more):
         super().__init__(message)
-        self.status = status
+        self.status, self.more = status, more
 
 
 class Leases:
@@ -40,7 +40,8 @@ class Leases:
     def get(self, name):
         with self.lock:
             if name not in self.objects:
-                raise Refused(404, f'leases.coordination.k8s.io "{name}" not found')
+                raise Refused(404, f'leases.coordination.k8s.io "{name}" not found', reason="NotFound", code=404,
+                              details={"name": name, "group": "coordination.k8s.io", "kind": "leases"})
             return self.objects[name]
 
     def keep(self, name, lease):
@@ -125,7 +126,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         try:
             return self.act(body)
         except Refused as why:
-            return why.status, {"kind": "Status", "status": "Failure", "message": str(why)}
+            return why.status, {"kind": "Status", "status": "Failure", "message": str(why), **why.more}
 
     def serve(self):
         size = int(self.headers.get("Content-Length") or 0)
@@ -139,6 +140,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.say(200, faults["garbage"])
         if strikes("refuse"):
             return self.say(500, {"message": "etcdserver: request timed out"})
+        if strikes("away"):
+            return self.say(404, "404 page not found")
         if writes and strikes("conflict"):
             return self.say(409, {"message": "made up"})
         if strikes("delay"):

@@ -135,6 +135,24 @@ static void lease_garbage (void **state)
     }
 }
 
+/* Taken for an empty register it would end those who lead and follow, or let another found a second cluster. */
+static void another_404_is_no_empty_register (void **state)
+{
+    (void)state;
+    struct mu_error error = { .text = "" };
+    struct reign none = { 0 }, first = make_next (&none, 7), value;
+    use_lease ();
+    write_file ("faults", "{\"away\": 100}");
+    expect_read (MU_UNAVAILABLE, "404", LIMIT_MS);
+    struct io_register *reg = must_open ();
+    assert_int_equal (register_swap (reg, LIMIT_MS, &none, &first, &error), -1);
+    assert_int_equal (error.code, MU_UNAVAILABLE);
+    write_file ("faults", "{}");
+    assert_int_equal (register_read (reg, LIMIT_MS, &value, &error), 0);
+    assert_int_equal (value.term, 0);
+    register_close (&reg);
+}
+
 static void lease_without_rights (void **state)
 {
     (void)state;
@@ -168,6 +186,7 @@ int main (void)
         cmocka_unit_test_setup_teardown (lease_together, make_dir, end_server),
         cmocka_unit_test_setup_teardown (lease_overtaken, make_dir, end_server),
         cmocka_unit_test_setup_teardown (lease_garbage, make_dir, end_server),
+        cmocka_unit_test_setup_teardown (another_404_is_no_empty_register, make_dir, end_server),
         cmocka_unit_test_setup_teardown (lease_without_rights, make_dir, end_server),
         cmocka_unit_test_setup_teardown (lease_gone, make_dir, end_server),
     };
