@@ -401,6 +401,7 @@ static void answer (struct follow *follow, uint32_t peer, const struct mu_wire *
         turn_add (follow->turn, follow->actions.list, follow->actions.count, error);
     } else {
         follow->requests.coord = *follow->options->coord;
+        follow->requests.stuck = follow->stuck;
         if (wire->type == MU_WIRE_FAULT || wire->type == MU_WIRE_HARMED ||
             !requests_answer (&follow->requests, follow->turn, peer, wire, now_ms))
             refuse (follow, peer, wire);
@@ -417,10 +418,13 @@ static void hear_others (struct follow *follow, uint64_t now_ms)
     struct mu_sockets *sockets = follow->options->sockets;
     for (int i = 0; i < TAKE_MAX && sockets_receive (sockets, &peer, &data, &size); i++) {
         msgpack_zone_clear (&follow->zone);
-        if (mu_record_decode (&mu_wire_family, &wire, data, size, SENDERS, &follow->zone, &why))
+        follow->counts.received++;
+        if (mu_record_decode (&mu_wire_family, &wire, data, size, SENDERS, &follow->zone, &why)) {
+            follow->counts.bad++;
             requests_refuse (follow->turn, peer, 0, 0, &why);
-        else
+        } else
             answer (follow, peer, &wire, now_ms, &why);
+        follow->counts.sent += turn_words (follow->turn);
         turn_speak (follow->turn, sockets);
     }
     while (sockets_gone (sockets, &peer))

@@ -30,7 +30,7 @@ static void add_process (struct list *list, const struct metrics_sources *from)
     add (list, MU_METRIC_UPTIME_SECONDS, "", (double)from->uptime_ms / 1000);
     add (list, MU_METRIC_JOURNAL_RECORDS, "", (double)store_newest (from->store));
     add (list, MU_METRIC_COMMITS_TOTAL, "", (double)committer_commits (from->committer));
-    add (list, MU_METRIC_STORE_STUCK, "", committer_is_stuck (from->committer));
+    add (list, MU_METRIC_STORE_STUCK, "", from->stuck);
     add (list, MU_METRIC_MESSAGES_RECEIVED_TOTAL, "", (double)from->counts->received);
     add (list, MU_METRIC_MESSAGES_SENT_TOTAL, "", (double)from->counts->sent);
     add (list, MU_METRIC_MESSAGES_BAD_TOTAL, "", (double)from->counts->bad);

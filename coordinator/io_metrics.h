@@ -20,9 +20,10 @@ struct metrics_sources {
     const struct coord *coord;
     struct store *store;
     const struct mu_sockets *sockets;
-    const struct committer *committer;
+    const struct committer *committer; /* or NULL */
     const struct loop_counts *counts;
     const struct lead *lead; /* or NULL */
+    bool stuck;              /* the database cannot be written */
     uint64_t uptime_ms;
 };
 

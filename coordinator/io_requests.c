@@ -110,6 +110,7 @@ static void metrics (const struct requests *requests, struct turn *turn, uint32_
         .committer = requests->committer,
         .counts = requests->counts,
         .lead = requests->lead,
+        .stuck = requests->committer ? committer_is_stuck (requests->committer) : requests->stuck,
         .uptime_ms = now_ms - requests->started_ms,
     };
     metrics_answer (&sources, turn, peer, wire->metrics.request);

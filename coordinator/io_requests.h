@@ -14,13 +14,14 @@ struct requests {
     const struct coord *coord;
     struct store *store;
     struct job_logs *logs;
-    const struct committer *committer;
+    const struct committer *committer; /* NULL: it follows */
     const struct mu_sockets *sockets;
     const struct loop_counts *counts;
     const struct lead *lead; /* or NULL */
     const char *version;
     bool faults; /* of its own, too */
     bool follows; /* another reigns */
+    bool stuck;   /* one that follows cannot write its database */
     uint64_t started_ms;
 };
 

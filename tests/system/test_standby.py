@@ -143,11 +143,13 @@ def standby_disk_is_full():
             while len(asks()) < 4:
                 falls_behind()
             assert asks().count("info") <= 1, asks()
+            assert "muster_store_stuck 1" in cluster.ask(other, "metrics").stdout
             assert cluster.in_sync() == 1
             cluster.wait_step(job, cluster.status(job)["step"] + 20)
             os.remove(filler)
             cluster.wait_in_sync(2)
             assert any(e["event"] == "store_works" for e in cluster.events(other))
+            assert "muster_store_stuck 0" in cluster.ask(other, "metrics").stdout
             cluster.kill(leader)
             assert next_leader(cluster, leader) == other
             assert len(cluster.json("jobs")) == submitted + 1
