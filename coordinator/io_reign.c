@@ -5,6 +5,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -93,6 +94,17 @@ void io_reign_stop (struct io_reign **reign_p)
 
 int io_reign_fd (const struct io_reign *reign) { return reign->fd; }
 
+static void check_past (struct io_reign *reign, const struct claim *claim)
+{
+    if (reign->error.code == MU_OK && reign->wish == CLAIM_READ &&
+        claim_is_past (claim, &reign->value))
+        mu_fail (&reign->error, MU_BAD_INPUT,
+                 "the register went back, from term %" PRIu64 " to term %" PRIu64
+                 ": was an older state of it put back? If the newer one is lost, stop all "
+                 "coordinators and start the one that reigns now with --take-over",
+                 claim->value.term, reign->value.term);
+}
+
 /* Once when it begins. */
 static void complain (struct io_reign *reign)
 {
@@ -130,6 +142,7 @@ void io_reign_turn (struct io_reign *reign, struct claim *claim, uint64_t now_ms
     pthread_mutex_lock (&reign->lock);
     if (reign->answered) {
         eventfd_read (reign->fd, &count);
+        check_past (reign, claim);
         if (reign->error.code == MU_OK || reign->error.code == MU_CONFLICT)
             did = reign->wish;
         else

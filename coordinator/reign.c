@@ -255,6 +255,14 @@ static void lead (struct claim *claim)
             insert (claim->waited, &claim->waited_count, claim->value.in_sync[i]);
 }
 
+bool claim_is_past (const struct claim *claim, const struct reign *value)
+{
+    const struct reign *seen = &claim->value;
+    return claim->known && (value->term < seen->term ||
+                            (value->term == seen->term && value->leader == seen->leader &&
+                             value->revision < seen->revision));
+}
+
 static bool fits (struct claim *claim)
 {
     const struct claim_options *options = &claim->options;
@@ -271,6 +279,15 @@ static bool fits (struct claim *claim)
         end (claim, MU_CONFLICT,
              "this database belongs to another cluster than the register: --register or --dir is "
              "wrong");
+        return false;
+    }
+    if (options->cluster && claim->value.term < options->term && !options->take_over &&
+        !holds_term (claim)) {
+        end (claim, MU_CONFLICT,
+             "the register is older than this database, which knows of a later term: was an older "
+             "state of it put back, or does --register name another? If the newer one is lost, and "
+             "no other coordinator reigns, start the one with the newest database with "
+             "--take-over");
         return false;
     }
     return true;

@@ -106,6 +106,10 @@ bool claim_led_from_here (const struct claim *claim);
  * For a swap, from claim->value to claim->next. */
 enum claim_wish claim_ask (struct claim *claim, uint64_t now_ms);
 
+/* Was that value replaced before what this one has seen? No register goes back: an older state was put in its place,
+ * and nothing must follow from it (claim_refused ()). */
+bool claim_is_past (const struct claim *claim, const struct reign *value);
+
 void claim_read (struct claim *claim, const struct reign *value, uint64_t now_ms);
 void claim_swapped (struct claim *claim, uint64_t now_ms);
 /* `certain`: the swap is not in (CONFLICT). Else nothing is known: no answer in time. */

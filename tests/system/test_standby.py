@@ -486,6 +486,33 @@ def standbys_snapshot_is_sent_away():
         assert [name for _, name in names_at(cluster, other)] == ["before", "since", *(f"beside-{i + 1}" for i in range(number)), "last"]
 
 
+def register_goes_back():
+    """an older state of the register is put back: who reigns goes on and says so; who is started refuses it, until told to take over"""
+    with Crew(0) as cluster:
+        spec = cluster.mlp("one", steps=100_000)
+        first = cluster.leader()
+        second = cluster.other(first)
+        folder = os.path.join(cluster.dir, "register")
+        shutil.copytree(folder, folder + "-old")
+        cluster.kill(first)
+        assert next_leader(cluster, first) == second
+        cluster.wait_in_sync(1)
+        assert cluster.ask(second, "submit", spec).returncode == 0
+        for name in os.listdir(folder):
+            os.remove(os.path.join(folder, name))
+        shutil.copytree(folder + "-old", folder, dirs_exist_ok=True)
+        wait_for("it is noticed", lambda: any("went back" in e["text"] for e in cluster.events(second)))
+        assert cluster.ask(second, "submit", spec).returncode == 0 and cluster.leader() == second
+        cluster.kill(second)
+        cluster.start(second)
+        assert cluster.processes[second].wait(30) == 65 and "older than this database" in cluster.events(second)[-1]["text"]
+        cluster.start(second, "--take-over")
+        wait_for("it reigns", lambda: cluster.leader() == second, 60)
+        cluster.start(first)
+        cluster.wait_in_sync(2)
+        assert len(names_at(cluster, first)) == 2
+
+
 def damage_submit(cluster, name, job):
     """A row of its stopped journal cannot be read."""
     with contextlib.closing(sqlite3.connect(os.path.join(stored(cluster, name), "muster.db"))) as database, database:
@@ -546,4 +573,4 @@ def bad_usage():
         assert refused.returncode == 75 and cluster.endpoints[leader] in refused.stderr, refused.stderr
 
 
-sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, standby_disk_is_full, register_is_full, leader_disk_is_full, both_die, majority_with_witness, hands_over, standby_is_told_to_stop, async_loses_only_answers, folds_while_leading, copies_do_not_reign, snapshots_ask_first, standbys_snapshot_is_sent_away, damaged_rows_are_got_back, bad_usage))
+sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, standby_disk_is_full, register_is_full, leader_disk_is_full, both_die, majority_with_witness, hands_over, standby_is_told_to_stop, async_loses_only_answers, folds_while_leading, copies_do_not_reign, snapshots_ask_first, standbys_snapshot_is_sent_away, register_goes_back, damaged_rows_are_got_back, bad_usage))

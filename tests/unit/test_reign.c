@@ -202,6 +202,37 @@ static void a_snapshot_that_hears_its_original_ends (void **state)
     assert_int_equal (claim_ask (&claim, 2 * LOST_MS), CLAIM_NOTHING);
 }
 
+static void a_register_that_went_back_is_not_obeyed (void **state)
+{
+    struct claim claim;
+    struct reign older = value_of (false), newer = value_of (true), later = value_of (false);
+    (void)state;
+    follow (&claim);
+    claim_read (&claim, &newer, 1);
+    assert_true (claim_is_past (&claim, &older));
+    assert_false (claim_is_past (&claim, &newer));
+    later.term = 2;
+    later.leader = OTHER;
+    assert_false (claim_is_past (&claim, &later)); /* whoever takes a term has to be given way to */
+    later.revision = 3;
+    assert_false (claim_is_past (&claim, &later));
+    claim_read (&claim, &later, 2);
+    assert_true (claim_is_past (&claim, &newer));
+    struct claim_options options = {
+        .id = STANDBY, .cluster = CLUSTER, .term = 2, .peer = "p", .client = "c", .lost_ms = LOST_MS
+    };
+    claim_start (&claim, &options, 0);
+    claim_read (&claim, &newer, 0);
+    assert_int_equal (claim.role, CLAIM_OVER);
+    assert_non_null (strstr (claim.why.text, "older than this database"));
+    options.take_over = true;
+    claim_start (&claim, &options, 0);
+    assert_int_equal (claim_ask (&claim, 0), CLAIM_READ);
+    claim_read (&claim, &newer, 0);
+    assert_int_equal (claim_ask (&claim, 0), CLAIM_SWAP);
+    assert_int_equal (claim.next.term, 3);
+}
+
 static void a_copy_takes_no_part_unless_told_to_take_over (void **state)
 {
     struct claim_options options = { .id = LEADER, .cluster = CLUSTER };
@@ -411,6 +442,7 @@ int main (void)
         cmocka_unit_test (who_is_back_elsewhere_leads_when_nobody_answers_there),
         cmocka_unit_test (who_lacks_rows_leaves_the_reign_to_who_has_them),
         cmocka_unit_test (a_snapshot_that_hears_its_original_ends),
+        cmocka_unit_test (a_register_that_went_back_is_not_obeyed),
         cmocka_unit_test (a_copy_takes_no_part_unless_told_to_take_over),
         cmocka_unit_test (a_stranger_can_give_up_nothing),
         cmocka_unit_test (who_has_resigned_changes_nothing_and_sees_the_next),
