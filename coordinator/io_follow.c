@@ -255,7 +255,7 @@ static void fall_behind (struct follow *follow, const char *why, uint64_t now_ms
     if (!follow->stuck)
         mu_log (MU_LOG_ERROR, "store_failed", NULL,
                 "%s; this coordinator falls behind, and tries again until it works", why);
-    follow->stuck = true;
+    follow->stuck = follow->options->claim->stuck = true;
     say_unfollow (follow);
     following_failed (&follow->following, store_newest (follow->options->store), now_ms);
 }
@@ -264,7 +264,7 @@ static void note_stored (struct follow *follow)
 {
     if (follow->stuck)
         mu_log (MU_LOG_INFO, "store_works", NULL, "the database can be written again");
-    follow->stuck = false;
+    follow->stuck = follow->options->claim->stuck = false;
 }
 
 static int on_rows (struct follow *follow, const struct mu_wire *wire, uint64_t now_ms,

@@ -15,8 +15,7 @@
 
 #define CALM_FACTOR     4 /* with a leader that is heard the register is read as rarely as this */
 #define EAGER_MAX_MS    1000
-#define DAMAGED_FACTOR                                                                             \
-    3 /* whose journal has holes leaves the reign to another for as many silences */
+#define UNFIT_FACTOR    3 /* silences for which who lacks rows, or stores none, lets others reign */
 #define RESIGNED_ASK_MS 50 /* one that resigned looks whether another has begun, and can end */
 
 /* Nobody else has begun a later term, as far as it knows; it may have said that it leads no more. */
@@ -133,13 +132,14 @@ bool claim_led_from_here (const struct claim *claim)
            !strcmp (claim->value.peer, claim->options.peer);
 }
 
-/* It lacks what it once confirmed, and another has it: that one goes first, if it is there. */
+/* It lacks what it once confirmed, and another has it: that one goes first, if it is there. So does one that can
+ * store; the leader does not speak to who has said UNFOLLOW, and may be all right. */
 static bool leaves_it_to_another (const struct claim *claim)
 {
     const struct claim_options *options = &claim->options;
-    return options->damaged &&
+    return (options->damaged || claim->stuck) &&
            claim->value.in_sync_count > reign_in_sync (&claim->value, options->id) &&
-           claim->now_ms < claim->heard_ms + DAMAGED_FACTOR * options->lost_ms;
+           claim->now_ms < claim->heard_ms + UNFIT_FACTOR * options->lost_ms;
 }
 
 /* May a term be taken, and is it time to? */

@@ -307,7 +307,8 @@ void hear (struct node *node, const struct mail *mail)
         enum following_what what = following_rows (&node->following, &rows, node->clock_ms);
         if (what == FOLLOWING_IGNORE)
             return;
-        if (world.now_ms < node->full_ms) {
+        node->claim.stuck = world.now_ms < node->full_ms;
+        if (node->claim.stuck) {
             fall_behind (node);
             return;
         }

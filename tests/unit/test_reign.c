@@ -187,6 +187,24 @@ static void who_lacks_rows_leaves_the_reign_to_who_has_them (void **state)
     assert_int_equal (claim_ask (&claim, 1), CLAIM_SWAP); /* nobody else has them */
 }
 
+/* A leader that takes it out speaks no more to it, and the register may be slow. */
+static void who_cannot_store_takes_no_reign_at_the_first_silence (void **state)
+{
+    struct claim claim;
+    struct reign value = value_of (true);
+    (void)state;
+    follow (&claim);
+    claim_read (&claim, &value, 1);
+    claim.stuck = true;
+    for (uint64_t now_ms = 1; now_ms < 3 * LOST_MS; now_ms++) {
+        enum claim_wish wish = claim_ask (&claim, now_ms);
+        assert_int_not_equal (wish, CLAIM_SWAP);
+        if (wish == CLAIM_READ)
+            claim_read (&claim, &value, now_ms);
+    }
+    assert_int_equal (claim_ask (&claim, 3 * LOST_MS), CLAIM_SWAP);
+}
+
 static void a_snapshot_that_hears_its_original_ends (void **state)
 {
     struct claim claim;
@@ -441,6 +459,7 @@ int main (void)
         cmocka_unit_test (who_is_back_where_it_led_leads_at_once),
         cmocka_unit_test (who_is_back_elsewhere_leads_when_nobody_answers_there),
         cmocka_unit_test (who_lacks_rows_leaves_the_reign_to_who_has_them),
+        cmocka_unit_test (who_cannot_store_takes_no_reign_at_the_first_silence),
         cmocka_unit_test (a_snapshot_that_hears_its_original_ends),
         cmocka_unit_test (a_register_that_went_back_is_not_obeyed),
         cmocka_unit_test (a_copy_takes_no_part_unless_told_to_take_over),
