@@ -393,16 +393,36 @@ static double last_step (const struct train_job *job)
                : (double)spec->epochs * (double)job->info.records / (double)spec->batch.global;
 }
 
-/* The state is what the job's owner named, not what the coordinator knows of. */
-static int check_named (const struct train_job *job, const char *path, struct mu_error *error)
+/* A checkpoint that the job's owner named, not one that the coordinator knows of. With another seed the
+ * rest of its epoch would come in another order: some records twice, others never. */
+static int match_named (const struct train_job *job, const char *path,
+                        const struct mu_checkpoint_info *info, struct mu_error *error)
 {
     double last = last_step (job);
-    if ((double)job->state->step < last + 1)
-        return 0;
-    return mu_fail (error, MU_CONFIG,
-                    "the checkpoint %s is of step %llu, but the job ends with step %.0f; let it "
-                    "train more steps, or go on from an earlier checkpoint",
-                    path, (unsigned long long)job->state->step, ceil (last));
+    if ((double)info->step >= last + 1)
+        return mu_fail (
+            error, MU_CONFIG,
+            "the checkpoint %s is of step %llu, but the job ends with step %.0f; let it "
+            "train more steps, or go on from an earlier checkpoint",
+            path, (unsigned long long)info->step, ceil (last));
+    if (info->seed != job->spec.seed)
+        return mu_fail (error, MU_CONFIG,
+                        "the checkpoint %s was trained with seed %llu, but the job has seed %llu, "
+                        "another order of the records; say `seed: %llu` to go on with what is left "
+                        "of its epoch, or take its weights alone, at step 0, with checkpoint.init",
+                        path, (unsigned long long)info->seed, (unsigned long long)job->spec.seed,
+                        (unsigned long long)info->seed);
+    return 0;
+}
+
+static int check_named (const struct train_job *job, const char *path, struct mu_error *error)
+{
+    struct mu_checkpoint_info info;
+    if (match_config (job, path, error) < 0 || mu_checkpoint_read_info (path, &info, error) < 0)
+        return -1;
+    int status = match_named (job, path, &info, error);
+    mu_checkpoint_info_clear (&info);
+    return status;
 }
 
 static int load_named (struct train_job *job, struct mu_error *error)
@@ -412,8 +432,7 @@ static int load_named (struct train_job *job, struct mu_error *error)
         return -1;
     if (!*path)
         return make_first_state (job, error);
-    if (match_config (job, path, error) == 0 && load_state (job, path, "", error) == 0 &&
-        check_named (job, path, error) == 0)
+    if (check_named (job, path, error) == 0 && load_state (job, path, "", error) == 0)
         return 0;
     mu_error_prefix (error, "checkpoint.resume: ");
     return -1;

@@ -41,7 +41,7 @@ def resume_newest():
 
 
 def resume_by_id():
-    """resume: an id is a step of the job's folder; what lies beyond the job's end or is of another model fails the job"""
+    """resume: an id is a step of the job's folder; what lies beyond the job's end, is of another model or had another seed fails the job"""
     with Cluster(1) as cluster:
         spec = cluster.gpt("again", steps=40, every=20)
         steady = ("optimizer.schedule=constant", f"checkpoint.dir={cluster.dir}/kept")
@@ -55,7 +55,8 @@ def resume_by_id():
             assert cluster.wait_done(job)["weights_hash"] == calm["weights_hash"], id
             assert "at step 20" in cluster.muster("logs", job), id
         for sets, words in ((["steps=30"], ("of step 40", "ends with step 30")),
-                            (["steps=60", "model.heads=1"], ("n_head is 2 there and 1",))):
+                            (["steps=60", "model.heads=1"], ("n_head is 2 there and 1",)),
+                            (["steps=60", "seed=12"], ("trained with seed 1,", "has seed 12,", "`seed: 1`", "checkpoint.init"))):
             job = cluster.submit(spec, f"checkpoint.resume={paths[40]}", *sets)
             status = cluster.wait_end(job)
             assert status["state"] == "failed" and all(word in status["reason"] for word in words), status
