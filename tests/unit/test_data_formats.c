@@ -2,6 +2,8 @@
 /* test_data_formats.c - tokens and rows in the formats of other tools, good and bad */
 #include "data_bed.h"
 
+#include "worker/data/file.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -299,6 +301,51 @@ static void csv_complaints_say_where (void **state)
         refuse_path (write_text ("bad.csv", cases[i].text), MU_BAD_INPUT, cases[i].words);
     refuse_path (write_bytes ("nul.csv", "1,2,0\n3,4,1\0junk\n", 17), MU_BAD_INPUT,
                  "nul.csv:2: a zero byte");
+    refuse_path (write_bytes ("low.csv",
+                              "1\0,\0"
+                              "2\0\n\0",
+                              8),
+                 MU_BAD_INPUT, "made UTF-8");
+    refuse_path (write_bytes ("little.csv",
+                              "\xff\xfe"
+                              "1\0,\0"
+                              "2\0\n",
+                              10),
+                 MU_BAD_INPUT, "little.csv is UTF-16");
+    refuse_path (write_bytes ("big.csv",
+                              "\xfe\xff\0"
+                              "1\0,\0"
+                              "2\0\n",
+                              10),
+                 MU_BAD_INPUT, "big.csv is UTF-16");
+    refuse_path (write_text ("old.csv", "a,b,c\r1,2,0\r3,4,1\r"), MU_BAD_INPUT,
+                 "old.csv:1: a carriage return");
+    refuse_path (write_text ("mixed.csv", "1,2,0\n3,4,1\r5,6,0\n"), MU_BAD_INPUT,
+                 "mixed.csv:2: a carriage return");
+}
+
+/* One that passed over a zero byte has left what it read of the file, under the name of its day. */
+static void rows_of_an_older_reader_are_not_used (void **state)
+{
+    (void)state;
+    static const struct {
+        char magic[8];
+        uint32_t version, features, rows, more_rows, classes, zero;
+        float feature[2];
+        uint32_t label;
+    } left = { "MUSTROWS", 1, 2, 1, 0, 1, 0, { 1, 2 }, 0 };
+    struct mu_file file;
+    struct mu_error error;
+    char key[MU_HASH_TEXT], name[64];
+    const struct mu_cache here = { .directory = cache };
+    const char *path = write_bytes ("hidden.csv", "1,2\0junk,0\n", 11);
+    assert_int_equal (mu_file_open (&file, path, &error), 0);
+    assert_int_equal (mu_file_hash (&file, &here, &error), 0);
+    mu_hash_strings (key, (const char *const[]){ "rows 1", file.hash, "csv 0 -1", NULL });
+    mu_file_close (&file);
+    snprintf (name, sizeof name, "cache/rows-%s", key);
+    write_bytes (name, &left, sizeof left);
+    refuse_path (path, MU_BAD_INPUT, "a zero byte");
 }
 
 static void jsonl_is_text_or_rows (void **state)
@@ -359,6 +406,7 @@ int main (void)
         cmocka_unit_test (fashion_mnist_is_as_published),
         cmocka_unit_test (csv_is_rows_with_a_label_column),
         cmocka_unit_test (csv_complaints_say_where),
+        cmocka_unit_test (rows_of_an_older_reader_are_not_used),
         cmocka_unit_test (jsonl_is_text_or_rows),
     };
     return cmocka_run_group_tests (tests, make_folder, remove_folder);

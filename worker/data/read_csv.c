@@ -12,6 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Raised when something is refused, or read otherwise, that was not before: what an older reader
+ * has left in a cache is then not taken for what this one would make. */
+enum { READER = 2 };
+
 enum { PLACE = 512 };
 
 struct field {
@@ -80,15 +84,33 @@ static void trim (struct field *field, char *end)
     *end = '\0';
 }
 
+/* A zero byte would hide what follows it in its field; a return would make one line of two. */
+static int check_bytes (const struct csv *csv, const char *line, size_t length,
+                        struct mu_error *error)
+{
+    const char *name = mu_stream_name (csv->lines.stream);
+    if (memchr (line, '\0', length))
+        return mu_fail (error, MU_BAD_INPUT,
+                        "%s:%" PRIu64
+                        ": a zero byte is in this line, so this is no CSV, or damaged, "
+                        "or UTF-16, which has to be made UTF-8",
+                        name, csv->lines.number);
+    if (memchr (line, '\r', length))
+        return mu_fail (error, MU_BAD_INPUT,
+                        "%s:%" PRIu64
+                        ": a carriage return is within this line; where lines end with "
+                        "nothing else, make it a newline: tr '\\r' '\\n' < OLD > NEW",
+                        name, csv->lines.number);
+    return 0;
+}
+
 static int split (struct csv *csv, char *line, size_t length, struct mu_error *error)
 {
     char *const end = line + length;
     char *at = line;
     csv->count = 0;
-    if (memchr (line, '\0', length)) /* which would hide what follows it in its field */
-        return mu_fail (error, MU_BAD_INPUT,
-                        "%s:%" PRIu64 ": a zero byte is in this line, so this is no CSV or damaged",
-                        mu_stream_name (csv->lines.stream), csv->lines.number);
+    if (check_bytes (csv, line, length, error) < 0)
+        return -1;
     for (;;) {
         bool quoted = false;
         char *stop = at;
@@ -235,6 +257,7 @@ int mu_csv_open (const struct mu_opening *opening, struct mu_part *part, struct 
     const char *label = opening->spec->label_column;
     if (label && strlen (label) > 255)
         return mu_fail (error, MU_CONFIG, "the label column's name is longer than 255 bytes");
-    snprintf (settings, sizeof settings, "csv %d %s", opening->spec->header, label ? label : "-1");
+    snprintf (settings, sizeof settings, "csv %d %d %s", READER, opening->spec->header,
+              label ? label : "-1");
     return mu_rows_prepare (opening, part, settings, fill, error);
 }

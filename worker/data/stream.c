@@ -222,11 +222,19 @@ static int more (struct mu_lines *lines, struct mu_error *error)
     return 0;
 }
 
-static void skip_mark (struct mu_lines *lines)
+/* Before the first line: a byte order mark goes, unless it is one of two bytes a character. */
+static int read_mark (struct mu_lines *lines, struct mu_error *error)
 {
-    if (lines->number == 0 && lines->end - lines->begin >= 3 &&
-        memcmp (lines->buffer + lines->begin, "\xef\xbb\xbf", 3) == 0)
+    const char *head = lines->buffer + lines->begin;
+    const size_t have = lines->end - lines->begin;
+    if (have >= 3 && memcmp (head, "\xef\xbb\xbf", 3) == 0)
         lines->begin += 3;
+    if (have < 2 || (memcmp (head, "\xff\xfe", 2) != 0 && memcmp (head, "\xfe\xff", 2) != 0))
+        return 0;
+    return mu_fail (error, MU_BAD_INPUT,
+                    "%s is UTF-16, as its first two bytes say; make it UTF-8: "
+                    "iconv -f UTF-16 -t UTF-8 OLD > NEW",
+                    mu_stream_name (lines->stream));
 }
 
 int mu_lines_next (struct mu_lines *lines, char **line, size_t *length, struct mu_error *error)
@@ -243,7 +251,8 @@ int mu_lines_next (struct mu_lines *lines, char **line, size_t *length, struct m
         if (more (lines, error) < 0)
             return -1;
     }
-    skip_mark (lines);
+    if (lines->number == 0 && read_mark (lines, error) < 0)
+        return -1;
     if (!end && lines->begin == lines->end)
         return 0;
     *line = lines->buffer + lines->begin;

@@ -25,7 +25,7 @@ const char *mu_stream_name (const struct mu_stream *stream);
 uint64_t mu_stream_consumed (const struct mu_stream *stream); /* packed bytes, for progress */
 
 /* Lines without their "\n" or "\r\n"; the last needs none. A byte order mark before the first is
- * left out. */
+ * left out; that of UTF-16 is refused. */
 struct mu_lines {
     struct mu_stream *stream; /* borrowed */
     char *buffer;
