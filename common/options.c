@@ -265,6 +265,10 @@ static int take_operand (struct scan *scan, const char *word, struct mu_error *e
     if (!operands->command)
         return choose_command (scan, word, error);
     unsigned most = operands->command->operands_max;
+    if (most > 1 && operands->count == most && operands->command->operands_min < most)
+        return mu_fail (error, MU_USAGE, "%s %s takes %s, %u at most, but there is also %s",
+                        scan->program->name, operands->command->name, operands->command->arguments,
+                        most, mu_entry_show (word, shown));
     if (operands->count == most || operands->count == MU_OPERANDS_MAX)
         return mu_fail (error, MU_USAGE, "%s %s takes %s%s, but there is also %s",
                         scan->program->name, operands->command->name, most ? "only " : "nothing",

@@ -99,6 +99,23 @@ static void a_command_brings_its_options (void **state)
     assert_string_equal (operands.item[0], "-odd.yaml");
 }
 
+static void so_many_files_and_no_more (void **state)
+{
+    (void)state;
+    static char words[] = "muster\0data\0inspect\0file\0last";
+    char *argv[3 + 257 + 1] = { words, words + 7, words + 12 };
+    for (size_t i = 0; i < 257; i++)
+        argv[3 + i] = words + (i < 256 ? 20 : 25);
+    assert_int_equal (
+        mu_options_parse (&mu_client_program, &client, 3 + 256, argv, &operands, &error), 0);
+    assert_int_equal (operands.count, 256);
+    assert_int_equal (
+        mu_options_parse (&mu_client_program, &client, 3 + 257, argv, &operands, &error), -1);
+    assert_string_equal (error.text,
+                         "muster data inspect takes FILE|FOLDER..., 256 at most, but there "
+                         "is also \"last\"");
+}
+
 static void mistakes_are_told (void **state)
 {
     (void)state;
@@ -276,6 +293,7 @@ int main (void)
         cmocka_unit_test (defaults_hold),
         cmocka_unit_test (values_are_read),
         cmocka_unit_test (a_command_brings_its_options),
+        cmocka_unit_test (so_many_files_and_no_more),
         cmocka_unit_test (mistakes_are_told),
         cmocka_unit_test (many_letters_in_one_word),
         cmocka_unit_test (nearer_wins),
