@@ -2,11 +2,13 @@
 /* sample.c - opens what a checkpoint describes, then draws one token after the other
  *
  * A model is opened as the trainer process would, except that no data is there: what its records
- * look like follows from the job file and the tokenizer. */
+ * look like follows from the model's config.json, the job file and the tokenizer. Which tokenizer has
+ * made the shards of a job that names none nobody can tell but who made them. */
 #include "worker/sample.h"
 
 #include "common/jobspec.h"
 #include "worker/checkpoint/checkpoint.h"
+#include "worker/data/data.h"
 #include "worker/data/tokenizer.h"
 #include "worker/kernels/kernels.h"
 #include "worker/state/state.h"
@@ -33,7 +35,8 @@ struct sampler {
     const float **weights;
     void *workspace;
     float *logits;
-    uint32_t *order; /* token numbers, likeliest first */
+    uint32_t known;  /* the model's tokens that the tokenizer has */
+    uint32_t *order; /* numbers of those, likeliest first */
     int32_t *tokens; /* prompt and what was drawn */
     size_t count, capacity;
     uint64_t random;
@@ -59,21 +62,41 @@ static int read_job (struct sampler *sampler, const struct mu_sample_options *op
     return status;
 }
 
+static int open_tokenizer (struct sampler *sampler, const struct mu_sample_options *options,
+                           struct mu_error *error)
+{
+    const char *name = options->tokenizer ? options->tokenizer : sampler->spec.data.tokenizer;
+    if (mu_tokenizer_open (&sampler->tokenizer, name, false, error) < 0)
+        return -1;
+    uint32_t has = mu_tokenizer_vocabulary (sampler->tokenizer);
+    uint64_t vocabulary = mu_checkpoint_vocabulary (options->checkpoint);
+    if (!vocabulary)
+        vocabulary = sampler->spec.data.vocabulary ? sampler->spec.data.vocabulary : has;
+    if (vocabulary > MU_DATA_VOCABULARY_MAX)
+        return mu_fail (
+            error, MU_BAD_INPUT, "%s has a vocabulary of %llu tokens; up to %u is possible",
+            options->checkpoint, (unsigned long long)vocabulary, MU_DATA_VOCABULARY_MAX);
+    if (vocabulary > has && !options->tokenizer && mu_tokenizer_is_bytes (sampler->tokenizer))
+        return mu_fail (
+            error, MU_CONFIG,
+            "the model has %llu tokens, more than there are bytes, and its job names no "
+            "tokenizer; name the one that made its token shards with --tokenizer",
+            (unsigned long long)vocabulary);
+    sampler->records = (struct muster_records){ .size = sizeof sampler->records,
+                                                .tokens = (uint32_t)sampler->spec.data.context + 1,
+                                                .vocabulary = (uint32_t)vocabulary };
+    sampler->known = vocabulary < has ? (uint32_t)vocabulary : has;
+    return 0;
+}
+
 static int open_model (struct sampler *sampler, struct mu_error *error)
 {
     const struct mu_setting_list *model = &sampler->spec.model;
-    uint64_t vocabulary = sampler->spec.data.vocabulary;
     sampler->settings = calloc (model->count + 1, sizeof *sampler->settings);
     if (!sampler->settings)
         return mu_fail (error, MU_SYSTEM, "no memory for the trainer's settings");
     for (size_t i = 0; i < model->count; i++)
         sampler->settings[i] = (struct muster_setting){ model->item[i].key, model->item[i].value };
-    sampler->records = (struct muster_records){
-        .size = sizeof sampler->records,
-        .tokens = (uint32_t)sampler->spec.data.context + 1,
-        .vocabulary =
-            vocabulary ? (uint32_t)vocabulary : mu_tokenizer_vocabulary (sampler->tokenizer),
-    };
     struct muster_open open = { .size = sizeof open,
                                 .setting_count = (uint32_t)model->count,
                                 .settings = sampler->settings,
@@ -106,7 +129,7 @@ static int make_room (struct sampler *sampler, struct mu_error *error)
     sampler->weights = calloc (sampler->tensor_count, sizeof *sampler->weights);
     sampler->workspace = aligned (sampler->trainer->workspace (sampler->model));
     sampler->logits = aligned (vocabulary * sizeof *sampler->logits);
-    sampler->order = calloc (vocabulary, sizeof *sampler->order);
+    sampler->order = calloc (sampler->known, sizeof *sampler->order);
     if (!memory || !sampler->weights || !sampler->workspace || !sampler->logits ||
         !sampler->order) {
         free (memory);
@@ -146,9 +169,8 @@ static int open_all (struct sampler *sampler, const struct mu_sample_options *op
         return mu_fail (error, MU_BAD_INPUT,
                         "trainer %s writes no text: sampling is for models of tokens",
                         sampler->spec.trainer);
-    const char *name = options->tokenizer ? options->tokenizer : sampler->spec.data.tokenizer;
     sampler->kernels = mu_kernels_get (NULL, error);
-    if (!sampler->kernels || mu_tokenizer_open (&sampler->tokenizer, name, false, error) < 0 ||
+    if (!sampler->kernels || open_tokenizer (sampler, options, error) < 0 ||
         open_model (sampler, error) < 0 || make_room (sampler, error) < 0)
         return -1;
     return load_weights (sampler, options->checkpoint, error);
@@ -195,14 +217,13 @@ static int likelier (const void *a, const void *b, void *argument)
 
 static int32_t draw_token (struct sampler *sampler, const struct mu_sample_options *options)
 {
-    uint32_t vocabulary = sampler->records.vocabulary;
-    for (uint32_t i = 0; i < vocabulary; i++)
+    uint32_t known = sampler->known;
+    for (uint32_t i = 0; i < known; i++)
         sampler->order[i] = i;
-    qsort_r (sampler->order, vocabulary, sizeof *sampler->order, likelier, sampler->logits);
+    qsort_r (sampler->order, known, sizeof *sampler->order, likelier, sampler->logits);
     if (options->temperature <= 0)
         return (int32_t)sampler->order[0];
-    uint32_t among =
-        options->top && options->top < vocabulary ? (uint32_t)options->top : vocabulary;
+    uint32_t among = options->top && options->top < known ? (uint32_t)options->top : known;
     double best = (double)sampler->logits[sampler->order[0]], sum = 0;
     for (uint32_t i = 0; i < among; i++)
         sum += exp (((double)sampler->logits[sampler->order[i]] - best) / options->temperature);

@@ -163,6 +163,14 @@ def own_tokens():
         shards = cluster.wait_done(cluster.submit(cluster.gpt("shards", steps=30), f"data.path={shard}",
                                                   "data.format=llmc", f"data.tokenizer={tokenizer}"))
         assert text["weights_hash"] == shards["weights_hash"], "text and its own shards are the same tokens"
+        wanted = cluster.muster("sample", shards["checkpoint"], "--tokens", "40")
+        for name, size in (("unnamed", None), ("roomy", 2000)):  # which most of what is drawn is not among
+            sets = ["data.format=llmc", f"data.path={shard}"] + ([f"data.vocabulary={size}"] if size else [])
+            saved = cluster.wait_done(cluster.submit(cluster.gpt(name, steps=30), *sets))["checkpoint"]
+            run = cluster.try_muster("sample", saved, "--tokens", "40")
+            assert run.returncode == 78 and "--tokenizer" in run.stderr and not run.stdout, run
+            drawn = cluster.muster("sample", saved, "--tokens", "40", "--tokenizer", tokenizer)
+            assert drawn == wanted if not size else len(drawn) >= 40, (name, drawn, wanted)
 
 
 def every_format():

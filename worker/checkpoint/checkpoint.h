@@ -177,6 +177,9 @@ int mu_checkpoint_load_weights (const char *path, struct mu_state *state,
  * of a folder without a config.json, nothing is asked. */
 int mu_checkpoint_match_config (const char *path, const char *config, struct mu_error *error);
 
+/* Different tokens of the model in a folder of weights, as its config.json says. 0: it says nothing. */
+uint64_t mu_checkpoint_vocabulary (const char *path);
+
 /* --- a directory of checkpoints --------------------------------------------------------------- */
 
 struct mu_checkpoint_entry {

@@ -283,6 +283,18 @@ int mu_checkpoint_match_config (const char *path, const char *config, struct mu_
         file, problems.text);
 }
 
+uint64_t mu_checkpoint_vocabulary (const char *path)
+{
+    char file[PATH_MAX];
+    const int length = snprintf (file, sizeof file, "%s/config.json", path);
+    if (length < 0 || (size_t)length >= sizeof file)
+        return 0;
+    json_t *config = json_load_file (file, 0, NULL);
+    const json_int_t size = json_integer_value (json_object_get (config, "vocab_size"));
+    json_decref (config);
+    return size > 0 ? (uint64_t)size : 0;
+}
+
 /* --- the weights ------------------------------------------------------------------------------ */
 
 int mu_checkpoint_load_weights (const char *path, struct mu_state *state,
