@@ -4,8 +4,10 @@
 A Cluster lives in a folder of its own and talks over loopback. Nothing here sleeps and hopes: wait_for ()
 polls a condition with a generous limit and says what it waited for. Tap prints the results.
 """
+import ctypes
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -33,6 +35,34 @@ def wait_for(what, condition, limit_s=LIMIT_S):
         if time.monotonic() > end:
             raise AssertionError(f"waited {limit_s:.0f} s for: {what}")
         time.sleep(0.02)
+
+
+def need_no_sanitizer():
+    """Skips where what was built cannot be loaded into a program that was not built here."""
+    with open(os.path.join(BUILD, "Makefile"), encoding="utf-8") as makefile:
+        if re.search("^MU_SANITIZE = .*-fsanitize", makefile.read(), re.M):
+            raise Tap.Skip("a sanitized library wants a sanitized program")
+
+
+LIBC = ctypes.CDLL(None)  # loaded here: between fork and exec is no time for it
+
+
+def die_with_the_test():
+    """Run in a child before its program: when the test is killed, all that it started is, too (PR_SET_PDEATHSIG)."""
+    LIBC.prctl(1, signal.SIGKILL, 0, 0, 0)
+
+
+def stop(number, frame):  # pylint: disable=unused-argument
+    """Stopped by a signal, a test leaves nothing behind either."""
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+def stop_on_signals():
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, stop)
 
 
 def free_port():
@@ -143,8 +173,8 @@ class Cluster:
         environment = dict(os.environ, HOME=self.dir, **(env or {}))
         environment.pop("MUSTER_COORDINATOR", None)
         command = self.on_host(name, [os.path.join(BUILD, arguments[0]), *arguments[1:]])
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
-                                start_new_session=True)
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,  # pylint: disable=subprocess-popen-preexec-fn
+                                start_new_session=True, preexec_fn=die_with_the_test)
 
     def spawn_coordinator(self, *options):
         self.coordinator = self.spawn("coordinator", "muster-coordinator", "--dir", os.path.join(self.dir, "state"),
@@ -330,6 +360,7 @@ class Tap:
         pass
 
     def run(self, *tests):
+        stop_on_signals()
         only = sys.argv[1:]
         tests = [test for test in tests if not only or test.__name__ in only]
         print(f"1..{len(tests)}", flush=True)
@@ -342,6 +373,9 @@ class Tap:
                 print(f"ok {number} - {name} ({time.monotonic() - began:.1f} s)", flush=True)
             except Tap.Skip as why:
                 print(f"ok {number} - {name} # SKIP {why}", flush=True)
+            except KeyboardInterrupt as why:
+                print(f"Bail out! stopped by {why or 'SIGINT'}", flush=True)
+                return 1
             except Exception:  # pylint: disable=broad-except
                 failed += 1
                 for line in traceback.format_exc().splitlines():

@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 
-from cluster import BUILD, Cluster, Tap, process_stat, wait_for
+from cluster import BUILD, Cluster, Tap, need_no_sanitizer, process_stat, wait_for
 
 LIMIT = 192        # of open files
 CROWD = 400        # connections: the kernel's queue has room for the rest
@@ -83,6 +83,7 @@ def is_greeted(one):
 
 def crowd():
     """raw connections use up all descriptors: no CPU, training and submits go on, and those who wait get in afterwards"""
+    need_no_sanitizer()
     with LowCluster() as cluster:
         assert '"descriptors"' in cluster.events() and "LimitNOFILE" in cluster.events(), "no warning at start"
         for name in ("w0", "w1"):

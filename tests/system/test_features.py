@@ -391,6 +391,39 @@ def up():
         assert not left, left
 
 
+def stopped_tests():
+    """a system test that is stopped or killed leaves nothing of its cluster behind"""
+    script = """
+import sys, time
+from cluster import Cluster, Tap
+def endless():
+    with Cluster(1) as cluster:
+        job = cluster.submit(cluster.gpt(steps=1_000_000))
+        cluster.wait_step(job, 20)
+        print("#", cluster.dir, flush=True)
+        time.sleep(1000)
+Tap().run(endless)
+"""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        test = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True,
+                                cwd=os.path.dirname(os.path.abspath(__file__)))
+        try:
+            folder = [test.stdout.readline() for _ in range(2)][1].split()[1]
+
+            def left(folder=folder):
+                return subprocess.run(["pgrep", "-f", folder], capture_output=True, text=True, check=False).stdout.split()
+            assert len(left()) >= 3, left()
+            test.send_signal(number)
+            test.wait(30)
+            wait_for("all are gone", lambda left=left: not left(), 10)
+            assert os.path.exists(folder) == (number == signal.SIGKILL), folder
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            test.kill()
+            test.stdout.close()
+            test.wait()
+
+
 if __name__ == "__main__":
     sys.exit(Tap().run(resume, resume_newest, resume_by_id, init_from_weights, keep, sample, host_bits, classes, plugin,
-                       own_tokens, every_format, evaluation, config_file, ctrl_c, scale, slow_worker, under_mpirun, up))
+                       own_tokens, every_format, evaluation, config_file, ctrl_c, scale, slow_worker, under_mpirun, up, stopped_tests))

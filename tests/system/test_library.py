@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 
-from cluster import BUILD, SOURCE, Cluster, Tap, wait_for
+from cluster import BUILD, SOURCE, Cluster, Tap, need_no_sanitizer, wait_for
 
 EXAMPLE = os.path.join(SOURCE, "examples", "client", "submit.c")
 INSTALL = ("install-libLTLIBRARIES", "install-includeHEADERS", "install-nodist_pkgincludeHEADERS",
@@ -22,9 +22,7 @@ class Installed:
         for program in ("pkg-config", "c++"):
             if not shutil.which(program):
                 raise Tap.Skip(f"there is no {program}")
-        with open(os.path.join(BUILD, "Makefile"), encoding="utf-8") as makefile:
-            if re.search("^MU_SANITIZE = .*-fsanitize", makefile.read(), re.M):
-                raise Tap.Skip("a sanitized library wants a sanitized program")
+        need_no_sanitizer()
         self.dir = tempfile.mkdtemp(prefix="muster-installed-")
         run(["make", "-s", "-C", BUILD, *INSTALL, f"DESTDIR={self.dir}"])
         config = [os.path.join(folder, "muster.pc") for folder, _, names in os.walk(self.dir) if "muster.pc" in names]

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 
-from cluster import ENDS, Cluster, calm_weights, child_ids, wait_for
+from cluster import ENDS, Cluster, calm_weights, child_ids, stop_on_signals, wait_for
 from crew import Crew
 from torture_standby import Pair
 
@@ -345,6 +345,7 @@ def main(arguments=None):
     replay += f" --coordinator --kills {options.kills}" if options.coordinator else ""
     replay += " --standby" if options.standby else ""
     replay += " --by-command" if options.by_command else ""
+    stop_on_signals()
     print("1..4", flush=True)
     quiet = ("--quarantine-failures", "0")  # or hardly any worker would be left
     with (Crew if options.standby else Cluster)(coordinator_options=(*quiet, "--enable-faults") if options.by_command else quiet) as cluster:
