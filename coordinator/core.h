@@ -545,6 +545,8 @@ void worker_reprepare (struct coord *coord, struct worker *worker);
 void worker_claim (struct coord *coord, struct worker *worker);
 /* Its job no more for a while; 0: for good. Why is told. */
 void worker_refuse (struct coord *coord, struct worker *worker, uint64_t for_ms, const char *why);
+/* It failed, for that reason: it is blamed, and let go for a while. */
+void worker_turn_away (struct coord *coord, struct worker *worker, const char *why);
 void prepare_prepared (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 void prepare_failed (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 void prepare_crashed (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
@@ -667,6 +669,8 @@ uint32_t generation_members (struct coord *coord, const struct job *job, struct 
 /* None of these is as far as the newest checkpoint: have it loaded, once. True: somebody was told to. */
 bool generation_reopen (struct coord *coord, const struct job *job, struct worker **members,
                         uint32_t count);
+/* The newest checkpoint is another one, or may be tried again: who was asked for it is asked anew. */
+void generation_forget_tries (struct worker *const *members, uint32_t count);
 /* Form the next one if enough workers are prepared. */
 bool generation_try_form (struct coord *coord, struct job *job);
 void generation_break (struct coord *coord, struct job *job, bool planned, const char *why);

@@ -96,6 +96,12 @@ bool generation_reopen (struct coord *coord, const struct job *job, struct worke
     return any;
 }
 
+void generation_forget_tries (struct worker *const *members, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        members[i]->reopened_step = members[i]->position.unsound = 0;
+}
+
 /* All whose state was waited for are gone: have these make their own. */
 static void begin_anew (struct coord *coord, struct worker **members, uint32_t count)
 {
@@ -103,13 +109,10 @@ static void begin_anew (struct coord *coord, struct worker **members, uint32_t c
         struct worker *worker = members[i];
         if (!worker->position.blank)
             continue;
-        bool again = worker->anew++ < COORD_ANEW_MAX;
-        if (!again) {
-            const char *why = "it makes no state of its own when it is told to";
-            trust_blame (coord, worker, why);
-            worker_refuse (coord, worker, COORD_COOL_OFF_MS, why);
-        }
-        worker_release (coord, worker, again);
+        if (worker->anew++ < COORD_ANEW_MAX)
+            worker_release (coord, worker, true);
+        else
+            worker_turn_away (coord, worker, "it makes no state of its own when it is told to");
     }
 }
 

@@ -89,12 +89,6 @@ static const char *say_reason (struct coord *coord, const struct job *job,
 
 /* --- trying again ----------------------------------------------------------------------------- */
 
-static void forget_tries (struct job *job)
-{
-    for (uint32_t i = 0; i < job->soft.worker_count; i++)
-        job->soft.workers[i]->reopened_step = job->soft.workers[i]->position.unsound = 0;
-}
-
 /* A free worker may be on the host where it lies, and the job has all that it may have. */
 static bool make_room (struct coord *coord, const struct job *job, struct worker **members,
                        uint32_t count)
@@ -122,7 +116,7 @@ static void try_again (struct coord *coord, struct job *job, struct worker **mem
     missing->again_ms = coord->now_ms + lower (wait_ms, COORD_MISSING_RETRY_MAX_MS);
     if (make_room (coord, job, members, count))
         count--;
-    forget_tries (job);
+    generation_forget_tries (job->soft.workers, job->soft.worker_count);
     generation_reopen (coord, job, members, count);
 }
 
@@ -142,7 +136,7 @@ static void give_up (struct coord *coord, struct job *job, struct worker *const 
     unsound_drop (coord, job, names, true, what,
                   "Should it be found, `checkpoint.resume` of a new job names it.");
     *missing = (struct missing){ .forgo = forgo }; /* those before it lie in the same place */
-    forget_tries (job);
+    generation_forget_tries (job->soft.workers, job->soft.worker_count);
     job->soft.step = job_committed_step (job);
 }
 

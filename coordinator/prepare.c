@@ -118,6 +118,13 @@ void worker_refuse (struct coord *coord, struct worker *worker, uint64_t for_ms,
     queue_want (coord);
 }
 
+void worker_turn_away (struct coord *coord, struct worker *worker, const char *why)
+{
+    trust_blame (coord, worker, why);
+    worker_refuse (coord, worker, COORD_COOL_OFF_MS, why);
+    worker_release (coord, worker, false);
+}
+
 void worker_reprepare (struct coord *coord, struct worker *worker)
 {
     struct job *job = worker->job;
@@ -232,11 +239,9 @@ bool worker_is_beyond (struct coord *coord, struct worker *worker, uint64_t step
     struct job *job = worker->job;
     if (step <= job->durable.steps)
         return false;
-    const char *why = core_text (coord, "it says that it has done %llu of %llu steps",
-                                 (unsigned long long)step, (unsigned long long)job->durable.steps);
-    trust_blame (coord, worker, why);
-    worker_refuse (coord, worker, COORD_COOL_OFF_MS, why);
-    worker_release (coord, worker, false);
+    worker_turn_away (coord, worker,
+                      core_text (coord, "it says that it has done %llu of %llu steps",
+                                 (unsigned long long)step, (unsigned long long)job->durable.steps));
     job_touch (coord, job);
     return true;
 }

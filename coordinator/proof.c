@@ -95,10 +95,8 @@ bool proof_turn_away (struct coord *coord, struct worker **members, uint32_t cou
     for (uint32_t i = 0; i < count; i++) {
         if (!members[i]->position.odd)
             continue;
-        const char *why = "it makes another state of a checkpoint than others do";
-        trust_blame (coord, members[i], why);
-        worker_refuse (coord, members[i], COORD_COOL_OFF_MS, why);
-        worker_release (coord, members[i], false);
+        worker_turn_away (coord, members[i],
+                          "it makes another state of a checkpoint than others do");
         any = true;
     }
     return any;

@@ -57,15 +57,6 @@ static const char *finders (struct coord *coord, struct worker **members, uint32
     return names;
 }
 
-static void forget_tries (struct coord *coord, struct worker **members, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) { /* the next of that step is another one */
-        if (members[i]->position.odd)
-            worker_release (coord, members[i], true);
-        members[i]->reopened_step = members[i]->position.unsound = 0;
-    }
-}
-
 void unsound_drop (struct coord *coord, struct job *job, const char *found_by, bool unread,
                    const char *what, const char *advice)
 {
@@ -104,7 +95,10 @@ bool unsound_give_up (struct coord *coord, struct job *job, struct worker **memb
                              "(the job's log says which)",
                              names),
                   "Look at that worker's memory and at the storage of the checkpoints.");
-    forget_tries (coord, members, count);
+    for (uint32_t i = 0; i < count; i++)
+        if (members[i]->position.odd)
+            worker_release (coord, members[i], true);
+    generation_forget_tries (members, count);
     if (all_behind)
         job->soft.step = job_committed_step (job);
     return true;
