@@ -298,6 +298,34 @@ void running (struct bed *bed, uint64_t at)
     train (bed, at);
 }
 
+void all_start_anew (struct bed *bed, uint64_t incarnation)
+{
+    for (uint32_t w = 0; w < WORKERS; w++)
+        start_anew (bed, w, incarnation);
+    pass (bed, 500);
+}
+
+void say_saved (struct bed *bed, uint32_t worker, uint64_t generation, uint64_t at)
+{
+    struct mu_wire wire = { .type = MU_WIRE_SAVED,
+                            .saved = { .job = 1,
+                                       .generation = generation,
+                                       .step = at,
+                                       .path = { "/mnt/c", 6 },
+                                       .bytes = 1 } };
+    mu_text_set (wire.saved.weights_hash, sizeof wire.saved.weights_hash, "right");
+    hear (bed, worker, wire);
+}
+
+struct mu_wire_job_info job_info (const struct bed *bed)
+{
+    struct mu_wire_job_info info;
+    assert_int_equal (coord_job_info (bed->coord, 1, &info), 0);
+    return info;
+}
+
+uint64_t committed (const struct bed *bed) { return job_info (bed).weights_step; }
+
 void still (struct bed *bed, uint32_t worker, const char *process)
 {
     bed->beat[worker].still_ms = bed->beat[worker].stalled_ms = 1;

@@ -61,12 +61,16 @@ void pass (struct bed *bed, uint64_t ms);
 void step (struct bed *bed, struct coord_event event);
 void drain (struct bed *bed, uint32_t worker, bool undo); /* somebody asks for it */
 bool was_told (struct bed *bed, uint32_t worker, const char *order);
+struct mu_wire_job_info job_info (const struct bed *bed); /* as clients are told */
+uint64_t committed (const struct bed *bed);               /* the step of its newest checkpoint */
 
 /* What a worker says, at once ... */
 void hear (struct bed *bed, uint32_t worker, struct mu_wire wire);
 void say_beat (struct bed *bed, uint32_t worker);
 void hello (struct bed *bed, uint32_t worker);
 void start_anew (struct bed *bed, uint32_t worker, uint64_t incarnation); /* its agent was */
+void all_start_anew (struct bed *bed, uint64_t incarnation); /* nobody holds a state any more */
+void say_saved (struct bed *bed, uint32_t worker, uint64_t generation, uint64_t at);
 void prepared (struct bed *bed, uint32_t worker);
 /* `said` needs the state that it holds; what else there is in it is put in. */
 void prepared_with (struct bed *bed, uint32_t worker, struct mu_wire_prepared said);

@@ -13,28 +13,9 @@
 #define FIRST_MS  40000u /* it trained before the first checkpoint */
 #define SECOND_MS 60000u /* ... and until the second */
 
-static void saved (struct bed *bed, uint64_t at)
-{
-    struct mu_wire wire = {
-        .type = MU_WIRE_SAVED,
-        .saved = { .job = 1, .generation = 1, .step = at, .path = { "/mnt/c", 6 }, .bytes = 1 }
-    };
-    mu_text_set (wire.saved.weights_hash, sizeof wire.saved.weights_hash, "right");
-    hear (bed, 0, wire);
-}
-
-static struct mu_wire_job_info about (const struct bed *bed)
-{
-    struct mu_wire_job_info info;
-    assert_int_equal (coord_job_info (bed->coord, 1, &info), 0);
-    return info;
-}
-
-static uint64_t committed (const struct bed *bed) { return about (bed).weights_step; }
-
 static bool says (const struct bed *bed, const char *words)
 {
-    struct mu_wire_job_info info = about (bed);
+    struct mu_wire_job_info info = job_info (bed);
     char reason[1024];
     snprintf (reason, sizeof reason, "%.*s", (int)info.reason.size,
               info.reason.size ? (const char *)info.reason.data : "");
@@ -72,13 +53,11 @@ static void lose_all (struct bed *bed)
 {
     running (bed, 6);
     pass (bed, FIRST_MS);
-    saved (bed, 3);
+    say_saved (bed, 0, 1, 3);
     pass (bed, SECOND_MS);
-    saved (bed, 5);
+    say_saved (bed, 0, 1, 5);
     assert_int_equal (committed (bed), 5);
-    for (uint32_t w = 0; w < WORKERS; w++)
-        start_anew (bed, w, 2);
-    pass (bed, 500);
+    all_start_anew (bed, 2);
     all_open (bed, 0);
     assert_int_equal (bed->forms, 1);
     assert_int_equal (all_open (bed, 0), WORKERS); /* once more, at once */
@@ -111,7 +90,7 @@ static void when_it_comes_back_it_is_gone_on_from (void **state)
     pass (&bed, COORD_MISSING_RETRY_MS);
     assert_int_equal (all_open (&bed, 5), WORKERS);
     assert_int_equal (bed.forms, 2);
-    assert_int_equal (about (&bed).step, 5);
+    assert_int_equal (job_info (&bed).step, 5);
     assert_false (says (&bed, "waits"));
     finish (&bed);
 }
@@ -134,7 +113,7 @@ static void it_is_not_waited_for_longer_than_its_steps_took (void **state)
     assert_true (given_up_ms > SECOND_MS - 1500 && given_up_ms < SECOND_MS + 1500);
     assert_true (waited_ms - given_up_ms > FIRST_MS - 1500);
     assert_int_equal (committed (&bed), 0);
-    assert_int_equal (about (&bed).step, 0);
+    assert_int_equal (job_info (&bed).step, 0);
     assert_true (says (&bed, "cannot be read"));
     finish (&bed);
 }
@@ -148,11 +127,9 @@ static void only_time_in_which_somebody_looks_counts (void **state)
     for (uint32_t w = 0; w < WORKERS; w++)
         bed.quiet[w] = true;
     pass (&bed, 3600000);
-    for (uint32_t w = 0; w < WORKERS; w++) {
+    for (uint32_t w = 0; w < WORKERS; w++)
         bed.quiet[w] = false;
-        start_anew (&bed, w, 3);
-    }
-    pass (&bed, 500);
+    all_start_anew (&bed, 3);
     all_open (&bed, 0);
     all_open (&bed, 0);
     assert_int_equal (committed (&bed), 5);
@@ -207,7 +184,7 @@ static void nobody_forgoes_what_is_not_waited_for (void **state)
     (void)state;
     struct bed bed;
     running (&bed, 6);
-    saved (&bed, 5);
+    say_saved (&bed, 0, 1, 5);
     forgo (&bed);
     assert_int_equal (committed (&bed), 5);
     finish (&bed);

@@ -10,35 +10,14 @@
 
 #include <cmocka.h>
 
-static void saved (struct bed *bed, uint32_t worker, uint64_t generation, uint64_t at)
-{
-    struct mu_wire wire = {
-        .type = MU_WIRE_SAVED,
-        .saved = { .job = 1, .generation = generation, .step = at, .path = { "/c", 2 }, .bytes = 1 }
-    };
-    mu_text_set (wire.saved.weights_hash, sizeof wire.saved.weights_hash, "right");
-    hear (bed, worker, wire);
-}
-
-static struct mu_wire_job_info about (const struct bed *bed)
-{
-    struct mu_wire_job_info info;
-    assert_int_equal (coord_job_info (bed->coord, 1, &info), 0);
-    return info;
-}
-
-static uint64_t committed (const struct bed *bed) { return about (bed).weights_step; }
-
 /* Two checkpoints are committed, and no worker is left that holds a state. */
 static void lose_all (struct bed *bed)
 {
     running (bed, 6);
-    saved (bed, 0, 1, 3);
-    saved (bed, 0, 1, 5);
+    say_saved (bed, 0, 1, 3);
+    say_saved (bed, 0, 1, 5);
     assert_int_equal (committed (bed), 5);
-    for (uint32_t w = 0; w < WORKERS; w++)
-        start_anew (bed, w, 2);
-    pass (bed, 500);
+    all_start_anew (bed, 2);
 }
 
 static char sum_text[64] = "d"; /* of what is loaded */
@@ -76,7 +55,7 @@ static void the_one_before_takes_its_place (void **state)
     assert_int_equal (bed.forms, 1);
     all_open (&bed, 3, 0);
     assert_int_equal (bed.forms, 2);
-    assert_int_equal (about (&bed).step, 3);
+    assert_int_equal (job_info (&bed).step, 3);
     finish (&bed);
 }
 
@@ -139,12 +118,12 @@ static void it_is_not_committed_once_more (void **state)
     lose_all (&bed);
     all_open (&bed, 0, 5);
     all_open (&bed, 0, 5);
-    saved (&bed, 0, 1, 5);
+    say_saved (&bed, 0, 1, 5);
     assert_int_equal (committed (&bed), 3);
     all_open (&bed, 3, 0);
-    saved (&bed, 0, 1, 5);
+    say_saved (&bed, 0, 1, 5);
     assert_int_equal (committed (&bed), 3);
-    saved (&bed, 0, 2, 5);
+    say_saved (&bed, 0, 2, 5);
     assert_int_equal (committed (&bed), 5);
     finish (&bed);
 }
@@ -160,13 +139,11 @@ static void digest (struct bed *bed, uint32_t worker, uint64_t at, uint64_t sum)
 static void lose_all_compared (struct bed *bed)
 {
     running (bed, 6);
-    saved (bed, 0, 1, 3);
+    say_saved (bed, 0, 1, 3);
     for (uint32_t w = 0; w < WORKERS; w++)
         digest (bed, w, 5, 0xabc);
-    saved (bed, 0, 1, 5);
-    for (uint32_t w = 0; w < WORKERS; w++)
-        start_anew (bed, w, 2);
-    pass (bed, 500);
+    say_saved (bed, 0, 1, 5);
+    all_start_anew (bed, 2);
 }
 
 /* Its file, its hash and what was committed are the same, and not what the ranks held. */
@@ -212,7 +189,7 @@ static void the_next_reign_knows_it (void **state)
     all_open (&bed, 0, 5);
     restart (&bed);
     assert_int_equal (committed (&bed), 3);
-    saved (&bed, 0, 1, 5);
+    say_saved (&bed, 0, 1, 5);
     assert_int_equal (committed (&bed), 3);
     finish (&bed);
 }
