@@ -60,12 +60,7 @@ json_t *job_to_json (const struct muster_job_info *job);
 
 /* --- following a job (watch.c) ---------------------------------------------------------------- */
 
-enum {
-    EXIT_JOB_FAILED = 100,
-    EXIT_JOB_NOT_FINISHED = 101,
-    EXIT_JOB_NOT_FOUND = 102,
-    EXIT_JOB_CANCELLED = 103
-};
+enum { EXIT_JOB_FAILED = 100, EXIT_JOB_NOT_FINISHED = 101, EXIT_JOB_CANCELLED = 103 };
 
 /* Show progress until the job ends; Ctrl-C detaches, twice within 2 s cancels. Returns the exit
  * status. With `quiet` nothing is shown. *last, unless `last` is NULL, becomes the job as it was

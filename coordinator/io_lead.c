@@ -29,7 +29,6 @@ struct lead {
     uint32_t start_count, start_capacity;
     struct mu_wire_row *row;
     uint32_t row_count, row_capacity;
-    size_t row_bytes;
     msgpack_sbuffer bytes, bodies;
     uint64_t beat_ms, now_ms, told_revision;
     uint64_t told[FOLLOWERS_MAX];   /* that they follow, since it last changed who is in sync */

@@ -102,7 +102,7 @@ struct train_job {
     bool distrusts; /* a worker was wrong before: checkpoints of this job may be of wrong states */
 };
 
-/* Open everything that PREPARE names; on failure what was opened is closed. */
+/* Open everything that PREPARE names. */
 int train_open (struct train_job *job, const struct train_options *options,
                 const struct mu_wire_prepare *prepare, struct mu_error *error);
 /* The state is lost, or half of another's: be as one that waits for it. */
@@ -111,14 +111,9 @@ int train_go_blank (struct train_job *job, struct mu_error *error);
 int train_check_folder (const struct train_job *job, struct mu_error *error);
 /* Move away what this job wrote beyond `step` while a worker was wrong. */
 int train_clear_folder (const struct train_job *job, uint64_t step, struct mu_error *error);
-void train_close (struct train_job *job);
-
-/* Data sets as a job file describes them. */
-void train_data_spec (struct mu_data_spec *data, const struct mu_jobspec *spec, const char *cache);
 
 int train_plan_buckets (struct train_buckets *buckets, const struct mu_sums_layout *layout,
                         const struct mu_state *state, struct mu_error *error);
-void train_buckets_clear (struct train_buckets *buckets);
 
 /* Something was done: a record read, a tensor summed, a batch judged. Any thread. */
 static inline void train_worked (const struct train_job *job)
@@ -153,7 +148,6 @@ struct train_pool;
 typedef bool (*train_item) (struct train_thread *thread, void *task, uint32_t item);
 
 struct train_pool *train_pool_create (struct train_job *job, struct mu_error *error);
-void train_pool_destroy (struct train_pool **pool);
 
 /* Run items 0 .. count-1, each once, on all threads, this one among them, in no order; until
  * *stop becomes true (NULL: never), after which items that were begun are finished. */
@@ -358,8 +352,6 @@ void train_audit_tensor (struct train_audit *audit, const struct train_job *job,
 /* Compute it for nothing but its hash. */
 void train_audit_compute (struct train_thread *thread, struct train_audit *audit);
 void train_audit_say (struct train *train, const struct train_generation *generation);
-/* The records of a micro-batch of the coming step, into thread->numbers. */
-void train_choose_records (struct train_thread *thread, uint32_t micro_batch);
 
 /* Evaluate the state; false when interrupted, or when the data is wrong (said so in the log). */
 bool train_evaluate (struct train *train, double *loss, double *accuracy);
@@ -369,6 +361,5 @@ void *train_stepper (void *train);
 
 /* Monotonic time. */
 uint64_t train_now_ms (void);
-uint64_t train_now_ns (void);
 
 #endif

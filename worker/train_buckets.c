@@ -45,11 +45,3 @@ int train_plan_buckets (struct train_buckets *buckets, const struct mu_sums_layo
     add_bucket (buckets, tail.first, tail.first + tail.count, 0);
     return 0;
 }
-
-void train_buckets_clear (struct train_buckets *buckets)
-{
-    free (buckets->bucket);
-    free (buckets->of_tensor);
-    free (buckets->tensors);
-    *buckets = (struct train_buckets){ 0 };
-}

@@ -106,7 +106,8 @@ static void note_wrong (struct train_thread *thread, uint32_t micro_batch, const
     pthread_mutex_unlock (&share->lock);
 }
 
-void train_choose_records (struct train_thread *thread, uint32_t micro_batch)
+/* The records of a micro-batch of the coming step, into thread->numbers. */
+static void choose_records (struct train_thread *thread, uint32_t micro_batch)
 {
     const struct train_job *job = thread->job;
     uint64_t micro = job->spec.batch.micro;
@@ -173,7 +174,7 @@ static bool compute (struct train_thread *thread, void *task, uint32_t item)
     uint32_t micro_batch = audit ? audit->micro_batch : share->micro_batches[at];
     bool good = true;
     thread->task = task;
-    train_choose_records (thread, micro_batch);
+    choose_records (thread, micro_batch);
     note_work (thread, micro_batch);
     if (audit)
         train_audit_compute (thread, audit);

@@ -10,7 +10,7 @@
  * worker's state will be broadcast, or the coordinator will see that nobody has it. One that the
  * job's owner named is.
  *
- * Failures leave a job that train_close () can close. */
+ * Nothing is closed: the process ends with its job, and with a job that fails to open. */
 #include "train.h"
 
 #include "common/log.h"
@@ -84,7 +84,8 @@ static void say_progress (void *user, const char *what, uint64_t done, uint64_t 
             (unsigned long long)done, (unsigned long long)total);
 }
 
-void train_data_spec (struct mu_data_spec *data, const struct mu_jobspec *spec, const char *cache)
+static void make_data_spec (struct mu_data_spec *data, const struct mu_jobspec *spec,
+                            const char *cache)
 {
     static const char *const formats[] = {
         [MU_JOBSPEC_DATA_FORMAT_AUTO] = "auto",   [MU_JOBSPEC_DATA_FORMAT_TEXT] = "text",
@@ -129,7 +130,7 @@ static int open_evaluation (struct train_job *job, const struct train_options *o
     if (!is_evaluated (spec))
         return 0;
     struct mu_data_spec data;
-    train_data_spec (&data, spec, options->cache);
+    make_data_spec (&data, spec, options->cache);
     data.progress_user = options->report;
     if (spec->eval.path.count) {
         data.paths = (const char *const *)spec->eval.path.item;
@@ -164,7 +165,7 @@ static int open_data (struct train_job *job, const struct train_options *options
                       struct mu_error *error)
 {
     struct mu_data_spec data;
-    train_data_spec (&data, &job->spec, options->cache);
+    make_data_spec (&data, &job->spec, options->cache);
     data.progress_user = options->report;
     if (job->spec.eval.path.count == 0 && job->spec.eval.fraction > 0)
         data.to = 1 - job->spec.eval.fraction;
@@ -504,24 +505,4 @@ int train_open (struct train_job *job, const struct train_options *options,
     if (prepare->anew && train_clear_folder (job, prepare->resume_step, error) < 0)
         return -1;
     return fill_state (job, prepare, error) < 0 ? -1 : train_check_folder (job, error);
-}
-
-void train_close (struct train_job *job)
-{
-    mu_comm_destroy (&job->comm);
-    mu_region_detach (&job->region);
-    if (job->region_fd >= 0)
-        close (job->region_fd);
-    train_buckets_clear (&job->buckets);
-    if (job->model)
-        job->trainer->close (job->model);
-    mu_trainer_release (&job->plugin);
-    free (job->settings);
-    if (job->evaluation.data)
-        mu_data_close (&job->evaluation.data);
-    if (job->data)
-        mu_data_close (&job->data);
-    mu_jobspec_clear (&job->spec);
-    free (job->json);
-    *job = (struct train_job){ .region_fd = -1 };
 }

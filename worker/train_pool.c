@@ -28,14 +28,14 @@ struct train_pool {
     atomic_bool halted; /* an item said so */
 };
 
-uint64_t train_now_ns (void)
+static uint64_t now_ns (void)
 {
     struct timespec now;
     clock_gettime (CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * UINT64_C (1000000000) + (uint64_t)now.tv_nsec;
 }
 
-uint64_t train_now_ms (void) { return train_now_ns () / 1000000; }
+uint64_t train_now_ms (void) { return now_ns () / 1000000; }
 
 /* --- one thread's things ---------------------------------------------------------------------- */
 
@@ -110,7 +110,7 @@ static bool may_go_on (const struct train_pool *pool)
 
 static void draw_items (struct train_pool *pool, struct train_thread *thread)
 {
-    uint64_t begun = train_now_ns ();
+    uint64_t begun = now_ns ();
     while (may_go_on (pool)) {
         uint32_t item = atomic_fetch_add (&pool->next, 1);
         if (item >= pool->count)
@@ -118,7 +118,7 @@ static void draw_items (struct train_pool *pool, struct train_thread *thread)
         if (!pool->run (thread, pool->task, item))
             atomic_store (&pool->halted, true);
     }
-    atomic_fetch_add (&thread->busy_ns, train_now_ns () - begun);
+    atomic_fetch_add (&thread->busy_ns, now_ns () - begun);
 }
 
 struct helper {
@@ -202,6 +202,23 @@ static int start_helpers (struct train_pool *pool, struct mu_error *error)
     return 0;
 }
 
+static void destroy (struct train_pool **pool_p)
+{
+    struct train_pool *pool = *pool_p;
+    pthread_mutex_lock (&pool->lock);
+    pool->ending = true;
+    pthread_cond_broadcast (&pool->begun);
+    pthread_mutex_unlock (&pool->lock);
+    for (uint32_t i = 1; i <= pool->helpers_started; i++)
+        pthread_join (pool->helper[i], NULL);
+    for (uint32_t i = 0; pool->thread && i < pool->threads; i++)
+        strip (&pool->thread[i]);
+    free (pool->thread);
+    free (pool->helper);
+    free (pool);
+    *pool_p = NULL;
+}
+
 struct train_pool *train_pool_create (struct train_job *job, struct mu_error *error)
 {
     uint32_t threads = job->threads < job->micro_batches ? job->threads : job->micro_batches;
@@ -222,25 +239,6 @@ struct train_pool *train_pool_create (struct train_job *job, struct mu_error *er
     if (status == 0)
         status = start_helpers (pool, error);
     if (status < 0)
-        train_pool_destroy (&pool);
+        destroy (&pool);
     return pool;
-}
-
-void train_pool_destroy (struct train_pool **pool_p)
-{
-    struct train_pool *pool = *pool_p;
-    if (!pool)
-        return;
-    pthread_mutex_lock (&pool->lock);
-    pool->ending = true;
-    pthread_cond_broadcast (&pool->begun);
-    pthread_mutex_unlock (&pool->lock);
-    for (uint32_t i = 1; i <= pool->helpers_started; i++)
-        pthread_join (pool->helper[i], NULL);
-    for (uint32_t i = 0; pool->thread && i < pool->threads; i++)
-        strip (&pool->thread[i]);
-    free (pool->thread);
-    free (pool->helper);
-    free (pool);
-    *pool_p = NULL;
 }

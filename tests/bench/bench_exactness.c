@@ -312,7 +312,9 @@ static void close_bench (void)
         free (side->result);
     }
     free (bench.gradient);
-    train_buckets_clear (&bench.buckets);
+    free (bench.buckets.bucket);
+    free (bench.buckets.of_tensor);
+    free (bench.buckets.tensors);
     bed_close (&bench.bed);
 }
 

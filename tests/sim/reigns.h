@@ -124,7 +124,7 @@ struct world {
     uint32_t acked_newest;
     struct answer answer[ANSWERS_MAX];
     uint32_t answer_count;
-    uint64_t acked_term, values, acks, lost, reigns, terms[ENTRIES_MAX];
+    uint64_t values, acks, lost, reigns, terms[ENTRIES_MAX];
     uint32_t term_count;
     bool calm;
 };

@@ -305,7 +305,6 @@ struct sim_job { /* as submitted */
     uint64_t poison_step[2];
     uint32_t poison_micro_batch[2];
     uint64_t number; /* once SUBMITTED */
-    bool wants_cancel;
 };
 
 void client_reset (void);
