@@ -280,8 +280,7 @@ struct worker {
     uint64_t reopened_step; /* was asked to load this committed step before */
     uint32_t anew;          /* so often told to make a state of its own, since it had one */
     uint64_t refused_job, refused_until_ms; /* does not get this job for a while */
-    uint32_t ends;     /* its collectives that crashed before a generation got ready */
-    uint64_t ended_in; /* ... the last one in this world; told again it is the same */
+    uint32_t ends;       /* its collectives that crashed before a generation got ready */
     uint64_t crashed_in; /* the newest generation in which that counted as a failure */
     uint32_t left_out; /* so often, of generations that did not get ready, since one did */
     bool on_trial;     /* ... the last time because somebody had to be */

@@ -59,7 +59,7 @@ static const struct field worker_fields[] = {
     F (lost_at_ms), F (stray_ms), P (job), F (slot), F (rank), F (order), F (order_number),
     F (order_since_ms), F (order_said_ms), F (letting_go), F (again), F (unseen), F (kept_once), F (halts), F (yields), F (yields_to), F (opened), F (finished),
     F (reducing), F (idle), F (doubts), F (reopened_step), F (anew), F (refused_job), F (refused_until_ms),
-    F (ends), F (ended_in), F (crashed_in), F (left_out), F (on_trial), F (refused_for_good), F (refused),
+    F (ends), F (crashed_in), F (left_out), F (on_trial), F (refused_for_good), F (refused),
     F (position.step), F (position.attempt), F (position.lineage), F (position.generation),
     F (position.distrusted), F (position.blank), F (position.unsound), F (position.odd), F (position.unread), F (kept), F (pace.cost_us), F (pace.generation), F (pace.step),
     F (pace.busy_us), F (pace.share), F (penalty), F (penalty_ms), F (doubt_after_ms),

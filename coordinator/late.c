@@ -128,11 +128,8 @@ const char *late_blame (struct coord *coord, struct job *job)
 static bool ends_again (const struct job *job, struct worker *worker,
                         const struct mu_wire_down *down)
 {
-    uint64_t world = *down->world ? index_hash_text (down->world)
-                                  : index_hash (&down->generation, sizeof down->generation);
-    if (!down->ended || worker->ended_in == world)
+    if (!down->ended)
         return false;
-    worker->ended_in = world;
     bool is_source = worker->rank == job->durable.generation.source_rank;
     return ++worker->ends >= COORD_ENDS_MAX && (worker->position.blank || !is_source);
 }
