@@ -544,6 +544,28 @@ static void whose_storage_fails_is_let_go_unless_it_is_the_last (void **state)
     finish (&bed);
 }
 
+static void a_job_that_lacks_who_was_let_go_waits_and_says_so (void **state)
+{
+    (void)state;
+    struct bed bed;
+    opening (&bed, 3);
+    form (&bed);
+    train (&bed, 5);
+    fails (&bed, 2, MU_IO);
+    let_go (&bed, 2);
+    end (&bed, W0 | W1, 5);
+    pass (&bed, 1000);
+    assert_int_equal (bed.forms, 1);
+    struct mu_wire_job_info info = job_info (&bed);
+    char why[256];
+    snprintf (why, sizeof why, "%.*s", (int)info.reason.size, (const char *)info.reason.data);
+    assert_non_null (strstr (why, "waits for 3 workers; 3 are here, 1 of them free, 2 already its "
+                                  "own; 1 not taken for a moment"));
+    pass (&bed, COORD_COOL_OFF_MS);
+    assert_true (was_told (&bed, 2, "ASSIGN"));
+    finish (&bed);
+}
+
 static void what_would_fail_elsewhere_fails_the_job (void **state)
 {
     (void)state;
@@ -580,6 +602,7 @@ int main (void)
         cmocka_unit_test (who_cannot_open_what_others_train_is_let_go),
         cmocka_unit_test (whose_trainers_never_open_is_let_go),
         cmocka_unit_test (whose_storage_fails_is_let_go_unless_it_is_the_last),
+        cmocka_unit_test (a_job_that_lacks_who_was_let_go_waits_and_says_so),
         cmocka_unit_test (what_would_fail_elsewhere_fails_the_job),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);

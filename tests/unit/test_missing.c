@@ -76,6 +76,11 @@ static void it_is_waited_for_and_all_is_said (void **state)
     assert_true (says (&bed, "After 60 s more it is given up and training goes back to step 3; "
                              "`muster resume --forgo-checkpoint 1` does that now"));
     assert_non_null (strstr (bed.state, "waits for its checkpoint of step 5")); /* an event */
+    for (unsigned tries = 0; tries < 3; tries++) {
+        pass (&bed, 5000);
+        all_open (&bed, 0);
+    }
+    assert_true (says (&bed, "After 44 s more it is given up"));
     finish (&bed);
 }
 
@@ -162,6 +167,32 @@ static void who_says_so_need_not_wait (void **state)
     finish (&bed);
 }
 
+/* The job has all that it may have; who was let go for that is the one on the host where it lies. */
+static void who_cannot_read_it_makes_room_for_one_that_is_free (void **state)
+{
+    (void)state;
+    struct bed bed;
+    lose_all (&bed);
+    struct mu_wire wire = { .type = MU_WIRE_SCALE, .scale = { .request = 2, .workers = 2 } };
+    mu_text_set (wire.scale.job, sizeof wire.scale.job, "1");
+    step (&bed, (struct coord_event){ .type = COORD_RECEIVE, .peer = 100, .wire = &wire });
+    pass (&bed, 500);
+    uint32_t last = WORKERS - 1;
+    assert_true (was_told (&bed, last, "RELEASE"));
+    for (unsigned tries = 0; tries < 5 && bed.forms == 1; tries++) {
+        all_let_go (&bed);
+        pass (&bed, COORD_MISSING_RETRY_MS);
+        for (uint32_t w = 0; w < WORKERS; w++)
+            if (was_told (&bed, w, "ASSIGN"))
+                opens (&bed, w, w == last ? 5 : 0);
+        pass (&bed, BEAT_MS);
+    }
+    assert_non_null (strstr (bed.turned_away, "it cannot read the job's checkpoint"));
+    assert_int_equal (bed.forms, 2);
+    assert_int_equal (job_info (&bed).step, 5);
+    finish (&bed);
+}
+
 static void what_is_loading_it_just_then_begins_anew (void **state)
 {
     (void)state;
@@ -170,10 +201,13 @@ static void what_is_loading_it_just_then_begins_anew (void **state)
     pass (&bed, COORD_MISSING_RETRY_MS);
     all_let_go (&bed);
     pass (&bed, BEAT_MS);
-    uint64_t order = bed.order[0];
+    uint64_t orders[WORKERS];
+    memcpy (orders, bed.order, sizeof orders);
     forgo (&bed);
-    bed.order[0] = order;
-    opens (&bed, 0, 5);
+    for (uint32_t w = 0; w < WORKERS; w++) {
+        bed.order[w] = orders[w];
+        opens (&bed, w, 5);
+    }
     pass (&bed, BEAT_MS);
     assert_int_equal (bed.forms, 1);
     finish (&bed);
@@ -198,6 +232,7 @@ int main (void)
         cmocka_unit_test (it_is_not_waited_for_longer_than_its_steps_took),
         cmocka_unit_test (only_time_in_which_somebody_looks_counts),
         cmocka_unit_test (who_says_so_need_not_wait),
+        cmocka_unit_test (who_cannot_read_it_makes_room_for_one_that_is_free),
         cmocka_unit_test (what_is_loading_it_just_then_begins_anew),
         cmocka_unit_test (nobody_forgoes_what_is_not_waited_for),
     };

@@ -451,6 +451,25 @@ static void clients_may_be_told_not_to_wait_and_workers_do (void **state)
     outbox_close (&outbox);
 }
 
+static void but_for_the_disk_all_wait (void **state)
+{
+    (void)state;
+    struct loop_counts counts = { 0 };
+    ahead = young = true;
+    struct outbox *outbox = open_outbox (&counts, false);
+    pthread_mutex_lock (&store.gate);
+    decide_for_a_client (turn);
+    outbox_pass (outbox, &turn);
+    assert_int_equal (outbox_speak (outbox, NULL), 0);
+    assert_int_equal (said, 0);
+    pthread_mutex_unlock (&store.gate);
+    await_commit (outbox);
+    assert_int_equal (outbox_speak (outbox, NULL), 0);
+    assert_int_equal (said, 1);
+    committer_stop (&committer);
+    outbox_close (&outbox);
+}
+
 #define TURN_TEST(test) cmocka_unit_test_setup_teardown (test, begin, end)
 
 /* A thousand ranks hear the same FENCED: it must not lie in memory a thousand times. */
@@ -480,6 +499,7 @@ int main (void)
         TURN_TEST (few_wait_a_moment_where_many_asked),
         TURN_TEST (all_wait_for_those_in_sync),
         TURN_TEST (clients_may_be_told_not_to_wait_and_workers_do),
+        TURN_TEST (but_for_the_disk_all_wait),
         TURN_TEST (a_full_disk_delays_and_loses_nothing),
         TURN_TEST (a_stuck_store_does_not_hold_the_end),
         TURN_TEST (a_second_writer_ends_it),
