@@ -177,6 +177,12 @@ static uint32_t hash (uint32_t value, const char *text)
     return value;
 }
 
+bool mu_jobspec_is_in (const char *path, const char *section)
+{
+    size_t size = strlen (section);
+    return size == 0 || (strncmp (path, section, size) == 0 && path[size] == '.');
+}
+
 /* By its whole path, "batch.micro", which is `section`, a dot if there is one, and `key`. */
 static unsigned find (const char *section, const char *key)
 {
@@ -211,17 +217,11 @@ static unsigned find_setting (const char *path, const char **setting)
     return MU_JOBSPEC_NO_KEY;
 }
 
-static bool is_in (const char *path, const char *section)
-{
-    size_t size = strlen (section);
-    return size == 0 || (strncmp (path, section, size) == 0 && path[size] == '.');
-}
-
 /* The first key inside "workers", if that is a section. */
 static const struct mu_entry *first_inside (const char *section)
 {
     for (unsigned i = 0; i < MU_JOBSPEC_KEY_COUNT && *section; i++) {
-        if (is_in (mu_jobspec_keys[i].path, section))
+        if (mu_jobspec_is_in (mu_jobspec_keys[i].path, section))
             return &mu_jobspec_keys[i];
     }
     return NULL;
@@ -303,7 +303,7 @@ static const char *last_word (const char *path)
  * in the wrong section is half a slip more than one in its own. Twice the distance, to be whole. */
 static unsigned distance_to (const struct mu_entry *entry, const char *section, const char *key)
 {
-    bool at_home = *section ? is_in (entry->path, section) : !strchr (entry->path, '.');
+    bool at_home = *section ? mu_jobspec_is_in (entry->path, section) : !strchr (entry->path, '.');
     const char *word = strchr (key, '.') && !*section ? entry->path : last_word (entry->path);
     unsigned distance = 2 * mu_nearest_distance (key, word);
     if (is_word_for (entry, key))
@@ -348,7 +348,7 @@ void mu_jobspec_unknown_key (struct mu_jobspec_problems *problems, struct mu_job
     else if (!near)
         mu_jobspec_problem (problems, place, "there is no key %s%s%s", shown, inside ? " in " : "",
                             section);
-    else if (dot && !(inside && is_in (near, section)))
+    else if (dot && !(inside && mu_jobspec_is_in (near, section)))
         mu_jobspec_problem (
             problems, place, "there is no key %s%s%s; did you mean %s, the key %s inside %.*s?",
             shown, inside ? " in " : "", section, near, dot + 1, (int)(dot - near), near);

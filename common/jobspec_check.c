@@ -22,11 +22,9 @@ static struct mu_jobspec_place place_of (const struct mu_jobspec_problems *probl
     if (problems->place[key].line != 0)
         return problems->place[key];
     const char *path = mu_jobspec_keys[key].path;
-    for (size_t i = 0; mu_jobspec_sections[i]; i++) {
-        size_t size = strlen (mu_jobspec_sections[i]);
-        if (strncmp (path, mu_jobspec_sections[i], size) == 0 && path[size] == '.')
+    for (size_t i = 0; mu_jobspec_sections[i]; i++)
+        if (mu_jobspec_is_in (path, mu_jobspec_sections[i]))
             return problems->section[i];
-    }
     return (struct mu_jobspec_place){ 0 };
 }
 

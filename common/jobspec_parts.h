@@ -36,6 +36,9 @@ void mu_jobspec_unknown_key (struct mu_jobspec_problems *problems, struct mu_job
  */
 unsigned mu_jobspec_find_key (const char *section, const char *key);
 
+/* Does the key of that path, "batch.micro", stand in this section? In the file ("") do all. */
+bool mu_jobspec_is_in (const char *path, const char *section);
+
 /* jobspec_check.c: what only the whole can answer. */
 void mu_jobspec_check_whole (const struct mu_jobspec *spec, struct mu_jobspec_problems *problems);
 
