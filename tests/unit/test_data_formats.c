@@ -378,6 +378,7 @@ static void jsonl_is_text_or_rows (void **state)
     } cases[] = {
         { "{\"text\": \"ab\"}\n{\"text\": 3}\n", "bad.jsonl:2: no string \"text\"" },
         { "{\"text\": \"ab\"}\n{\"text\" 3}\n", "bad.jsonl:2:" },
+        { "{\"text\": \"ab\"}\r{\"text\": \"c\"}\r", "carriage returns are no ends of lines" },
         { "[1]\n", "bad.jsonl:1: not a JSON object" },
         { "{\"a\": 1}\n", "bad.jsonl:1: no array \"x\"" },
         { "{\"x\": [1], \"y\": 0}\n{\"x\": [1, 2], \"y\": 0}\n", "bad.jsonl:2: 2 features" },

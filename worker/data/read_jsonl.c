@@ -30,8 +30,11 @@ static int next_object (struct mu_lines *lines, json_t **object, char place[PLAC
     snprintf (place, PLACE, "%.460s:%" PRIu64, name, lines->number);
     *object = json_loadb (line, length, JSON_ALLOW_NUL, &problem);
     if (!*object)
-        return mu_fail (error, MU_BAD_INPUT, "%s:%d: not JSON: %s", place, problem.column,
-                        problem.text);
+        return mu_fail (error, MU_BAD_INPUT, "%s:%d: not JSON: %s%s", place, problem.column,
+                        problem.text,
+                        memchr (line, '\r', length)
+                            ? "; carriage returns are no ends of lines: tr '\\r' '\\n' < OLD > NEW"
+                            : "");
     if (json_is_object (*object))
         return 1;
     json_decref (*object);
