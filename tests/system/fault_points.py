@@ -25,7 +25,9 @@ class Points:
         with open(control, "w+b") as file:
             file.truncate(256)
             self.map = mmap.mmap(file.fileno(), 256)
-        self.environment = {"LD_PRELOAD": self.library, "FAULT_CONTROL": control, "FAULT_PATHS": ":".join(paths)}
+        sanitizer = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"  # or it would want to be loaded first
+        self.environment = {"LD_PRELOAD": self.library, "FAULT_CONTROL": control, "FAULT_PATHS": ":".join(paths),
+                            "ASAN_OPTIONS": sanitizer}
         if sends:
             self.environment["FAULT_SENDS"] = "1"
 
