@@ -355,7 +355,7 @@ def under_mpirun():
             names = wait_for("three workers", lambda: len(names := [name for name in free() if name != "alone"]) == 3 and names)
             assert len(set(names)) == 3, names
             job = cluster.submit(cluster.gpt("killed", steps=2000, workers=(1, 3)))
-            cluster.wait_step(job, 50)
+            cluster.wait_members(job, 3)
             agents = [int(pid) for pid in subprocess.run(["pgrep", "-f", f"muster-worker.*{cluster.dir}/mpi"], check=True,
                                                          capture_output=True, text=True).stdout.split()]
             trainers = {pid for pid in agents if children(pid, "muster-trainer")}
