@@ -155,7 +155,8 @@ static bool let_go (struct coord *coord, struct job *job)
         finish (coord, job);
         return true;
     }
-    bool delayed = review_delays_pause (coord, job);
+    /* Who saves is in no generation, and it may hold the best state. */
+    bool delayed = !job->soft.orders[ORDER_SAVE] && review_delays_pause (coord, job);
     if (!delayed && checkpoint_wait (coord, job))
         return true;
     if (!delayed && job->durable.target == MU_JOB_PAUSED) {

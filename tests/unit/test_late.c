@@ -566,6 +566,34 @@ static void a_job_that_lacks_who_was_let_go_waits_and_says_so (void **state)
     finish (&bed);
 }
 
+/* It was told to save the best state when the pause could not be delayed, for want of workers; now that it could
+ * be, the others would begin at that step with a state that is not of it. */
+static void the_others_do_not_form_without_who_saves (void **state)
+{
+    (void)state;
+    struct bed bed;
+    struct mu_wire pause = { .type = MU_WIRE_CONTROL, .control = { .request = 3, .job = "1" } },
+                   scale = { .type = MU_WIRE_SCALE, .scale = { .request = 4, .job = "1" } };
+    pause.control.verb = 2;
+    scale.scale.workers = 1;
+    opening (&bed, 3);
+    form (&bed);
+    train (&bed, 5);
+    fails (&bed, 2, MU_IO);
+    step (&bed, (struct coord_event){ .type = COORD_RECEIVE, .peer = 100, .wire = &pause });
+    let_go (&bed, 2);
+    aborted (&bed, 0, 5);
+    aborted (&bed, 1, 6);
+    pass (&bed, BEAT_MS);
+    assert_true (was_told (&bed, 1, "SAVE"));
+    step (&bed, (struct coord_event){ .type = COORD_RECEIVE, .peer = 100, .wire = &scale });
+    pass (&bed, BEAT_MS);
+    assert_int_equal (bed.forms, 1);
+    say_saved (&bed, 1, 1, 6);
+    assert_int_equal (committed (&bed), 6);
+    finish (&bed);
+}
+
 static void what_would_fail_elsewhere_fails_the_job (void **state)
 {
     (void)state;
@@ -603,6 +631,7 @@ int main (void)
         cmocka_unit_test (whose_trainers_never_open_is_let_go),
         cmocka_unit_test (whose_storage_fails_is_let_go_unless_it_is_the_last),
         cmocka_unit_test (a_job_that_lacks_who_was_let_go_waits_and_says_so),
+        cmocka_unit_test (the_others_do_not_form_without_who_saves),
         cmocka_unit_test (what_would_fail_elsewhere_fails_the_job),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
