@@ -106,7 +106,8 @@ void checkpoint_saved (struct coord *coord, struct worker *worker, const struct 
         return;
     if (is_newer)
         commit (coord, job, worker, saved);
-    checkpoint_say (coord, worker, job);
+    if (!is_void) /* an older step than its own would ask it to say that again */
+        checkpoint_say (coord, worker, job);
     if (worker->job == job && worker->order == ORDER_SAVE && saved->step >= worker->position.step) {
         order_clear (worker);
         job->soft.save_done = true;

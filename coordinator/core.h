@@ -585,9 +585,9 @@ enum audit_what { AUDIT_STATE, AUDIT_GRADIENT, AUDIT_WEIGHTS };
 
 void audit_state (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 void audit_gradient (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
-/* The hash of its weights after the job's last step, by its beat or by what it saved. False: no news. */
 /* Its state was not the source's when a world formed. True: training goes back for it. */
 bool audit_differs (struct coord *coord, struct worker *worker, const struct mu_wire_down *down);
+/* The hash of its weights after the job's last step, by its beat or by what it saved. False: no news. */
 bool audit_weights (struct coord *coord, struct worker *worker, const char *hash);
 /* Has all that was said of it been the same as that? */
 bool audit_is_agreed (const struct job *job, const char *hash);

@@ -64,11 +64,24 @@ static void the_writer_is_believed (void **state)
 static void another_rank_is_not (void **state)
 {
     (void)state;
+    bed.workers[1]->connected = true;
     save_by (1, 1, 40);
     assert_int_equal (committed (), 0);
     assert_string_equal (disbelieved ()->worker, "w1");
     assert_int_equal (disbelieved ()->step, 40);
     assert_int_equal (bed.actions.count, 1); /* nor is anything answered */
+}
+
+/* Its worker would say it again as soon as an older step is said to be committed. */
+static void what_does_not_count_is_not_answered (void **state)
+{
+    (void)state;
+    bed.workers[0]->connected = true;
+    bed.job->durable.distrusted = 1;
+    save_by (0, 1, 40);
+    assert_int_equal (committed (), 0);
+    assert_int_equal (stored (MU_JOURNAL_DISBELIEVED), 0); /* it said what was so */
+    assert_int_equal (bed.actions.count, 0);
 }
 
 static void who_has_nothing_to_do_with_the_job_is_not (void **state)
@@ -428,6 +441,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         SAVERS_TEST (the_writer_is_believed),
         SAVERS_TEST (another_rank_is_not),
+        SAVERS_TEST (what_does_not_count_is_not_answered),
         SAVERS_TEST (who_has_nothing_to_do_with_the_job_is_not),
         SAVERS_TEST (who_says_it_again_and_again_is_told_of_once),
         SAVERS_TEST (steps_that_were_not_leased_are_not_saved),
