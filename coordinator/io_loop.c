@@ -90,6 +90,15 @@ static bool refuse_while_stuck (struct loop *loop, uint32_t peer, uint64_t term)
     return true;
 }
 
+/* Who is dead, and who reigns, is asked just when words are held up because a standby is dead and no register
+ * answers. What is shown of jobs waits, for a takeover could unsay it. */
+static bool tells_of_itself (const struct loop *loop)
+{
+    return (loop->wire.type == MU_WIRE_PING || loop->wire.type == MU_WIRE_METRICS ||
+            loop->wire.type == MU_WIRE_LOGS) &&
+           outbox_is_held (loop->outbox, mu_now_ms ());
+}
+
 static int on_message (struct loop *loop, uint32_t peer, const void *data, size_t size,
                        struct mu_error *error)
 {
@@ -107,7 +116,7 @@ static int on_message (struct loop *loop, uint32_t peer, const void *data, size_
         return 0;
     }
     bool stuck = committer_is_stuck (loop->committer);
-    bool at_once = stuck || faults_is_own (&loop->wire);
+    bool at_once = stuck || faults_is_own (&loop->wire) || tells_of_itself (loop);
     struct turn *turn = at_once ? loop->aside : loop->filling;
     bool answered =
         requests_answer (&loop->requests, turn, peer, &loop->wire, mu_now_ms ()) ||

@@ -15,6 +15,7 @@
 #define TURNS_AHEAD 16
 #define TURNS_ALONE 2
 
+#define HELD_MS         1000u
 #define CROWD           8u    /* records of one turn: many ask at once, and will again */
 #define PATIENCE_MAX_US 5000u /* whatever the disk takes */
 
@@ -94,6 +95,11 @@ bool outbox_has_done (const struct outbox *outbox)
 }
 
 bool outbox_awaits_word (const struct outbox *outbox) { return outbox->count > outbox->committing; }
+
+bool outbox_is_held (const struct outbox *outbox, uint64_t now_ms)
+{
+    return outbox_awaits_word (outbox) && now_ms >= outbox->passing[0].given_ms + HELD_MS;
+}
 
 bool outbox_is_idle (const struct outbox *outbox)
 {

@@ -42,6 +42,9 @@ bool outbox_is_idle (const struct outbox *outbox);
 /* Is something durable here that has not been confirmed, as far as was heard? */
 bool outbox_awaits_word (const struct outbox *outbox);
 
+/* Has the oldest of them waited longer than any disk or line takes? */
+bool outbox_is_held (const struct outbox *outbox, uint64_t now_ms);
+
 /* Take from the commit thread what is durable. */
 void outbox_collect (struct outbox *outbox);
 

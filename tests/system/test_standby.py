@@ -177,6 +177,9 @@ def register_is_full():
             spec = cluster.mlp("waits", steps=100_000)
             waits = cluster.ask(leader, "submit", spec, "--key", "waits")
             assert waits.returncode == 69, f"who is in sync is waited for: {waits.returncode} {waits.stderr}"
+            for question in ("coordinators", "metrics"):
+                run = cluster.ask(leader, question)
+                assert run.returncode == 0 and run.stdout, f"{question} of one that waits: {run.returncode} {run.stderr}"
             os.remove(filler)
             assert cluster.try_muster("submit", spec, "--key", "waits").returncode == 0
             told = [e["event"] for e in cluster.events(leader)[before:] if e["event"].startswith("register")]
