@@ -230,8 +230,8 @@ static uint64_t lost_at (const struct coord *coord, const struct worker *worker)
 {
     if (worker->heard_ms || !coord->came_ms || !holds_up_others (worker))
         return worker->lost_at_ms;
-    uint64_t limit_ms = coord->came_ms + lost_limit (coord, beat_interval (coord));
-    return lower (worker->lost_at_ms, limit_ms);
+    uint64_t wait_ms = higher (COORD_COME_MS, lost_limit (coord, beat_interval (coord)));
+    return lower (worker->lost_at_ms, coord->came_ms + wait_ms);
 }
 
 void roster_scan (struct coord *coord)

@@ -18,9 +18,11 @@
 
 /* After a restart the coordinator has heard nobody: workers get this long before they count as lost, and none is
  * given a job; it looks every RETURN_MS whether all are back. Whoever is missing where the others' generation
- * is over is lost after the time for a silent one (docs/decisions/0053). */
+ * is over is lost COME_MS after the last that came: after a long outage workers dial every 2 s or so
+ * (docs/decisions/0053). */
 #define COORD_RESTART_GRACE_MS 5000u
 #define COORD_RETURN_MS        500u
+#define COORD_COME_MS          2500u
 
 /* The process that writes a checkpoint and does not move is told of after COORD_HANG_MS, and nothing else:
  * it may wait for storage. One that was stopped is ended then; one that sleeps or spins, after

@@ -495,7 +495,7 @@ static void worker_dies_meanwhile (void)
     train (1, 0);
     uint64_t away_ms = restart ();
     worker_crash (victim (), false);
-    wait_for (trains_anew, away_ms + return_ms () + COORD_LOST_MS + redo_ms (size - 1),
+    wait_for (trains_anew, away_ms + return_ms () + COORD_COME_MS + redo_ms (size - 1),
               "a step after a death without a coordinator");
 }
 

@@ -64,7 +64,7 @@ static void one_that_is_over_is_not_held_up (void **state)
     break_of (0);
     stop (0);
     stop (1);
-    pass (&bed, COORD_LOST_MS - BEAT_MS);
+    pass (&bed, COORD_COME_MS - BEAT_MS);
     assert_int_equal (bed.forms, 1);
     pass (&bed, 2 * BEAT_MS);
     assert_int_equal (bed.forms, 2);
@@ -77,10 +77,10 @@ static void the_last_that_comes_counts (void **state)
     begin (1);
     break_of (0);
     stop (0);
-    pass (&bed, COORD_LOST_MS - BEAT_MS);
+    pass (&bed, COORD_COME_MS - BEAT_MS);
     come (1);
     stop (1);
-    pass (&bed, COORD_LOST_MS - BEAT_MS);
+    pass (&bed, COORD_COME_MS - BEAT_MS);
     come (2);
     stop (2);
     pass (&bed, BEAT_MS);
@@ -97,10 +97,10 @@ static void a_pause_of_its_own_is_not_theirs (void **state)
     stop (0);
     stop (1);
     pass (&bed, BEAT_MS);
-    bed.now_ms += 3 * COORD_LOST_MS;
+    bed.now_ms += COORD_COME_MS;
     pass (&bed, BEAT_MS);
     assert_int_equal (bed.forms, 1);
-    pass (&bed, COORD_LOST_MS);
+    pass (&bed, COORD_COME_MS);
     assert_int_equal (bed.forms, 2);
 }
 
