@@ -393,13 +393,14 @@ static int apply_disbelieved (struct coord *coord, const struct mu_journal *reco
     return core_job (coord, record->disbelieved.job) ? 0 : no_job (error, record->disbelieved.job);
 }
 
-/* So is who did not get a job: a restart tries it again. */
+/* So is what was told of a writer: a restart looks at it anew. */
 static int apply_overdue (struct coord *coord, const struct mu_journal *record,
                           struct mu_error *error)
 {
     return core_job (coord, record->overdue.job) ? 0 : no_job (error, record->overdue.job);
 }
 
+/* And who did not get a job: it is tried again. */
 static int apply_turned_away (struct coord *coord, const struct mu_journal *record,
                               struct mu_error *error)
 {
