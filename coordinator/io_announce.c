@@ -179,7 +179,7 @@ void announce (const struct announcement *announcement, const char *text)
     const char *name = mu_record_name (&mu_journal_family, announcement->type);
     size_t size = strnlen (name, sizeof event - 1);
     for (size_t i = 0; i < size; i++)
-        event[i] = (char)(name[i] | 0x20); /* record names are capital letters */
+        event[i] = name[i] == '_' ? '_' : (char)(name[i] | 0x20); /* others are capital letters */
     event[size] = '\0';
     struct mu_log_about about = { .job = announcement->job,
                                   .generation = announcement->generation,

@@ -115,10 +115,12 @@ def data_gone_later():
         assert status["state"] == "running" and status["restarts"] == 0, status
         says(turned_away(cluster), r"worker w1 is not given the job for 60 s: .*" + data)
         says(cluster.muster("workers"), r"w1 +1 +.*" + data)
+        assert cluster.says("coordinator", '"event":"turned_away"', '"worker":"w1"')
         cluster.kill_worker("w0")
         cluster.start_worker("w0")
-        waits = wait_for("the job waits", lambda: (s := cluster.status(job)) and "unable to open it" in s["reason"] and s)
-        says(waits["state"] + waits["reason"], "pending", "waits for 1 worker")
+        waits = wait_for("the job waits", lambda: (s := cluster.status(job)) and s["state"] == "pending"
+                         and "unable to open it" in s["reason"] and s)
+        says(waits["reason"], "waits for 1 worker")
         os.rename(f"{data}.away", data)
         cluster.start_worker("w2")
         cluster.wait_step(job, waits["step"] + 1)
