@@ -36,10 +36,11 @@ class Crowd(Torture):
         return f"submit of {name}"
 
     def order(self, *words):
-        """Somebody asks again until it is done: for a moment no coordinator may reign, or a job be unable to."""
+        """Somebody asks again until it is done: for a moment no coordinator may reign, a job be unable to, or a worker that
+        has just been started, or found the coordinator so, not be known."""
         def done():
             run = self.cluster.try_muster(*words)
-            if run.returncode not in (0, 69, 75):
+            if run.returncode not in (0, 69, 75, 102):
                 raise AssertionError(f"muster {' '.join(words)} exits with {run.returncode}: {run.stderr}")
             return run.returncode == 0
         wait_for(f"muster {' '.join(words)}", done)
