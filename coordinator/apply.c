@@ -386,25 +386,11 @@ static int apply_save (struct coord *coord, const struct mu_journal *record, str
     return 0;
 }
 
-/* It is for people: what was said changes nothing. */
-static int apply_disbelieved (struct coord *coord, const struct mu_journal *record,
-                              struct mu_error *error)
+/* It is for people: what was said changes nothing, and is looked at anew after a restart. */
+static int apply_told (struct coord *coord, const struct mu_journal *record, struct mu_error *error)
 {
-    return core_job (coord, record->disbelieved.job) ? 0 : no_job (error, record->disbelieved.job);
-}
-
-/* So is what was told of a writer: a restart looks at it anew. */
-static int apply_overdue (struct coord *coord, const struct mu_journal *record,
-                          struct mu_error *error)
-{
-    return core_job (coord, record->overdue.job) ? 0 : no_job (error, record->overdue.job);
-}
-
-/* And who did not get a job: it is tried again. */
-static int apply_turned_away (struct coord *coord, const struct mu_journal *record,
-                              struct mu_error *error)
-{
-    return core_job (coord, record->turned_away.job) ? 0 : no_job (error, record->turned_away.job);
+    uint64_t job = mu_record_number (&mu_journal_family, record, "job");
+    return core_job (coord, job) ? 0 : no_job (error, job);
 }
 
 static int apply_expel (struct coord *coord, const struct mu_journal *record,
@@ -682,9 +668,9 @@ static applier *const appliers[] = {
     [MU_JOURNAL_SCALE] = apply_scale,     [MU_JOURNAL_HUNG] = apply_hung,
     [MU_JOURNAL_POISON] = apply_poison,   [MU_JOURNAL_EXPEL] = apply_expel,
     [MU_JOURNAL_AGREED] = apply_agreed,   [MU_JOURNAL_FOLDED] = fold_apply,
-    [MU_JOURNAL_SAVE] = apply_save,       [MU_JOURNAL_DISBELIEVED] = apply_disbelieved,
-    [MU_JOURNAL_UNSOUND] = apply_unsound, [MU_JOURNAL_TURNED_AWAY] = apply_turned_away,
-    [MU_JOURNAL_OVERDUE] = apply_overdue,
+    [MU_JOURNAL_SAVE] = apply_save,       [MU_JOURNAL_DISBELIEVED] = apply_told,
+    [MU_JOURNAL_UNSOUND] = apply_unsound, [MU_JOURNAL_TURNED_AWAY] = apply_told,
+    [MU_JOURNAL_OVERDUE] = apply_told,
 };
 
 int coord_apply (struct coord *coord, const struct mu_journal *record, struct mu_error *error)

@@ -5,6 +5,7 @@
 #include "log.h"
 #include "states.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -179,7 +180,7 @@ void announce (const struct announcement *announcement, const char *text)
     const char *name = mu_record_name (&mu_journal_family, announcement->type);
     size_t size = strnlen (name, sizeof event - 1);
     for (size_t i = 0; i < size; i++)
-        event[i] = name[i] == '_' ? '_' : (char)(name[i] | 0x20); /* others are capital letters */
+        event[i] = (char)tolower ((unsigned char)name[i]);
     event[size] = '\0';
     struct mu_log_about about = { .job = announcement->job,
                                   .generation = announcement->generation,

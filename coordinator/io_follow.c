@@ -129,8 +129,8 @@ static void say_follow (struct follow *follow)
     struct mu_wire wire = { .type = MU_WIRE_FOLLOW };
     wire.follow.id = options->claim->options.id;
     wire.follow.cluster = store_cluster (options->store);
-    if (!options->claim->options
-             .damaged) { /* else as if it had nothing: all is sent, and mends it */
+    /* A damaged one asks as if it had nothing: all is sent, and mends it. */
+    if (!options->claim->options.damaged) {
         wire.follow.newest = store_newest (options->store);
         wire.follow.last_term = coord_term (*options->coord);
     }

@@ -47,8 +47,8 @@ static void note_term (struct lead *lead, uint64_t term, uint64_t number)
 static int note_start (void *arg, uint64_t number, const struct mu_journal *record)
 {
     struct lead *lead = arg;
-    if (!store_is_damaged (
-            lead->options.store)) /* else those who hold what lacks here get all anew */
+    /* Of a damaged one no journal is the beginning: those who hold what lacks here get all anew. */
+    if (!store_is_damaged (lead->options.store))
         note_term (lead, record->reign.term, number);
     lead->before = record->reign;
     return 0;

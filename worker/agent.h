@@ -99,7 +99,7 @@ struct agent_event {
     const char *records;     /* what the one of them holds, in words; NULL or empty: not known */
     const char *text; /* in words; NULL or empty: none */
     bool region;
-    bool differs; /* COLLECTIVE_FAILED, COLLECTIVE_ENDED: the state here is not the source's */
+    bool differs; /* COLLECTIVE_FAILED: the state here is not the source's */
     const struct agent_look *look;
 };
 

@@ -184,7 +184,6 @@ static void on_ended (struct agent *agent, const struct agent_event *event)
         snprintf (why, sizeof why, "its collective process ended with status %d", event->status);
     agent->generation.collective = COLLECTIVE_NONE;
     agent->generation.died = WIFSIGNALED (event->status);
-    agent->generation.differs = agent->generation.differs || event->differs;
     agent_break (agent, why);
 }
 

@@ -163,6 +163,11 @@ class Cluster:
         with open(os.path.join(self.dir, f"{name}.log"), encoding="utf-8", errors="replace") as log:
             return any(all(word in line for word in words) for line in log)
 
+    def log_lines(self, name):
+        """What is JSON in its log."""
+        with open(os.path.join(self.dir, f"{name}.log"), encoding="utf-8", errors="replace") as log:
+            return [json.loads(line) for line in log if line.startswith("{")]
+
     def on_host(self, name, command):  # pylint: disable=unused-argument
         """That command on the host of that name: here all are one. hosts.py has others."""
         return command

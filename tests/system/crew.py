@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """crew.py - a cluster with several coordinators and a register that says which of them reigns"""
-import json
 import os
 import re
 import signal
@@ -75,9 +74,7 @@ class Crew(Cluster):
         return next(other for other in self.names if other != name)
 
     def events(self, name):
-        path = os.path.join(self.dir, f"coordinator-{name}.log")
-        with open(path, encoding="utf-8", errors="replace") as log:
-            return [json.loads(line) for line in log if line.startswith("{")]
+        return self.log_lines(f"coordinator-{name}")
 
     def in_sync(self):
         """How many are, the leader with them, by its last word about it; 0 before its first in this term."""

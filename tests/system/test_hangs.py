@@ -46,8 +46,7 @@ def check_named(cluster, job, worker, process, phases):
     told = events(cluster, job, "HUNG")[-1]
     assert told["worker"] == worker and told["text"] == status["hung"], told
     assert 0 < told["since_ms"] < told["time_ms"], told
-    with open(os.path.join(cluster.dir, "coordinator.log"), encoding="utf-8") as log:
-        lines = [json.loads(line) for line in log if line.startswith("{")]
+    lines = cluster.log_lines("coordinator")
     line = [line for line in lines if line["event"] == "hung"][-1]
     assert line["worker"] == worker and line.get("generation", 0) == told["generation"], line
     assert line.get("rank", -1) == told["rank"] - 1, line
@@ -113,12 +112,6 @@ def writer_of(cluster, job):
     return worker, [pid for trainer in trainers for pid in children(trainer, "muster-trainer")]
 
 
-def told_in_log(cluster, event):
-    with open(os.path.join(cluster.dir, "coordinator.log"), encoding="utf-8") as log:
-        lines = [json.loads(line) for line in log if line.startswith("{")]
-    return [line for line in lines if line["event"] == event]
-
-
 def writer_stopped():
     """a checkpoint's writer that is stopped is named, ended and replaced; training goes on without a break"""
     with Cluster(2) as cluster:
@@ -137,7 +130,7 @@ def writer_stopped():
         assert f"the checkpoint of step {begun['step']} is overdue" in begun["text"], begun
         again = re.search(r"would go back to step (\d+) and do (\d+) steps again", begun["text"])
         assert again and 50 <= int(again[1]) < begun["step"] and int(again[2]) > 50, begun
-        lines = told_in_log(cluster, "overdue")
+        lines = [line for line in cluster.log_lines("coordinator") if line["event"] == "overdue"]
         assert [line["level"] for line in lines] == ["warn", "info"], lines
         assert [line["text"] for line in lines] == [begun["text"], over["text"]], lines
         assert all(line["worker"] == worker for line in lines), lines

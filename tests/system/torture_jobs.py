@@ -14,7 +14,7 @@ import argparse
 import sys
 import time
 
-from cluster import Cluster, calm_weights, wait_for
+from cluster import Cluster, calm_weights, stop_on_signals, wait_for
 from crew import Crew
 from torture import ENDLESS, WORKERS_MIN, Torture
 
@@ -125,6 +125,7 @@ def main(arguments=None):
     options.coordinator, options.by_command = True, False
     again = f"scripts/torture --jobs --faults {options.faults} --seed {options.seed} --gap {options.gap}"
     again += " --standby" if options.standby else ""
+    stop_on_signals()
     print("1..4", flush=True)
     with (Crew if options.standby else Cluster)(coordinator_options=("--quarantine-failures", "0")) as cluster:
         crowd = Crowd(cluster, options)
