@@ -118,15 +118,21 @@ def two_differ():
         proven(cluster, job)
 
 
+def train_beside_odd(cluster, spec):
+    """A gpt has trained for a while on two workers and a third, whose memory can be made to fall over."""
+    cluster.start_worker("odd", FLAG)
+    wait_for("three workers", lambda: len(cluster.json("workers")) == 3)
+    job = cluster.submit(cluster.gpt(**spec))
+    cluster.wait_step(job, 60)
+    return job
+
+
 def drained_before_its_turn():
     """a worker whose memory fell over is drained before any comparison was due: it is compared first, and found"""
     need_faults()
     spec = {"steps": 1_000_000, "workers": (1, 3), "every": 50, "hash_every": NEVER, "audit_every": NEVER}
     with Cluster(2, coordinator_options=(FLAG,)) as cluster:
-        cluster.start_worker("odd", FLAG)
-        wait_for("three workers", lambda: len(cluster.json("workers")) == 3)
-        job = cluster.submit(cluster.gpt(**spec))
-        cluster.wait_step(job, 60)
+        job = train_beside_odd(cluster, spec)
         order(cluster, "corrupt", "odd", "--what", "state")
         cluster.muster("drain", "odd")
         wait_for("the wrong worker is expelled", lambda: expulsions(cluster))
@@ -141,10 +147,7 @@ def another_joins_before_its_turn():
     need_faults()
     spec = {"steps": 1_000_000, "workers": (1, 8), "every": 3000, "hash_every": NEVER, "audit_every": NEVER}
     with Cluster(2, coordinator_options=(FLAG,)) as cluster:
-        cluster.start_worker("odd", FLAG)
-        wait_for("three workers", lambda: len(cluster.json("workers")) == 3)
-        job = cluster.submit(cluster.gpt(**spec))
-        cluster.wait_step(job, 60)
+        job = train_beside_odd(cluster, spec)
         for name in ("w2", "w3", "w4", "w5"):  # an update at that very moment may undo it
             order(cluster, "corrupt", "odd", "--what", "state")
             cluster.start_worker(name)

@@ -313,6 +313,21 @@ class Torture:
             self.add_worker()
         return self.cluster.wait_done(self.job, 600) if self.options.steps else self.stop()
 
+    def attempt(self, again, *claims):
+        """What run () says, and a summary; None: it failed, so none of these claims holds."""
+        began = time.monotonic()
+        try:
+            result = self.run()
+        except Exception as why:  # pylint: disable=broad-except
+            self.cluster.show_logs()
+            print("\n".join([f"# {why}", f"# again: {again}", *(f"not ok {number} - {claim}" for number, claim in enumerate(claims, 1))]))
+            return None
+        finally:
+            self.wake(everybody=True)
+        print(f"# {sum(self.count.values())} faults, {self.kills} deaths of the coordinator, in {time.monotonic() - began:.0f} s: "
+              + ", ".join(f"{count} {kind}" for kind, count in sorted(self.count.items())))
+        return result
+
     def stop(self):
         """The job's newest checkpoint, which has seen all faults; it is trained no further."""
         end = self.status()["step"]
@@ -353,17 +368,9 @@ def main(arguments=None):
         torture = Torture(cluster, job, options)
         torture.add_worker()
         torture.add_worker()
-        try:
-            began = time.monotonic()
-            status = torture.run()
-        except Exception as why:  # pylint: disable=broad-except
-            cluster.show_logs()
-            print(f"# {why}\n# again: {replay}\nnot ok 1 - the job goes on\nnot ok 2 - weights\nnot ok 3 - submits\nnot ok 4 - ledger")
+        status = torture.attempt(replay, "the job goes on", "weights", "submits", "ledger")
+        if not status:
             return 1
-        finally:
-            torture.wake(everybody=True)
-        print(f"# {sum(torture.count.values())} faults, {torture.kills} deaths of the coordinator, in {time.monotonic() - began:.0f} s: "
-              + ", ".join(f"{count} {kind}" for kind, count in sorted(torture.count.items())))
         print(f"# {status['generation']} generations, {status['restarts']} not planned; longest waits for a step: "
               + ", ".join(f"{seconds:.1f} s after fault {number}" for seconds, number in sorted(torture.waits)[:-4:-1]))
         jobs = [info for info in (torture.pair or cluster).jobs() if info["name"] == "never"]

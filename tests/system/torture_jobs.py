@@ -12,7 +12,6 @@ each job's weights must equal those of one worker that nobody disturbed at that 
 there once, and each ledger must be proven. Prints TAP and, on failure, how to begin with the same seed."""
 import argparse
 import sys
-import time
 
 from cluster import Cluster, calm_weights, stop_on_signals, wait_for
 from crew import Crew
@@ -131,17 +130,9 @@ def main(arguments=None):
         crowd = Crowd(cluster, options)
         for _ in range(WORKERS_MIN + 1):
             crowd.add_worker()
-        try:
-            began = time.monotonic()
-            ends = crowd.run()
-        except Exception as why:  # pylint: disable=broad-except
-            cluster.show_logs()
-            print(f"# {why}\n# again: {again}\nnot ok 1 - the jobs go on\nnot ok 2 - weights\nnot ok 3 - submits\nnot ok 4 - ledgers")
+        ends = crowd.attempt(again, "the jobs go on", "weights", "submits", "ledgers")
+        if not ends:
             return 1
-        finally:
-            crowd.wake(everybody=True)
-        print(f"# {sum(crowd.count.values())} faults and commands in {time.monotonic() - began:.0f} s: "
-              + ", ".join(f"{count} {kind}" for kind, count in sorted(crowd.count.items())))
         jobs = [str(info["id"]) for info in (crowd.pair or cluster).jobs() if info["name"] == "never"]
         once = sorted(jobs) == sorted(number for _, number in crowd.acknowledged)
     differ = [name for name, (saved, _) in ends.items()
