@@ -422,8 +422,10 @@ static void store_agreed (struct coord *coord, struct job *job, const struct com
     if (comparison->what == AUDIT_STATE)
         proof_fill (coord, job, comparison->opinions[0].digest, &record.agreed);
     core_store (coord, &record);
-    if (comparison->what == AUDIT_STATE)
+    if (comparison->what == AUDIT_STATE) {
         proof_agreed (coord, job);
+        doubt_agreed (job, comparison->step);
+    }
     if (was_disputed && !*job->durable.disputed) /* who was kept off may come again */
         queue_want (coord);
     job_touch (coord, job);

@@ -23,6 +23,7 @@
  *     unsound.c     a checkpoint that is not what was committed
  *     missing.c     one that nobody can read
  *     overdue.c     one whose writer does not move
+ *     doubt.c       what came out of a step cannot be
  *     audit.c       who is wrong: DIGEST, AUDIT, and what becomes of it
  *     absent.c      whose state was gone before it was compared
  *     review.c      before members leave, what they did is compared
@@ -350,6 +351,13 @@ struct overdue {
     char worker[64], text[512];
 };
 
+/* What came out of a step cannot be; doubt.c. */
+struct doubt {
+    uint64_t at; /* that step plus one; 0: none was doubted in this reign */
+    uint32_t tries;
+    bool agreed; /* all members held the same */
+};
+
 struct job_soft {
     struct worker **workers; /* assigned, in no order */
     uint32_t worker_count, worker_capacity;
@@ -366,6 +374,7 @@ struct job_soft {
     uint64_t form_after_ms;     /* not before this */
     uint64_t form_limit_ms;     /* READY of all by then */
     uint32_t failures;          /* generations in a row that finished no step */
+    uint64_t refused_at;        /* the step that a member could not do, plus one; 0: all could */
     bool without;               /* somebody was left out of the next one */
     uint64_t vain_ms; /* since when collectives end while the same members form; 0: they do not */
     bool save_done, end_unsaved;
@@ -394,6 +403,7 @@ struct job_soft {
     struct halt halt;
     struct missing missing;
     struct overdue overdue;
+    struct doubt doubt;
     uint64_t writer_still_longest_ms; /* that ended by itself */
     uint64_t ended_ms; /* when the last one had left a generation; 0: nobody did in this reign */
     char sized_by[64];
@@ -630,6 +640,8 @@ void halt_clear (struct job *job);
 
 /* Is a break that lets members go to wait for what they did to be compared? Asks for it if so. */
 bool review_awaits (struct coord *coord, struct job *job);
+/* Its members say what they hold when they leave this generation, which is about to break. */
+void review_all (struct coord *coord, const struct job *job);
 /* The word came too late for the step that it named: it is time for another. */
 bool review_is_gone_by (const struct job *job);
 /* Is this rank to leave, alone or with all? How long, at most, is waited for what it does in a step. */
@@ -798,6 +810,14 @@ void checkpoint_answer (struct coord *coord, uint32_t peer, uint64_t request,
                         const struct job *job);
 /* Before workers leave or the job stops: must a state be saved first? Asks for it if so. */
 bool checkpoint_wait (struct coord *coord, struct job *job);
+
+/* --- doubt.c ---------------------------------------------------------------------------------- */
+
+/* A member of its live generation says so. */
+void doubt_hear (struct coord *coord, struct job *job, const struct worker *worker,
+                 const struct mu_wire_down *down);
+/* The states of all members after this step are equal. */
+void doubt_agreed (struct job *job, uint64_t step);
 
 /* --- overdue.c -------------------------------------------------------------------------------- */
 

@@ -4,7 +4,7 @@ noinst_LTLIBRARIES += %D%/libcoord.la
     %D%/absent.c %D%/ahead.c %D%/apply.c %D%/audit.c %D%/checkpoint.c %D%/coord.c %D%/digest.c %D%/fault.c %D%/fences.c %D%/fold.c %D%/generation.c %D%/halt.c \
     %D%/hang.c %D%/image.c %D%/index.c %D%/job.c %D%/late.c %D%/names.c %D%/orders.c %D%/pace.c %D%/poison.c \
     %D%/followers.c %D%/followers.h %D%/following.c %D%/following.h %D%/reign.c %D%/reign.h \
-    %D%/preempt.c %D%/missing.c %D%/overdue.c %D%/prepare.c %D%/proof.c %D%/query.c %D%/queue.c %D%/review.c %D%/roster.c %D%/savers.c %D%/scale.c %D%/seal.c %D%/shards.c %D%/trust.c %D%/unsound.c
+    %D%/preempt.c %D%/missing.c %D%/overdue.c %D%/doubt.c %D%/prepare.c %D%/proof.c %D%/query.c %D%/queue.c %D%/review.c %D%/roster.c %D%/savers.c %D%/scale.c %D%/seal.c %D%/shards.c %D%/trust.c %D%/unsound.c
 
 # A recording of what a core was fed: its bytes, and a core that is fed them again.
 noinst_LTLIBRARIES += %D%/librecording.la

@@ -430,7 +430,11 @@ void generation_down (struct coord *coord, struct worker *worker, const struct m
         return;
     blame_for_crash (coord, worker, &wire->down);
     struct job *job = live_job (worker, wire->down.job, wire->down.generation);
-    if (job)
+    if (!job)
+        return;
+    if (wire->down.doubts)
+        doubt_hear (coord, job, worker, &wire->down);
+    else
         generation_break (coord, job, false, late_ended (coord, job, worker, &wire->down));
 }
 

@@ -303,24 +303,30 @@ static bool is_survived (const struct job *job, const struct worker *worker)
 }
 
 /* What was right for others, who trained with it, is wrong on this host: a file that it does not have,
- * storage that is not mounted or cannot be read. */
-static bool is_its_own_failure (const struct job *job, const struct worker *worker, uint32_t code)
+ * storage that is not mounted or cannot be read. And what is wrong in one step may be so for this worker alone, whose
+ * memory fell over, say: it is the job's fault when somebody says so again. */
+static bool is_its_own_failure (const struct job *job, const struct worker *worker,
+                                const struct mu_wire_failed *failed)
 {
     if (worker->order == ORDER_ASSIGN)
         return job->durable.generation.number != 0;
-    return code == MU_IO && is_survived (job, worker);
+    bool told_before = !failed->at || job->soft.refused_at == failed->at;
+    return (failed->code == MU_IO || !told_before) && is_survived (job, worker);
 }
 
-/* The job is not this worker's for a while; then it is tried again, as the host may be mended. */
-static void do_without (struct coord *coord, struct job *job, struct worker *worker,
+/* The job is not this worker's for a while; then it is tried again, as the host may be mended. At once, with another
+ * trainer, where the job cannot do without. */
+static void do_without (struct coord *coord, struct job *job, struct worker *worker, bool in_step,
                         const char *why)
 {
     bool member = worker->rank != NONE && job_has_live_generation (job);
-    worker_refuse (coord, worker, COORD_COOL_OFF_MS, why);
+    if (!in_step || job->soft.worker_count > job->durable.workers_min)
+        worker_refuse (coord, worker, COORD_COOL_OFF_MS, why);
     worker_release (coord, worker, false);
     if (member)
-        generation_break (coord, job, false,
-                          core_text (coord, "worker %s cannot go on with it", worker->name));
+        generation_break (
+            coord, job, false,
+            core_text (coord, "worker %s cannot go on with it: %s", worker->name, why));
     job_touch (coord, job);
 }
 
@@ -335,9 +341,11 @@ void prepare_failed (struct coord *coord, struct worker *worker, const struct mu
     const char *why =
         core_text (coord, "%.*s", (int)failed->text.size, (const char *)failed->text.data);
     const char *text = core_text (coord, "Worker %s: %s", worker->name, why);
-    if (is_its_own_failure (job, worker, code)) {
+    if (is_its_own_failure (job, worker, failed)) {
+        bool in_step = worker->order != ORDER_ASSIGN && code != MU_IO;
+        job->soft.refused_at = in_step ? failed->at : job->soft.refused_at;
         job_note (&job->soft.why, text);
-        do_without (coord, job, worker, why);
+        do_without (coord, job, worker, in_step, why);
         return;
     }
     job_stop (coord, job, MU_JOB_FAILED, (enum mu_code)code, text);
@@ -416,7 +424,7 @@ void prepare_crashed (struct coord *coord, struct worker *worker, const struct m
         if (is_its_own_crash (job, worker, crashed)) {
             const char *why = "its trainers end before they have opened a job";
             trust_blame (coord, worker, why);
-            do_without (coord, job, worker, why);
+            do_without (coord, job, worker, false, why);
             return;
         }
         fail_crashed (coord, job, worker, crashed);

@@ -59,18 +59,30 @@ static uint64_t coming_step (const struct coord *coord, const struct job *job)
     return step < last ? step : last;
 }
 
+static void tell_all (struct coord *coord, const struct job *job, uint64_t step)
+{
+    for (uint32_t rank = 0; rank < job->durable.generation.size; rank++) {
+        if (!job->soft.ranks[rank])
+            continue;
+        struct mu_wire_review *said =
+            &core_tell (coord, job->soft.ranks[rank], MU_WIRE_REVIEW)->review;
+        said->job = job->durable.number;
+        said->generation = job->durable.generation.number;
+        said->step = step;
+    }
+}
+
+void review_all (struct coord *coord, const struct job *job)
+{
+    tell_all (coord, job, job->soft.step);
+}
+
 static void say_review (struct coord *coord, struct job *job)
 {
     struct review *review = &job->soft.review;
     review->step = coming_step (coord, job);
     review->said_ms = coord->now_ms;
-    for (uint32_t rank = 0; rank < job->durable.generation.size; rank++) {
-        struct mu_wire_review *said =
-            &core_tell (coord, job->soft.ranks[rank], MU_WIRE_REVIEW)->review;
-        said->job = job->durable.number;
-        said->generation = job->durable.generation.number;
-        said->step = review->step;
-    }
+    tell_all (coord, job, review->step);
 }
 
 /* A generation that has told of no step yet may have made one. */

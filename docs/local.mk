@@ -55,6 +55,7 @@ dist_decisions_DATA = \
     %D%/decisions/0048-few-wait-where-many-asked.md \
     %D%/decisions/0049-a-checkpoint-that-nobody-can-read-is-waited-for.md \
     %D%/decisions/0050-a-writer-that-waits-for-storage-is-left-alone.md \
+    %D%/decisions/0051-no-worker-alone-ends-a-job.md \
     %D%/decisions/0053-after-a-restart-nobody-waits-for-the-clock.md
 
 linearexampledir = $(docdir)/examples/linear

@@ -82,6 +82,7 @@ struct agent_job {
     /* How it ended by itself, if it did: FAILED with a code, or CRASHED with a status. */
     bool failed, crashed;
     uint32_t code, status;
+    uint64_t failed_at; /* its step then, plus one; 0: it was not open yet */
     char verdict[AGENT_LOG_TEXT_MAX];
     uint64_t suspect_step; /* what it was at work on when it crashed */
     uint8_t suspects[AGENT_KEPT_MAX];
@@ -151,6 +152,7 @@ struct agent_generation {
     char down[256];
     bool died; /* ... as its process crashed, or was killed */
     bool differs; /* ... as the state here is not the source's */
+    bool doubts;  /* ... as what came out of a step cannot be */
 };
 
 enum ahead_state { AHEAD_NONE, AHEAD_CONNECTING, AHEAD_CONNECTED };

@@ -285,7 +285,7 @@ static void form_next (struct agent *agent)
     generation->formed = generation->now.generation;
     generation->over = generation->aborting = generation->ready = generation->go = false;
     generation->down[0] = '\0';
-    generation->died = generation->differs = false;
+    generation->died = generation->differs = generation->doubts = false;
     generation->states.count = generation->gradients.count = 0;
     agent->job.windows_said = agent->job.windows_heard = 0;
     agent->job.trainer_phase = MU_PHASE_CONNECTING;

@@ -36,11 +36,13 @@ static void end_generation (struct agent *agent)
     agent->generation.next.generation = 0;
 }
 
-static void fail_job (struct agent *agent, uint32_t code, const char *text, size_t size)
+static void fail_job (struct agent *agent, uint32_t code, uint64_t at, const char *text,
+                      size_t size)
 {
     struct agent_job *job = &agent->job;
     job->failed = true;
     job->code = code;
+    job->failed_at = at;
     snprintf (job->verdict, sizeof job->verdict, "%.*s", (int)size, text);
     job->trainer = TRAINER_KILLED;
     agent_add (agent, AGENT_KILL_TRAINER);
@@ -63,7 +65,7 @@ static void on_opened (struct agent *agent, const struct agent_event *event)
         return;
     if (!event->region) {
         const char *why = event->text ? event->text : "its shared memory did not come along";
-        fail_job (agent, MU_SYSTEM, why, strlen (why));
+        fail_job (agent, MU_SYSTEM, 0, why, strlen (why));
         return;
     }
     job->trainer = TRAINER_OPEN;
@@ -99,7 +101,7 @@ static void on_working (struct agent *agent, const struct agent_event *event)
 static void on_refuse (struct agent *agent, const struct agent_event *event)
 {
     const struct mu_wire_refuse *refuse = &event->wire->refuse;
-    fail_job (agent, refuse->code, refuse->text.data, refuse->text.size);
+    fail_job (agent, refuse->code, refuse->at, refuse->text.data, refuse->text.size);
 }
 
 /* Windows that are trained through; the last one may be short. */
@@ -154,12 +156,13 @@ static void on_left (struct agent *agent, const struct agent_event *event)
     if (job->kept_size)
         memcpy (job->kept, left->kept.data, job->kept_size);
     bool unasked = generation->part == PART_IN;
+    generation->doubts = left->doubts;
     generation->part = PART_OUT;
     if (job->asked)
         agent_repeat (agent, WORD_PREPARED);
     job->asked = false;
     if (unasked)
-        agent_break (agent, "its trainer cannot take part; the worker's log says why");
+        agent_break (agent, *left->why ? left->why : "its trainer cannot take part");
 }
 
 static void on_hashed (struct agent *agent, const struct agent_event *event)

@@ -34,6 +34,7 @@ static void say_verdict (struct agent *agent)
         struct mu_wire_failed *failed = &agent_say (agent, MU_WIRE_FAILED)->failed;
         failed->job = job->number;
         failed->code = job->code;
+        failed->at = job->failed_at;
         failed->text = text;
         return;
     }
@@ -94,6 +95,7 @@ static void say_down (struct agent *agent)
     agent_copy (down->text, sizeof down->text, agent->generation.down);
     down->ended = agent->generation.died;
     down->differs = agent->generation.differs;
+    down->doubts = agent->generation.doubts ? agent->job.step + 1 : 0;
 }
 
 static void say_aborted (struct agent *agent)

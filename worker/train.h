@@ -338,12 +338,20 @@ enum train_share {
 enum train_share train_gradients (struct train *train, const struct train_generation *generation,
                                   const uint16_t *map, struct mu_error *error);
 
+/* Compute for nothing but their hashes what train_audit_again () planned. */
+void train_recompute (struct train *train);
+
 /* Does the result leave out what this generation leaves out, and nothing else? */
 int train_check_skips (const struct train *train, const struct train_generation *generation,
                        struct mu_error *error);
 
 /* Which micro-batches of the coming step are compared, and what this rank has to do with them. */
 void train_audit_plan (struct train *train, const struct train_generation *generation);
+/* This one is compared, beside the sums, by its owner, too. */
+void train_audit_again (struct train *train, const struct train_generation *generation,
+                        uint32_t micro_batch);
+/* Does this generation compare anything? */
+bool train_is_audited (const struct train_job *job, const struct train_generation *generation);
 /* The one of this micro-batch, if this rank owns it and it is compared; or NULL. */
 struct train_audit *train_audit_owned (struct train *train, uint32_t micro_batch);
 /* Its gradient of this tensor: each once, in any order. */

@@ -50,17 +50,22 @@ static void add (struct train_audits *audits, bool owns, uint32_t micro_batch)
     audits->list[at] = (struct train_audit){ .owns = owns, .micro_batch = micro_batch };
 }
 
-/* Poison is computed by nobody, or by one who may die of it. In a generation's first step the owner
- * computes it once more: it may have done so before, in another map. */
+/* Poison is computed by nobody, or by one who may die of it. */
 static void plan_one (struct train *train, const struct train_generation *generation,
-                      uint32_t micro_batch)
+                      uint32_t micro_batch, bool for_sums)
 {
     uint64_t step = train->job.state->step;
     uint32_t owner = generation->map[micro_batch];
     uint32_t after = (generation->rank + generation->size - owner) % generation->size;
     if (after < AUDITORS && !train_is_skipped (generation, step, micro_batch) &&
         !train_is_suspect (generation, step, micro_batch))
-        add (&train->audits, !after && step != generation->step, micro_batch);
+        add (&train->audits, !after && for_sums, micro_batch);
+}
+
+/* In a generation's first step the owner computes it once more: it may have done so before, in another map. */
+static bool is_later_step (const struct train *train, const struct train_generation *generation)
+{
+    return train->job.state->step != generation->step;
 }
 
 /* The turn's rank, or the next that has any; of its micro-batches, the turn's. */
@@ -72,7 +77,7 @@ static void plan_turn (struct train *train, const struct train_generation *gener
     while (!(count = count_of (job, generation, rank)))
         rank = (rank + 1) % generation->size;
     uint32_t which = (uint32_t)(turn / generation->size % count);
-    plan_one (train, generation, find (generation, rank, which));
+    plan_one (train, generation, find (generation, rank, which), is_later_step (train, generation));
 }
 
 /* Every third rank, or the next of these three that has any: with the two after it that is all. */
@@ -85,21 +90,34 @@ static void plan_all (struct train *train, const struct train_generation *genera
             if (!count)
                 continue;
             plan_one (train, generation,
-                      find (generation, rank, (uint32_t)(job->state->step % count)));
+                      find (generation, rank, (uint32_t)(job->state->step % count)),
+                      is_later_step (train, generation));
             break;
         }
+}
+
+bool train_is_audited (const struct train_job *job, const struct train_generation *generation)
+{
+    return job->spec.audit_every && job->spec.exact && generation->size > 1;
 }
 
 void train_audit_plan (struct train *train, const struct train_generation *generation)
 {
     const struct train_job *job = &train->job;
     train->audits = (struct train_audits){ .count = 0 };
-    if (!job->spec.audit_every || !job->spec.exact || generation->size < 2)
+    if (!train_is_audited (job, generation))
         return;
     if (train_compares (&train->orders, generation, job->state->step))
         plan_all (train, generation);
     else if (is_due (job, generation))
         plan_turn (train, generation);
+}
+
+void train_audit_again (struct train *train, const struct train_generation *generation,
+                        uint32_t micro_batch)
+{
+    train->audits = (struct train_audits){ .count = 0 };
+    plan_one (train, generation, micro_batch, false);
 }
 
 struct train_audit *train_audit_owned (struct train *train, uint32_t micro_batch)

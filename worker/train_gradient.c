@@ -312,6 +312,14 @@ enum train_share train_gradients (struct train *train, const struct train_genera
     return outcome;
 }
 
+void train_recompute (struct train *train)
+{
+    struct share share = { .train = train, .wrong_micro_batch = UINT32_MAX };
+    if (train->audits.others)
+        train_pool_run (train->pool, compute, &share, train->audits.others,
+                        &train->orders.interrupt);
+}
+
 int train_check_skips (const struct train *train, const struct train_generation *generation,
                        struct mu_error *error)
 {

@@ -32,6 +32,7 @@ void train_refuse (struct train_report *report, const struct mu_error *error)
 {
     struct mu_wire wire = { .type = MU_WIRE_REFUSE };
     wire.refuse.code = (uint32_t)error->code;
+    wire.refuse.at = report->progress.generation ? report->progress.step + 1 : 0;
     wire.refuse.text = (struct mu_blob){ error->text, (uint32_t)strnlen (error->text, 1023) };
     train_say (report, &wire, -1);
 }

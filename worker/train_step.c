@@ -35,9 +35,9 @@ static struct mu_log_about about (const struct train *train,
 
 /* --- LEFT ------------------------------------------------------------------------------------- */
 
-static void say_left (struct train *train, uint64_t generation)
+static void say_left (struct train *train, uint64_t generation, bool doubts, const char *why)
 {
-    struct train_job *job = &train->job;
+    const struct train_job *job = &train->job;
     uint8_t kept[TRAIN_KEPT_MAX] = { 0 };
     for (uint32_t m = 0; m < job->micro_batches; m++)
         if (mu_sums_has (&job->layout, job->comm->sums, job->state, m))
@@ -48,6 +48,8 @@ static void say_left (struct train *train, uint64_t generation)
     wire.left.attempt = (uint32_t)job->state->attempt;
     wire.left.blank = job->blank;
     wire.left.kept = (struct mu_blob){ kept, (job->micro_batches + 7) / 8 };
+    wire.left.doubts = doubts;
+    mu_text_set (wire.left.why, sizeof wire.left.why, why);
     train_report_phase (&train->report, MU_PHASE_WAITING, false);
     train_say (&train->report, &wire, -1);
 }
@@ -67,7 +69,7 @@ static void leave (struct train *train, uint64_t generation)
     const struct train_job *job = &train->job;
     if (!job->blank && !job->state->attempt && train_is_reviewed (&train->orders, generation))
         say_hashed (train, generation);
-    say_left (train, generation);
+    say_left (train, generation, false, "");
 }
 
 static void cannot_take_part (struct train *train, const struct train_generation *generation,
@@ -76,7 +78,7 @@ static void cannot_take_part (struct train *train, const struct train_generation
     struct mu_log_about where = about (train, generation);
     mu_log (MU_LOG_ERROR, "no_part", &where, "cannot take part in generation %llu: %s",
             (unsigned long long)generation->number, why);
-    say_left (train, generation->number);
+    say_left (train, generation->number, false, why);
 }
 
 /* --- joining the world ------------------------------------------------------------------------ */
@@ -210,10 +212,32 @@ static void after_step (struct train *train, const struct train_generation *gene
                 (unsigned long long)step);
 }
 
-/* --- one step --------------------------------------------------------------------------------- */
+/* --- a result that cannot be ------------------------------------------------------------------ */
 
-static void refuse_non_finite (struct train *train, const struct mu_verdict *verdict,
-                               struct mu_error *error)
+/* It may be the data's fault, or the model's; or one worker is wrong, and the job is not to end for that. So
+ * everybody says what it holds, and those whose turn it is what they make of the micro-batch; and the step is
+ * computed again from nothing, in another generation. Whether that helps the coordinator knows (its doubt.c). */
+static void doubt (struct train *train, const struct train_generation *generation,
+                   uint32_t micro_batch, const char *why)
+{
+    struct train_job *job = &train->job;
+    struct mu_log_about where = about (train, generation);
+    mu_log (MU_LOG_WARN, "doubted", &where, "step %llu is compared and computed again: %s",
+            (unsigned long long)job->state->step, why);
+    if (!job->state->attempt)
+        say_hashed (train, generation->number);
+    if (micro_batch < job->micro_batches) {
+        train_report_phase (&train->report, MU_PHASE_COMPUTING, false);
+        train_audit_again (train, generation, micro_batch);
+        train_recompute (train);
+        train_audit_say (train, generation);
+    }
+    mu_sums_begin (&job->layout, job->comm->sums);
+    say_left (train, generation->number, true, why);
+}
+
+static void name_non_finite (const struct train *train, const struct mu_verdict *verdict,
+                             struct mu_error *error)
 {
     const struct train_job *job = &train->job;
     uint64_t micro = job->spec.batch.micro;
@@ -228,8 +252,22 @@ static void refuse_non_finite (struct train *train, const struct mu_verdict *ver
         "%s%s, records %s%s: ", verdict->tensor < job->layout.tensors ? "tensor " : "the loss",
         verdict->tensor < job->layout.tensors ? job->tensors[verdict->tensor].name : "", records,
         micro > 6 ? ", ..." : "");
-    train_refuse (&train->report, error);
 }
+
+/* Alone, or where nothing is compared, there is nothing to doubt. */
+static void refuse (struct train *train, const struct train_generation *generation,
+                    const struct mu_verdict *verdict, struct mu_error *error)
+{
+    bool named = verdict->decision == MU_NON_FINITE;
+    if (named)
+        name_non_finite (train, verdict, error);
+    if (train_is_audited (&train->job, generation))
+        doubt (train, generation, named ? verdict->micro_batch : UINT32_MAX, error->text);
+    else
+        train_refuse (&train->report, error);
+}
+
+/* --- one step --------------------------------------------------------------------------------- */
 
 static bool update (struct train *train, const struct train_generation *generation)
 {
@@ -239,15 +277,12 @@ static bool update (struct train *train, const struct train_generation *generati
     memset (&done, 0, sizeof done);
     train_report_phase (&train->report, MU_PHASE_UPDATING, false);
     if (train_check_skips (train, generation, &error) < 0) {
-        train_refuse (&train->report, &error);
+        refuse (train, generation, &done.verdict, &error);
         return false;
     }
     if (mu_update (job->state, &job->layout, job->comm->result, &job->optimizer, job->kernels,
                    train_pool_gradient (train->pool), &done, &error) < 0) {
-        if (done.verdict.decision == MU_NON_FINITE)
-            refuse_non_finite (train, &done.verdict, &error);
-        else
-            train_refuse (&train->report, &error);
+        refuse (train, generation, &done.verdict, &error);
         return false;
     }
     if (done.verdict.decision == MU_LOWER_SCALES)

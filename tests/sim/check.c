@@ -37,6 +37,8 @@ struct seen_job {
     bool disputed;
     bool torn;         /* its newest generation broke because of the wrong worker, unplanned */
     bool wrong_member; /* that is in its newest generation */
+    bool
+        alone_and_wrong; /* when it ended: alone, or all had its state: nobody could say that it is not the job's fault */
     bool gone_unseen;  /* it was lost, and nobody compared it */
     uint64_t copies;   /* bits: whose state is another's, and was not compared since */
     bool overwritten;  /* its state may have been wrong, and is that of others now: 0030 */
@@ -417,6 +419,7 @@ static void on_state (const struct mu_journal *record)
         CHECK (job->commits[job->commit_count - 1].state ==
                    chain_state (record->state.job, job->committed),
                "job %" PRIu64 " is done with wrong weights", record->state.job);
+    job->alone_and_wrong = job->wrong_member && (job->ranks == 1 || job->overwritten);
     if (job->state == MU_JOB_FAILED)
         CHECK (record->state.reason.size && record->state.code, "a job fails without saying why");
 }
@@ -684,6 +687,15 @@ static void check_poison_end (const struct sim_job *what, const struct seen_job 
            "what kills the trainers of a job was not found");
 }
 
+/* What nobody can compute was met: then it had to fail, and not for nothing. */
+static bool is_bad (const struct sim_job *what, const struct seen_job *job,
+                    const struct mu_wire_job_info *info)
+{
+    CHECK (!what->bad || job->state != MU_JOB_DONE || what->bad_step >= info->steps,
+           "a job is done of which step %" PRIu64 " cannot be computed", what->bad_step);
+    return what->bad && job->state == MU_JOB_FAILED && info->step <= what->bad_step;
+}
+
 void check_end (void)
 {
     for (uint64_t i = 1; i <= job_count; i++) {
@@ -704,7 +716,8 @@ void check_end (void)
                "job %" PRIu64 " waits and does not say why", i);
         bool may_fail = seen[i].crashes >= 3 || seen[i].hangs >= 5 || what->small_data ||
                         what->odd_data || (info.code == MU_IO && statistics.save_failures >= 3) ||
-                        (seen[i].disputed && !faults.seen);
+                        (seen[i].disputed && !faults.seen) || seen[i].alone_and_wrong ||
+                        is_bad (what, &seen[i], &info);
         check_poison_end (what, &seen[i], &info);
         CHECK (state != MU_JOB_FAILED || may_fail, "job %" PRIu64 " failed: %.*s", i,
                (int)info.reason.size, (const char *)info.reason.data);

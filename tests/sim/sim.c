@@ -339,6 +339,17 @@ static void choose_poison (struct sim_job *job, uint32_t number)
         job->poisons = 1;
 }
 
+/* One of which nobody can make anything, and which is not poison as well. */
+static void choose_bad (struct sim_job *job, uint32_t number)
+{
+    uint64_t luck = mix (options.seed * 137 + number, 8151);
+    if (options.calm || faults.gentle || job->small_data || job->poisons || luck % 12)
+        return;
+    job->bad = luck >> 8 & 1 ? BAD_NUMBER : BAD_INPUT;
+    job->bad_step = (luck >> 16) % (job->steps ? job->steps : 40);
+    job->bad_micro_batch = (uint32_t)(luck >> 40) % job->micro_batches % 64;
+}
+
 /* In some runs every job could use all workers, for long, so that what counts is who goes first. By the
  * seed, as before. */
 static bool contended (void)
@@ -415,6 +426,7 @@ static void begin (void)
         *job = choose_job ();
         contend (job);
         choose_poison (job, i);
+        choose_bad (job, i);
         clock_after (draw (0, i ? options.minutes * 40000u : 1000), submit_one, 0, 0, job);
     }
 }
@@ -621,7 +633,7 @@ static void report (uint64_t seeds, double seconds)
             " trainers began without a state; %" PRIu64
             " checkpoints were not what was committed; %" PRIu64 " were not there, %" PRIu64
             " of them for good; %" PRIu64 " writers hung, %" PRIu64 " of them ended, %" PRIu64
-            " checkpoints overdue\n",
+            " checkpoints overdue; %" PRIu64 " results doubted, %" PRIu64 " trainers refused\n",
             seeds, seconds, s->happenings, s->messages, s->steps, s->generations, s->rewinds,
             s->host_crashes, s->worker_crashes, s->trainer_crashes, s->collective_crashes,
             s->save_failures, s->cuts, s->swallowed, s->stops, s->hangs, s->kept, s->mismatches,
@@ -629,7 +641,7 @@ static void report (uint64_t seeds, double seconds)
             s->joint_steps, s->expelled, s->elsewhere, s->disputes, s->differing, s->wrong_steps,
             s->connected_ahead, s->shrunk, s->most_shrunk, s->watched, s->played, s->images,
             s->lies, s->disbelieved, s->blanks, s->unsound, s->away, s->unread, s->writers_hung,
-            s->writers_ended, s->overdue);
+            s->writers_ended, s->overdue, s->doubts, s->refusals);
 }
 
 int main (int argc, char **argv)

@@ -28,7 +28,8 @@
  * state is a hash of state and sum. A micro-batch that is missing, doubled, or computed from
  * another state makes another state, and each state is compared with that of a run that nothing
  * disturbed. Some jobs have a micro-batch that kills every trainer: in the undisturbed run it is left
- * out. */
+ * out. Some have one of which nobody can make a number, or anything: they have to fail, and no others, though
+ * one whose memory fell over may find the same of any. */
 #ifndef SIM_H
 #define SIM_H
 
@@ -95,6 +96,7 @@ struct statistics {
     uint64_t happenings, messages, steps, generations, rewinds, replays;
     uint64_t host_crashes, worker_crashes, trainer_crashes, collective_crashes, save_failures;
     uint64_t differing, writers_hung, writers_ended, overdue;
+    uint64_t doubts, refusals;
     uint64_t kept, mismatches, cuts, swallowed, stops, hangs, proofs, joint_steps;
     uint64_t expelled, elsewhere, disputes, wrong_steps, connected_ahead, shrunk, most_shrunk,
         watched;
@@ -194,6 +196,8 @@ struct trainer {
     uint32_t rank, size;
     uint32_t owners[64]; /* in later steps, by micro-batch */
     bool writer, corrupted;
+    bool not_finite;       /* its memory fell over so that all it computes is no number, or fails */
+    uint64_t bad;          /* bit m: what it made of that, which is in sums, is no number */
     uint64_t compare_step; /* all are compared in it */
     bool stops;            /* it was told to go no further, as it is to leave */
     uint64_t compute_start_ms, compute_ms, todo, total;
@@ -262,12 +266,16 @@ void worker_hold (uint32_t number, struct hold *hold, uint64_t ms, char letter);
 
 /* --- trainer.c -------------------------------------------------------------------------------- */
 
+struct reduced {
+    uint64_t total, bad; /* bit m: micro-batch m is no number */
+};
+
 void trainer_start (uint32_t number);
 void trainer_kill (uint32_t number);
 void trainer_end (uint32_t number); /* with its worker, unseen */
 void trainer_hear (uint32_t number, const struct mu_wire *wire);
 void trainer_go (uint32_t number, uint64_t generation);
-void trainer_reduced (uint32_t number, uint64_t turn, uint64_t total);
+void trainer_reduced (uint32_t number, uint64_t turn, const struct reduced *reduced);
 void trainer_progress (uint32_t number);
 /* What a run that nothing disturbed holds after so many steps, and how often a step is refused. */
 uint64_t chain_state (uint64_t job, uint64_t step);
@@ -304,6 +312,13 @@ struct sim_job { /* as submitted */
         poison_limit; /* micro-batches that kill every trainer; how many may be skipped */
     uint64_t poison_step[2];
     uint32_t poison_micro_batch[2];
+    enum {
+        BAD_NONE,
+        BAD_NUMBER,
+        BAD_INPUT
+    } bad; /* nobody can compute this one: the job has to fail */
+    uint64_t bad_step;
+    uint32_t bad_micro_batch;
     uint64_t number; /* once SUBMITTED */
 };
 

@@ -290,6 +290,25 @@ static void corrupt (uint32_t number)
         return;
     trainer->corrupted = true;
     trainer->state ^= UINT64_C (1) << draw (0, 63);
+    trainer->not_finite = mix (trainer->state, 77) % 4 == 0;
+}
+
+/* Of these micro-batches, those of which it makes no number. */
+static uint64_t bad_ones (const struct trainer *trainer, uint64_t micro_batches)
+{
+    const struct sim_job *job = client_job (trainer->job);
+    bool bad = job->bad && job->bad_step == trainer->step;
+    return micro_batches & (trainer->not_finite ? UINT64_MAX
+                            : bad               ? UINT64_C (1) << job->bad_micro_batch
+                                                : 0);
+}
+
+/* Or nothing at all, and says so. */
+static bool cannot_compute (const struct trainer *trainer, uint64_t micro_batches)
+{
+    bool nothing =
+        trainer->not_finite ? trainer->state % 2 : client_job (trainer->job)->bad == BAD_INPUT;
+    return nothing && bad_ones (trainer, micro_batches);
 }
 
 /* What this generation's list leaves out of the step. */
@@ -320,8 +339,10 @@ static void audit_one (uint32_t number, uint32_t m)
                             .audited = { .generation = trainer->generation,
                                          .step = trainer->step,
                                          .micro_batch = m,
-                                         .digest = gradient (trainer->state, trainer->step, 0, m) +
-                                                   is_wrong (number, WRONG_GRADIENT) } };
+                                         .digest =
+                                             gradient (trainer->state, trainer->step, 0, m) +
+                                             (bad_ones (trainer, UINT64_C (1) << m) ? 77 : 0) +
+                                             is_wrong (number, WRONG_GRADIENT) } };
     say (number, &wire);
 }
 
@@ -373,6 +394,7 @@ static void count_up (struct trainer *trainer, uint64_t done)
 static void add_up (struct trainer *trainer, uint64_t done)
 {
     trainer->sums += sum_of (trainer->state, trainer->step, trainer->attempt, done);
+    trainer->bad |= bad_ones (trainer, done);
     quiet_computed (trainer->job, trainer->step, done);
     count_up (trainer, done);
     trainer->todo &= ~done;
@@ -400,6 +422,20 @@ static int by_chance (uint32_t number)
     return luck % 4 ? SIGSEGV : SIGABRT;
 }
 
+/* The job cannot go on: its agent ends it. */
+static void refuse (uint32_t number, enum mu_code code, const char *why)
+{
+    struct trainer *trainer = &worker_at (number)->trainer;
+    struct mu_wire wire = { .type = MU_WIRE_REFUSE,
+                            .refuse = { .code = (uint32_t)code,
+                                        .at = trainer->step + 1,
+                                        .text = { why, (uint32_t)strlen (why) } } };
+    statistics.refusals++;
+    trainer->going = trainer->computing = false;
+    trainer->turn++;
+    say (number, &wire);
+}
+
 static void start_some (uint32_t number);
 
 static void computed (uint32_t number, uint64_t turn, void *data)
@@ -422,6 +458,10 @@ static void computed (uint32_t number, uint64_t turn, void *data)
         return;
     }
     trainer->busy_us += trainer->compute_ms * 1000;
+    if (cannot_compute (trainer, trainer->flight)) {
+        refuse (number, MU_BAD_INPUT, "nothing can be made of that");
+        return;
+    }
     if (is_wrong (number, WRONG_GRADIENT))
         trainer->sums += count_bits (trainer->flight);
     add_up (trainer, trainer->flight);
@@ -493,7 +533,7 @@ static void begin_step (uint32_t number)
     if (trainer->kept & ~own) {
         CHECK (!worker->knew_sums || world_has_twice (number, trainer->kept),
                "%s drops sums that nobody else has", worker_name (number));
-        trainer->kept = trainer->sums = 0;
+        trainer->kept = trainer->sums = trainer->bad = 0;
     }
     statistics.kept += count_bits (trainer->kept);
     count_up (trainer, own & ~trainer->kept & left_out (trainer));
@@ -518,13 +558,56 @@ static void say_hashed (uint32_t number, uint64_t generation)
     say (number, &hashed);
 }
 
+static void say_left (uint32_t number, uint64_t generation, bool doubts, const char *why)
+{
+    const struct trainer *trainer = &worker_at (number)->trainer;
+    uint8_t kept[8];
+    for (uint32_t i = 0; i < sizeof kept; i++)
+        kept[i] = (uint8_t)(trainer->kept >> 8 * i);
+    struct mu_wire wire = { .type = MU_WIRE_LEFT,
+                            .left = { .generation = generation,
+                                      .step = trainer->step,
+                                      .attempt = trainer->attempt,
+                                      .kept = { kept, sizeof kept },
+                                      .blank = trainer->blank } };
+    wire.left.doubts = doubts;
+    snprintf (wire.left.why, sizeof wire.left.why, "%s", why);
+    say (number, &wire);
+}
+
+/* What came out of the step is no number: it is compared, and computed again from nothing. */
+static void doubt (uint32_t number, uint64_t bad)
+{
+    struct trainer *trainer = &worker_at (number)->trainer;
+    uint64_t generation = trainer->generation, life = trainer->life;
+    if (trainer->size < 2) {
+        refuse (number, MU_FAILED, "that is no number");
+        return;
+    }
+    statistics.doubts++;
+    if (!trainer->attempt)
+        say_hashed (number, generation);
+    if (trainer->alive && trainer->life == life)
+        audit_one (number, (uint32_t)__builtin_ctzll (bad));
+    if (!trainer->alive || trainer->life != life)
+        return;
+    trainer->in = trainer->going = trainer->computing = false;
+    trainer->turn++;
+    trainer->phase = MU_PHASE_WAITING;
+    say_left (number, generation, true, "that is no number");
+}
+
 /* The reduction came back with the sum of all ranks. */
-void trainer_reduced (uint32_t number, uint64_t turn, uint64_t total)
+void trainer_reduced (uint32_t number, uint64_t turn, const struct reduced *reduced)
 {
     struct trainer *trainer = &worker_at (number)->trainer;
     if (is_void (number, turn))
         return;
-    trainer->kept = trainer->sums = 0;
+    trainer->kept = trainer->sums = trainer->bad = 0;
+    if (reduced->bad) {
+        doubt (number, reduced->bad);
+        return;
+    }
     if (trainer->attempt < chain_refusals (trainer->job, trainer->step)) {
         trainer->attempt++;
         trainer->phase = MU_PHASE_COMPUTING; /* or it would seem to be reducing all along */
@@ -533,7 +616,7 @@ void trainer_reduced (uint32_t number, uint64_t turn, uint64_t total)
             begin_step (number);
         return;
     }
-    trainer->state = mix (trainer->state, total);
+    trainer->state = mix (trainer->state, reduced->total);
     trainer->step++;
     trainer->attempt = 0;
     statistics.steps++;
@@ -692,27 +775,19 @@ static void left (uint32_t number, uint64_t generation, void *data)
     if (!trainer->alive || trainer->life != leaving->life ||
         hold_back (&trainer->hold, left, number, generation, data, sizeof *leaving))
         return;
-    uint8_t kept[8];
-    for (uint32_t i = 0; i < sizeof kept; i++)
-        kept[i] = (uint8_t)(trainer->kept >> 8 * i);
     if (!trainer->blank && !trainer->attempt &&
         (trainer->compare_step != UINT64_MAX || trainer->stops))
         say_hashed (number, generation);
-    if (!trainer->alive || trainer->life != leaving->life)
-        return;
-    struct mu_wire wire = { .type = MU_WIRE_LEFT,
-                            .left = { .generation = generation,
-                                      .step = trainer->step,
-                                      .attempt = trainer->attempt,
-                                      .kept = { kept, sizeof kept },
-                                      .blank = trainer->blank } };
-    say (number, &wire);
+    if (trainer->alive && trainer->life == leaving->life)
+        say_left (number, generation, false, "");
 }
 
 /* Micro-batches that are done are kept; the one at work is not. */
 static void keep_done (struct trainer *trainer)
 {
     uint64_t bearable = trainer->flight & ~chain_poison (trainer->job, trainer->step);
+    if (cannot_compute (trainer, bearable))
+        bearable &= ~bad_ones (trainer, bearable);
     uint32_t todo = count_bits (bearable);
     uint64_t spent_ms = clock_now () - trainer->compute_start_ms, done = 0;
     uint32_t finished =

@@ -21,7 +21,8 @@ struct place {
     uint32_t worker;
     uint64_t life; /* of its collective; 0: nobody yet */
     bool connected, formed, ready, arrived;
-    uint64_t turn, sums, step;
+    uint64_t turn, step;
+    struct reduced gives;
     uint32_t attempt;
     char values[FENCES][48];
 };
@@ -219,7 +220,8 @@ static void get_ready (uint32_t number, uint64_t life, void *data)
         trainer->attempt = source->attempt;
         trainer->state = source->state;
         trainer->blank = false;
-        trainer->kept = trainer->sums = 0;
+        trainer->not_finite = source->not_finite;
+        trainer->kept = trainer->sums = trainer->bad = 0;
         trainer->phase = MU_PHASE_RECEIVING;
         trainer_progress (number);
     } else if (trainer->blank || trainer->step != collective->step ||
@@ -461,39 +463,39 @@ static void came_back (uint32_t number, uint64_t turn, void *data)
 {
     struct collective *collective = of (number);
     struct trainer *trainer = &worker_at (number)->trainer;
-    uint64_t total;
-    memcpy (&total, data, sizeof total);
+    const struct reduced *reduced = data;
     if (!collective->alive ||
-        hold_back (&collective->hold, came_back, number, turn, data, sizeof total))
+        hold_back (&collective->hold, came_back, number, turn, data, sizeof *reduced))
         return;
     if (trainer->answered != turn && collective->world->torn && chance (500000000))
         return; /* it hangs, or fails later */
     collective->moved++;
     trainer->answered = turn;
-    if (hold_back (&trainer->hold, came_back, number, turn, data, sizeof total))
+    if (hold_back (&trainer->hold, came_back, number, turn, data, sizeof *reduced))
         return;
-    trainer_reduced (number, turn, total);
+    trainer_reduced (number, turn, reduced);
 }
 
 static void finish_reduction (struct world *world)
 {
-    uint64_t total = 0;
+    struct reduced sum = { 0, 0 };
     for (uint32_t rank = 0; rank < world->size; rank++) {
         const struct place *place = &world->places[rank];
         CHECK (place->step == world->places[0].step && place->attempt == world->places[0].attempt,
                "rank %u reduces step %" PRIu64 " with step %" PRIu64, rank, place->step,
                world->places[0].step);
-        total += place->sums;
+        sum.total += place->gives.total;
+        sum.bad |= place->gives.bad;
         ledgers_note (world->job, world->generation, place->worker);
         check_wronged (world->job, place->worker);
     }
     world->arrived = 0;
     for (uint32_t rank = 0; rank < world->size; rank++) {
         struct place *place = &world->places[rank];
-        uint64_t *copy = malloc (sizeof *copy);
+        struct reduced *copy = malloc (sizeof *copy);
         if (!copy)
             abort ();
-        *copy = total;
+        *copy = sum;
         place->arrived = false;
         clock_after (takes (1, 8), came_back, place->worker, place->turn, copy);
     }
@@ -531,7 +533,7 @@ void world_reduce (uint32_t number)
     CHECK (!place->arrived, "%s reduces twice", worker_name (number));
     place->arrived = true;
     place->turn = trainer->turn;
-    place->sums = trainer->sums;
+    place->gives = (struct reduced){ trainer->sums, trainer->bad };
     place->step = trainer->step;
     place->attempt = trainer->attempt;
     if (++world->arrived == world->size)

@@ -72,8 +72,8 @@ def wrong_gradient():
         proven(cluster, job)
 
 
-def flip_a_bit(cluster, name):
-    """In the weights that this worker's trainer shares with its collective; False: it is not that far."""
+def flip(cluster, name, bits=0x00010000, only_set=False):
+    """These bits in a weight that this worker's trainer shares with its collective; False: it is not that far."""
     for pid in children(cluster.workers[name].pid, "muster-trainer"):
         for fd in os.listdir(f"/proc/{pid}/fd"):
             path = f"/proc/{pid}/fd/{fd}"
@@ -82,7 +82,9 @@ def flip_a_bit(cluster, name):
             with open(path, "r+b") as file, mmap.mmap(file.fileno(), 0) as view:
                 state = struct.unpack_from("<Q", view, STATE_OFFSET_AT)[0]
                 weights, moments = struct.unpack_from("<QQ", view, state + WEIGHTS_AT)
-                view[state + (weights + moments) // 2 // 64 * 64 + 2] ^= 1
+                at = state + (weights + moments) // 2 // 64 * 64
+                weight = struct.unpack_from("<I", view, at)[0]
+                struct.pack_into("<I", view, at, weight | bits if only_set else weight ^ bits)
             return True
     return False
 
@@ -94,12 +96,54 @@ def wrong_state():
     with Cluster(3) as cluster:
         job = cluster.submit(cluster.gpt(steps=1500, workers=(3, 3), every=50, hash_every=10, audit_every=8))
         cluster.wait_step(job, 100)
-        assert flip_a_bit(cluster, "w1")
+        assert flip(cluster, "w1")
         wait_for("the wrong worker is expelled", lambda: expulsions(cluster))
         cluster.start_worker("third")
         assert cluster.wait_done(job)["weights_hash"] == right
         assert [record["worker"] for record in expulsions(cluster)] == ["w1"], expulsions(cluster)
         proven(cluster, job)
+
+
+def falls_over_to_no_number(cluster, name):
+    """A weight's exponent, all of it; again, as an update at that very moment may undo it."""
+    for _ in range(5):
+        assert flip(cluster, name, 0x7F800000, only_set=True)
+        try:
+            return wait_for("what came of it is found", lambda: expulsions(cluster), limit_s=5)
+        except AssertionError:
+            continue
+    raise AssertionError("nothing was found")
+
+
+def wrong_state_without_numbers():
+    """a weight of one worker becomes so large that nothing is a number, and no comparison is due: the job does not fail"""
+    spec = {"steps": 1500, "every": 100, "hash_every": NEVER, "audit_every": NEVER}
+    with Cluster(1) as cluster:
+        right = cluster.wait_done(cluster.submit(cluster.gpt(steps=1500)))["weights_hash"]
+    for count, blamed in ((3, "w1"), (2, "")):
+        with Cluster(count) as cluster:
+            job = cluster.submit(cluster.gpt(workers=(1, count), **spec))
+            cluster.wait_step(job, 150)
+            falls_over_to_no_number(cluster, "w1")
+            assert cluster.wait_done(job)["weights_hash"] == right
+            found = expulsions(cluster)
+            assert [record["worker"] for record in found] == [blamed], found
+            assert blamed or found[0]["others"] == "w0 against w1", found
+            proven(cluster, job)
+
+
+def once_no_number():
+    """a gradient that is not finite once, or fails once, and is neither when it is computed again: training goes on"""
+    right = calm_run(300, (1, 3))[0]
+    for fault in ("nan@40.1", "problem@40.1"):
+        with Cluster(3) as cluster:
+            once = os.path.join(cluster.dir, "once")
+            job = submit(cluster, 300, (3, 3), f"model={{fault: '{fault}', once: {once}}}")
+            assert cluster.wait_done(job)["weights_hash"] == right
+            status = cluster.status(job)
+            assert os.path.exists(once) and status["generation"] == 2, status
+            assert not expulsions(cluster), expulsions(cluster)
+            proven(cluster, job)
 
 
 def two_differ():
@@ -202,5 +246,5 @@ def found_out_elsewhere():
 
 
 if __name__ == "__main__":
-    sys.exit(Tap().run(wrong_gradient, wrong_state, two_differ, drained_before_its_turn,
+    sys.exit(Tap().run(wrong_gradient, wrong_state, wrong_state_without_numbers, once_no_number, two_differ, drained_before_its_turn,
                        another_joins_before_its_turn, wrong_to_the_end, found_out_elsewhere))

@@ -118,7 +118,7 @@ static void trainer_cannot_take_part (void **state)
     struct story story;
     running (&story);
     said (&story, left (1, 0, "\0"));
-    expect (&story, "DOWN 1 its trainer cannot take part; the worker's log says why");
+    expect (&story, "DOWN 1 its trainer cannot take part");
     expect (&story, "kill collective");
     collective (&story, AGENT_COLLECTIVE_ENDED, 1, "");
     expect (&story, "end 1");

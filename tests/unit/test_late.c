@@ -530,7 +530,7 @@ static void whose_storage_fails_is_let_go_unless_it_is_the_last (void **state)
     fails (&bed, 1, MU_IO);
     assert_string_equal (bed.state, "");
     assert_int_equal (bed.broken, 1);
-    assert_string_equal (bed.reason, "worker w1 cannot go on with it");
+    assert_string_equal (bed.reason, "worker w1 cannot go on with it: no such file");
     let_go (&bed, 1);
     end (&bed, W0 | W2, 5);
     assert_int_equal (bed.forms, 2);
