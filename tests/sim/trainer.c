@@ -205,6 +205,24 @@ static void end_writing (uint32_t number, uint64_t step)
         writer_is_free (number);
 }
 
+static void say_wrote (uint32_t number, const struct snapshot *snapshot)
+{
+    uint64_t job = worker_at (number)->trainer.job;
+    char path[64];
+    int size =
+        snprintf (path, sizeof path, "/checkpoints/%" PRIu64 "/%" PRIu64, job, snapshot->step);
+    struct mu_wire wire = { .type = MU_WIRE_WROTE,
+                            .wrote = { .generation = snapshot->generation,
+                                       .step = snapshot->step,
+                                       .path = { path, (uint32_t)size },
+                                       .bytes = 4096,
+                                       .milliseconds = 10 } };
+    storage_wrote (job, snapshot->step);
+    snprintf (wire.wrote.weights_hash, sizeof wire.wrote.weights_hash, "%016" PRIx64,
+              snapshot->state);
+    say (number, &wire);
+}
+
 static void wrote (uint32_t number, uint64_t life, void *data)
 {
     const struct trainer *trainer = &worker_at (number)->trainer;
@@ -213,25 +231,11 @@ static void wrote (uint32_t number, uint64_t life, void *data)
         (snapshot->stuck && trainer->stuck != snapshot->stuck) ||
         hold_back (&trainer->hold, wrote, number, life, data, sizeof *snapshot))
         return;
-    if (chance (faults.save_fails)) {
+    if (chance (faults.save_fails))
         fail_save (number, snapshot->generation, snapshot->step);
-        return;
-    }
-    char path[64];
-    int size = snprintf (path, sizeof path, "/checkpoints/%" PRIu64 "/%" PRIu64, trainer->job,
-                         snapshot->step);
-    struct mu_wire wire = { .type = MU_WIRE_WROTE,
-                            .wrote = { .generation = snapshot->generation,
-                                       .step = snapshot->step,
-                                       .path = { path, (uint32_t)size },
-                                       .bytes = 4096,
-                                       .milliseconds = 10 } };
-    storage_wrote (trainer->job, snapshot->step);
-    snprintf (wire.wrote.weights_hash, sizeof wire.wrote.weights_hash, "%016" PRIx64,
-              snapshot->state);
-    bool frees = snapshot->stuck != 0;
-    say (number, &wire);
-    if (frees && trainer->alive && trainer->life == life)
+    else
+        say_wrote (number, snapshot);
+    if (snapshot->stuck && trainer->alive && trainer->life == life)
         writer_is_free (number);
 }
 
