@@ -534,7 +534,7 @@ static bool is_member (const struct worker *worker, uint64_t job, uint64_t gener
 void audit_state (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
 {
     const struct mu_wire_digest *said = &wire->digest;
-    if (!is_member (worker, said->job, said->generation) || !said->step)
+    if (!is_member (worker, said->job, said->generation))
         return;
     struct comparison about = { .what = AUDIT_STATE,
                                 .step = said->step,

@@ -355,7 +355,9 @@ struct overdue {
 struct doubt {
     uint64_t at; /* that step plus one; 0: none was doubted in this reign */
     uint32_t tries;
-    bool agreed; /* all members held the same */
+    bool agreed;         /* all members held the same */
+    uint64_t refused_at; /* the step that a member could not do, plus one; 0: all could */
+    char refused_by[64];
 };
 
 struct job_soft {
@@ -374,7 +376,6 @@ struct job_soft {
     uint64_t form_after_ms;     /* not before this */
     uint64_t form_limit_ms;     /* READY of all by then */
     uint32_t failures;          /* generations in a row that finished no step */
-    uint64_t refused_at;        /* the step that a member could not do, plus one; 0: all could */
     bool without;               /* somebody was left out of the next one */
     uint64_t vain_ms; /* since when collectives end while the same members form; 0: they do not */
     bool save_done, end_unsaved;
@@ -816,6 +817,9 @@ bool checkpoint_wait (struct coord *coord, struct job *job);
 /* A member of its live generation says so. */
 void doubt_hear (struct coord *coord, struct job *job, const struct worker *worker,
                  const struct mu_wire_down *down);
+/* It cannot do a step that others may: true, if that is so for this worker alone as far as is known. */
+bool doubt_refusal (struct job *job, const struct worker *worker, uint64_t at);
+bool doubt_can_spare (const struct job *job);
 /* The states of all members after this step are equal. */
 void doubt_agreed (struct job *job, uint64_t step);
 

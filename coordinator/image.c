@@ -92,7 +92,7 @@ static const struct field soft_fields[] = {
     F (ahead.world), P (ahead.members), F (ahead.size), F (ahead.connected), P (ahead.fences),
     F (ahead.tries), F (ahead.since_ms), F (ahead.again_ms), F (ahead.said_ms), F (touched),
     F (could_since_ms), F (hopeless_since_ms), F (lacking_since_ms), F (join_since_ms), F (form_after_ms),
-    F (form_limit_ms), F (failures), F (refused_at), F (without), F (vain_ms), F (save_done), F (end_unsaved), F (stopped_here),
+    F (form_limit_ms), F (failures), F (without), F (vain_ms), F (save_done), F (end_unsaved), F (stopped_here),
     F (save_tries), F (save_limit_ms), F (step), F (results),
     F (finished), F (finished_ms), F (withheld), F (reducing), F (idle), F (stuck_ms), F (stepped),
     F (still_longest_ms), F (stall_longest_ms), F (stuck_longest_ms), F (running_since_ms),

@@ -303,24 +303,23 @@ static bool is_survived (const struct job *job, const struct worker *worker)
 }
 
 /* What was right for others, who trained with it, is wrong on this host: a file that it does not have,
- * storage that is not mounted or cannot be read. And what is wrong in one step may be so for this worker alone, whose
- * memory fell over, say: it is the job's fault when somebody says so again. */
-static bool is_its_own_failure (const struct job *job, const struct worker *worker,
+ * storage that is not mounted or cannot be read. */
+static bool is_its_own_failure (struct job *job, const struct worker *worker,
                                 const struct mu_wire_failed *failed)
 {
     if (worker->order == ORDER_ASSIGN)
         return job->durable.generation.number != 0;
-    bool told_before = !failed->at || job->soft.refused_at == failed->at;
-    return (failed->code == MU_IO || !told_before) && is_survived (job, worker);
+    return is_survived (job, worker) &&
+           (failed->code == MU_IO || doubt_refusal (job, worker, failed->at));
 }
 
-/* The job is not this worker's for a while; then it is tried again, as the host may be mended. At once, with another
- * trainer, where the job cannot do without. */
+/* The job is not this worker's for a while; then it is tried again, as the host may be mended. What may have been
+ * its memory's fault is tried again at once, with another trainer, where the job cannot do without. */
 static void do_without (struct coord *coord, struct job *job, struct worker *worker, bool in_step,
                         const char *why)
 {
     bool member = worker->rank != NONE && job_has_live_generation (job);
-    if (!in_step || job->soft.worker_count > job->durable.workers_min)
+    if (!in_step || doubt_can_spare (job))
         worker_refuse (coord, worker, COORD_COOL_OFF_MS, why);
     worker_release (coord, worker, false);
     if (member)
@@ -343,7 +342,6 @@ void prepare_failed (struct coord *coord, struct worker *worker, const struct mu
     const char *text = core_text (coord, "Worker %s: %s", worker->name, why);
     if (is_its_own_failure (job, worker, failed)) {
         bool in_step = worker->order != ORDER_ASSIGN && code != MU_IO;
-        job->soft.refused_at = in_step ? failed->at : job->soft.refused_at;
         job_note (&job->soft.why, text);
         do_without (coord, job, worker, in_step, why);
         return;

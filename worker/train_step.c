@@ -10,8 +10,8 @@
  * waiting for orders; LEFT is said when LEAVE is taken from the letter box. LEFT without LEAVE says
  * that this trainer cannot take part; the log says why.
  *
- * Fatal for the job (REFUSE): data that is wrong, a gradient that is not finite where the job says
- * fail, a proven result that is no complete step. Fatal for the process: a broadcast state that
+ * Fatal for the job, if it is so again: data that is wrong (REFUSE), a gradient that is not finite where the job
+ * says fail, a proven result that is no complete step (LEFT with `doubts`). Fatal for the process: a broadcast state that
  * passes its checksums and is no state. */
 #include "train.h"
 
@@ -63,10 +63,13 @@ static void say_hashed (struct train *train, uint64_t generation)
     train_say (&train->report, &wire, -1);
 }
 
-/* Where some are to leave, what is held at the end may be saved by one: then it is what all say. */
+/* Where some are to leave, what is held at the end may be saved by one: then it is what all say. What is no
+ * number is not kept, though it was computed: the others may have seen that it is none, and try again (doubt). */
 static void leave (struct train *train, uint64_t generation)
 {
     const struct train_job *job = &train->job;
+    if (mu_sums_non_finite (&job->layout, job->comm->sums))
+        mu_sums_begin (&job->layout, job->comm->sums);
     if (!job->blank && !job->state->attempt && train_is_reviewed (&train->orders, generation))
         say_hashed (train, generation);
     say_left (train, generation, false, "");
@@ -214,28 +217,6 @@ static void after_step (struct train *train, const struct train_generation *gene
 
 /* --- a result that cannot be ------------------------------------------------------------------ */
 
-/* It may be the data's fault, or the model's; or one worker is wrong, and the job is not to end for that. So
- * everybody says what it holds, and those whose turn it is what they make of the micro-batch; and the step is
- * computed again from nothing, in another generation. Whether that helps the coordinator knows (its doubt.c). */
-static void doubt (struct train *train, const struct train_generation *generation,
-                   uint32_t micro_batch, const char *why)
-{
-    struct train_job *job = &train->job;
-    struct mu_log_about where = about (train, generation);
-    mu_log (MU_LOG_WARN, "doubted", &where, "step %llu is compared and computed again: %s",
-            (unsigned long long)job->state->step, why);
-    if (!job->state->attempt)
-        say_hashed (train, generation->number);
-    if (micro_batch < job->micro_batches) {
-        train_report_phase (&train->report, MU_PHASE_COMPUTING, false);
-        train_audit_again (train, generation, micro_batch);
-        train_recompute (train);
-        train_audit_say (train, generation);
-    }
-    mu_sums_begin (&job->layout, job->comm->sums);
-    say_left (train, generation->number, true, why);
-}
-
 static void name_non_finite (const struct train *train, const struct mu_verdict *verdict,
                              struct mu_error *error)
 {
@@ -254,17 +235,38 @@ static void name_non_finite (const struct train *train, const struct mu_verdict 
         micro > 6 ? ", ..." : "");
 }
 
-/* Alone, or where nothing is compared, there is nothing to doubt. */
-static void refuse (struct train *train, const struct train_generation *generation,
-                    const struct mu_verdict *verdict, struct mu_error *error)
+/* Everybody says what it holds, and those whose turn it is what they make of the micro-batch. */
+static void compare (struct train *train, const struct train_generation *generation,
+                     uint32_t micro_batch)
 {
+    const struct train_job *job = &train->job;
+    if (!job->state->attempt)
+        say_hashed (train, generation->number);
+    if (micro_batch >= job->micro_batches)
+        return;
+    train_report_phase (&train->report, MU_PHASE_COMPUTING, false);
+    train_audit_again (train, generation, micro_batch);
+    train_recompute (train);
+    train_audit_say (train, generation);
+}
+
+/* It may be the data's fault, or the model's; or one worker is wrong, and the job is not to end for that. So
+ * the step is compared and computed again from nothing, in another generation. Whether that helps the coordinator
+ * knows (its doubt.c). */
+static void doubt (struct train *train, const struct train_generation *generation,
+                   const struct mu_verdict *verdict, struct mu_error *error)
+{
+    const struct train_job *job = &train->job;
+    struct mu_log_about where = about (train, generation);
     bool named = verdict->decision == MU_NON_FINITE;
     if (named)
         name_non_finite (train, verdict, error);
-    if (train_is_audited (&train->job, generation))
-        doubt (train, generation, named ? verdict->micro_batch : UINT32_MAX, error->text);
-    else
-        train_refuse (&train->report, error);
+    mu_log (MU_LOG_WARN, "doubted", &where, "step %llu is computed again: %s",
+            (unsigned long long)job->state->step, error->text);
+    if (train_is_audited (job, generation))
+        compare (train, generation, named ? verdict->micro_batch : UINT32_MAX);
+    mu_sums_begin (&job->layout, job->comm->sums);
+    say_left (train, generation->number, true, error->text);
 }
 
 /* --- one step --------------------------------------------------------------------------------- */
@@ -277,12 +279,12 @@ static bool update (struct train *train, const struct train_generation *generati
     memset (&done, 0, sizeof done);
     train_report_phase (&train->report, MU_PHASE_UPDATING, false);
     if (train_check_skips (train, generation, &error) < 0) {
-        refuse (train, generation, &done.verdict, &error);
+        doubt (train, generation, &done.verdict, &error);
         return false;
     }
     if (mu_update (job->state, &job->layout, job->comm->result, &job->optimizer, job->kernels,
                    train_pool_gradient (train->pool), &done, &error) < 0) {
-        refuse (train, generation, &done.verdict, &error);
+        doubt (train, generation, &done.verdict, &error);
         return false;
     }
     if (done.verdict.decision == MU_LOWER_SCALES)

@@ -120,6 +120,7 @@ static void choose_faults (void)
     faults.long_batch = sometimes (10000, 300000);
     faults.undying = sometimes (1000000, 50000000);
     faults.writers_hang = mix (options.seed, 4211) % 4 == 0;
+    faults.glitches = mix (options.seed, 6113) % 4 == 0;
 }
 
 /* Most go on by themselves, also after longer than is waited for. */
@@ -257,6 +258,8 @@ static void every_second (uint32_t number, uint64_t tag, void *data)
         worker_crash (number, true);
     if (number == 0 && host_is_up () && chance (faults.host_crash * 10))
         host_crash (draw (100, 8000));
+    if (faults.wrong == WRONG_STATE && number == faults.wrong_worker)
+        clock_after (mix (clock_now (), 5) % 1000, trainer_decay, number, 0, NULL);
     clock_after (1000, every_second, number, 0, NULL);
 }
 
@@ -488,7 +491,7 @@ static bool all_over (void)
 static bool any_poison (void)
 {
     for (uint32_t i = 0; i < client_job_count (); i++)
-        if (client_job_at (i)->poisons)
+        if (client_job_at (i)->poisons || client_job_at (i)->bad)
             return true;
     return false;
 }

@@ -67,6 +67,8 @@ struct faults {
     uint32_t trainer_stuck, long_batch;     /* per step */
     uint32_t undying;                       /* a killed process takes its time */
     bool writers_hang;                      /* ... of checkpoints */
+    bool
+        glitches; /* what a trainer makes of a micro-batch is no number, and is one the next time */
     uint32_t latency_max_ms, disk_max_ms;
     uint32_t quick_ms; /* at most, of what is around the cores (quiet.c); 0: as it comes */
     uint32_t lease_ahead_ms;      /* 0: the default */
@@ -277,6 +279,7 @@ void trainer_hear (uint32_t number, const struct mu_wire *wire);
 void trainer_go (uint32_t number, uint64_t generation);
 void trainer_reduced (uint32_t number, uint64_t turn, const struct reduced *reduced);
 void trainer_progress (uint32_t number);
+happening trainer_decay; /* the wrong one's memory, now and then */
 /* What a run that nothing disturbed holds after so many steps, and how often a step is refused. */
 uint64_t chain_state (uint64_t job, uint64_t step);
 uint32_t chain_refusals (uint64_t job, uint64_t step);

@@ -22,6 +22,8 @@ struct chain {
 static uint8_t
     flukes[64][FLUKES_STEPS]; /* by job and step: faults of memory that nobody is to blame for */
 
+static uint8_t glitched[64][FLUKES_STEPS]; /* by job and step, too */
+
 static struct chain *chains;
 static uint64_t chain_count;
 
@@ -33,6 +35,7 @@ void chain_reset (void)
     chains = NULL;
     chain_count = 0;
     memset (flukes, 0, sizeof flukes);
+    memset (glitched, 0, sizeof glitched);
 }
 
 uint32_t chain_refusals (uint64_t job, uint64_t step)
@@ -287,14 +290,26 @@ static void save (uint32_t number, uint64_t generation)
 /* --- steps ------------------------------------------------------------------------------------ */
 
 /* A bit of its memory falls over, once in a trainer's life. */
-static void corrupt (uint32_t number)
+static void corrupt (struct trainer *trainer)
 {
-    struct trainer *trainer = &worker_at (number)->trainer;
-    if (!is_wrong (number, WRONG_STATE) || trainer->corrupted || draw (0, 9))
-        return;
     trainer->corrupted = true;
     trainer->state ^= UINT64_C (1) << draw (0, 63);
     trainer->not_finite = mix (trainer->state, 77) % 4 == 0;
+}
+
+static bool may_corrupt (uint32_t number)
+{
+    const struct trainer *trainer = &worker_at (number)->trainer;
+    return is_wrong (number, WRONG_STATE) && trainer->open && !trainer->blank &&
+           !trainer->corrupted;
+}
+
+/* Whatever it does: it waits, computes, gives its state to another, has just been given one, or is at its end. */
+void trainer_decay (uint32_t number, uint64_t tag, void *data)
+{
+    (void)tag, (void)data;
+    if (may_corrupt (number) && mix (clock_now (), number) % 3 == 0)
+        corrupt (&worker_at (number)->trainer);
 }
 
 /* Of these micro-batches, those of which it makes no number. */
@@ -440,6 +455,17 @@ static void refuse (uint32_t number, enum mu_code code, const char *why)
     say (number, &wire);
 }
 
+/* What it made of that is no number, and is one the next time. Twice at one step would be the job's fault. */
+static bool glitches (uint32_t number)
+{
+    const struct trainer *trainer = &worker_at (number)->trainer;
+    uint8_t *before = &glitched[trainer->job % 64][trainer->step % FLUKES_STEPS];
+    if (!faults.glitches || *before || mix (number, clock_now ()) % 400)
+        return false;
+    *before = true;
+    return true;
+}
+
 static void start_some (uint32_t number);
 
 static void computed (uint32_t number, uint64_t turn, void *data)
@@ -468,6 +494,8 @@ static void computed (uint32_t number, uint64_t turn, void *data)
     }
     if (is_wrong (number, WRONG_GRADIENT))
         trainer->sums += count_bits (trainer->flight);
+    if (glitches (number))
+        trainer->bad |= trainer->flight;
     add_up (trainer, trainer->flight);
     if (trainer->todo) {
         start_some (number);
@@ -584,14 +612,10 @@ static void doubt (uint32_t number, uint64_t bad)
 {
     struct trainer *trainer = &worker_at (number)->trainer;
     uint64_t generation = trainer->generation, life = trainer->life;
-    if (trainer->size < 2) {
-        refuse (number, MU_FAILED, "that is no number");
-        return;
-    }
     statistics.doubts++;
-    if (!trainer->attempt)
+    if (!trainer->attempt && trainer->size > 1)
         say_hashed (number, generation);
-    if (trainer->alive && trainer->life == life)
+    if (trainer->alive && trainer->life == life && trainer->size > 1)
         audit_one (number, (uint32_t)__builtin_ctzll (bad));
     if (!trainer->alive || trainer->life != life)
         return;
@@ -625,16 +649,16 @@ void trainer_reduced (uint32_t number, uint64_t turn, const struct reduced *redu
     trainer->attempt = 0;
     statistics.steps++;
     quiet_finished (trainer->job, trainer->generation, trainer->step);
-    corrupt (number);
+    if (may_corrupt (number) && !draw (0, 9)) /* before anybody has seen it */
+        corrupt (trainer);
     check_state (trainer->job, trainer->step, trainer->state, number);
     uint64_t generation = trainer->generation, life = trainer->life;
-    bool saved = faults.wrong == WRONG_SNAPSHOT &&
-                 trainer->step % client_job (trainer->job)->save_every == 0;
-    if (saved || trainer->step % (8 * audit_every ()) == 0 || compares (trainer, trainer->step - 1))
+    bool saves = trainer->step % client_job (trainer->job)->save_every == 0;
+    if (saves || trainer->step % (8 * audit_every ()) == 0 || compares (trainer, trainer->step - 1))
         say_hashed (number, generation);
     if (!trainer->alive || trainer->life != life) /* its worker died over that word */
         return;
-    if (trainer->writer && trainer->step % client_job (trainer->job)->save_every == 0)
+    if (trainer->writer && saves)
         save (number, generation);
     trainer->phase = MU_PHASE_COMPUTING;
     trainer_progress (number);
@@ -811,6 +835,8 @@ static void leave (uint32_t number, uint64_t generation)
     struct trainer *trainer = &worker_at (number)->trainer;
     if (trainer->in && trainer->computing)
         keep_done (trainer);
+    if (trainer->bad)
+        trainer->kept = trainer->sums = trainer->bad = 0;
     trainer->in = trainer->going = false;
     trainer->turn++;
     trainer->phase = MU_PHASE_WAITING;

@@ -200,7 +200,7 @@ void reach (struct bed *bed, uint32_t worker, uint64_t generation, uint64_t at,
     };
 }
 
-static void submit (struct bed *bed, uint32_t workers_min)
+static void submit (struct bed *bed, uint32_t workers_min, bool audited)
 {
     struct mu_journal_submit job = { .spec = { "{}", 2 },
                                      .workers_min = workers_min,
@@ -209,6 +209,7 @@ static void submit (struct bed *bed, uint32_t workers_min)
                                      .global_batch = 6,
                                      .window_steps = 16,
                                      .steps = 100000,
+                                     .audited = audited,
                                      .portable = true };
     struct mu_wire wire = { .type = MU_WIRE_SUBMIT, .submit = { .request = 1, .spec = job.spec } };
     step (bed, (struct coord_event){
@@ -246,7 +247,7 @@ void restart (struct bed *bed)
     }
 }
 
-void opening (struct bed *bed, uint32_t workers_min)
+static void open_job (struct bed *bed, uint32_t workers_min, bool audited)
 {
     memset (bed, 0, sizeof *bed);
     msgpack_sbuffer_init (&bed->journal);
@@ -256,13 +257,17 @@ void opening (struct bed *bed, uint32_t workers_min)
     step (bed, (struct coord_event){ .type = COORD_START });
     for (uint32_t w = 0; w < WORKERS; w++)
         hello (bed, w);
-    submit (bed, workers_min);
+    submit (bed, workers_min, audited);
     pass (bed, 500);
     for (uint32_t w = 0; w < WORKERS; w++) {
         assert_true (was_told (bed, w, "ASSIGN"));
         reach (bed, w, 0, 0, MU_PHASE_OPENING, MU_DUTY_TRAINER);
     }
 }
+
+void opening (struct bed *bed, uint32_t workers_min) { open_job (bed, workers_min, false); }
+
+void opening_audited (struct bed *bed) { open_job (bed, 1, true); }
 
 void form (struct bed *bed)
 {

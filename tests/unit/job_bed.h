@@ -45,6 +45,7 @@ struct bed {
 /* The job is submitted and its workers open it; they are prepared and generation 1 forms; it trains,
  * and all compute the step after `at`. Each begins with those before it. */
 void opening (struct bed *bed, uint32_t workers_min);
+void opening_audited (struct bed *bed); /* a minimum of one, and gradients are compared */
 void form (struct bed *bed);
 void forming (struct bed *bed); /* a job with a minimum of one */
 void train (struct bed *bed, uint64_t at);

@@ -19,6 +19,13 @@ static int end (void **state)
     return 0;
 }
 
+static void compared (void)
+{
+    opening_audited (&bed);
+    form (&bed);
+    train (&bed, STEP);
+}
+
 static bool has_failed (void)
 {
     const char *state = job_info (&bed).state;
@@ -68,10 +75,10 @@ static void go_on (void)
 static void what_comes_out_again_is_the_jobs_fault (void **state)
 {
     (void)state;
-    running (&bed, STEP);
+    compared ();
     doubt (1);
     assert_int_equal (bed.broken, 1);
-    assert_string_equal (bed.reason, "step 6 is compared and computed again: no number");
+    assert_string_equal (bed.reason, "step 6 is computed again: no number");
     for (uint32_t w = 0; w < WORKERS; w++) {
         assert_true (was_told (&bed, w, "REVIEW"));
         say_state (w, 7);
@@ -84,7 +91,7 @@ static void what_comes_out_again_is_the_jobs_fault (void **state)
 static void who_differs_is_expelled_and_the_job_goes_on (void **state)
 {
     (void)state;
-    running (&bed, STEP);
+    compared ();
     doubt (1);
     for (uint32_t w = 0; w < WORKERS; w++)
         say_state (w, w == 2 ? 8 : 7);
@@ -96,11 +103,23 @@ static void who_differs_is_expelled_and_the_job_goes_on (void **state)
     assert_int_equal (job_info (&bed).step, 0);  /* back to what was agreed on */
 }
 
+static void where_nothing_is_compared_it_is_tried_once_more (void **state)
+{
+    (void)state;
+    running (&bed, STEP);
+    doubt (1);
+    assert_int_equal (bed.broken, 1);
+    assert_false (was_told (&bed, 0, "REVIEW"));
+    go_on ();
+    doubt (0);
+    assert_string_equal (bed.state, "Worker w0: no number");
+}
+
 /* Somebody is not heard each time. */
 static void a_comparison_that_lacks_one_is_tried_again_but_not_for_ever (void **state)
 {
     (void)state;
-    running (&bed, STEP);
+    compared ();
     for (unsigned tries = 1; tries <= 5; tries++) {
         doubt (1);
         say_state (0, 7);
@@ -171,6 +190,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         DOUBT_TEST (what_comes_out_again_is_the_jobs_fault),
         DOUBT_TEST (who_differs_is_expelled_and_the_job_goes_on),
+        DOUBT_TEST (where_nothing_is_compared_it_is_tried_once_more),
         DOUBT_TEST (a_comparison_that_lacks_one_is_tried_again_but_not_for_ever),
         DOUBT_TEST (who_cannot_do_a_step_is_let_go_and_another_does_it),
         DOUBT_TEST (what_two_cannot_do_is_the_jobs_fault),

@@ -256,6 +256,12 @@ static uint32_t first_set (const struct mu_sums_layout *layout, const void *resu
     return i;
 }
 
+bool mu_sums_non_finite (const struct mu_sums_layout *layout, const void *sums)
+{
+    return first_set (layout, sums, micro_word (layout, 0, BAD), layout->micro_batches,
+                      MICRO_WORDS) < layout->micro_batches;
+}
+
 int mu_sums_decide (const struct mu_sums_layout *layout, const void *result,
                     const struct mu_state *state, struct mu_verdict *verdict,
                     struct mu_error *error)

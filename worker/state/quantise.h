@@ -106,6 +106,9 @@ bool mu_sums_skips (const struct mu_sums_layout *layout, const void *sums,
 bool mu_sums_has (const struct mu_sums_layout *layout, const void *sums,
                   const struct mu_state *state, uint32_t micro_batch);
 
+/* Whether anything in these sums is not finite: what this rank made of some micro-batch is no number. */
+bool mu_sums_non_finite (const struct mu_sums_layout *layout, const void *sums);
+
 enum mu_decision {
     MU_ACCEPT,       /* the sums are exact: update the weights */
     MU_LOWER_SCALES, /* a sum may have overflowed: lower scales, quantise and reduce again */
