@@ -2,6 +2,8 @@
 /* error.c - fills a mu_error; never allocates, so it works when memory is gone */
 #include "error.h"
 
+#include "text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +13,8 @@ static void fill (struct mu_error *error, enum mu_code code, const char *format,
 {
     error->code = code;
     vsnprintf (error->text, sizeof error->text, format, args);
+    mu_text_mend (
+        error->text); /* it names files, whose names are any bytes, and may have been cut */
 }
 
 int mu_fail (struct mu_error *error, enum mu_code code, const char *format, ...)

@@ -16,6 +16,7 @@
 #define MU_RECORD_H
 
 #include "error.h"
+#include "text.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -125,11 +126,5 @@ bool mu_shape_is_latest (const struct mu_shape *shape);
 /* The record as a JSON object, field by field (bytes as a count); NULL when memory ran out. `shape`
  * describes the struct at `body`. The caller owns the result. */
 struct json_t *mu_shape_to_json (const struct mu_shape *shape, const void *body);
-
-/* Copy a text into a short text field, cut at a character's boundary if it is too long. */
-void mu_text_set (char *field, size_t size, const char *text);
-
-/* Is it valid UTF-8 (RFC 3629) without NUL? */
-bool mu_text_valid (const char *text, size_t size);
 
 #endif

@@ -12,7 +12,7 @@ if HAVE_CURL
 noinst_LTLIBRARIES += muster-lease.la
 muster_lease_la_SOURCES = %D%/io_register_lease.c %D%/io_register_kinds.h %D%/lease_json.c %D%/lease_json.h \
     %D%/reign_text.c %D%/reign_text.h %D%/lines.c %D%/lines.h \
-    %D%/io_files.c %D%/io_files.h common/error.c common/error.h
+    %D%/io_files.c %D%/io_files.h common/error.c common/error.h common/text.c common/text.h
 muster_lease_la_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(CURL_CFLAGS)
 muster_lease_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -rpath $(pkglibexecdir) \
     -export-symbols-regex '^muster_register_module$$'

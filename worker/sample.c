@@ -105,7 +105,8 @@ static int open_model (struct sampler *sampler, struct mu_error *error)
                                 .micro_batch = 1 };
     struct muster_problem problem = { "" };
     if (sampler->trainer->open (&sampler->model, &open, &problem) < 0)
-        return mu_fail (error, MU_BAD_INPUT, "trainer %s: %s", sampler->spec.trainer, problem.text);
+        return mu_fail (error, MU_BAD_INPUT, "trainer %s: %s", sampler->spec.trainer,
+                        mu_trainer_words (&problem));
     return 0;
 }
 
@@ -307,7 +308,7 @@ static int generate (struct sampler *sampler, const struct mu_sample_options *op
                                           sampler->tokens + sampler->count - count, (uint32_t)count,
                                           sampler->workspace, sampler->logits, &problem) < 0)
             return mu_fail (error, MU_BAD_INPUT, "trainer %s: %s", sampler->spec.trainer,
-                            problem.text);
+                            mu_trainer_words (&problem));
         int status = write_token (sampler, options, draw_token (sampler, options), error);
         if (status <= 0)
             return status;

@@ -8,6 +8,7 @@
 #include "train.h"
 
 #include "common/log.h"
+#include "worker/trainers/loader.h"
 
 #include <stdlib.h>
 
@@ -49,7 +50,7 @@ static bool evaluate_batch (struct train_thread *thread, void *task, uint32_t it
     train_worked (job);
     if (job->trainer->evaluate (job->model, thread->weights, &batch, thread->workspace,
                                 &evaluation->results[item], &problem) < 0)
-        return note_wrong (evaluation, item, problem.text);
+        return note_wrong (evaluation, item, mu_trainer_words (&problem));
     train_worked (job);
     return true;
 }

@@ -15,6 +15,7 @@
 #include "train.h"
 
 #include "worker/comm/flight.h"
+#include "worker/trainers/loader.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -151,7 +152,7 @@ static bool add_gradient (struct train_thread *thread, uint32_t micro_batch)
     struct muster_progress progress = { tensor_done, &call };
     if (job->trainer->gradient (job->model, thread->weights, &batch, thread->workspace,
                                 thread->gradients, &progress, &result, &problem) < 0) {
-        note_wrong (thread, micro_batch, problem.text);
+        note_wrong (thread, micro_batch, mu_trainer_words (&problem));
         return false;
     }
     for (uint32_t tensor = job->layout.tensors; tensor-- > 0;)

@@ -212,7 +212,7 @@ static int open_model (struct train_job *job, struct mu_error *error)
     struct muster_problem problem = { "" };
     if (job->trainer->open (&job->model, &open, &problem) < 0)
         return mu_fail (error, MU_BAD_INPUT, "%s%s%s", job->plugin ? job->spec.trainer : "",
-                        job->plugin ? ": " : "", problem.text);
+                        job->plugin ? ": " : "", mu_trainer_words (&problem));
     return 0;
 }
 
@@ -299,6 +299,21 @@ static int match_config (const struct train_job *job, const char *init, struct m
     return status;
 }
 
+/* Else the first gradient is blamed, with the data and the learning rate. */
+static int check_first_weights (const struct train_job *job, struct mu_error *error)
+{
+    const struct mu_state_tensor *table = mu_state_table (job->state);
+    const float *weights = mu_state_weights_const (job->state);
+    for (uint32_t i = 0; i < job->state->tensors; i++)
+        if (!isfinite (job->kernels->math.max_abs (weights + table[i].first, table[i].elements)))
+            return mu_fail (
+                error, MU_BAD_INPUT,
+                "the trainer's initial weights of tensor %s are not all finite numbers; "
+                "mend its init ()",
+                job->tensors[i].name);
+    return 0;
+}
+
 /* The state of step 0: initial weights, or those that checkpoint.init names. */
 static int make_first_state (struct train_job *job, struct mu_error *error)
 {
@@ -307,7 +322,7 @@ static int make_first_state (struct train_job *job, struct mu_error *error)
         return -1;
     mu_state_init (job->state, job->trainer, job->model, job->spec.seed);
     if (!init || !*init)
-        return 0;
+        return check_first_weights (job, error);
     if (match_config (job, init, error) == 0 &&
         mu_checkpoint_load_weights (init, job->state, job->tensors, error) == 0)
         return 0;

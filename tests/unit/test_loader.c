@@ -114,6 +114,19 @@ static void unknown_names_are_refused (void **state)
     expect_refused ("", MU_CONFIG, WORDS ("no built-in trainer ''"));
 }
 
+/* --- what they say ---------------------------------------------------------------------------- */
+
+static void what_a_trainer_says_can_be_shown (void **state)
+{
+    (void)state;
+    struct muster_problem problem = { "two\nlines, caf\xe9" };
+    assert_string_equal (mu_trainer_words (&problem), "two lines, caf?");
+    memset (&problem, 'x', sizeof problem);
+    assert_int_equal (strlen (mu_trainer_words (&problem)), sizeof problem.text - 1);
+    problem.text[0] = '\0';
+    assert_non_null (strstr (mu_trainer_words (&problem), "gives no reason"));
+}
+
 /* --- files that are no plug-in ---------------------------------------------------------------- */
 
 static void files_that_are_no_plugin_are_refused (void **state)
@@ -325,6 +338,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (built_ins_are_found_by_name),
         cmocka_unit_test (unknown_names_are_refused),
+        cmocka_unit_test (what_a_trainer_says_can_be_shown),
         cmocka_unit_test (files_that_are_no_plugin_are_refused),
         cmocka_unit_test (plugins_that_cannot_work_are_refused),
         cmocka_unit_test (functions_behind_a_shorter_table_are_not_offered),

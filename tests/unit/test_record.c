@@ -421,6 +421,9 @@ static void texts (void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_int_equal (mu_text_valid (cases[i].text, cases[i].size), cases[i].valid);
+    char cut[] = "\xf0\x9f\x98 \xc3\xa4 \xe4 \xe2\x82";
+    mu_text_mend (cut);
+    assert_string_equal (cut, "??? \xc3\xa4 ? ??");
     char field[4];
     mu_text_set (field, sizeof field, "ab\xc3\xa4");
     assert_string_equal (field, "ab"); /* not half a character */

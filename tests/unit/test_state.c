@@ -64,6 +64,7 @@ static void impossible_tensors_are_refused (void **unused)
         assert_non_null (strstr (error.text, cases[i].sentence));
     }
     assert_int_equal (mu_state_size (bed_tensors, 0, NULL), 0);
+    assert_int_equal (mu_state_size (NULL, 3, NULL), 0);
 }
 
 static void a_foreign_block_is_not_believed (void **unused)

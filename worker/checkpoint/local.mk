@@ -42,7 +42,7 @@ endif
 if FUZZING
 noinst_PROGRAMS += tests/fuzz/fuzz_safetensors
 tests_fuzz_fuzz_safetensors_SOURCES = tests/fuzz/fuzz_safetensors.c %D%/safetensors.c \
-    %D%/storage.c common/error.c
+    %D%/storage.c common/error.c common/text.c
 nodist_tests_fuzz_fuzz_safetensors_SOURCES = common/errors.c
 tests_fuzz_fuzz_safetensors_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(SODIUM_CFLAGS) \
     -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined

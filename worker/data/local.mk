@@ -31,7 +31,7 @@ endif
 
 if FUZZING
 noinst_PROGRAMS += tests/fuzz/fuzz_data
-tests_fuzz_fuzz_data_SOURCES = tests/fuzz/fuzz_data.c $(%C%_libdata_la_SOURCES) common/error.c
+tests_fuzz_fuzz_data_SOURCES = tests/fuzz/fuzz_data.c $(%C%_libdata_la_SOURCES) common/error.c common/text.c
 nodist_tests_fuzz_fuzz_data_SOURCES = common/errors.c
 tests_fuzz_fuzz_data_CFLAGS = $(AM_CFLAGS) $(ZLIB_CFLAGS) $(SODIUM_CFLAGS) $(JANSSON_CFLAGS) \
     -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined

@@ -80,6 +80,9 @@ static int measure (const struct muster_tensor *tensors, uint32_t count, struct 
     if (count < 1 || count > MU_STATE_TENSORS_MAX)
         return mu_fail (error, MU_BAD_INPUT, "the trainer has %u tensors; 1 to %u are possible",
                         count, MU_STATE_TENSORS_MAX);
+    if (!tensors)
+        return mu_fail (error, MU_BAD_INPUT,
+                        "the trainer has %u tensors, but describes none (NULL)", count);
     if (check_names (tensors, count, error) < 0)
         return -1;
     *head = (struct mu_state){ .magic = MU_STATE_MAGIC,

@@ -6,6 +6,7 @@
 #include "worker/trainers/loader.h"
 
 #include "common/nearest.h"
+#include "common/text.h"
 #include "worker/trainers/builtin.h"
 
 #include <dlfcn.h>
@@ -209,6 +210,20 @@ static int find_builtin (const char *name, const struct muster_trainer **trainer
                     "by its path, with a slash in it: ./%.60s",
                     name, nearest ? " (did you mean '" : "", nearest ? nearest : "",
                     nearest ? "'?)" : "", known, *name ? name : "mine.so");
+}
+
+const char *mu_trainer_words (struct muster_problem *problem)
+{
+    char *text = problem->text;
+    text[sizeof problem->text - 1] = '\0';
+    mu_text_mend (text);
+    for (char *at = text; *at; at++)
+        if ((unsigned char)*at < ' ')
+            *at = ' ';
+    if (!*text)
+        snprintf (text, sizeof problem->text,
+                  "the trainer says no and gives no reason: it is to write one into problem->text");
+    return text;
 }
 
 int mu_trainer_find (const char *name_or_path, const struct muster_trainer **trainer, void **handle,

@@ -32,6 +32,10 @@ int mu_trainer_find (const char *name_or_path, const struct muster_trainer **tra
  */
 void mu_trainer_release (void **handle);
 
+/* What a trainer that said no has written, made fit to be shown and sent: ended, of UTF-8, never empty. It is
+ * code of others, and a slip in its sentence must not hide what it had to say. Changes and returns `problem`. */
+const char *mu_trainer_words (struct muster_problem *problem);
+
 /* The built-ins, in the order for `--help`; NULL after the last. */
 const struct muster_trainer *mu_trainer_builtin (size_t i);
 
