@@ -17,7 +17,8 @@
  * a job that trains without it.
  *
  * When a world forms in which some are given their state, the others' are held against the source's. One that
- * differs there (DOWN) says so before anybody else has spoken: nobody can say who is wrong.
+ * differs there (DOWN) says so before anybody else has spoken: nobody can say who is wrong. Twice at step 0,
+ * where no checkpoint is to be read and no sum was made, and the job fails.
  *
  * What was wrong may have been so since the member was last known to be right, and has gone into
  * everybody's sums since. So all go back to a checkpoint from before (EXPEL): later ones count no
@@ -363,8 +364,9 @@ static void fail_disputed (struct coord *coord, struct job *job,
     job_stop (coord, job, MU_JOB_FAILED, MU_INTERNAL,
               core_text (coord,
                          "Workers %s differ again in %s, and there are not three opinions to tell "
-                         "who is wrong. Check their memory and their builds, or give the job a "
-                         "third worker; what was committed up to step %llu was agreed on.",
+                         "who is wrong. Check their memory and their builds, and that a trainer "
+                         "of your own gives the same bits for the same arguments, or give the job "
+                         "a third worker; what was committed up to step %llu was agreed on.",
                          names, describe (coord, comparison),
                          (unsigned long long)back_step (
                              job, agreed_step (&job->durable, coord->unix_ms))));
@@ -557,6 +559,19 @@ void audit_gradient (struct coord *coord, struct worker *worker, const struct mu
     hear (coord, worker, &about, said->digest);
 }
 
+/* Both have made it anew since the last time, of the seed alone: there is nothing to go back to. */
+static void fail_beginning (struct coord *coord, struct job *job, const char *names)
+{
+    job_stop (
+        coord, job, MU_JOB_FAILED, MU_INTERNAL,
+        core_text (coord,
+                   "Workers %s have begun with different weights twice. A trainer of your "
+                   "own must make the same of the same seed, on all workers (docs/trainer.md); "
+                   "else check their memory and their builds, and that checkpoint.init is "
+                   "the same everywhere.",
+                   names));
+}
+
 bool audit_differs (struct coord *coord, struct worker *worker, const struct mu_wire_down *down)
 {
     struct job *job = worker->job;
@@ -567,7 +582,11 @@ bool audit_differs (struct coord *coord, struct worker *worker, const struct mu_
     const char *names[] = { generation->members[generation->source_rank].name, worker->name };
     qsort (names, 2, sizeof *names, by_alphabet);
     struct comparison about = { .what = AUDIT_STATE, .step = generation->step };
-    go_back_disputed (coord, job, &about, core_text (coord, "%s against %s", names[0], names[1]));
+    const char *those = core_text (coord, "%s against %s", names[0], names[1]);
+    if (!generation->step && *job->durable.disputed && !job->durable.disputed_step)
+        fail_beginning (coord, job, those);
+    else
+        go_back_disputed (coord, job, &about, those);
     return true;
 }
 

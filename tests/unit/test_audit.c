@@ -240,6 +240,22 @@ static void who_is_not_as_the_source_takes_all_back (void **state)
     assert_int_equal (stored (MU_JOURNAL_EXPEL), 1);
 }
 
+/* It was made of the seed, by each alone: going back to it once more would change nothing. */
+static void who_begins_otherwise_twice_fails_the_job (void **state)
+{
+    (void)state;
+    open_job (2);
+    generation_break (bed.coord, bed.job, true, "test");
+    form (2, 0, 2);
+    assert_true (says_that_it_differs (1, 2));
+    assert_int_equal (stored (MU_JOURNAL_EXPEL), 1);
+    assert_int_equal (bed.job->durable.state, MU_JOB_BREAKING);
+    form (2, 0, 2);
+    assert_true (says_that_it_differs (1, 3));
+    assert_int_equal (stored (MU_JOURNAL_EXPEL), 1);
+    assert_int_equal (bed.job->durable.state, MU_JOB_STOPPING);
+}
+
 /* It would be in dispute again, for its state would be given to it again. */
 static void who_is_in_dispute_joins_when_the_others_have_agreed (void **state)
 {
@@ -368,6 +384,7 @@ int main (void)
         AUDIT_TEST (a_loaded_state_has_no_voice_beside_one_that_was_kept),
         AUDIT_TEST (a_given_state_has_a_voice_once_it_was_compared),
         AUDIT_TEST (who_is_not_as_the_source_takes_all_back),
+        AUDIT_TEST (who_begins_otherwise_twice_fails_the_job),
         AUDIT_TEST (who_is_in_dispute_joins_when_the_others_have_agreed),
         AUDIT_TEST (who_is_in_dispute_is_taken_where_it_is_needed),
         AUDIT_TEST (checkpoints_that_nobody_knows_to_be_right_are_dropped),
