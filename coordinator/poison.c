@@ -230,6 +230,16 @@ static void store (struct coord *coord, const struct job *job, uint32_t m, bool 
     core_store (coord, &record);
 }
 
+/* It was not the workers' fault; the newest death was not laid to anybody yet. NONE: that of no micro-batch. */
+static void forgive (struct coord *coord, const struct suspicion *suspicion, uint32_t m)
+{
+    for (uint32_t i = 0; i + 1 < suspicion->count; i++) {
+        struct worker *worker = roster_by_name (coord, suspicion->strikes[i].worker);
+        if (worker && (m == NONE || has (suspicion->strikes[i].suspects, m)))
+            trust_forgive (coord, worker);
+    }
+}
+
 void poison_fail (struct coord *coord, struct job *job, uint32_t m,
                   const struct mu_journal_crash *crash)
 {
@@ -243,6 +253,7 @@ void poison_fail (struct coord *coord, struct job *job, uint32_t m,
         advice = core_text (
             coord, "The job has left out %u before (poison_limit): rather mend the trainer.",
             durable->skip_count);
+    forgive (coord, &durable->suspicion, NONE);
     store (coord, job, m, false, workers, crash);
     job_stop (coord, job, MU_JOB_FAILED, MU_FAILED,
               core_text (coord,
@@ -250,16 +261,6 @@ void poison_fail (struct coord *coord, struct job *job, uint32_t m,
                          "%s, %u deaths. %s The last: %s",
                          (unsigned long long)durable->suspicion.step, m, records, workers,
                          COORD_STRIKES, advice, cut (coord, crash->text, 280)));
-}
-
-/* It was not the workers' fault; the newest death was not laid to anybody yet. */
-static void forgive (struct coord *coord, const struct suspicion *suspicion, uint32_t m)
-{
-    for (uint32_t i = 0; i + 1 < suspicion->count; i++) {
-        struct worker *worker = roster_by_name (coord, suspicion->strikes[i].worker);
-        if (worker && has (suspicion->strikes[i].suspects, m))
-            trust_forgive (coord, worker);
-    }
 }
 
 void poison_leave_out (struct coord *coord, struct job *job, uint32_t m,

@@ -383,9 +383,19 @@ static void store_crash (struct coord *coord, struct job *job, struct worker *wo
     core_store (coord, record);
 }
 
+/* It was the trainer, if it ends so on one after the other: each is forgiven one death, so that the next job
+ * has them all. Who has more keeps the rest. */
+static void forgive (const struct coord *coord, const struct job *job)
+{
+    for (uint32_t i = 0; i < job->soft.worker_count; i++)
+        if (job->soft.workers[i]->buried)
+            trust_forgive (coord, job->soft.workers[i]);
+}
+
 static void fail_crashed (struct coord *coord, struct job *job, const struct worker *worker,
                           const struct mu_wire_crashed *crashed)
 {
+    forgive (coord, job);
     job_stop (coord, job, MU_JOB_FAILED, MU_FAILED,
               core_text (coord,
                          "The trainer ended by itself %u times without a step between, last on "
