@@ -4,6 +4,9 @@
  * Honest least squares of (class - weight . x), and one setting that spoils it:
  *
  *     fault: KIND@STEP.MICRO_BATCH    segv, abort, exit, nan, problem, or open (when it is opened);
+ *                                     silent, garbled: says no without a reason, or with one that is
+ *                                     no text; beyond: writes behind its workspace
+ *                                     begin, beginnan: other weights in each process, or none at all
  *                                     sleep, read (a fifo), spin: for ever; busy: for 8 s;
  *                                     openread: reads the fifo when it is opened
  *                                     slow: a second in each micro-batch
@@ -110,12 +113,18 @@ static void bad_init (const struct muster_model *model, uint32_t tensor, uint64_
 {
     (void)tensor, (void)seed;
     memset (values, 0, model->features * sizeof *values);
+    if (strcmp (model->fault, "begin") == 0)
+        values[0] = (float)getpid ();
+    if (strcmp (model->fault, "beginnan") == 0)
+        values[0] = NAN;
 }
+
+enum { WORKSPACE = 64 };
 
 static size_t bad_workspace (const struct muster_model *model)
 {
     (void)model;
-    return 64;
+    return WORKSPACE;
 }
 
 static int is_time (const struct muster_model *model, const struct muster_batch *batch)
@@ -129,7 +138,7 @@ static int is_time (const struct muster_model *model, const struct muster_batch 
 }
 
 static int misbehave (const struct muster_model *model, const struct muster_batch *batch,
-                      float *gradient, struct muster_problem *problem)
+                      float *gradient, void *workspace, struct muster_problem *problem)
 {
     if (strcmp (model->fault, "slow") == 0)
         nanosleep (&(struct timespec){ .tv_sec = 1 }, NULL);
@@ -159,6 +168,15 @@ static int misbehave (const struct muster_model *model, const struct muster_batc
         exit (0);
     if (strcmp (model->fault, "nan") == 0)
         gradient[0] = NAN;
+    if (strcmp (model->fault, "beyond") == 0)
+        memset ((char *)workspace + WORKSPACE, 0x55, 1000);
+    if (strcmp (model->fault, "silent") == 0)
+        return -1;
+    if (strcmp (model->fault, "garbled") == 0) {
+        memset (problem->text, 0xe4, sizeof problem->text);
+        memcpy (problem->text, "so\nbad", 6);
+        return -1;
+    }
     if (strcmp (model->fault, "problem") == 0) {
         snprintf (problem->text, sizeof problem->text,
                   "record 0 is not to the bad trainer's taste");
@@ -172,7 +190,7 @@ static int bad_gradient (const struct muster_model *model, const float *const *w
                          const struct muster_progress *progress, struct muster_result *result,
                          struct muster_problem *problem)
 {
-    (void)workspace, (void)progress;
+    (void)progress;
     float *gradient = gradients[0];
     *result = (struct muster_result){ .targets = batch->records };
     memset (gradient, 0, model->features * sizeof *gradient);
@@ -185,7 +203,7 @@ static int bad_gradient (const struct muster_model *model, const float *const *w
             gradient[i] = fmaf (-miss / (float)batch->records, x[i], gradient[i]);
         result->loss += (double)miss * (double)miss / (2.0 * batch->records);
     }
-    return misbehave (model, batch, gradient, problem);
+    return misbehave (model, batch, gradient, workspace, problem);
 }
 
 static int bad_evaluate (const struct muster_model *model, const float *const *weights,

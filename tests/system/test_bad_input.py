@@ -281,6 +281,12 @@ def plug_ins():
         fails(cluster, spec, "does not want to open", sets=sets)
         spec, sets = job_with(cluster, cluster.bad_trainer(), "problem@3.2")
         fails(cluster, spec, "taste", "step 3|step 4", sets=sets)
+        spec, sets = job_with(cluster, cluster.bad_trainer(), "silent@3.2")
+        fails(cluster, spec, "micro-batch 2", "gives no reason", "problem->text", sets=sets)
+        spec, sets = job_with(cluster, cluster.bad_trainer(), "garbled@3.2")
+        fails(cluster, spec, "micro-batch 2", r"so bad\?\?\?", sets=sets)
+        spec, sets = job_with(cluster, cluster.bad_trainer(), "beginnan@0.0")
+        fails(cluster, spec, "initial weights of tensor weight are not all finite", sets=sets)
         cluster.wait_done(bystander(cluster))
 
 
@@ -291,13 +297,34 @@ def trainers_that_crash():
         path = cluster.bad_trainer()
         for fault, words in (("segv@5.1", ("segmentation|SIGSEGV|signal 11",)),
                              ("abort@5.1", ("abort|SIGABRT|signal 6", "the moon is in the wrong house")),
+                             ("beyond@5.1", ("segmentation|SIGSEGV|signal 11",)),
                              ("exit@5.1", ("ended with status 0",))):
             spec, sets = job_with(cluster, path, fault, workers=(2, 2))
             job = fails(cluster, spec, *words, "3|three", sets=sets)
             assert cluster.status(job)["step"] <= 5, cluster.status(job)
         assert cluster.wait_done(other)["restarts"] == 0
+        wait_for("no worker is blamed for a trainer that kills itself everywhere",
+                 lambda: all(worker["state"] != "quarantined" for worker in cluster.json("workers")), 30)
         cluster.wait_done(bystander(cluster))
         assert all(agent.poll() is None for agent in cluster.workers.values())
+
+
+def beginnings_that_differ():
+    """a trainer that makes other initial weights on each worker: the job fails, and says what such a trainer must do"""
+    with Cluster(2) as cluster:
+        spec, sets = job_with(cluster, cluster.bad_trainer(), "begin@0.0", workers=(2, 2))
+        fails(cluster, spec, "w0 against w1", "different weights twice", "same seed", sets=sets)
+        cluster.wait_done(bystander(cluster))
+
+
+def names_that_are_no_text():
+    """a file whose name is not UTF-8 is complained about like any other"""
+    with Cluster(1) as cluster:
+        folder = os.path.join(cluster.dir, "books")
+        os.mkdir(folder)
+        with open(os.path.join(folder.encode(), b"caf\xe9.jsonl"), "wb") as file:
+            file.write(b'{"text": 5}\n')
+        fails(cluster, cluster.gpt("name"), r"books/caf\?\.jsonl", "jsonl:1: ", sets=[f"data.path={folder}", "data.format=jsonl"])
 
 
 def not_a_number():
@@ -372,5 +399,5 @@ def last_checkpoint_disk_full():
 
 if __name__ == "__main__":
     sys.exit(Tap().run(data_missing, data_gone_later, data_small, data_differs, job_files, job_against_model, too_few_workers,
-                       plug_ins, trainers_that_crash, not_a_number, checkpoint_folder, checkpoint_disk_full,
+                       plug_ins, trainers_that_crash, beginnings_that_differ, names_that_are_no_text, not_a_number, checkpoint_folder, checkpoint_disk_full,
                        last_checkpoint_disk_full))

@@ -57,6 +57,30 @@ static void test_a_child_does_not_have_it (void **state)
     }
 }
 
+/* A multiple of the alignment at the least is what is asked for; up to there it may be touched. */
+static void test_a_write_behind_it_kills (void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < SIZES; i++) {
+        pid_t child = fork ();
+        assert_true (child >= 0);
+        if (child == 0) {
+            signal (SIGSEGV, SIG_DFL);
+            volatile unsigned char *memory = train_memory_take (sizes[i]);
+            size_t end =
+                (sizes[i] + MU_STATE_ALIGNMENT - 1) / MU_STATE_ALIGNMENT * MU_STATE_ALIGNMENT;
+            if (!memory)
+                _exit (1);
+            memory[end - 1] = 1;
+            memory[end] = 1; /* must not be survived */
+            _exit (2);
+        }
+        int status = 0;
+        assert_int_equal (waitpid (child, &status, 0), child);
+        assert_true (WIFSIGNALED (status) && WTERMSIG (status) == SIGSEGV);
+    }
+}
+
 static unsigned long mapped_pages (void)
 {
     unsigned long pages = 0;
@@ -91,6 +115,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_it_is_there_from_end_to_end),
         cmocka_unit_test (test_a_child_does_not_have_it),
+        cmocka_unit_test (test_a_write_behind_it_kills),
         cmocka_unit_test (test_all_of_it_is_given_back),
         cmocka_unit_test (test_too_much_is_refused),
     };
