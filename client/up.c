@@ -418,11 +418,11 @@ static void check_ready (struct up *up)
     if (up->ready)
         fprintf (
             stderr,
-            "ready: coordinator at %s, %zu workers with %s thread%s each; state and logs in %s\n"
+            "ready: coordinator at %s, %zu worker%s with %s thread%s each; state and logs in %s\n"
             "submit a job with `muster submit FILE --wait`; Ctrl-C ends all of this, jobs go on "
             "at the next `muster up`\n",
-            up->endpoint, up->count - 1, up->threads, strcmp (up->threads, "1") ? "s" : "",
-            up->dir);
+            up->endpoint, up->count - 1, up->count == 2 ? "" : "s", up->threads,
+            strcmp (up->threads, "1") ? "s" : "", up->dir);
 }
 
 static void start_all (struct up *up)

@@ -215,13 +215,28 @@ static int refuse (const struct scan *scan, int found, char **argv, struct mu_er
     return mu_fail (error, MU_USAGE, "there is an option that is no letter");
 }
 
+/* The commands of two words that begin with this one's first. */
+static void list_family (const struct scan *scan, const char *word, char *list, size_t size)
+{
+    size_t length = strcspn (word, " "), used = 0;
+    for (size_t i = 0; i < scan->program->command_count; i++) {
+        const char *name = scan->program->commands[i].name;
+        if (length && strncmp (name, word, length) == 0 && name[length] == ' ' && used < size)
+            used += (size_t)snprintf (list + used, size - used, "%s%s", used ? ", " : "", name);
+    }
+}
+
 static int unknown_command (const struct scan *scan, const char *word, struct mu_error *error)
 {
     const char *names[MU_OPTIONS_MAX + 1] = { NULL };
-    char shown[MU_ENTRY_SHOWN_MAX];
+    char shown[MU_ENTRY_SHOWN_MAX], family[256] = "";
     for (size_t i = 0; i < scan->program->command_count && i < MU_OPTIONS_MAX; i++)
         names[i] = scan->program->commands[i].name;
     const char *near = mu_nearest (word, names);
+    list_family (scan, word, family, sizeof family);
+    if (!near && *family)
+        return mu_fail (error, MU_USAGE, "there is no command %s; there are: %s",
+                        mu_entry_show (word, shown), family);
     return mu_fail (error, MU_USAGE, "there is no command %s%s%s%s", mu_entry_show (word, shown),
                     near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }

@@ -103,8 +103,8 @@ static void print_exits (FILE *out)
 void mu_options_help (const struct mu_program *program, const struct mu_command *command, FILE *out)
 {
     if (command) {
-        fprintf (out, "Usage: %s %s [OPTION]... %s\n\n%s\n", program->name, command->name,
-                 command->arguments, command->meaning);
+        fprintf (out, "Usage: %s %s [OPTION]...%s%s\n\n%s\n", program->name, command->name,
+                 *command->arguments ? " " : "", command->arguments, command->meaning);
         if (command->option_count > 0) {
             fputs ("\nOptions:\n", out);
             print_options (command->options, command->option_count, out);

@@ -113,6 +113,8 @@ class Entry:
                 raise Wrong(f"{self.path}: its default is not a choice")
         if self.example is None:
             self.example = self.standard or (self.choices and self.choices[0]) or "..."
+            if self.type in ("endpoint", "endpoints"):
+                self.example = "tcp://127.0.0.1:7600"
             if self.type in NUMBERS and self.standard is None:
                 self.example = str(self.low)
 

@@ -15,9 +15,13 @@
 #include "worker/trainer.h"
 #include "worker/trainers/loader.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct sampler {
     struct mu_checkpoint_info info;
@@ -44,9 +48,23 @@ struct sampler {
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
+static bool is_folder_of_others (const char *path)
+{
+    char name[PATH_MAX];
+    struct stat found;
+    return stat (path, &found) == 0 && S_ISDIR (found.st_mode) &&
+           snprintf (name, sizeof name, "%s/muster.json", path) < (int)sizeof name &&
+           stat (name, &found) < 0 && errno == ENOENT;
+}
+
 static int read_job (struct sampler *sampler, const struct mu_sample_options *options,
                      struct mu_error *error)
 {
+    if (is_folder_of_others (options->checkpoint))
+        return mu_fail (error, MU_NO_INPUT,
+                        "%s is no checkpoint of Muster: it has no muster.json. A model of others "
+                        "is trained on with checkpoint.init, and what comes of that can be sampled",
+                        options->checkpoint);
     if (mu_checkpoint_read_info (options->checkpoint, &sampler->info, error) < 0)
         return -1;
     struct mu_jobspec_problems *problems = calloc (1, sizeof *problems);

@@ -98,6 +98,8 @@ def sample():
         assert texts[0] == texts[1] != texts[2] and texts[0].startswith("the "), texts
         assert cluster.json("sample", checkpoint, "--tokens", "5")["text"]
         assert cluster.try_muster("sample", "/nonexistent").returncode == 102
+        others = cluster.try_muster("sample", os.path.dirname(checkpoint))
+        assert others.returncode == 66 and "no checkpoint of Muster" in others.stderr, others
 
 
 def host_bits():

@@ -124,7 +124,9 @@ static void mistakes_are_told (void **state)
     } cases[] = {
         { "muster", "muster needs a command" },
         { "muster sumbit", "there is no command \"sumbit\"; did you mean submit?" },
-        { "muster data", "there is no command \"data\"" },
+        { "muster data", "there is no command \"data\"; there are: data inspect, data tokenize" },
+        { "muster ledger prove",
+          "there is no command \"ledger prove\"; there are: ledger verify, ledger show" },
         { "muster data inspekt",
           "there is no command \"data inspekt\"; did you mean data inspect?" },
         { "muster status", "muster status needs JOB" },
