@@ -87,6 +87,11 @@ int muster_open_any (struct muster **muster_p, const char *const *coordinators, 
                      struct muster_error *error)
 {
     struct mu_error why;
+    *muster_p = NULL;
+    if (count > CONNECT_MAX) {
+        mu_fail (&why, MU_USAGE, "%zu coordinators are named; there may be %u", count, CONNECT_MAX);
+        return fail (error, &why);
+    }
     const char *alone = count ? NULL : getenv ("MUSTER_COORDINATOR");
     if (!count && (!alone || !*alone))
         alone = MUSTER_DEFAULT_COORDINATOR;
@@ -274,6 +279,8 @@ static int ask (struct muster *muster, struct mu_wire *wire, enum mu_wire_type w
     msgpack_sbuffer bytes;
     msgpack_sbuffer_init (&bytes);
     int rc = mu_record_encode (&mu_wire_family, wire, &bytes, &why);
+    if (rc && why.code == MU_PROTOCOL) /* nobody else has spoken yet: it is what the caller gave */
+        why.code = MU_USAGE;
     if (!rc)
         rc = ask_someone (muster, &bytes, answer, &why);
     msgpack_sbuffer_destroy (&bytes);
@@ -307,6 +314,17 @@ static int set_text (char *field, size_t size, const char *what, const char *tex
     return 0;
 }
 
+/* The same of one that must be there. */
+static int need_text (char *field, size_t size, const char *what, const char *text,
+                      struct muster_error *error)
+{
+    struct mu_error why;
+    if (text && *text)
+        return set_text (field, size, what, text, error);
+    mu_fail (&why, MU_USAGE, "no %s is named", what);
+    return fail (error, &why);
+}
+
 /* --- the requests ----------------------------------------------------------------------------- */
 
 static void make_key (char *key, size_t size)
@@ -328,8 +346,13 @@ int muster_submit (struct muster *muster, const char *spec, size_t size, const c
         mu_fail (&why, MU_BAD_INPUT, "the job file has %zu bytes; it may have %u", size, SPEC_MAX);
         return fail (error, &why);
     }
+    if (!mu_text_valid (spec, size)) {
+        struct mu_error why;
+        mu_fail (&why, MU_BAD_INPUT, "the job file is not UTF-8");
+        return fail (error, &why);
+    }
     wire.submit.spec = (struct mu_blob){ spec, (uint32_t)size };
-    if (key && set_text (wire.submit.key, sizeof wire.submit.key, "key", key, error))
+    if (key && need_text (wire.submit.key, sizeof wire.submit.key, "key", key, error))
         return -1;
     if (!key)
         make_key (wire.submit.key, sizeof wire.submit.key);
@@ -357,7 +380,7 @@ int muster_control (struct muster *muster, const char *job, enum muster_verb ver
     bool forgo = verb == MUSTER_FORGO_CHECKPOINT;
     struct mu_wire wire = { .type = MU_WIRE_CONTROL,
                             .control = { .verb = forgo ? MUSTER_RESUME : verb, .forgo = forgo } };
-    if (set_text (wire.control.job, sizeof wire.control.job, "job", job, error))
+    if (need_text (wire.control.job, sizeof wire.control.job, "job", job, error))
         return -1;
     return ask_plain (muster, &wire, error);
 }
@@ -366,7 +389,7 @@ int muster_scale (struct muster *muster, const char *job, uint32_t workers,
                   struct muster_error *error)
 {
     struct mu_wire wire = { .type = MU_WIRE_SCALE, .scale.workers = workers };
-    if (set_text (wire.scale.job, sizeof wire.scale.job, "job", job, error))
+    if (need_text (wire.scale.job, sizeof wire.scale.job, "job", job, error))
         return -1;
     return ask_plain (muster, &wire, error);
 }
@@ -374,7 +397,7 @@ int muster_scale (struct muster *muster, const char *job, uint32_t workers,
 int muster_drain (struct muster *muster, const char *worker, bool undo, struct muster_error *error)
 {
     struct mu_wire wire = { .type = MU_WIRE_DRAIN, .drain.undo = undo };
-    if (set_text (wire.drain.worker, sizeof wire.drain.worker, "worker", worker, error))
+    if (need_text (wire.drain.worker, sizeof wire.drain.worker, "worker", worker, error))
         return -1;
     return ask_plain (muster, &wire, error);
 }
@@ -434,7 +457,7 @@ int muster_checkpoints (struct muster *muster, const char *job, struct muster_an
                         struct muster_error *error)
 {
     struct mu_wire wire = { .type = MU_WIRE_CHECKPOINTS };
-    if (set_text (wire.checkpoints.job, sizeof wire.checkpoints.job, "job", job, error) ||
+    if (need_text (wire.checkpoints.job, sizeof wire.checkpoints.job, "job", job, error) ||
         ask (muster, &wire, MU_WIRE_CHECKPOINT_LIST, answer, error))
         return -1;
     *checkpoints = (const void *)(*answer)->wire.checkpoint_list.checkpoints.items;
@@ -461,7 +484,7 @@ int muster_records (struct muster *muster, const char *job, uint64_t after, uint
 {
     struct mu_wire wire = { .type = MU_WIRE_RECORDS,
                             .records = { .after = after, .limit = limit } };
-    if (set_text (wire.records.job, sizeof wire.records.job, "job", job, error) ||
+    if (need_text (wire.records.job, sizeof wire.records.job, "job", job, error) ||
         ask (muster, &wire, MU_WIRE_RECORD_LIST, answer, error))
         return -1;
     *records = (const void *)(*answer)->wire.record_list.records.items;
@@ -473,7 +496,7 @@ int muster_shards (struct muster *muster, const char *job, struct muster_answer 
                    struct muster_shards *shards, struct muster_error *error)
 {
     struct mu_wire wire = { .type = MU_WIRE_SHARDS };
-    if (set_text (wire.shards.job, sizeof wire.shards.job, "job", job, error) ||
+    if (need_text (wire.shards.job, sizeof wire.shards.job, "job", job, error) ||
         ask (muster, &wire, MU_WIRE_SHARD_LIST, answer, error))
         return -1;
     const struct mu_wire_shard_list *list = &(*answer)->wire.shard_list;
@@ -496,7 +519,7 @@ int muster_logs (struct muster *muster, const char *job, uint64_t offset,
 {
     struct mu_wire wire = { .type = MU_WIRE_LOGS,
                             .logs = { .offset = offset, .limit = LOG_BYTES } };
-    if (set_text (wire.logs.job, sizeof wire.logs.job, "job", job, error) ||
+    if (need_text (wire.logs.job, sizeof wire.logs.job, "job", job, error) ||
         ask (muster, &wire, MU_WIRE_LOG_TEXT, answer, error))
         return -1;
     const struct mu_wire_log_text *log = &(*answer)->wire.log_text;

@@ -7,11 +7,12 @@
  *     if (muster_open (&muster, NULL, &error)
  *         || muster_submit (muster, spec, strlen (spec), NULL, &job, NULL, &error))
  *         fprintf (stderr, "%s\n", error.text);
+ *     muster_close (&muster);
  *
  * One handle belongs to one thread at a time. A call sends one request and waits for its answer, at
  * most the handle's timeout; it is sent again while no answer comes, which is harmless because
  * every request can be repeated (a submit carries an idempotency key). Calls return 0, or -1 with
- * *error.
+ * *error; TRY_AGAIN is one that a signal has interrupted. `error` may be NULL.
  *
  * What a list call returns belongs to a muster_answer; its texts and items live until
  * muster_answer_free ().
@@ -106,7 +107,8 @@ int muster_fault (struct muster *muster, const struct muster_fault *fault,
                   struct muster_answer **answer, struct muster_text *text,
                   struct muster_error *error);
 
-/* Lists: items lie in *answer. `job` NULL or "" means all. */
+/* Lists: items lie in *answer. Of muster_jobs () and muster_events () a `job` that is NULL or "" means all; the
+ * others need one. */
 int muster_jobs (struct muster *muster, const char *job, struct muster_answer **answer,
                  const struct muster_job_info **jobs, size_t *count, struct muster_error *error);
 int muster_workers (struct muster *muster, struct muster_answer **answer,

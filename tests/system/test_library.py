@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """libmuster as others get it: installed, found by pkg-config, used from C and from C++."""
+import ctypes
 import os
 import re
 import shutil
@@ -91,5 +92,34 @@ int main () {
         assert names - {"MUSTER_0"} == set(calls), names ^ set(calls)
 
 
+class Error(ctypes.Structure):
+    _fields_ = [("code", ctypes.c_int), ("text", ctypes.c_char * 1024)]
+
+
+def what_cannot_be_asked():
+    """arguments that are none are the caller's mistake (exit 64), and say which"""
+    with Installed() as installed, Cluster() as cluster:
+        library = ctypes.CDLL(os.path.join(installed.environment["LD_LIBRARY_PATH"], "libmuster.so"))
+        handle, error, answer, count = ctypes.c_void_p(), Error(), ctypes.c_void_p(), ctypes.c_size_t()
+        endpoint = cluster.endpoint.encode()
+
+        def refused(words, name, *arguments, status=64):
+            assert getattr(library, name)(*arguments, ctypes.byref(error)) == -1, name
+            assert words in error.text.decode() and library.muster_exit_status(ctypes.byref(error)) == status, (name, error.text)
+
+        many = (ctypes.c_char_p * 17)(*[endpoint] * 17)
+        refused("17 coordinators are named; there may be 16", "muster_open_any", ctypes.byref(handle), many, ctypes.c_size_t(17))
+        assert library.muster_open(ctypes.byref(handle), endpoint, ctypes.byref(error)) == 0, error.text
+        job = ctypes.c_uint64()
+        refused("no key is named", "muster_submit", handle, b"{}", ctypes.c_size_t(2), b"", ctypes.byref(job), None)
+        refused("not UTF-8", "muster_submit", handle, b"\xff", ctypes.c_size_t(1), None, ctypes.byref(job), None, status=65)
+        refused("no job is named", "muster_control", handle, None, 1)
+        refused("value 9 is outside", "muster_control", handle, b"1", 9)
+        refused("no job is named", "muster_checkpoints", handle, b"", ctypes.byref(answer), ctypes.byref(answer), ctypes.byref(count))
+        refused("no worker is named", "muster_drain", handle, None, False)
+        refused("value 0 is outside", "muster_scale", handle, b"1", ctypes.c_uint32(0))
+        library.muster_close(ctypes.byref(handle))
+
+
 if __name__ == "__main__":
-    sys.exit(Tap().run(example, from_c_plus_plus))
+    sys.exit(Tap().run(example, from_c_plus_plus, what_cannot_be_asked))
