@@ -387,6 +387,31 @@ static void warnings_name_a_better_batch (void **state)
     assert_true (fabs (mu_jobspec_efficiency (8, 3) - 8.0 / 9) < 1e-12);
 }
 
+/* The first job file that somebody sees, and copies, is not one that Muster has to warn of. */
+static void what_people_begin_with_needs_no_warning (void **state)
+{
+    (void)state;
+    static const char *const names[] = { "examples/gpt-gcide.yaml", "examples/mlp-fashion.yaml",
+                                         "examples/linear/linear.yaml" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[512];
+        snprintf (path, sizeof path, "%s/%s", SOURCE_DIR, names[i]);
+        assert_int_equal (mu_jobspec_load (path, &spec, &problems), 0);
+        assert_int_equal (problems.errors + problems.warnings, 0);
+    }
+    static char page[65536];
+    FILE *file = fopen (SOURCE_DIR "/README.md", "r");
+    assert_non_null (file);
+    page[fread (page, 1, sizeof page - 1, file)] = '\0';
+    fclose (file);
+    char *job = strstr (page, "```yaml\n");
+    assert_non_null (job);
+    job += strlen ("```yaml\n");
+    *strstr (job, "```") = '\0';
+    assert_int_equal (parse (job), 0);
+    assert_int_equal (problems.errors + problems.warnings, 0);
+}
+
 static void json_goes_round (void **state)
 {
     (void)state;
@@ -644,6 +669,7 @@ int main (void)
         cmocka_unit_test (the_whole_is_checked),
         cmocka_unit_test (batches_divide),
         cmocka_unit_test (warnings_name_a_better_batch),
+        cmocka_unit_test (what_people_begin_with_needs_no_warning),
         cmocka_unit_test (json_goes_round),
         cmocka_unit_test (json_is_canonical),
         cmocka_unit_test (plain_json_is_what_yaml_would_be),
