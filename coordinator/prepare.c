@@ -203,11 +203,62 @@ static void size_job (struct coord *coord, struct job *job, const struct worker 
     SET (job->soft.sized_by, worker->name);
 }
 
+/* Behind the data's identity stands that of a plug-in's build, if the trainer is one. */
+static const char *build_of (const char *identity)
+{
+    const char *star = strchr (identity, '*');
+    return star ? star : identity + strlen (identity);
+}
+
+static bool is_same_data (const struct job_durable *job, const struct mu_wire_prepared *prepared)
+{
+    const char *ours = job->data_identity, *theirs = prepared->data_identity;
+    size_t size = (size_t)(build_of (ours) - ours);
+    return job->records == prepared->records && job->targets == prepared->targets &&
+           size == (size_t)(build_of (theirs) - theirs) && !memcmp (ours, theirs, size);
+}
+
+/* A job that is older than this comparison has none, and takes all. */
+static bool is_same_build (const struct job_durable *job, const struct mu_wire_prepared *prepared)
+{
+    const char *ours = build_of (job->data_identity), *theirs = build_of (prepared->data_identity);
+    return !*ours || !*theirs || !strcmp (ours, theirs);
+}
+
 static bool is_same (const struct job_durable *job, const struct mu_wire_prepared *prepared)
 {
-    return job->records == prepared->records && job->parameters == prepared->parameters &&
-           job->targets == prepared->targets &&
-           !strcmp (job->data_identity, prepared->data_identity);
+    return is_same_data (job, prepared) && is_same_build (job, prepared) &&
+           job->parameters == prepared->parameters;
+}
+
+static const char *say_difference (struct coord *coord, const struct job *job,
+                                   const struct worker *worker,
+                                   const struct mu_wire_prepared *prepared)
+{
+    const struct job_durable *durable = &job->durable;
+    const char *first = *job->soft.sized_by ? job->soft.sized_by : "an earlier worker";
+    if (!is_same_data (durable, prepared))
+        return core_text (
+            coord,
+            "Worker %s has other data or another model than %s: data %s with %llu records and %llu "
+            "parameters, against data %s with %llu records and %llu parameters. Give all workers "
+            "the same file.",
+            worker->name, first, prepared->data_identity, (unsigned long long)prepared->records,
+            (unsigned long long)prepared->parameters, durable->data_identity,
+            (unsigned long long)durable->records, (unsigned long long)durable->parameters);
+    if (is_same_build (durable, prepared))
+        return core_text (
+            coord,
+            "Worker %s has another model than %s, of the same data: %llu parameters against %llu. "
+            "A trainer's model must follow from the job file and the data alone.",
+            worker->name, first, (unsigned long long)prepared->parameters,
+            (unsigned long long)durable->parameters);
+    return core_text (
+        coord,
+        "Worker %s has another build of the trainer than %s (%s against %s). Give all workers the "
+        "same file; if it was built anew, put back what the job began with, or go on with the new "
+        "one in a new job, by checkpoint.resume.",
+        worker->name, first, build_of (prepared->data_identity), build_of (durable->data_identity));
 }
 
 /* Before the first generation it is anybody's guess who is right: the job fails. Later the odd one
@@ -216,15 +267,7 @@ static void refuse_different (struct coord *coord, struct job *job, struct worke
                               const struct mu_wire_prepared *prepared)
 {
     const struct job_durable *durable = &job->durable;
-    const char *first = *job->soft.sized_by ? job->soft.sized_by : "an earlier worker";
-    const char *text = core_text (
-        coord,
-        "Worker %s has other data or another model than %s: data %s with %llu records and %llu "
-        "parameters, against data %s with %llu records and %llu parameters. Give all workers the "
-        "same file.",
-        worker->name, first, prepared->data_identity, (unsigned long long)prepared->records,
-        (unsigned long long)prepared->parameters, durable->data_identity,
-        (unsigned long long)durable->records, (unsigned long long)durable->parameters);
+    const char *text = say_difference (coord, job, worker, prepared);
     if (durable->generation.number == 0) {
         job_stop (coord, job, MU_JOB_FAILED, MU_CONFLICT, text);
         return;

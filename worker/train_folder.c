@@ -71,7 +71,8 @@ static int refuse_stranger (const struct train_job *job, const struct mu_checkpo
     int status = 0;
     if (!same_answer (job, &info))
         status = mu_fail (error, MU_CONFLICT,
-                          "checkpoint.dir: %s holds %s of a job (%s) with other settings or data: "
+                          "checkpoint.dir: %s holds %s of a job (%s) with other settings, data or "
+                          "trainer: "
                           "name another folder, or go on from there with checkpoint.resume: newest",
                           job->checkpoint_dir, entry->name, info.job_name);
     mu_checkpoint_info_clear (&info);

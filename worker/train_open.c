@@ -190,6 +190,21 @@ static int open_data (struct train_job *job, const struct train_options *options
 
 /* --- model ------------------------------------------------------------------------------------ */
 
+/* A plug-in may be built anew while its job trains: whoever loads it then would compute something else than the
+ * others. So its build is part of what they compare before they train. */
+static int find_trainer (struct train_job *job, struct mu_error *error)
+{
+    uint64_t build = 0;
+    if (mu_trainer_find (job->spec.trainer, &job->trainer, &job->plugin, error) < 0 ||
+        mu_trainer_build (job->spec.trainer, &build, error) < 0)
+        return -1;
+    size_t used = strlen (job->identity);
+    if (build)
+        snprintf (job->identity + used, sizeof job->identity - used, "*%016llx",
+                  (unsigned long long)build);
+    return 0;
+}
+
 static int open_model (struct train_job *job, struct mu_error *error)
 {
     const struct mu_setting_list *model = &job->spec.model;
@@ -513,8 +528,8 @@ int train_open (struct train_job *job, const struct train_options *options,
     read_optimizer (&job->optimizer, &job->spec);
     if (choose_kernels (job, options->isa, error) < 0 ||
         name_checkpoints (job, options, error) < 0 || open_data (job, options, error) < 0 ||
-        mu_trainer_find (job->spec.trainer, &job->trainer, &job->plugin, error) < 0 ||
-        open_model (job, error) < 0 || make_region (job, error) < 0)
+        find_trainer (job, error) < 0 || open_model (job, error) < 0 ||
+        make_region (job, error) < 0)
         return -1;
     job->distrusts = prepare->distrusted != 0 || prepare->replaces;
     if (prepare->anew && train_clear_folder (job, prepare->resume_step, error) < 0)

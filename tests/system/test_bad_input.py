@@ -179,6 +179,35 @@ def data_differs():
         assert cluster.status(going_on)["state"] == "running"
 
 
+def another_build():
+    """a plug-in that was built anew under a running job does not mix with the old one; before step 1 it is named"""
+    with Cluster(2) as cluster:
+        path = cluster.bad_trainer("mine")
+        spec, sets = job_with(cluster, path, steps=100_000, workers=(1, 2))
+        job = cluster.submit(spec, *sets, "checkpoint.every=50")
+        cluster.wait_members(job, 2)
+        os.unlink(path)  # as linkers do: who trains keeps the old one
+        cluster.bad_trainer("mine", "-O0", "-DANOTHER_BUILD")
+        cluster.kill_worker("w1")
+        cluster.start_worker("w1")
+        says(wait_for("w1 is not taken", lambda: turned_away(cluster)), "Worker w1 has another build of the trainer than w[01] ",
+             "checkpoint.resume")
+        at = cluster.status(job)["step"]
+        cluster.wait_step(job, at + 20)
+        assert cluster.status(job)["workers"] == 1 and "w1" not in cluster.members(job).values()
+        cluster.muster("cancel", job)
+        cluster.wait_end(job)
+        need_root()
+        old = cluster.bad_trainer("old")
+        cluster.kill_worker("w1")
+        elsewhere(cluster, "w1", f"mount --bind {old} {path}")
+        wait_for("two workers", lambda: len(cluster.json("workers")) == 2)
+        spec, sets = job_with(cluster, path, workers=(2, 2))
+        fresh = f"checkpoint.dir={cluster.dir}/fresh"
+        fails(cluster, spec, "another build of the trainer", r"\bw0\b", r"\bw1\b", sets=[*sets, fresh])
+        cluster.wait_done(bystander(cluster))
+
+
 # --- job files --------------------------------------------------------------------------------------
 
 
@@ -399,5 +428,5 @@ def last_checkpoint_disk_full():
 
 if __name__ == "__main__":
     sys.exit(Tap().run(data_missing, data_gone_later, data_small, data_differs, job_files, job_against_model, too_few_workers,
-                       plug_ins, trainers_that_crash, beginnings_that_differ, names_that_are_no_text, not_a_number, checkpoint_folder, checkpoint_disk_full,
+                       plug_ins, another_build, trainers_that_crash, beginnings_that_differ, names_that_are_no_text, not_a_number, checkpoint_folder, checkpoint_disk_full,
                        last_checkpoint_disk_full))

@@ -253,6 +253,39 @@ static void who_comes_back_and_fails_again_is_left_out_longer (void **state)
     finish (&bed);
 }
 
+static void prepared_as (struct bed *bed, uint32_t worker, const char *identity)
+{
+    struct mu_wire_prepared said = { .digest = "d" };
+    mu_text_set (said.data_identity, sizeof said.data_identity, identity);
+    prepared_with (bed, worker, said);
+}
+
+/* Two builds of a plug-in compute two things. A job of before builds were compared has none, and goes on. */
+static void builds_of_a_trainer_are_not_mixed (void **state)
+{
+    (void)state;
+    struct bed bed;
+    opening (&bed, 1);
+    prepared_as (&bed, 0, "9-a*5");
+    prepared_as (&bed, 1, "9-a*6");
+    assert_non_null (strstr (core_job (bed.coord, 1)->durable.reason,
+                             "Worker w1 has another build of the trainer than w0 (*6 "
+                             "against *5)"));
+    finish (&bed);
+    opening (&bed, 1);
+    prepared_as (&bed, 0, "9-a*5");
+    prepared_as (&bed, 1, "9-b*5");
+    assert_non_null (strstr (core_job (bed.coord, 1)->durable.reason, "Worker w1 has other data"));
+    finish (&bed);
+    opening (&bed, 1);
+    prepared_as (&bed, 0, "9-a");
+    prepared_as (&bed, 1, "9-a*5");
+    prepared_as (&bed, 2, "9-a*6");
+    pass (&bed, 1000);
+    forms_with (&bed, ALL);
+    finish (&bed);
+}
+
 /* The collective of a member ends while all form; `after_ms` later the next generation has formed. */
 static void ends_of (struct bed *bed, unsigned members, uint32_t worker, uint64_t after_ms,
                      bool itself)
@@ -620,6 +653,7 @@ int main (void)
         cmocka_unit_test (a_wrong_guess_is_taken_back),
         cmocka_unit_test (who_is_free_stands_in),
         cmocka_unit_test (who_comes_back_and_fails_again_is_left_out_longer),
+        cmocka_unit_test (builds_of_a_trainer_are_not_mixed),
         cmocka_unit_test (whose_process_ends_by_itself_is_left_out_the_second_time),
         cmocka_unit_test (a_joiner_whose_process_ends_by_itself_disturbs_nobody),
         cmocka_unit_test (who_ends_again_and_again_is_left_out),

@@ -114,6 +114,28 @@ static void unknown_names_are_refused (void **state)
     expect_refused ("", MU_CONFIG, WORDS ("no built-in trainer ''"));
 }
 
+/* --- builds ----------------------------------------------------------------------------------- */
+
+static void a_build_is_told_from_another (void **state)
+{
+    (void)state;
+    struct mu_error error;
+    char path[128];
+    uint64_t build = 1, other = 1, again = 1;
+    assert_int_equal (mu_trainer_build ("gpt", &build, &error), 0);
+    assert_int_equal (build, 0);
+    snprintf (path, sizeof path, "%s/build.so", folder);
+    assert_int_equal (mu_trainer_build (path, &build, &error), -1);
+    assert_non_null (strstr (error.text, path));
+    assert_int_equal (shell ("echo one > %s", path), 0);
+    assert_int_equal (mu_trainer_build (path, &build, &error), 0);
+    assert_int_equal (shell ("echo two > %s", path), 0);
+    assert_int_equal (mu_trainer_build (path, &other, &error), 0);
+    assert_int_equal (shell ("rm %s; echo one > %s", path, path), 0);
+    assert_int_equal (mu_trainer_build (path, &again, &error), 0);
+    assert_true (build && build != other && build == again);
+}
+
 /* --- what they say ---------------------------------------------------------------------------- */
 
 static void what_a_trainer_says_can_be_shown (void **state)
@@ -338,6 +360,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (built_ins_are_found_by_name),
         cmocka_unit_test (unknown_names_are_refused),
+        cmocka_unit_test (a_build_is_told_from_another),
         cmocka_unit_test (what_a_trainer_says_can_be_shown),
         cmocka_unit_test (files_that_are_no_plugin_are_refused),
         cmocka_unit_test (plugins_that_cannot_work_are_refused),

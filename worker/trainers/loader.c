@@ -5,6 +5,7 @@
  * "invalid ELF header") tell nobody what to do. */
 #include "worker/trainers/loader.h"
 
+#include "common/fnv.h"
 #include "common/nearest.h"
 #include "common/text.h"
 #include "worker/trainers/builtin.h"
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -210,6 +212,27 @@ static int find_builtin (const char *name, const struct muster_trainer **trainer
                     "by its path, with a slash in it: ./%.60s",
                     name, nearest ? " (did you mean '" : "", nearest ? nearest : "",
                     nearest ? "'?)" : "", known, *name ? name : "mine.so");
+}
+
+int mu_trainer_build (const char *name_or_path, uint64_t *hash, struct mu_error *error)
+{
+    struct stat status;
+    *hash = 0;
+    if (!strchr (name_or_path, '/'))
+        return 0;
+    int file = open (name_or_path, O_RDONLY | O_CLOEXEC);
+    void *bytes = MAP_FAILED;
+    if (file >= 0 && fstat (file, &status) == 0 && status.st_size > 0)
+        bytes = mmap (NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, file, 0);
+    int number = errno;
+    if (file >= 0)
+        close (file);
+    if (bytes == MAP_FAILED)
+        return mu_fail_errno (error, MU_NO_INPUT, number, "%s '%s' cannot be read",
+                              trainer_kind.what, name_or_path);
+    *hash = mu_fnv (bytes, (size_t)status.st_size);
+    munmap (bytes, (size_t)status.st_size);
+    return 0;
 }
 
 const char *mu_trainer_words (struct muster_problem *problem)
