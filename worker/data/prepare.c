@@ -16,14 +16,19 @@ static bool is_same_file (const char *path, const struct stat *there)
     return stat (path, &own) == 0 && own.st_ino == there->st_ino && own.st_dev == there->st_dev;
 }
 
-/* The output takes the place of what has its name: of no device or folder, and not of the tokenizer. */
+/* The output takes the place of what has its name: of no device or folder, nor of a link to one, /dev/stdout say,
+ * or to other storage; and not of the tokenizer. */
 static int check_output (const struct mu_data_spec *spec, const char *output,
                          struct mu_error *error)
 {
     struct stat there;
     if (lstat (output, &there) < 0)
         return 0;
-    if (!S_ISREG (there.st_mode) && !S_ISLNK (there.st_mode))
+    if (S_ISLNK (there.st_mode))
+        return mu_fail (error, MU_CANT_CREATE,
+                        "%s is a link, which would be replaced by a file; name the file itself",
+                        output);
+    if (!S_ISREG (there.st_mode))
         return mu_fail (error, MU_CANT_CREATE,
                         "%s is there already, and no file that could be replaced; name another",
                         output);
