@@ -59,14 +59,16 @@ static const char rows_sql[] =
     "SELECT number, type, job, body, 0, 0, 0, 0 FROM journal UNION ALL "
     "SELECT number, type, job, body, 1, part_1, part_2, part_3 FROM progress ORDER BY 1";
 
-static void compare_columns (struct check *check, sqlite3_stmt *row,
+/* False: a coordinator sets it aside. */
+static bool compare_columns (struct check *check, sqlite3_stmt *row,
                              const struct mu_journal *record)
 {
     uint64_t key[STORE_KEY_PARTS], number = (uint64_t)sqlite3_column_int64 (row, NUMBER);
     bool is_progress = store_key (record, key) > 0;
-    if ((uint32_t)sqlite3_column_int (row, TYPE) != (uint32_t)record->type ||
-        (uint64_t)sqlite3_column_int64 (row, JOB) !=
-            mu_record_number (&mu_journal_family, record, "job"))
+    bool is_other = (uint32_t)sqlite3_column_int (row, TYPE) != (uint32_t)record->type ||
+                    (uint64_t)sqlite3_column_int64 (row, JOB) !=
+                        mu_record_number (&mu_journal_family, record, "job");
+    if (is_other)
         find (check, "record %" PRIu64 ": its columns type and job are not what it says", number);
     if (is_progress != (sqlite3_column_int (row, IS_PROGRESS) != 0))
         find (check, "record %" PRIu64 " lies in the wrong table", number);
@@ -74,6 +76,7 @@ static void compare_columns (struct check *check, sqlite3_stmt *row,
         if ((uint64_t)sqlite3_column_int64 (row, PART_1 + i) != key[i])
             find (check, "record %" PRIu64 ": its column part_%d is not what it says", number,
                   i + 1);
+    return !is_other;
 }
 
 /* Seals after a broken one are broken as well: once a job is enough. */
@@ -116,7 +119,8 @@ static int check_row (struct work *work, sqlite3_stmt *row, struct mu_error *err
         find (work->check, "record %" PRIu64 " cannot be read: %s", number, why.text);
         return 0;
     }
-    compare_columns (work->check, row, &record);
+    if (!compare_columns (work->check, row, &record))
+        return 0;
     check_seal (work, number, &record);
     if (coord_apply (work->coord, &record, &why))
         find (work->check, "record %" PRIu64 " contradicts those before it: %s", number, why.text);

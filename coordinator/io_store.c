@@ -292,6 +292,18 @@ static int decode_row (sqlite3_stmt *row, int column, struct mu_journal *record,
     return mu_record_decode (&mu_journal_family, record, body, (size_t)size, 0, zone, error);
 }
 
+/* The columns beside a record say of what it is. Where one bit of it is another they know better: a SUBMIT would take
+ * another job's number, and leave none to those that come after it. */
+static int check_columns (sqlite3_stmt *row, const struct mu_journal *record,
+                          struct mu_error *error)
+{
+    if ((uint32_t)sqlite3_column_int64 (row, 2) == (uint32_t)record->type &&
+        (uint64_t)sqlite3_column_int64 (row, 3) ==
+            mu_record_number (&mu_journal_family, record, "job"))
+        return 0;
+    return mu_fail (error, MU_BAD_INPUT, "its columns type and job are not what it says");
+}
+
 /* They say what the records said that are now set aside. */
 static int rebuild_views (void *arg, sqlite3 *writer, struct mu_error *error)
 {
@@ -318,14 +330,15 @@ int store_replay (struct store *store,
     if (!msgpack_zone_init (&zone, 8192))
         return mu_fail (error, MU_UNAVAILABLE, "out of memory");
     int rc = database_prepare (store->reader, &row,
-                               "SELECT number, body FROM record ORDER BY number", error);
+                               "SELECT number, body, type, job FROM record ORDER BY number", error);
     int state = SQLITE_DONE;
     while (!rc && (state = sqlite3_step (row)) == SQLITE_ROW) {
         struct mu_journal record;
         struct mu_error why;
         msgpack_zone_clear (&zone);
         uint64_t number = (uint64_t)sqlite3_column_int64 (row, 0);
-        if (!decode_row (row, 1, &record, &zone, &why) && !each (arg, &record, &why)) {
+        if (!decode_row (row, 1, &record, &zone, &why) && !check_columns (row, &record, &why) &&
+            !each (arg, &record, &why)) {
             ++*records;
             note_given (store, record.type,
                         mu_shape_is_latest (mu_shape_find (&mu_journal_family, record.type)));

@@ -158,6 +158,8 @@ static int update (struct views *views, const struct mu_journal *record, struct 
     if (views_flush (views, error))
         return -1;
     char *sql = sql_of (record);
+    if (!sql && !views_follow (record->type))
+        return mu_fail (error, MU_BAD_INPUT, "its column type is not what it says");
     int rc = sql ? database_run (views->database, sql, "be written", error)
                  : mu_fail (error, MU_UNAVAILABLE, "out of memory");
     sqlite3_free (sql);

@@ -420,6 +420,25 @@ def one_of_many():
         assert [job["name"] for job in cluster.jobs()] == ["lost", "b", "lost", "d", "e", "f"], cluster.jobs()
 
 
+def one_bit_of_one():
+    """one bit of one job's submission is another, and makes it another job's: that one has failed, and no other's record is lost"""
+    with Cluster() as cluster:
+        path = from_golden(cluster, 6)
+        cluster.start_coordinator()
+        names = [job["name"] for job in cluster.jobs()]
+        cluster.kill_coordinator()
+        body, = query(path, "SELECT body FROM journal WHERE type = 2 AND job = 2")[0]
+        at = body.index(b"\x01\x02", 4) + 1  # the value of its first field
+        altered = body[:at] + bytes([body[at] ^ 64]) + body[at + 1:]
+        change(path, f"UPDATE journal SET body = x'{altered.hex()}' WHERE type = 2 AND job = 2")
+        code, found = check(cluster, path)
+        assert code == 65 and any("its columns type and job" in text for text in found["findings"]), found
+        assert all("of job 2" in text for text in found["findings"] if "contradicts" in text), found
+        cluster.start_coordinator()
+        assert [job["name"] for job in cluster.jobs()] == [names[0], "lost", *names[2:]], cluster.jobs()
+        assert {row[0] for row in query(path, "SELECT job FROM record")} == {0, 1, 3, 4, 5, 6}
+
+
 def set_aside(cluster):
     cluster.submit(cluster.mlp(workers=(8, 8)))
     cluster.kill_coordinator()
@@ -435,5 +454,5 @@ def set_aside(cluster):
 
 
 if __name__ == "__main__":
-    sys.exit(Tap().run(golden, downgrade, backups, restored, killed, mistakes, no_room, damaged, each_type, one_of_many, compacted,
+    sys.exit(Tap().run(golden, downgrade, backups, restored, killed, mistakes, no_room, damaged, each_type, one_of_many, one_bit_of_one, compacted,
                        folded_meanwhile, compact_killed))
