@@ -24,6 +24,7 @@ struct io_reign {
     struct mu_error error; /* OK: it worked */
     int fd;
     enum claim_wish complained; /* what failed */
+    bool past;                  /* and what was said last is that it went back */
 };
 
 static void *register_thread (void *arg)
@@ -94,25 +95,29 @@ void io_reign_stop (struct io_reign **reign_p)
 
 int io_reign_fd (const struct io_reign *reign) { return reign->fd; }
 
-static void check_past (struct io_reign *reign, const struct claim *claim)
+static bool is_past (struct io_reign *reign, const struct claim *claim)
 {
-    if (reign->error.code == MU_OK && reign->wish == CLAIM_READ &&
-        claim_is_past (claim, &reign->value))
-        mu_fail (&reign->error, MU_BAD_INPUT,
-                 "the register went back, from term %" PRIu64 " to term %" PRIu64
-                 ": was an older state of it put back? If the newer one is lost, stop all "
-                 "coordinators and start the one that reigns now with --take-over",
-                 claim->value.term, reign->value.term);
+    if (reign->error.code != MU_OK || reign->wish != CLAIM_READ ||
+        !claim_is_past (claim, &reign->value))
+        return false;
+    mu_fail (&reign->error, MU_BAD_INPUT,
+             "the register went back, from term %" PRIu64 " to term %" PRIu64
+             ": was an older state of it put back? If the newer one is lost, stop all "
+             "coordinators and start the one that reigns now with --take-over",
+             claim->value.term, reign->value.term);
+    return true;
 }
 
-/* Once when it begins. */
-static void complain (struct io_reign *reign)
+/* Once when it begins; and that it went back, which an operator has to mend, also where it was away before: so
+ * it is when its storage is lost and an older copy takes its place. */
+static void complain (struct io_reign *reign, bool past)
 {
-    if (reign->complained == CLAIM_NOTHING)
+    if (reign->complained == CLAIM_NOTHING || (past && !reign->past))
         mu_log (MU_LOG_WARN, "register_away", NULL,
                 "%s; who reigns, and who is in sync, cannot change meanwhile", reign->error.text);
     if (reign->complained != CLAIM_SWAP)
         reign->complained = reign->wish;
+    reign->past = reign->past || past;
 }
 
 /* Once when it is over. One that can be read and not be written is so when a swap is in, or none is wished for. */
@@ -123,6 +128,7 @@ static void calm_down (struct io_reign *reign, enum claim_wish did, enum claim_w
         return;
     mu_log (MU_LOG_INFO, "register_back", NULL, "the register answers again");
     reign->complained = CLAIM_NOTHING;
+    reign->past = false;
 }
 
 static void tell (struct io_reign *reign, struct claim *claim, uint64_t now_ms)
@@ -142,11 +148,11 @@ void io_reign_turn (struct io_reign *reign, struct claim *claim, uint64_t now_ms
     pthread_mutex_lock (&reign->lock);
     if (reign->answered) {
         eventfd_read (reign->fd, &count);
-        check_past (reign, claim);
-        if (reign->error.code == MU_OK || reign->error.code == MU_CONFLICT)
+        bool past = is_past (reign, claim);
+        if (reign->error.code == MU_OK || (reign->error.code == MU_CONFLICT && !reign->past))
             did = reign->wish;
-        else
-            complain (reign);
+        else if (reign->error.code != MU_CONFLICT)
+            complain (reign, past);
         tell (reign, claim, now_ms);
         reign->wish = CLAIM_NOTHING;
         reign->answered = false;

@@ -501,9 +501,9 @@ def register_goes_back():
         assert next_leader(cluster, first) == second
         cluster.wait_in_sync(1)
         assert cluster.ask(second, "submit", spec).returncode == 0
-        for name in os.listdir(folder):
-            os.remove(os.path.join(folder, name))
-        shutil.copytree(folder + "-old", folder, dirs_exist_ok=True)
+        os.rename(folder, folder + "-lost")
+        wait_for("it is away", lambda: cluster.events(second)[-1]["event"] == "register_away")
+        shutil.copytree(folder + "-old", folder)
         wait_for("it is noticed", lambda: any("went back" in e["text"] for e in cluster.events(second)))
         assert cluster.ask(second, "submit", spec).returncode == 0 and cluster.leader() == second
         cluster.kill(second)
