@@ -87,7 +87,6 @@ class Torture:
             return None
         if run.returncode:
             raise AssertionError(f"fault {kind} {name} {more} exits with {run.returncode}: {run.stderr}")
-        self.count[kind] = self.count.get(kind, 0) + 1
         return f"{kind}: {run.stderr.strip()}"
 
     def order_death(self):
@@ -254,7 +253,9 @@ class Torture:
         return f"submit of job {number}"
 
     def note(self, text):
-        kind = text.split(" of ")[0].split(" is ")[0] if " of " in text else text.split(" ", 1)[1]
+        """Counts it by its kind, which stands before what `muster fault` said."""
+        kind = (text.split(": ")[0] if ": " in text else
+                text.split(" of ")[0].split(" is ")[0] if " of " in text else text.split(" ", 1)[1])
         if text.endswith("coordinator"):
             kind += ": coordinator"
         self.count[kind] = self.count.get(kind, 0) + 1
@@ -277,7 +278,7 @@ class Torture:
             choices += [(5, self.order_death_of_coordinator)]
         weights, actions = zip(*choices)
         text = self.random.choices(actions, weights)[0]()
-        return self.note(text) if text and not self.options.by_command else text
+        return self.note(text) if text else None
 
     # --- the run --------------------------------------------------------------------------------------
 
