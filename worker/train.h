@@ -324,6 +324,7 @@ struct train {
     uint64_t sums_attempt;
     bool sums_begun;
     uint64_t evaluated; /* the newest step that was evaluated here, plus one */
+    uint64_t unsaved;   /* checkpoints that were due here while one was still being written */
     struct train_audits audits;
 };
 

@@ -184,6 +184,18 @@ static bool save (struct train *train, uint64_t generation)
     return train_save (&train->saver, &train->job, generation, &train->report);
 }
 
+/* Of many the first is told, the second, the fourth, the eighth and so on: each is one too many where steps are
+ * quicker than storage. */
+static void note_unsaved (struct train *train, uint64_t step)
+{
+    uint64_t count = ++train->unsaved;
+    if ((count & (count - 1)) == 0)
+        mu_log (MU_LOG_WARN, "save", &MU_LOG_ABOUT_NOTHING,
+                "no checkpoint of step %llu: the one before is still being written (%llu left out "
+                "for that so far); checkpoint.every may be too small for this storage",
+                (unsigned long long)step, (unsigned long long)count);
+}
+
 static bool due (uint64_t step, uint64_t every) { return every && step % every == 0; }
 
 static uint64_t targets_of_record (const struct train_job *job)
@@ -209,10 +221,7 @@ static void after_step (struct train *train, const struct train_generation *gene
     if (job->evaluation.data && due (step, job->evaluation.every))
         evaluate (train); /* before it is saved: a checkpoint says how good it is */
     if (due (step, job->spec.checkpoint.every) && !save (train, generation->number))
-        mu_log (MU_LOG_WARN, "save", &MU_LOG_ABOUT_NOTHING,
-                "no checkpoint of step %llu: the one before is still being written; "
-                "checkpoint.every may be too small for this storage",
-                (unsigned long long)step);
+        note_unsaved (train, step);
 }
 
 /* --- a result that cannot be ------------------------------------------------------------------ */

@@ -4,6 +4,7 @@
 import gzip
 import json
 import os
+import re
 import pty
 import shutil
 import signal
@@ -77,10 +78,13 @@ def init_from_weights():
 
 
 def keep():
-    """only the newest checkpoints stay, and what is listed is there"""
+    """only the newest checkpoints stay, and what is listed is there; that some were left out is told a few times, however many"""
     with Cluster(1) as cluster:
-        job = cluster.submit(cluster.gpt("keep", steps=1000, every=10))
+        job = cluster.submit(cluster.gpt("keep", steps=1000, every=1))
         cluster.wait_done(job)
+        told = [e["text"] for e in cluster.log_lines("w0") if e["event"] == "save" and "still being written" in e["text"]]
+        counts = [int(re.search(r"\((\d+) left out", text)[1]) for text in told]
+        assert counts == [1 << i for i in range(len(counts))] and 3 <= len(counts) <= 10, told
         folder = os.path.join(cluster.dir, "checkpoints-keep")
         wait_for("two checkpoints stay", lambda: len([n for n in os.listdir(folder) if n.startswith("step-")]) == 2)
         listed = cluster.json("checkpoints", job)
