@@ -124,8 +124,7 @@ static struct job *add_job (struct coord *coord, const struct mu_journal_submit 
     return job;
 }
 
-/* Its SUBMIT was damaged and set aside. Those that came after it are whole, and their numbers are theirs. */
-static void add_lost (struct coord *coord, uint64_t number, uint64_t time_ms)
+struct mu_journal_submit core_lost_submit (uint64_t number, uint64_t time_ms)
 {
     struct mu_journal_submit submit = { .job = number,
                                         .workers_min = 1,
@@ -135,14 +134,19 @@ static void add_lost (struct coord *coord, uint64_t number, uint64_t time_ms)
                                         .window_steps = 1,
                                         .time_ms = time_ms };
     SET (submit.name, "lost");
+    return submit;
+}
+
+/* Its SUBMIT was damaged and set aside. Those that came after it are whole, and their numbers are theirs. */
+static void add_lost (struct coord *coord, uint64_t number, uint64_t time_ms)
+{
+    struct mu_journal_submit submit = core_lost_submit (number, time_ms);
     struct job *job = add_job (coord, &submit);
     job->durable.lost = job->durable.generation.over = true;
     job->durable.state = MU_JOB_FAILED;
     job->durable.code = MU_BAD_INPUT;
     job->durable.ended_ms = time_ms;
-    set_reason (job,
-                core_blob ("its record in the coordinator's journal could not be read; what is "
-                           "left of it lies in the table bad_record"));
+    set_reason (job, core_blob (CORE_LOST));
     job_leave_live (&coord->durable, job);
 }
 

@@ -165,6 +165,7 @@ static void start (struct coord *coord, const struct coord_reign *reign)
             coord->durable.live[i]->durable.state != MU_JOB_PAUSED)
             coord->grace_end_ms = coord->now_ms + COORD_RESTART_GRACE_MS;
     roster_start (coord);
+    job_submit_lost (coord, reign->lost_jobs);
 }
 
 /* When we were stopped or starved, the others' words are still in the queue: give them the time. */

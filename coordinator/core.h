@@ -467,6 +467,11 @@ struct mu_wire *core_tell (struct coord *coord, const struct worker *worker,
 /* COORD_TIMER is wanted then at the latest. */
 void core_wake (struct coord *coord, uint64_t when_ms);
 struct job *core_job (const struct coord *coord, uint64_t number); /* NULL: there is none */
+/* What takes the place of a SUBMIT that could not be read, and why its job has failed. */
+struct mu_journal_submit core_lost_submit (uint64_t number, uint64_t time_ms);
+#define CORE_LOST                                                                                  \
+    "its record in the coordinator's journal could not be read; what is left of it lies in the "   \
+    "table bad_record"
 bool core_in_grace (const struct coord *coord);
 
 /* --- roster.c --------------------------------------------------------------------------------- */
@@ -515,6 +520,8 @@ const char *preempt_why (struct coord *coord, const struct job *job, uint64_t ta
 
 /* --- job.c ------------------------------------------------------------------------------------ */
 
+/* So many that were submitted after all that are known: they have failed, and keep their numbers. */
+void job_submit_lost (struct coord *coord, uint32_t count);
 void job_submit (struct coord *coord, const struct coord_event *event);
 void job_control (struct coord *coord, uint32_t peer, const struct mu_wire_control *control);
 void job_touch (struct coord *coord, struct job *job);

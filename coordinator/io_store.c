@@ -47,6 +47,7 @@ struct store {
     uint64_t id, cluster;
     struct file_place place; /* the database's */
     pthread_mutex_t folding;
+    uint32_t lost_jobs; /* SUBMITs that were set aside behind the newest that was read */
     bool damaged; /* as replayed: the table bad_record is not empty */
     bool copied;  /* from another file, which may still be in use */
     bool filling; /* a fresh journal is being put together */
@@ -325,6 +326,7 @@ int store_replay (struct store *store,
                   void *arg, uint64_t *records, uint64_t *bad, struct mu_error *error)
 {
     *records = *bad = 0;
+    store->lost_jobs = 0;
     sqlite3_stmt *row = NULL;
     msgpack_zone zone;
     if (!msgpack_zone_init (&zone, 8192))
@@ -340,6 +342,8 @@ int store_replay (struct store *store,
         if (!decode_row (row, 1, &record, &zone, &why) && !check_columns (row, &record, &why) &&
             !each (arg, &record, &why)) {
             ++*records;
+            if (record.type == MU_JOURNAL_SUBMIT)
+                store->lost_jobs = 0;
             note_given (store, record.type,
                         mu_shape_is_latest (mu_shape_find (&mu_journal_family, record.type)));
         } else if (is_readable_elsewhere (&why)) {
@@ -347,6 +351,7 @@ int store_replay (struct store *store,
         } else {
             rc = set_aside (store, number, why.text, error);
             ++*bad;
+            store->lost_jobs += sqlite3_column_int (row, 2) == MU_JOURNAL_SUBMIT;
         }
     }
     if (!rc && state != SQLITE_DONE)
@@ -359,6 +364,7 @@ int store_replay (struct store *store,
 }
 
 bool store_is_damaged (const struct store *store) { return store->damaged; }
+uint32_t store_lost_jobs (const struct store *store) { return store->lost_jobs; }
 
 /* --- the tables beside the journal ------------------------------------------------------------ */
 

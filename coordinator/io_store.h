@@ -38,6 +38,9 @@ int store_replay (struct store *store,
 /* Do records lack that were set aside at this start or one before? A fresh journal of another has them. */
 bool store_is_damaged (const struct store *store);
 
+/* How many SUBMITs that replay set aside, behind the newest that it read: those jobs' numbers are in no record any more. */
+uint32_t store_lost_jobs (const struct store *store);
+
 /* Which database this is, never 0, and the cluster of coordinators it belongs to, 0 for none yet. */
 uint64_t store_id (const struct store *store);
 uint64_t store_cluster (const struct store *store);

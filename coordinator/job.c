@@ -375,6 +375,17 @@ void job_submit (struct coord *coord, const struct coord_event *event)
     said->repeated = repeated;
 }
 
+void job_submit_lost (struct coord *coord, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t number = (uint64_t)coord->durable.job_count + 1;
+        struct mu_journal record = { .type = MU_JOURNAL_SUBMIT,
+                                     .submit = core_lost_submit (number, coord->unix_ms) };
+        core_store (coord, &record);
+        job_stop (coord, core_job (coord, number), MU_JOB_FAILED, MU_BAD_INPUT, CORE_LOST);
+    }
+}
+
 /* --- CONTROL ---------------------------------------------------------------------------------- */
 
 /* Each verb returns what happened, for people, or NULL if it cannot be done in this state. */

@@ -325,8 +325,10 @@ static int lead (struct daemon *daemon, struct mu_error *error)
         .faults = daemon->options.enable_faults,
         .signal_fd = daemon->signal_fd,
     };
+    loop.reign.lost_jobs = store_lost_jobs (daemon->store);
     if (daemon->lead)
-        loop.reign = (struct coord_reign){ .term = daemon->claim.term,
+        loop.reign = (struct coord_reign){ .lost_jobs = loop.reign.lost_jobs,
+                                           .term = daemon->claim.term,
                                            .leader = daemon->claim.options.id,
                                            .ahead_ms = lead_ahead_ms (daemon->lead),
                                            .lacks_ms = lead_lacks_ms (daemon->lead) };

@@ -7,10 +7,11 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
 import time
 
-from cluster import SOURCE, Cluster, Tap, wait_for
+from cluster import BUILD, SOURCE, Cluster, Tap, wait_for
 
 GOLDEN = os.path.join(SOURCE, "tests", "golden")
 
@@ -420,6 +421,34 @@ def one_of_many():
         assert [job["name"] for job in cluster.jobs()] == ["lost", "b", "lost", "d", "e", "f"], cluster.jobs()
 
 
+def the_newest():
+    """the records of the newest jobs' submissions are damaged: they have failed, no number is given twice, and a recording of that start is played"""
+    with Cluster() as cluster:
+        spec = cluster.mlp(workers=(8, 8))
+        for name in "abcd":
+            cluster.submit(spec, f"name={name}")
+        cluster.muster("cancel", "4")
+        cluster.kill_coordinator()
+        path = os.path.join(state(cluster), "muster.db")
+        change(path, "UPDATE journal SET body = x'93' WHERE type = 2 AND job IN (2, 4)")
+        change(path, "UPDATE journal SET body = (SELECT body FROM journal WHERE type = 2 AND job = 1) WHERE type = 2 AND job = 3")
+        recordings = os.path.join(cluster.dir, "recordings")
+        cluster.start_coordinator("--record", recordings)
+        for _ in range(2):
+            jobs = [(job["name"], job["state"]) for job in cluster.jobs()]
+            assert jobs == [("a", "pending"), *[("lost", "failed")] * 3], jobs
+            assert "could not be read" in cluster.status("4")["reason"]
+            cluster.coordinator.terminate()
+            assert cluster.coordinator.wait(30) == 0
+            cluster.start_coordinator()
+        assert cluster.submit(spec, "name=e") == "5"
+        code, found = check(cluster, path)
+        assert code == 100 and found["jobs"] == 5, found
+        played = subprocess.run([os.path.join(BUILD, "muster-replay"), os.path.join(recordings, sorted(os.listdir(recordings))[0])],
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+        assert played.returncode == 0 and "lost" in played.stdout, played
+
+
 def one_bit_of_one():
     """one bit of one job's submission is another, and makes it another job's: that one has failed, and no other's record is lost"""
     with Cluster() as cluster:
@@ -454,5 +483,5 @@ def set_aside(cluster):
 
 
 if __name__ == "__main__":
-    sys.exit(Tap().run(golden, downgrade, backups, restored, killed, mistakes, no_room, damaged, each_type, one_of_many, one_bit_of_one, compacted,
+    sys.exit(Tap().run(golden, downgrade, backups, restored, killed, mistakes, no_room, damaged, each_type, one_of_many, the_newest, one_bit_of_one, compacted,
                        folded_meanwhile, compact_killed))

@@ -552,7 +552,7 @@ def damaged_rows_are_got_back():
         cluster.start(old)
         cluster.wait_in_sync(2)
         cluster.submit(spec, "name=four")
-        assert names_at(cluster, old) == names_at(cluster, new) == [(1, "one"), (2, "two"), (3, "four")]
+        assert names_at(cluster, old) == names_at(cluster, new) == [(1, "one"), (2, "two"), (3, "lost"), (4, "four")]
 
 
 def bad_usage():
