@@ -108,8 +108,8 @@ int command_admin_restore (const struct command *command)
             fprintf (stderr, "muster: what was there before is kept as %s\n", aside);
         fprintf (stderr,
                  "muster: %s holds a database of its own now: it belongs to no cluster of "
-                 "coordinators, for it lacks what came after the backup. Start workers anew that "
-                 "served another coordinator since\n",
+                 "coordinators, for it lacks what came after the backup. Workers that have "
+                 "served the lost one end when they reach this one: start them anew\n",
                  dir);
         status = status_of (&check);
     }

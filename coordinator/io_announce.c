@@ -34,6 +34,13 @@ static void poisoned (const struct mu_journal_poison *poison, char *text, size_t
 
 static void reigns (const struct mu_journal_reign *reign, char *text, size_t size)
 {
+    if (reign->restored) {
+        snprintf (text, size,
+                  "the database was restored from a backup: what came after that is lost, and "
+                  "whoever served in a term before %" PRIu64 " is sent away",
+                  reign->term);
+        return;
+    }
     int used =
         snprintf (text, size, "term %" PRIu64 " begins (version %s)%s", reign->term, reign->version,
                   reign->ahead_ms ? ", clients do not wait for standbys" : "");

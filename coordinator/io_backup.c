@@ -10,12 +10,16 @@
  * its log goes with it, before the new one gets the name. */
 #include "io_backup.h"
 
+#include "clock.h"
+#include "config.h"
 #include "io_database.h"
 #include "io_files.h"
+#include "journal.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <msgpack.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,9 +194,74 @@ int backup_make (const char *dir, const char *file, bool replace, struct check *
 
 /* --- restore ---------------------------------------------------------------------------------- */
 
+/* More terms than the lost one can have begun since the backup was made. */
+#define TERMS_SINCE 100000u
+
+/* The newest that can be read; 0: nobody has reigned. */
+static uint64_t newest_term (sqlite3_stmt *rows)
+{
+    uint64_t term = 0;
+    msgpack_zone zone;
+    if (!msgpack_zone_init (&zone, 1024))
+        abort ();
+    while (!term && sqlite3_step (rows) == SQLITE_ROW) {
+        struct mu_journal record;
+        const void *body = sqlite3_column_blob (rows, 0);
+        if (body &&
+            !mu_record_decode (&mu_journal_family, &record, body,
+                               (size_t)sqlite3_column_bytes (rows, 0), 0, &zone, NULL) &&
+            record.type == MU_JOURNAL_REIGN)
+            term = record.reign.term;
+    }
+    msgpack_zone_destroy (&zone);
+    return term;
+}
+
+static int write_reign (sqlite3_stmt *insert, uint64_t term, struct mu_error *error)
+{
+    struct mu_journal record = { .type = MU_JOURNAL_REIGN,
+                                 .term = term,
+                                 .reign = { .term = term, .restored = true } };
+    msgpack_sbuffer body;
+    msgpack_sbuffer_init (&body);
+    mu_text_set (record.reign.version, sizeof record.reign.version, PACKAGE_VERSION);
+    int rc = mu_record_encode (&mu_journal_family, &record, &body, error);
+    if (!rc) {
+        sqlite3_bind_int (insert, 1, MU_JOURNAL_REIGN);
+        sqlite3_bind_int64 (insert, 2, (sqlite3_int64)mu_unix_ms ());
+        sqlite3_bind_blob64 (insert, 3, body.data, body.size, SQLITE_STATIC);
+        if (sqlite3_step (insert) != SQLITE_DONE)
+            rc = database_fail (sqlite3_db_handle (insert), "be written", error);
+    }
+    msgpack_sbuffer_destroy (&body);
+    return rc;
+}
+
+/* Workers that have served the lost one have heard of its terms; none of them reaches this one. */
+static int begin_anew (sqlite3 *database, struct mu_error *error)
+{
+    sqlite3_stmt *rows = NULL, *insert = NULL;
+    int rc =
+        database_prepare (database, &rows,
+                          "SELECT body FROM journal WHERE type = 1 ORDER BY number DESC", error) ||
+        database_prepare (database, &insert,
+                          "INSERT INTO journal (number, type, job, unix_ms, body) SELECT 1 + "
+                          "coalesce (max (number), 0), ?1, 0, ?2, ?3 FROM "
+                          "(SELECT max (number) AS number FROM record UNION ALL "
+                          "SELECT max (number) FROM bad_record UNION ALL "
+                          "SELECT max (folded_to) FROM about)",
+                          error);
+    uint64_t term = rc ? 0 : newest_term (rows);
+    if (term)
+        rc = write_reign (insert, term + TERMS_SINCE, error);
+    sqlite3_finalize (rows);
+    sqlite3_finalize (insert);
+    return rc ? -1 : 0;
+}
+
 static int become_another (sqlite3 *database, struct mu_error *error)
 {
-    if (database_migrate (database, error) ||
+    if (database_migrate (database, error) || begin_anew (database, error) ||
         database_run (database,
                       "UPDATE about SET id = (random () & 4611686018427387903) | 1, cluster = 0, "
                       "inode = 0, born_ns = 0",

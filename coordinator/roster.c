@@ -524,6 +524,22 @@ static bool shows_a_move (enum mu_wire_type type)
            type == MU_WIRE_ABORTED;
 }
 
+/* It served the coordinator whose database was lost, and holds what none of this one's records tell of: generations
+ * of the same numbers, later steps. None of that is to be mixed with what comes. */
+static bool is_of_what_was_lost (const struct coord *coord, const struct mu_wire *wire)
+{
+    return wire->term && wire->term < coord->durable.restored;
+}
+
+static void send_away (struct coord *coord, uint32_t peer, const struct mu_wire_hello *hello)
+{
+    query_refuse (coord, peer, hello->incarnation, MU_CONFLICT,
+                  core_text (coord,
+                             "the coordinator's database was restored from a backup, and worker "
+                             "%s has served the one that was lost: this one ends; start it anew",
+                             hello->name));
+}
+
 void roster_receive (struct coord *coord, const struct coord_event *event)
 {
     const struct mu_wire *wire = event->wire;
@@ -531,6 +547,11 @@ void roster_receive (struct coord *coord, const struct coord_event *event)
         coord->deposed = !coord->registered;
         if (wire->term > coord->later_term)
             coord->later_term = wire->term;
+        return;
+    }
+    if (is_of_what_was_lost (coord, wire)) {
+        if (wire->type == MU_WIRE_HELLO) /* it comes when nothing else is answered */
+            send_away (coord, event->peer, &wire->hello);
         return;
     }
     if (wire->type == MU_WIRE_HELLO) {

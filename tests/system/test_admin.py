@@ -165,6 +165,37 @@ def restored():
             assert calm.wait_done(other)["weights_hash"] == done["weights_hash"]
 
 
+def old_workers():
+    """restored while workers live that have served the lost one since: they end with a sentence, and nothing that they hold is mixed with what comes"""
+    with Cluster(1) as cluster:
+        spec = {"steps": 2000, "every": 100, "workers": (1, 3)}
+        job = cluster.submit(cluster.gpt(**spec), "checkpoint.keep=1000")  # what the backup knows stays
+        wait_for("a checkpoint", lambda: cluster.status(job)["weights_step"] >= 100)
+        file = os.path.join(cluster.dir, "backup.db")
+        cluster.muster("admin", "backup", "--dir", state(cluster), file)
+        for name in ("w1", "w2"):  # generations that the backup does not know
+            cluster.start_worker(name)
+        cluster.wait_members(job, 3)
+        cluster.wait_step(job, cluster.status(job)["step"] + 100)
+        cluster.kill_coordinator()
+        cluster.muster("admin", "restore", file, "--dir", state(cluster), "--replace")
+        cluster.start_coordinator()
+        for name, worker in cluster.workers.items():
+            assert worker.wait(30) == 65 and cluster.says(name, "was restored from a backup", "start it anew"), name
+        for name in ("w0", "w1", "w2"):
+            cluster.start_worker(name)
+        done = cluster.wait_done(job)
+        cluster.muster("ledger", "verify", job)
+        cluster.coordinator.terminate()
+        assert cluster.coordinator.wait(30) == 0
+        cluster.muster("admin", "compact", "--dir", state(cluster), "--history-days", "0")
+        assert check(cluster, "--dir", state(cluster))[0] == 0
+        cluster.start_coordinator()
+        assert "the database was restored from a backup" in cluster.muster("events")
+    with Cluster(1) as calm:
+        assert calm.wait_done(calm.submit(calm.gpt(**spec)))["weights_hash"] == done["weights_hash"]
+
+
 def killed():
     """kill -9 in the middle of backups and restores: what has the name is whole, and what was there before is not lost"""
     with Cluster() as cluster:
@@ -483,5 +514,5 @@ def set_aside(cluster):
 
 
 if __name__ == "__main__":
-    sys.exit(Tap().run(golden, downgrade, backups, restored, killed, mistakes, no_room, damaged, each_type, one_of_many, the_newest, one_bit_of_one, compacted,
+    sys.exit(Tap().run(golden, downgrade, backups, restored, old_workers, killed, mistakes, no_room, damaged, each_type, one_of_many, the_newest, one_bit_of_one, compacted,
                        folded_meanwhile, compact_killed))

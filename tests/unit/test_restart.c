@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -122,6 +123,59 @@ static void nobody_is_missed_where_none_has_come (void **state)
     assert_non_null (coord_member (bed.coord, 1, 2));
 }
 
+/* The first that is said to a word of that term; NULL: nothing is. */
+static const struct mu_wire *answer_to (struct coord *coord, struct coord_actions *actions,
+                                        struct mu_wire wire, uint64_t term)
+{
+    static uint32_t peer = 10;
+    static uint64_t now_ms = 1000;
+    wire.term = term;
+    if (wire.type == MU_WIRE_HELLO)
+        strcpy (wire.hello.name, "w0");
+    actions->count = 0;
+    struct coord_event event = {
+        .type = COORD_RECEIVE, .now_ms = ++now_ms, .peer = ++peer, .wire = &wire
+    };
+    coord_step (coord, &event, actions);
+    for (uint32_t i = 0; i < actions->count; i++)
+        if (actions->list[i].type == COORD_SEND && actions->list[i].send.peer == peer)
+            return &actions->list[i].send.wire;
+    return NULL;
+}
+
+static void who_served_a_database_that_is_lost_is_sent_away (void **state)
+{
+    const struct coord_options options = { .version = "test" };
+    const struct mu_wire hello = { .type = MU_WIRE_HELLO,
+                                   .hello = { .incarnation = 7, .threads = 1 } },
+                         beat = { .type = MU_WIRE_BEAT };
+    const struct mu_journal reigns[] = {
+        { .type = MU_JOURNAL_REIGN, .reign = { .term = 3 } },
+        { .type = MU_JOURNAL_REIGN, .reign = { .term = 1003, .restored = true } },
+    };
+    struct coord_actions actions = { NULL, 0, 0 };
+    struct coord *coord = coord_create (&options);
+    const struct mu_wire *said;
+    (void)state;
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal (coord_apply (coord, &reigns[i], NULL), 0);
+    coord_step (coord, &(struct coord_event){ .type = COORD_START, .now_ms = 1000 }, &actions);
+    assert_int_equal (coord_term (coord), 1004);
+    assert_null (answer_to (coord, &actions, beat, 5)); /* WHO would tell it of the new term */
+    said = answer_to (coord, &actions, hello, 5);
+    assert_true (said && said->type == MU_WIRE_REFUSED && said->refused.code == MU_CONFLICT);
+    assert_int_equal (said->refused.request, 7);
+    assert_int_equal (coord_worker_count (coord), 0);
+    said = answer_to (coord, &actions, beat, 1004);
+    assert_true (said && said->type == MU_WIRE_WHO);
+    said = answer_to (coord, &actions, hello, 0); /* new, as is who has been here before */
+    assert_true (said && said->type == MU_WIRE_WELCOME);
+    said = answer_to (coord, &actions, hello, 1003);
+    assert_true (said && said->type == MU_WIRE_WELCOME);
+    coord_destroy (&coord);
+    free (actions.list);
+}
+
 #define RESTART_TEST(test) cmocka_unit_test_teardown (test, end)
 
 int main (void)
@@ -132,6 +186,7 @@ int main (void)
         RESTART_TEST (the_last_that_comes_counts),
         RESTART_TEST (a_pause_of_its_own_is_not_theirs),
         RESTART_TEST (nobody_is_missed_where_none_has_come),
+        cmocka_unit_test (who_served_a_database_that_is_lost_is_sent_away),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
