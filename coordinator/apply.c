@@ -84,8 +84,8 @@ static int apply_reign (struct coord *coord, const struct mu_journal *record,
                         (unsigned long long)record->reign.term,
                         (unsigned long long)coord->durable.term);
     coord->durable.term = record->reign.term;
-    if (record->reign.restored)
-        coord->durable.restored = record->reign.term;
+    if (record->reign.lacks)
+        coord->durable.lacks_below = record->reign.term;
     return 0;
 }
 

@@ -153,7 +153,8 @@ static void start (struct coord *coord, const struct coord_reign *reign)
         .reign = { .term = reign->term ? reign->term : coord->durable.term + 1,
                    .leader = reign->leader,
                    .ahead_ms = reign->ahead_ms,
-                   .lacks_ms = reign->lacks_ms },
+                   .lacks_ms = reign->lacks_ms,
+                   .lacks = reign->lacks },
     };
     mu_text_set (record.reign.version, sizeof record.reign.version, coord->options.version);
     core_store (coord, &record);

@@ -51,6 +51,7 @@ struct coord_event {
     struct coord_reign {
         uint64_t term, leader;
         uint32_t ahead_ms, lacks_ms;
+        bool lacks;
         uint32_t lost_jobs; /* their SUBMITs came after the newest that can be read */
     } reign;
     uint32_t peer;    /* RECEIVE, GONE */

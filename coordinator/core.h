@@ -201,7 +201,7 @@ struct job_durable {
 
 struct durable {
     uint64_t term;
-    uint64_t restored; /* who served a lower term may know what is lost; 0: nothing is */
+    uint64_t lacks_below; /* who served a lower term may know what is lost; 0: nothing is */
     struct job **jobs; /* job n at n - 1 */
     uint32_t job_count, job_capacity;
     struct job **live; /* those that have not ended, by number */

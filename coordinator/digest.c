@@ -157,7 +157,7 @@ static void mix_job (uint64_t *digest, const struct job_durable *job)
 uint64_t coord_digest (const struct coord *coord)
 {
     uint64_t digest = coord->durable.term;
-    mix (&digest, coord->durable.restored);
+    mix (&digest, coord->durable.lacks_below);
     for (uint32_t i = 0; i < coord->durable.job_count; i++)
         mix_job (&digest, &coord->durable.jobs[i]->durable);
     for (uint32_t i = 0; i < coord->durable.drained.count; i++)

@@ -41,7 +41,7 @@ struct table {
 
 #define S coord
 static const struct field coord_fields[] = {
-    P (options), F (durable.term), F (durable.restored), P (durable.jobs), P (durable.job_count),
+    P (options), F (durable.term), F (durable.lacks_below), P (durable.jobs), P (durable.job_count),
     P (durable.job_capacity), P (durable.live), P (durable.live_count), P (durable.live_capacity),
     P (durable.keys), P (durable.drained), P (durable.quarantined), P (workers), P (worker_count),
     P (worker_capacity), P (names), P (peers), F (started), F (deposed), F (registered), F (later_term), F (orders),

@@ -34,11 +34,12 @@ static void poisoned (const struct mu_journal_poison *poison, char *text, size_t
 
 static void reigns (const struct mu_journal_reign *reign, char *text, size_t size)
 {
-    if (reign->restored) {
+    if (reign->lacks) {
         snprintf (text, size,
-                  "the database was restored from a backup: what came after that is lost, and "
-                  "whoever served in a term before %" PRIu64 " is sent away",
-                  reign->term);
+                  "term %" PRIu64
+                  " begins (version %s) without what is lost of those before, after "
+                  "a restore or with --take-over: workers that served in one of them are sent away",
+                  reign->term, reign->version);
         return;
     }
     int used =
@@ -160,7 +161,7 @@ static bool is_bad (const struct mu_journal *record)
     case MU_JOURNAL_TURNED_AWAY: return true;
     case MU_JOURNAL_QUARANTINE: return record->quarantine.quarantined;
     case MU_JOURNAL_OVERDUE: return !record->overdue.over;
-    case MU_JOURNAL_REIGN: return record->reign.lacks_ms > 0;
+    case MU_JOURNAL_REIGN: return record->reign.lacks_ms || record->reign.lacks;
     case MU_JOURNAL_BROKEN: return !record->broken.planned;
     default: return false;
     }

@@ -221,7 +221,7 @@ static int write_reign (sqlite3_stmt *insert, uint64_t term, struct mu_error *er
 {
     struct mu_journal record = { .type = MU_JOURNAL_REIGN,
                                  .term = term,
-                                 .reign = { .term = term, .restored = true } };
+                                 .reign = { .term = term, .lacks = true } };
     msgpack_sbuffer body;
     msgpack_sbuffer_init (&body);
     mu_text_set (record.reign.version, sizeof record.reign.version, PACKAGE_VERSION);

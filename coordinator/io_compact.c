@@ -235,7 +235,7 @@ static bool is_needless (const struct planning *planning, const struct row *row)
         return false;
     switch ((int)row->record.type) {
     case MU_JOURNAL_REIGN:
-        return !row->record.reign.restored && row->number < planning->reign &&
+        return !row->record.reign.lacks && row->number < planning->reign &&
                (!planning->young_reign || row->number < planning->young_reign);
     case MU_JOURNAL_DRAIN:
         return !made_it_so (&planning->drained, row->number);

@@ -321,9 +321,12 @@ static int check_store (struct loop *loop, struct mu_error *error)
                     now_ms - since_ms);
 }
 
-/* Workers that looked for a coordinator before this one led. */
+/* Workers that looked for a coordinator before this one led. Where those are to be sent away who served what is
+ * lost here, they have to say in which term before they hear of this one. */
 static void greet (struct loop *loop)
 {
+    if (loop->options->reign.lacks)
+        return;
     struct mu_wire who = { .type = MU_WIRE_WHO, .term = coord_term (loop->options->coord) };
     for (uint32_t i = 0; i < loop->options->worker_count; i++)
         turn_say (loop->filling, loop->options->workers[i], &who);

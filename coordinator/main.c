@@ -331,7 +331,9 @@ static int lead (struct daemon *daemon, struct mu_error *error)
                                            .term = daemon->claim.term,
                                            .leader = daemon->claim.options.id,
                                            .ahead_ms = lead_ahead_ms (daemon->lead),
-                                           .lacks_ms = lead_lacks_ms (daemon->lead) };
+                                           .lacks_ms = lead_lacks_ms (daemon->lead),
+                                           .lacks = daemon->claim.lacks };
+    daemon->claim.lacks = false;
     return loop_run (&loop, error);
 }
 

@@ -129,7 +129,8 @@ static int read_event (struct player *player, const struct mu_recording_event *r
                                               .leader = recorded->leader,
                                               .ahead_ms = recorded->ahead_ms,
                                               .lacks_ms = recorded->lacks_ms,
-                                              .lost_jobs = recorded->lost_jobs },
+                                              .lost_jobs = recorded->lost_jobs,
+                                              .lacks = recorded->lacks },
                                    .peer = recorded->peer };
     if (recorded->kind > COORD_GONE || (recorded->kind == COORD_START) == player->started)
         return nonsense ("an event out of its order", error);

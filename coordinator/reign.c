@@ -96,8 +96,19 @@ static void next_of (struct claim *claim)
 
 /* The next term, for this one. Who is in sync with the leader of before stays so: it holds all that was
  * ever acknowledged. That leader itself is left out: it is dead, or will follow. */
+/* Of a term that is taken once more, for the answer to the first swap was lost, the first one says it. */
+static void note_what_lacks (struct claim *claim)
+{
+    const struct reign *before = &claim->value;
+    if (!reign_in_sync (before, claim->options.id))
+        claim->lacks = before->term > 0 && before->term >= claim->options.term;
+    else if (before->leader != claim->options.id)
+        claim->lacks = false;
+}
+
 static void next_term (struct claim *claim)
 {
+    note_what_lacks (claim);
     const struct claim_options *options = &claim->options;
     struct reign *next = &claim->next;
     bool in_sync = reign_in_sync (&claim->value, options->id);

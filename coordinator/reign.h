@@ -66,6 +66,7 @@ struct claim {
     struct mu_error why;               /* CLAIM_OVER */
     struct reign value;                /* the newest that was seen */
     bool known;                        /* value was read at least once */
+    bool lacks; /* its term was taken from others that it was not in sync with: --take-over */
     bool stuck; /* what the leader sent last could not be stored: told by who follows */
     uint64_t term;                     /* in which it leads */
     uint64_t now_ms, heard_ms, ask_ms; /* heard: the leader; ask: when to read next */

@@ -158,6 +158,8 @@ static void welcome (struct coord *coord, struct worker *worker)
     said->worker = worker->number + 1;
     said->beat_ms = worker->beat_ms;
     said->lost_ms = lost_limit (coord, worker->beat_ms);
+    said->lacks_below =
+        coord->durable.lacks_below; /* its HELLO may be older than what it has heard since */
 }
 
 static void heard (struct coord *coord, struct worker *worker)
@@ -524,20 +526,23 @@ static bool shows_a_move (enum mu_wire_type type)
            type == MU_WIRE_ABORTED;
 }
 
-/* It served the coordinator whose database was lost, and holds what none of this one's records tell of: generations
- * of the same numbers, later steps. None of that is to be mixed with what comes. */
+/* It served a coordinator whose records are lost (the database was restored from a backup, or --take-over began a term
+ * without them), and holds what no record here tells of: generations of the same numbers, later steps. None of that
+ * is to be mixed with what comes. */
 static bool is_of_what_was_lost (const struct coord *coord, const struct mu_wire *wire)
 {
-    return wire->term && wire->term < coord->durable.restored;
+    return wire->term && wire->term < coord->durable.lacks_below;
 }
 
 static void send_away (struct coord *coord, uint32_t peer, const struct mu_wire_hello *hello)
 {
-    query_refuse (coord, peer, hello->incarnation, MU_CONFLICT,
-                  core_text (coord,
-                             "the coordinator's database was restored from a backup, and worker "
-                             "%s has served the one that was lost: this one ends; start it anew",
-                             hello->name));
+    query_refuse (
+        coord, peer, hello->incarnation, MU_CONFLICT,
+        core_text (coord,
+                   "what the coordinator before this one did is lost, as its database was restored "
+                   "from a backup, or --take-over was said; worker %s has served it, and "
+                   "ends: start it anew",
+                   hello->name));
 }
 
 void roster_receive (struct coord *coord, const struct coord_event *event)

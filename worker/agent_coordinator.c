@@ -321,6 +321,21 @@ static void (*const hears[]) (struct agent *agent, const struct mu_wire *wire) =
     [MU_WIRE_HARM] = agent_fault_order,
 };
 
+/* A HELLO of before it had heard of any term, held back on the way to one that was down, is answered so. */
+static bool serves_what_is_lost (struct agent *agent, const struct mu_wire *wire)
+{
+    uint64_t term = agent->coordinator.term;
+    if (wire->type != MU_WIRE_WELCOME || !term || term >= wire->welcome.lacks_below)
+        return false;
+    agent_log (agent, LOG_ERROR_, "refused",
+               "what the coordinator of term %llu did is lost, as its database was restored from a "
+               "backup, or --take-over was said: this worker has served it, and ends; start it "
+               "anew",
+               (unsigned long long)term);
+    agent_add (agent, AGENT_EXIT)->code = MU_CONFLICT;
+    return true;
+}
+
 /* False when the word is of a reign that is over. */
 static bool mind_term (struct agent *agent, const struct mu_wire *wire)
 {
@@ -363,6 +378,6 @@ void agent_hear (struct agent *agent, const struct mu_wire *wire)
     size_t type = (size_t)wire->type;
     if (type >= sizeof hears / sizeof *hears || !hears[type])
         return;
-    if (mind_term (agent, wire) && mind_order (agent, wire))
+    if (!serves_what_is_lost (agent, wire) && mind_term (agent, wire) && mind_order (agent, wire))
         hears[type](agent, wire);
 }

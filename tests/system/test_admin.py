@@ -181,7 +181,7 @@ def old_workers():
         cluster.muster("admin", "restore", file, "--dir", state(cluster), "--replace")
         cluster.start_coordinator()
         for name, worker in cluster.workers.items():
-            assert worker.wait(30) == 65 and cluster.says(name, "was restored from a backup", "start it anew"), name
+            assert worker.wait(30) == 65 and cluster.says(name, "restored from a backup", "start it anew"), name
         for name in ("w0", "w1", "w2"):
             cluster.start_worker(name)
         done = cluster.wait_done(job)
@@ -191,7 +191,7 @@ def old_workers():
         cluster.muster("admin", "compact", "--dir", state(cluster), "--history-days", "0")
         assert check(cluster, "--dir", state(cluster))[0] == 0
         cluster.start_coordinator()
-        assert "the database was restored from a backup" in cluster.muster("events")
+        assert "without what is lost of those before" in cluster.muster("events")
     with Cluster(1) as calm:
         assert calm.wait_done(calm.submit(calm.gpt(**spec)))["weights_hash"] == done["weights_hash"]
 

@@ -555,6 +555,32 @@ def damaged_rows_are_got_back():
         assert names_at(cluster, old) == names_at(cluster, new) == [(1, "one"), (2, "two"), (3, "lost"), (4, "four")]
 
 
+def takes_over_without_what_is_lost():
+    """who was not in sync takes over as it is told to: workers that know of what it lacks end, and say why; new ones go on from what it has"""
+    with Crew(1) as cluster:
+        job = cluster.submit(cluster.gpt(**STEPS), "checkpoint.keep=1000")
+        wait_for("a checkpoint", lambda: cluster.status(job)["weights_step"] >= 100)
+        old = cluster.leader()
+        new = cluster.other(old)
+        cluster.kill(new)
+        wait_for("it is out", lambda: cluster.registered_in_sync() == 1)
+        for name in ("w1", "w2"):  # what they say at first waits in the line to the dead one
+            cluster.start_worker(name)
+        cluster.wait_members(job, 3)
+        cluster.wait_step(job, cluster.status(job)["step"] + 50)
+        cluster.kill(old)
+        cluster.start(new, "--take-over")
+        for name, worker in cluster.workers.items():
+            assert worker.wait(30) == 65 and cluster.says(name, "--take-over was said", "start it anew"), name
+        assert any(e["event"] == "reign" and "without what is lost" in e["text"] for e in cluster.events(new))
+        cluster.start_worker("w0")
+        cluster.wait_step(job, cluster.status(job)["step"] + 50)
+        shutil.rmtree(stored(cluster, old))
+        cluster.start(old)
+        cluster.wait_in_sync(2)
+        cluster.same_as_calm(job, **STEPS)
+
+
 def bad_usage():
     """a standby without a register, a register without a place to meet, addresses that nobody can be told: refused with a sentence"""
     with Crew(0) as cluster:
@@ -576,4 +602,4 @@ def bad_usage():
         assert refused.returncode == 75 and cluster.endpoints[leader] in refused.stderr, refused.stderr
 
 
-sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, standby_disk_is_full, register_is_full, leader_disk_is_full, both_die, majority_with_witness, hands_over, standby_is_told_to_stop, async_loses_only_answers, folds_while_leading, copies_do_not_reign, snapshots_ask_first, standbys_snapshot_is_sent_away, register_goes_back, damaged_rows_are_got_back, bad_usage))
+sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, standby_disk_is_full, register_is_full, leader_disk_is_full, both_die, majority_with_witness, hands_over, standby_is_told_to_stop, async_loses_only_answers, folds_while_leading, copies_do_not_reign, snapshots_ask_first, standbys_snapshot_is_sent_away, register_goes_back, damaged_rows_are_got_back, takes_over_without_what_is_lost, bad_usage))

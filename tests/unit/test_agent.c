@@ -75,6 +75,26 @@ static void lower_terms_are_refused (void **state)
     finish (&story);
 }
 
+/* Its HELLO of before it heard of any term came late, to one that lacks what it has done since. */
+static void who_serves_what_is_lost_ends (void **state)
+{
+    (void)state;
+    struct story story;
+    struct mu_wire welcome = {
+        .type = MU_WIRE_WELCOME,
+        .welcome = { .worker = 1, .beat_ms = 100, .lost_ms = 1000, .lacks_below = 5 }
+    };
+    running (&story);
+    hear_of (&story, 6, welcome); /* it has served in term 5, of which nothing lacks */
+    assert_int_equal (agent_term (story.agent), 6);
+    story.read = story.lines;
+    welcome.welcome.lacks_below = 9;
+    hear_of (&story, 9, welcome);
+    expect (&story, "exit 18"); /* MU_CONFLICT */
+    assert_int_equal (agent_term (story.agent), 6);
+    finish (&story);
+}
+
 static void leases (void **state)
 {
     (void)state;
@@ -284,6 +304,7 @@ int main (void)
         cmocka_unit_test (hello_until_welcome),
         cmocka_unit_test (fences_and_ready),
         cmocka_unit_test (lower_terms_are_refused),
+        cmocka_unit_test (who_serves_what_is_lost_ends),
         cmocka_unit_test (leases),
         cmocka_unit_test (checkpoints),
         cmocka_unit_test (is_let_go_when_pruned),

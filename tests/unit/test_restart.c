@@ -151,7 +151,7 @@ static void who_served_a_database_that_is_lost_is_sent_away (void **state)
                          beat = { .type = MU_WIRE_BEAT };
     const struct mu_journal reigns[] = {
         { .type = MU_JOURNAL_REIGN, .reign = { .term = 3 } },
-        { .type = MU_JOURNAL_REIGN, .reign = { .term = 1003, .restored = true } },
+        { .type = MU_JOURNAL_REIGN, .reign = { .term = 1003, .lacks = true } },
     };
     struct coord_actions actions = { NULL, 0, 0 };
     struct coord *coord = coord_create (&options);
