@@ -59,6 +59,46 @@ static void who_came_in_sync_since_it_looked_takes_over_when_the_leader_is_lost 
     assert_int_equal (claim.term, 2);
 }
 
+/* Somebody says so, to one whose journal's newest term is `term`. The register's value is swapped away. */
+static bool lacks_when_it_takes_over (struct reign value, uint64_t term, bool answer_is_lost)
+{
+    struct claim claim;
+    struct claim_options options = { .id = STANDBY,
+                                     .cluster = CLUSTER,
+                                     .term = term,
+                                     .peer = "tcp://p",
+                                     .client = "tcp://c",
+                                     .lost_ms = LOST_MS,
+                                     .take_over = true };
+    claim_start (&claim, &options, 0);
+    assert_int_equal (claim_ask (&claim, 0), CLAIM_READ);
+    claim_read (&claim, &value, 1);
+    assert_int_equal (claim_ask (&claim, 1), CLAIM_SWAP);
+    if (answer_is_lost) {
+        struct reign mine = claim.next;
+        claim_refused (&claim, false, 2);
+        assert_int_equal (claim_ask (&claim, 10 * LOST_MS), CLAIM_READ);
+        claim_read (&claim, &mine, 10 * LOST_MS);
+        assert_int_equal (claim_ask (&claim, 10 * LOST_MS), CLAIM_SWAP); /* once more */
+    }
+    claim_swapped (&claim, 11 * LOST_MS);
+    assert_int_equal (claim.role, CLAIM_LEADING);
+    return claim.lacks;
+}
+
+static void who_takes_over_and_was_not_in_sync_lacks_what_was_done (void **state)
+{
+    struct reign own = value_of (true);
+    own.leader = STANDBY;
+    (void)state;
+    assert_true (lacks_when_it_takes_over (value_of (false), 1, false));
+    assert_true (lacks_when_it_takes_over (value_of (false), 1, true));
+    assert_false (lacks_when_it_takes_over (value_of (true), 1, false));
+    assert_false (lacks_when_it_takes_over (own, 1, false));
+    assert_false (
+        lacks_when_it_takes_over (value_of (false), 2, false)); /* the register is older */
+}
+
 static void who_is_not_in_sync_looks_now_and_then (void **state)
 {
     struct claim claim;
@@ -453,6 +493,7 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (who_came_in_sync_since_it_looked_takes_over_when_the_leader_is_lost),
+        cmocka_unit_test (who_takes_over_and_was_not_in_sync_lacks_what_was_done),
         cmocka_unit_test (who_is_not_in_sync_looks_now_and_then),
         cmocka_unit_test (a_reign_that_was_given_up_is_taken_at_once),
         cmocka_unit_test (who_is_not_in_sync_takes_no_reign_that_was_given_up),

@@ -181,6 +181,30 @@ static void a_row_that_is_not_what_its_columns_say_is_set_aside (void **state)
     }
 }
 
+static void the_newest_jobs_that_are_lost_are_counted (void **state)
+{
+    (void)state;
+    struct store *store = must_open ();
+    for (uint64_t job = 1; job <= 4; job++) {
+        struct mu_journal record = { .type = MU_JOURNAL_SUBMIT,
+                                     .submit = { .job = job,
+                                                 .workers_min = 1,
+                                                 .workers_max = 1,
+                                                 .micro_batches = 1,
+                                                 .global_batch = 1,
+                                                 .window_steps = 1 } };
+        commit (store, &record);
+    }
+    store_close (&store);
+    change ("UPDATE journal SET body = x'93' WHERE job IN (1, 3, 4)");
+    store = must_open ();
+    assert_int_equal (replay (store, NULL, 3).count, 1);
+    assert_int_equal (store_lost_jobs (store), 2); /* the first one's place is seen */
+    assert_int_equal (replay (store, NULL, 0).count, 1);
+    assert_int_equal (store_lost_jobs (store), 0);
+    store_close (&store);
+}
+
 /* A step back to an older Muster must not throw away what the newer one knew. */
 static void a_record_of_a_newer_muster_is_refused (void **state)
 {
@@ -262,6 +286,7 @@ int main (void)
         STORE_TEST (a_copy_knows_that_it_is_one),
         STORE_TEST (where_nobody_knows_it_is_no_copy),
         STORE_TEST (one_bad_row_blocks_nothing),
+        STORE_TEST (the_newest_jobs_that_are_lost_are_counted),
         STORE_TEST (a_row_that_is_not_what_its_columns_say_is_set_aside),
         STORE_TEST (a_record_of_a_newer_muster_is_refused),
         STORE_TEST (a_database_of_version_1_is_migrated),
