@@ -206,7 +206,6 @@ static void on_rewind (struct ledger *ledger, const struct mu_journal *record)
         if (ledger->windows[rank] > step / ledger->window_steps)
             ledger->windows[rank] = step / ledger->window_steps;
     ledger->floor = step < ledger->floor ? step : ledger->floor;
-    ledger->rewinds++;
 }
 
 static void on_commit (struct ledger *ledger, const struct mu_journal *record)

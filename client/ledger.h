@@ -84,7 +84,7 @@ struct ledger {
     uint64_t floor;      /* below this nothing begins without a REWIND */
     uint64_t distrusted; /* no generation goes on from a member's state of this one or before */
     uint64_t folded;     /* so many records of it are one now, long after its end; 0: none */
-    uint64_t rewinds, read, newest; /* records read, the newest one's number */
+    uint64_t read, newest;          /* records read, the newest one's number */
     uint64_t seal, sealed;          /* the hash so far; the newest record that carries it */
 
     struct ledger_sentences faults;  /* what the records say cannot be */
@@ -135,6 +135,8 @@ uint64_t ledger_trained_steps (const struct ledger *ledger);
 /* Steps of this generation that were trained, as its records prove, and given up. */
 struct ledger_run ledger_abandoned (const struct ledger *ledger, const struct ledger_run *history,
                                     uint32_t count, uint32_t generation);
+/* How often a generation began below what its forerunners are known to have trained, for whatever reason. */
+uint32_t ledger_rewinds (const struct ledger *ledger);
 
 struct ledger_share {    /* one micro-batch of a step */
     uint32_t generation; /* in which it was summed */

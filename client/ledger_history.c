@@ -101,6 +101,22 @@ struct ledger_run ledger_abandoned (const struct ledger *ledger, const struct le
     return run;
 }
 
+/* REWIND is stored where whole windows are taken back, EXPEL and UNSOUND for other reasons: what is
+ * told by all of them is where the next generation begins. */
+uint32_t ledger_rewinds (const struct ledger *ledger)
+{
+    uint32_t count = 0;
+    uint64_t reached = 0;
+    for (uint32_t at = 0; at < ledger->generation_count; at++) {
+        const struct ledger_generation *it = &ledger->generations[at];
+        if (it->begin < reached)
+            count++;
+        if (it->begin < reached || it->reached > reached)
+            reached = it->reached;
+    }
+    return count;
+}
+
 static bool leaves_out (const struct ledger *ledger, uint32_t at, uint64_t step, uint32_t m)
 {
     for (uint32_t i = 0; i < ledger->skip_count; i++) {

@@ -96,7 +96,7 @@ static json_t *verdict_to_json (const struct ledger_view *view)
     json_object_set_new (object, "generations", number (ledger->generation_count));
     json_object_set_new (object, "generations_surviving", number (view->run_count));
     json_object_set_new (object, "steps_given_up", number (given_up (view)));
-    json_object_set_new (object, "rewinds", number (ledger->rewinds));
+    json_object_set_new (object, "rewinds", number (ledger_rewinds (ledger)));
     json_object_set_new (object, "journal_records", number (ledger->read));
     json_object_set_new (object, "sealed", number (ledger->sealed));
     json_object_set_new (object, "compared", json_boolean (view->compared));
@@ -154,6 +154,7 @@ static void print_proof (const struct ledger_view *view)
     const struct ledger *ledger = view->ledger;
     char text[192], left_out[192], range[64];
     uint32_t left_out_count = left_out_text (view, left_out, sizeof left_out);
+    uint32_t rewinds = ledger_rewinds (ledger);
     struct table *table = table_create ("WHAT|PROVEN");
     snprintf (text, sizeof text, "%s of %" PRIu64 ", without a gap, in %u of %u generations",
               steps_text (0, view->trained, range, sizeof range), ledger->steps, view->run_count,
@@ -167,9 +168,8 @@ static void print_proof (const struct ledger_view *view)
     if (left_out_count)
         add_row (table, "left out", left_out);
     snprintf (text, sizeof text,
-              "%" PRIu64 " trained steps that do not count any more; training went back %" PRIu64
-              " time%s",
-              given_up (view), ledger->rewinds, ledger->rewinds == 1 ? "" : "s");
+              "%" PRIu64 " trained steps that do not count any more; training went back %u time%s",
+              given_up (view), rewinds, rewinds == 1 ? "" : "s");
     add_row (table, "given up", text);
     snprintf (text, sizeof text, "%" PRIu64 " records, unaltered up to number %" PRIu64,
               ledger->read, ledger->sealed);

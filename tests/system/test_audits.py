@@ -102,6 +102,7 @@ def wrong_state():
         assert cluster.wait_done(job)["weights_hash"] == right
         assert [record["worker"] for record in expulsions(cluster)] == ["w1"], expulsions(cluster)
         proven(cluster, job)
+        assert cluster.json("ledger", "verify", job)["rewinds"] == 1
 
 
 def falls_over_to_no_number(cluster, name):

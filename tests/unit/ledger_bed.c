@@ -137,6 +137,20 @@ void rewind_to (uint64_t step)
     next (MU_JOURNAL_REWIND)->rewind = (struct mu_journal_rewind){ .job = 1, .step = step };
 }
 
+void expel (uint64_t generation, uint64_t back_step)
+{
+    next (MU_JOURNAL_EXPEL)->expel = (struct mu_journal_expel){
+        .job = 1, .generation = generation, .agreed_step = back_step, .back_step = back_step
+    };
+}
+
+void unsound (uint64_t generation, uint64_t step, uint64_t back_step)
+{
+    next (MU_JOURNAL_UNSOUND)->unsound = (struct mu_journal_unsound){
+        .job = 1, .generation = generation, .step = step, .back_step = back_step
+    };
+}
+
 void leave_out (uint64_t step, uint32_t micro_batch)
 {
     next (MU_JOURNAL_POISON)->poison = (struct mu_journal_poison){

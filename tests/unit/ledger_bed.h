@@ -41,6 +41,8 @@ void lease (uint64_t generation, uint64_t until_step);
 void trained (uint64_t generation, uint32_t rank, uint64_t windows);
 void commit (uint64_t generation, uint64_t step);
 void rewind_to (uint64_t step);
+void expel (uint64_t generation, uint64_t back_step);
+void unsound (uint64_t generation, uint64_t step, uint64_t back_step);
 void leave_out (uint64_t step, uint32_t micro_batch);
 void state (enum mu_job_state to);
 

@@ -161,6 +161,61 @@ static void all_die (void **unused)
     ledger_destroy (&ledger);
 }
 
+/* Went back so often, and gave up so many steps. */
+static void went_back (uint32_t times, uint64_t steps)
+{
+    struct ledger *ledger = proven (STEPS);
+    uint32_t runs;
+    struct ledger_run *history = ledger_history (ledger, &runs);
+    for (uint32_t at = 0; at < ledger->generation_count; at++) {
+        struct ledger_run lost = ledger_abandoned (ledger, history, runs, at);
+        steps -= lost.to - lost.from;
+    }
+    assert_int_equal (steps, 0);
+    assert_int_equal (ledger_rewinds (ledger), times);
+    free (history);
+    ledger_destroy (&ledger);
+}
+
+/* No whole window is taken back, and so no REWIND is stored. */
+static void a_wrong_worker_takes_all_back (void **unused)
+{
+    (void)unused;
+    begin ();
+    form (1, 0, "a b c d", "0123", "0123");
+    start (1);
+    commit (1, 3);
+    broken (1);
+    expel (1, 0);
+    expel (1, 0); /* two are wrong */
+    form (2, 0, "a b", "0011", "0011");
+    to_the_end (2);
+    went_back (1, 3);
+}
+
+static void a_checkpoint_that_is_given_up_takes_all_back (void **unused)
+{
+    (void)unused;
+    two_until_one_dies ();
+    commit (1, 4);
+    commit (1, 7);
+    rewind_to (7);
+    unsound (1, 7, 4);
+    rewind_to (4);
+    form (2, 4, "c@4", "0000", "0000");
+    to_the_end (2);
+    went_back (1, 4);
+}
+
+static void who_goes_on_did_not_go_back (void **unused)
+{
+    (void)unused;
+    two_until_one_dies ();
+    form (2, 9, "a<1@9+01 c", "0001", "0011");
+    to_the_end (2);
+    went_back (0, 0);
+}
+
 /* After all died training began anew; then a checkpoint of before was heard of, and loaded. */
 static void a_late_checkpoint_brings_back_what_was_given_up (void **unused)
 {
@@ -250,6 +305,9 @@ int main (void)
         cmocka_unit_test (poison_was_trained_by_nobody),
         cmocka_unit_test (poison_that_was_trained_counts),
         cmocka_unit_test (all_die),
+        cmocka_unit_test (a_wrong_worker_takes_all_back),
+        cmocka_unit_test (a_checkpoint_that_is_given_up_takes_all_back),
+        cmocka_unit_test (who_goes_on_did_not_go_back),
         cmocka_unit_test (a_late_checkpoint_brings_back_what_was_given_up),
         cmocka_unit_test (a_checkpoint_of_one_who_was_behind),
         cmocka_unit_test (given_up_by_one_who_was_further),
