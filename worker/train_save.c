@@ -42,8 +42,8 @@ static void say_failed (struct train_saver *saver, struct train_report *report,
 }
 
 /* Where the next step stands in the data. */
-static void describe (struct mu_checkpoint_job *about, const struct train_job *job, char id[24],
-                      char *config, size_t config_size)
+static void describe (struct mu_checkpoint_job *about, const struct train_job *job,
+                      uint64_t generation, char id[24], char *config, size_t config_size)
 {
     uint64_t records = job->state->step * job->spec.batch.global;
     snprintf (id, 24, "%llu", (unsigned long long)job->number);
@@ -58,6 +58,7 @@ static void describe (struct mu_checkpoint_job *about, const struct train_job *j
         .seed = job->spec.seed,
         .epoch = records / job->info.records,
         .position = records % job->info.records / job->spec.batch.micro,
+        .generation = generation,
         .replaces = job->distrusts,
     };
     if (job->trainer->config_json && config_size > 1 &&
@@ -81,7 +82,7 @@ bool train_save (struct train_saver *saver, const struct train_job *job, uint64_
         saver->step = job->state->step;
         saver->begun_ms = train_now_ms ();
         saver->reached = train_report_reached (report, saver->step);
-        describe (&about, job, id, config, sizeof config);
+        describe (&about, job, generation, id, config, sizeof config);
         if (mu_checkpoint_begin (&saver->writer, job->checkpoint_dir, job->state, job->tensors,
                                  &about, &error) < 0)
             say_failed (saver, report, &error);

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Workers that compute wrongly: they are found, named and expelled, and the weights are those of a calm run."""
+import glob
 import json
 import mmap
 import os
 import struct
 import sys
 
-from cluster import Cluster, Tap, children, wait_for
+from cluster import Cluster, Tap, calm_weights, children, wait_for
 from test_fault import FLAG, need_faults, order
 
 WRONG = {"BAD_TRAINER_WRONG": "1"}
@@ -207,6 +208,25 @@ def another_joins_before_its_turn():
         proven(cluster, job)
 
 
+def wrote_before_all_died():
+    """a wrong worker writes the last checkpoint, which nobody hears of, and all die: it makes room for the right one"""
+    spec = {"steps": 24, "batch": 256, "hash_every": NEVER, "audit_every": NEVER}
+    with Cluster(2) as cluster:
+        job = cluster.submit(cluster.gpt(**spec))
+        cluster.wait_step(job, 3)
+        writer = cluster.members(job)[0]
+        cluster.kill_coordinator()
+        assert flip_a_bit(cluster, writer)
+        wait_for("the last checkpoint", lambda: glob.glob(f"{cluster.dir}/checkpoints-gpt/step-00000024"))
+        for name in list(cluster.workers):
+            cluster.kill_worker(name)
+        cluster.start_coordinator()
+        cluster.start_worker("late")
+        weights = cluster.wait_done(job)["weights_hash"]
+        assert weights == calm_weights(24, **spec) and not expulsions(cluster)
+        proven(cluster, job)
+
+
 def wrong_to_the_end():
     """no audit has its turn before the job ends: in its last step all are compared, and the wrong one of five is found"""
     many = ("batch.global=40", "batch.micro=4")
@@ -248,4 +268,4 @@ def found_out_elsewhere():
 
 if __name__ == "__main__":
     sys.exit(Tap().run(wrong_gradient, wrong_state, wrong_state_without_numbers, once_no_number, two_differ, drained_before_its_turn,
-                       another_joins_before_its_turn, wrong_to_the_end, found_out_elsewhere))
+                       another_joins_before_its_turn, wrote_before_all_died, wrong_to_the_end, found_out_elsewhere))

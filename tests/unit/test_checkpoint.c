@@ -81,6 +81,42 @@ static void the_same_again_is_no_failure (void **unused)
     free (state);
 }
 
+/* 0: written. Of a state that differs by `m`, in that generation of job `id`. */
+static int write_in (const char *id, uint64_t generation, bool replaces, float m)
+{
+    struct mu_state *state = bed_state (1);
+    struct mu_checkpoint_job job = bed_job;
+    struct mu_checkpoint_saved saved;
+    struct mu_checkpoint_info info;
+    struct mu_error error;
+    job.id = id;
+    job.generation = generation;
+    job.replaces = replaces;
+    bed_age (state, 200);
+    mu_state_m (state)[0] = m;
+    int status = mu_checkpoint_write (bed_top, state, bed_tensors, &job, &saved, &error);
+    assert_int_equal (
+        mu_checkpoint_load (bed_below ("step-00000200"), state, bed_tensors, &info, &error), 0);
+    assert_int_equal (status == 0, mu_state_m (state)[0] == m);
+    assert_true (status < 0 || saved.existed || info.generation == generation);
+    mu_checkpoint_info_clear (&info);
+    free (state);
+    return status;
+}
+
+static void who_wrote_before_all_died_makes_room (void **unused)
+{
+    (void)unused;
+    assert_int_equal (write_in ("7", 2, false, 1), 0);
+    assert_int_equal (write_in ("7", 2, false, 2), -1); /* who is wrong? */
+    assert_int_equal (write_in ("7", 3, false, 2), 0);
+    assert_int_equal (write_in ("7", 4, false, 2), 0); /* the same: it stays, as it was written */
+    assert_int_equal (write_in ("8", 9, true, 3), -1);
+    assert_int_equal (write_in ("7", 3, true, 3), 0);
+    assert_int_equal (write_in ("7", 2, true, 4), -1); /* late: a trainer that hung */
+    assert_int_equal (bed_count_names (".step"), 0);
+}
+
 static void another_model_is_refused (void **unused)
 {
     (void)unused;
@@ -353,6 +389,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         TEST (a_state_comes_back_bit_for_bit),
         TEST (the_same_again_is_no_failure),
+        TEST (who_wrote_before_all_died_makes_room),
         TEST (another_model_is_refused),
         TEST (torn_files_are_named),
         TEST (every_flipped_bit_is_seen),

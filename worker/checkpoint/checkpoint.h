@@ -46,6 +46,7 @@ struct mu_checkpoint_job {
     uint64_t seed;
     uint64_t epoch;    /* of the next step */
     uint64_t position; /* in the ledger: micro-batches of that epoch that are in the weights */
+    uint64_t generation; /* in which it is written; 0: in none */
     bool replaces;     /* other weights of this job's, found in the way, are of a wrong worker */
     uint64_t slice;    /* bytes hashed and written at once; 0: as suits the state */
     uint32_t hands;    /* threads that write; 0: as suits state and machine */
@@ -135,6 +136,7 @@ struct mu_checkpoint_info {
     char *muster; /* the version of Muster that wrote it */
     char *job_id, *job_name, *job_spec, *trainer, *data, *compute_class;
     uint64_t seed, epoch, position;
+    uint64_t generation; /* 0: not told */
     uint64_t step, skipped;
     double beta1_power, beta2_power;
     uint64_t parameters;

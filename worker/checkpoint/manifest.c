@@ -163,6 +163,8 @@ static json_t *describe (const struct mu_state *state, const struct mu_checkpoin
         json_object_set_new (root, numbers[i].key, json_of_number (job_number (job, i)));
     for (size_t i = 0; i < TEXTS; i++)
         json_object_set_new (root, texts[i].key, json_string (job_text (job, i)));
+    if (job->generation)
+        json_object_set_new (root, "generation", json_of_number (job->generation));
     json_object_set_new (root, "parameters", json_of_number (state->parameters));
     json_object_set_new (root, "weights_hash", json_of_hash (content->weights_hash));
     json_object_set_new (root, "state_digest", json_of_hash (content->digest));
@@ -366,6 +368,9 @@ static int get_all (const json_t *root, struct mu_checkpoint_info *info, struct 
     for (size_t i = 0; i < NUMBERS; i++)
         if (get_number (root, numbers[i].key, info_number (info, i), error) < 0)
             return -1;
+    if (json_object_get (root, "generation") &&
+        get_number (root, "generation", &info->generation, error) < 0)
+        return -1;
     if (get_text (root, "muster", MU_CHECKPOINT_NAME_MAX, &info->muster, error) < 0 ||
         get_number (root, "step", &info->step, error) < 0 ||
         get_number (root, "skipped", &info->skipped, error) < 0 ||

@@ -256,6 +256,16 @@ static int is_same (const struct task *task, const struct mu_checkpoint_info *in
     return status;
 }
 
+/* Of one job's two one is wrong, or was given up before anybody could say so. That of a generation that
+ * came later stays: what is written here may only be late. */
+static bool makes_room (const struct task *task, const struct mu_checkpoint_info *info)
+{
+    const struct mu_checkpoint_job *job = task->job;
+    if (strcmp (info->job_id, job->id) != 0 || info->generation > job->generation)
+        return false;
+    return job->replaces || info->generation < job->generation;
+}
+
 /* Something has the final name. 1: it is this very checkpoint. 0: it was damaged, or is known to be
  * wrong, and moved away. */
 static int settle_existing (const struct task *task, struct mu_error *error)
@@ -275,7 +285,7 @@ static int settle_existing (const struct task *task, struct mu_error *error)
     status = is_same (task, &info, &same, error);
     if (status == 0 && same)
         status = 1;
-    else if (status == 0 && task->job->replaces && !strcmp (info.job_id, task->job->id))
+    else if (status == 0 && makes_room (task, &info))
         status = mu_directory_move_away (task->parent, task->final, task->desk->facts->step,
                                          "wrong", error);
     else if (status == 0)
