@@ -233,7 +233,8 @@ static struct wish make_wish (const struct coord *coord, const struct line *line
         if (!wish.class || !strcmp (wish.class, line->classes[i].name))
             wish.possible += line->classes[i].total;
     wish.odd = count_odd (line, job, wish.class);
-    uint32_t never = wish.odd + count_outcasts (coord, job, wish.class);
+    wish.wrong = count_outcasts (coord, job, wish.class);
+    uint32_t never = wish.odd + wish.wrong;
     wish.possible -= never < wish.possible ? never : wish.possible;
     return wish;
 }
@@ -281,6 +282,12 @@ static const char *why_it_waits (struct coord *coord, const struct line *line,
     if (wish->odd)
         text = core_text (coord, "%s; %u %s other data than the job: give all the same file", text,
                           wish->odd, wish->odd == 1 ? "has" : "have");
+    if (wish->wrong)
+        text =
+            core_text (coord,
+                       "%s; %u %s wrong in this job (muster events), and not taken until started "
+                       "anew",
+                       text, wish->wrong, wish->wrong == 1 ? "was" : "were");
     if (wish->refused)
         text = core_text (coord,
                           "%s; %u not taken for a moment: not ready in time before, or "

@@ -25,8 +25,9 @@ struct giver {
 /* What a job that lacks its minimum could get. */
 struct wish {
     const char *class; /* NULL: any */
-    uint32_t have, need, usable, possible, refused, odd;
+    uint32_t have, need, usable, possible, refused, odd, wrong;
     uint32_t coming, could; /* leave other jobs; could be made to */
+    uint32_t unused;        /* no padding: it is compared whole */
 };
 
 /* All that a sentence about why a job waits tells apart, beside the roster. It is compared whole: no

@@ -99,6 +99,7 @@ def wrong_state():
         cluster.wait_step(job, 100)
         assert flip(cluster, "w1")
         wait_for("the wrong worker is expelled", lambda: expulsions(cluster))
+        wait_for("the job says whom it cannot have", lambda: "; 1 was wrong in this job" in cluster.status(job)["reason"])
         cluster.start_worker("third")
         assert cluster.wait_done(job)["weights_hash"] == right
         assert [record["worker"] for record in expulsions(cluster)] == ["w1"], expulsions(cluster)
