@@ -49,14 +49,16 @@ static bool lacks_somebody (const struct coord *coord, const struct job *job)
     return false;
 }
 
-/* Late enough for the word to reach all ranks before they begin it: what we know of their step is as
- * old as their last beat. */
-static uint64_t coming_step (const struct coord *coord, const struct job *job)
+/* No rank has begun it, or a later one, `lead_ms` after its last beat: what we know of their steps is as old
+ * as these, but for what was just found equal. */
+static uint64_t coming_step (const struct coord *coord, const struct job *job, uint64_t lead_ms)
 {
-    uint64_t lead_ms = coord->options.beat_ms + COORD_REVIEW_LEAD_MS, last = job->durable.steps - 1;
-    uint64_t step = job->soft.step + 1 +
-                    (uint64_t)(shards_steps_a_second (coord, job) * (double)lead_ms / 1000.0);
-    return step < last ? step : last;
+    const struct generation *generation = &job->durable.generation;
+    uint64_t step = job->soft.step, last = job->durable.steps - 1;
+    for (uint32_t rank = 0; rank < generation->size; rank++)
+        step = higher (step, generation->members[rank].state_step);
+    step += 1 + (uint64_t)(shards_steps_a_second (coord, job) * (double)lead_ms / 1000.0);
+    return lower (step, last);
 }
 
 static void tell_all (struct coord *coord, const struct job *job, uint64_t step)
@@ -80,18 +82,17 @@ void review_all (struct coord *coord, const struct job *job)
 static void say_review (struct coord *coord, struct job *job)
 {
     struct review *review = &job->soft.review;
-    review->step = coming_step (coord, job);
+    /* late enough for the word to reach all ranks before they begin it */
+    review->step = coming_step (coord, job, coord->options.beat_ms + COORD_REVIEW_LEAD_MS);
     review->said_ms = coord->now_ms;
     tell_all (coord, job, review->step);
 }
 
-/* A generation that has told of no step yet may have made one. */
+/* A comparison of before says nothing of what was done since, however little that was. */
 static void begin (const struct coord *coord, struct job *job)
 {
-    uint64_t last = job->durable.steps - 1;
-    uint64_t made = job->soft.step + (job->soft.step == job->durable.generation.step);
     job->soft.review.since_ms = coord->now_ms;
-    job->soft.review.since_step = made < last ? made : last;
+    job->soft.review.since_step = coming_step (coord, job, coord->options.beat_ms);
 }
 
 bool review_is_gone_by (const struct job *job)
@@ -142,7 +143,7 @@ void review_end (struct coord *coord, struct job *job, bool planned)
         uint64_t known = known_step (job, rank);
         if (worker)
             worker->unseen =
-                known <= job->soft.step && !had_its_turn (coord, job, worker, known, planned);
+                known < job->durable.steps && !had_its_turn (coord, job, worker, known, planned);
     }
 }
 

@@ -82,6 +82,54 @@ static void an_older_comparison_does_not_do (void **state)
     assert_false (was_told (&bed, 0, "ABORT"));
 }
 
+static const char *member (uint32_t rank) { return coord_member (bed.coord, 1, rank); }
+
+/* w0 dies, and the two others end the generation in which w2 was to be compared. */
+static void lose_one (void)
+{
+    bed.quiet[0] = true;
+    pass (&bed, COORD_LOST_MS + BEAT_MS);
+    bed.told[2][0] = '\0';
+    aborted (&bed, 1, 6);
+    aborted (&bed, 2, 6);
+    for (uint32_t w = 1; w < WORKERS; w++)
+        reach (&bed, w, 0, 6, MU_PHASE_WAITING, MU_DUTY_NOBODY);
+    pass (&bed, BEAT_MS);
+}
+
+/* ... however new it is: beats are older, and training goes on. */
+static void nor_does_one_of_a_moment_ago (void **state)
+{
+    (void)state;
+    running (&bed, 5);
+    for (uint32_t at = 5; at <= 7; at++)
+        for (uint32_t w = 0; w < WORKERS; w++)
+            say_state (w, at, 7);
+    drain (&bed, 2, false);
+    for (uint32_t w = 0; w < 2; w++)
+        connected (&bed, w);
+    pass (&bed, BEAT_MS);
+    assert_true (bed.review_step > 7);
+    bed.told[2][0] = '\0';
+    pass (&bed, BEAT_MS);
+    assert_false (was_told (&bed, 2, "LEASE"));
+    for (uint32_t w = 0; w < WORKERS; w++)
+        say_state (w, bed.review_step + 1, 7);
+    assert_true (was_told (&bed, 2, "LEASE"));
+}
+
+/* Nor where it breaks without having been asked. */
+static void nor_if_it_breaks_then (void **state)
+{
+    (void)state;
+    running (&bed, 5);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        say_state (w, 6, 7);
+    drain (&bed, 2, false);
+    lose_one ();
+    assert_string_equal (member (1), "w2");
+}
+
 static void nobody_waits_for_it_for_ever (void **state)
 {
     (void)state;
@@ -115,21 +163,6 @@ static void who_stays_after_all_is_not_waited_for (void **state)
     drain (&bed, 2, false);
     assert_true (bed.review_step > 0); /* a new one, with a time of its own */
     assert_false (was_told (&bed, 0, "ABORT"));
-}
-
-static const char *member (uint32_t rank) { return coord_member (bed.coord, 1, rank); }
-
-/* w0 dies, and the two others end the generation in which w2 was to be compared. */
-static void lose_one (void)
-{
-    bed.quiet[0] = true;
-    pass (&bed, COORD_LOST_MS + BEAT_MS);
-    bed.told[2][0] = '\0';
-    aborted (&bed, 1, 6);
-    aborted (&bed, 2, 6);
-    for (uint32_t w = 1; w < WORKERS; w++)
-        reach (&bed, w, 0, 6, MU_PHASE_WAITING, MU_DUTY_NOBODY);
-    pass (&bed, BEAT_MS);
 }
 
 static void all_ready (void)
@@ -263,6 +296,8 @@ int main (void)
         REVIEW_TEST (who_leaves_is_compared_first),
         REVIEW_TEST (who_is_wrong_is_found_before_it_leaves),
         REVIEW_TEST (an_older_comparison_does_not_do),
+        REVIEW_TEST (nor_does_one_of_a_moment_ago),
+        REVIEW_TEST (nor_if_it_breaks_then),
         REVIEW_TEST (nobody_waits_for_it_for_ever),
         REVIEW_TEST (a_step_that_went_by_is_followed_by_another),
         REVIEW_TEST (who_stays_after_all_is_not_waited_for),
