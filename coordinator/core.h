@@ -411,6 +411,7 @@ struct job_soft {
     char sized_by[64];
     char *why;    /* it waits; owned, like the next, and NULL where there is nothing to say */
     char *shrunk; /* it trains on fewer workers than it could use */
+    char *stands; /* all that hold its state stand still, and are given time */
 };
 
 struct job {
@@ -526,7 +527,7 @@ void job_submit_lost (struct coord *coord, uint32_t count);
 void job_submit (struct coord *coord, const struct coord_event *event);
 void job_control (struct coord *coord, uint32_t peer, const struct mu_wire_control *control);
 void job_touch (struct coord *coord, struct job *job);
-void job_note (char **note, const char *text); /* `why` or `shrunk` of a job */
+void job_note (char **note, const char *text); /* `why`, `shrunk` or `stands` of a job */
 void job_advance (struct coord *coord, struct job *job);
 void job_move (struct coord *coord, struct job *job, enum mu_job_state state,
                enum mu_job_state target, enum mu_code code, const char *reason);

@@ -161,7 +161,7 @@ void hang_hear (struct coord *coord, struct worker *worker, const struct mu_wire
         queue_want (coord);
     }
     if (job && (worker->still_ms >= coord->options.hang_ms ||
-                worker->stalled_ms >= coord->options.stall_ms))
+                worker->stalled_ms >= coord->options.stall_ms || job->soft.stands))
         job_touch (coord, job);
 }
 
@@ -270,6 +270,21 @@ static const char *describe (struct coord *coord, const struct worker *worker, c
         (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000 / 100), follows);
 }
 
+/* Who stands still, where all do and none is ended yet. */
+static void note_standstill (struct coord *coord, struct job *job)
+{
+    const char *text = "";
+    bool patient = patience (coord, job) > LIMIT;
+    for (uint32_t i = 0; i < job->soft.worker_count && patient && !*text; i++)
+        if (trainer_hangs (coord, job->soft.workers[i], LIMIT))
+            text = describe (coord, job->soft.workers[i],
+                             core_text (coord,
+                                        "nobody that holds the job's state moves: all are given %u "
+                                        "times as long as one",
+                                        COORD_HANG_ALONE));
+    job_note (&job->soft.stands, text);
+}
+
 /* It has failed too often, and the job has enough others. */
 static bool is_spared (const struct coord *coord, const struct worker *worker)
 {
@@ -319,6 +334,7 @@ bool hang_mend (struct coord *coord, struct job *job)
 {
     bool member = false;
     const char *why = condemn_all (coord, job, &member);
+    note_standstill (coord, job);
     if (!why)
         return false;
     job_touch (coord, job);

@@ -46,6 +46,8 @@ static const char *reason_of (const struct coord *coord, const struct job *job)
                    : "waits to be placed";
     if (job_ended (job))
         return "";
+    if (job->soft.stands)
+        return job->soft.stands;
     if (job->soft.overdue.writing)
         return job->soft.overdue.text;
     if (job->soft.why)

@@ -99,6 +99,8 @@ def only_trainer_stopped():
         job = cluster.submit(cluster.gpt("stopped", steps=2000, every=50))
         wait_for("a checkpoint is committed", lambda: cluster.status(job)["weights_step"] >= 50)
         stop(cluster, "w0", "muster-trainer")
+        wait_for("status says who stands", lambda: "worker w0: its trainer (stopped) hangs" in cluster.status(job)["reason"])
+        assert not events(cluster, job, "HUNG")
         hangs(cluster, job)
         told = events(cluster, job, "HUNG")[0]
         assert told["time_ms"] - told["since_ms"] >= 6000, told

@@ -158,6 +158,16 @@ static void a_long_first_step_is_no_hang (void **state)
     finish (&bed);
 }
 
+/* As `muster status` has it. */
+static bool is_said (const struct bed *bed, const char *part)
+{
+    static char reason[512];
+    struct mu_wire_job_info info;
+    coord_job_info (bed->coord, 1, &info);
+    snprintf (reason, sizeof reason, "%.*s", (int)info.reason.size, (const char *)info.reason.data);
+    return strstr (reason, part) != NULL;
+}
+
 /* If all are still, storage may be, and to end them all would cost the way back. */
 static void all_at_once_get_more_time (void **state)
 {
@@ -166,11 +176,33 @@ static void all_at_once_get_more_time (void **state)
     running (&bed, 3);
     for (uint32_t w = 0; w < WORKERS; w++)
         still (&bed, w, "disk");
-    pass (&bed, COORD_HANG_ALONE * COORD_HANG_MS - 1000);
+    pass (&bed, COORD_HANG_MS - 500);
+    assert_false (is_said (&bed, "worker"));
+    pass (&bed, 1000);
+    assert_true (is_said (&bed, "worker w0: its trainer (disk) hangs in phase computing"));
+    assert_true (is_said (&bed, "nobody that holds the job's state moves"));
+    pass (&bed, (COORD_HANG_ALONE - 1) * COORD_HANG_MS - 1500);
     assert_int_equal (bed.hangs, 0);
     pass (&bed, 2000);
     assert_int_equal (bed.hangs, WORKERS);
     assert_int_equal (bed.broken, 1);
+    finish (&bed);
+}
+
+static void it_is_not_said_any_more_when_one_moves (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running (&bed, 3);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        still (&bed, w, "disk");
+    pass (&bed, COORD_HANG_MS + 500);
+    assert_true (is_said (&bed, "w0"));
+    for (uint32_t w = 0; w < WORKERS; w++)
+        reach (&bed, w, 1, 4, MU_PHASE_COMPUTING, MU_DUTY_TRAINER);
+    pass (&bed, 500);
+    assert_false (is_said (&bed, "w0"));
+    assert_int_equal (bed.hangs, 0);
     finish (&bed);
 }
 
@@ -493,6 +525,7 @@ int main (void)
         cmocka_unit_test (opening_teaches_nothing),
         cmocka_unit_test (a_long_first_step_is_no_hang),
         cmocka_unit_test (all_at_once_get_more_time),
+        cmocka_unit_test (it_is_not_said_any_more_when_one_moves),
         cmocka_unit_test (a_trainer_that_does_not_leave_holds_nobody_up),
         cmocka_unit_test (a_long_farewell_is_no_hang),
         cmocka_unit_test (an_agent_that_does_not_answer_is_dropped),
