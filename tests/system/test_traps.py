@@ -11,7 +11,7 @@ import re
 import signal
 import sys
 
-from cluster import BUILD, Cluster, Tap, children, process_stat, wait_for
+from cluster import BUILD, Cluster, Tap, children, process_stat, processor_seconds, wait_for
 
 COLLECTIVE = os.path.join(BUILD, "muster-collective")
 STEPS = 120
@@ -169,8 +169,12 @@ def base_step():
         cluster.same_as_calm(job, **ENDLESS)
 
 
+def processor_time(cluster, program):
+    return sum(processor_seconds(pid) for worker in cluster.workers.values() for pid in children(worker.pid, program))
+
+
 def more_ranks_than_cores():
-    """ranks more than cores: six workers on one core train, and come to the same weights"""
+    """ranks more than cores: six workers on one core train, those that wait leave it to the others, and equal weights"""
     allowed = os.sched_getaffinity(0)
     with Cluster() as cluster:
         os.sched_setaffinity(0, {min(allowed)})
@@ -179,7 +183,15 @@ def more_ranks_than_cores():
                 cluster.start_worker(f"w{number}")
         finally:
             os.sched_setaffinity(0, allowed)
-        calm.check(cluster.wait_done(cluster.submit(cluster.gpt(steps=STEPS, workers=(6, 6)))))
+        job = cluster.submit(cluster.gpt(**ENDLESS, workers=(6, 6)))
+        cluster.wait_step(job, 20)
+        before = [processor_time(cluster, f"muster-{program}") for program in ("trainer", "collective")]
+        goes_on(cluster, job, 100)
+        trainers, collectives = (processor_time(cluster, f"muster-{program}") - was
+                                 for program, was in zip(("trainer", "collective"), before))
+        print(f"# processor time: trainers {trainers:.2f} s, collectives {collectives:.2f} s")
+        assert collectives < 10 * trainers, "who waits for others keeps the core from them"  # about 1; 50 if nobody sleeps
+        cluster.same_as_calm(job, **ENDLESS)
 
 
 def segments():
