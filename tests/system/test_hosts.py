@@ -197,6 +197,7 @@ def neighbours():
     scene.goes_on()
     cluster.kill_worker("w0.b")
     scene.all_train()
+    assert not scene.broken("checksums"), "sums that were wrong were refused; none should be"
 
 
 def same_weights():
