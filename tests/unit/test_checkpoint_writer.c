@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -209,6 +210,61 @@ static void a_stopped_writer_is_given_up_and_another_writes (void **unused)
     free (state);
 }
 
+static bool has_begun (pid_t writer)
+{
+    char path[64], name[32] = "";
+    snprintf (path, sizeof path, "/proc/%d/comm", (int)writer);
+    FILE *file = fopen (path, "r");
+    bool read = file && fgets (name, sizeof name, file);
+    if (file)
+        fclose (file);
+    return read && !strcmp (name, "muster-save\n");
+}
+
+/* In a process of its own: the writer is stopped, and this is killed. */
+static _Noreturn void die_beside_a_stopped_writer (int pipe)
+{
+    struct mu_checkpoint_writer writer = MU_CHECKPOINT_WRITER_NONE;
+    struct mu_state *state = bed_state (1);
+    int how;
+    bed_age (state, 7);
+    if (mu_checkpoint_begin (&writer, bed_top, state, bed_tensors, &bed_job, NULL) < 0)
+        _exit (1);
+    while (!has_begun (writer.pid))
+        usleep (100);
+    kill (writer.pid, SIGSTOP);
+    if (waitpid (writer.pid, &how, WUNTRACED) != writer.pid || !WIFSTOPPED (how) ||
+        write (pipe, &writer.pid, sizeof writer.pid) < 0)
+        _exit (1);
+    raise (SIGKILL);
+    _exit (1);
+}
+
+static void a_stopped_writer_ends_after_its_parent (void **unused)
+{
+    (void)unused;
+    int ends[2], how = 0;
+    pid_t writer = 0, ended = 0;
+    assert_int_equal (pipe (ends), 0);
+    assert_int_equal (prctl (PR_SET_CHILD_SUBREAPER, 1), 0); /* it becomes a child of this one */
+    pid_t parent = fork ();
+    if (parent == 0)
+        die_beside_a_stopped_writer (ends[1]);
+    assert_int_equal (waitpid (parent, &how, 0), parent);
+    assert_true (WIFSIGNALED (how));
+    assert_int_equal (read (ends[0], &writer, sizeof writer), sizeof writer);
+    for (int turn = 0; turn < 10000 && !ended; turn++) {
+        ended = waitpid (writer, &how, WNOHANG);
+        usleep (1000);
+    }
+    assert_int_equal (ended, writer);
+    struct mu_error error;
+    assert_int_equal (mu_checkpoint_verify (bed_below ("step-00000007"), &error), 0);
+    prctl (PR_SET_CHILD_SUBREAPER, 0);
+    close (ends[0]);
+    close (ends[1]);
+}
+
 static void a_cancelled_writer_is_gone (void **unused)
 {
     (void)unused;
@@ -279,6 +335,7 @@ int main (void)
         TEST (nothing_is_held_after_a_save),
         TEST (a_killed_writer_leaves_nothing_that_counts),
         TEST (a_stopped_writer_is_given_up_and_another_writes),
+        TEST (a_stopped_writer_ends_after_its_parent),
         TEST (a_cancelled_writer_is_gone),
         TEST (a_writer_is_used_for_good),
     };

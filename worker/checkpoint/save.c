@@ -118,6 +118,7 @@ static _Noreturn void run_child (int end, const struct mu_desk *desk)
     static struct order order;
     struct report report = { .pruning.code = MU_OK };
     reset_signals ();
+    prctl (PR_SET_PDEATHSIG, SIGCONT); /* who is stopped would never see that the parent is gone */
     prctl (PR_SET_NAME, "muster-save");
     /* Threads inherit both; without them the work is done as well. */
     long priority = nice (NICE);
