@@ -131,6 +131,9 @@ static void on_progress (struct agent *agent, const struct agent_event *event)
     job->busy_us += progress->busy_us;
     if (agent->generation.part != PART_IN)
         return;
+    /* It stands again, and was not heard to go on between. */
+    if (progress->phase == MU_PHASE_UNLEASED && progress->step != job->step)
+        agent->coordinator.beat_next_ms = agent->now_ms;
     job->attempt = progress->step == job->step ? job->attempt : 0;
     job->step = progress->step;
     job->loss = progress->loss;

@@ -298,6 +298,28 @@ static void beats (void **state)
     finish (&story);
 }
 
+/* The coordinator has the next move, and what was between was too short to be heard of. */
+static void it_stands_once_more (void **state)
+{
+    (void)state;
+    struct story story;
+    struct mu_wire_beat beat = { 0 };
+    running (&story);
+    struct mu_wire now = progress (1, 7);
+    now.progress.phase = MU_PHASE_UNLEASED;
+    for (uint64_t at = 7; at <= 8; at++) {
+        now.progress.step = at;
+        said (&story, now);
+        assert_true (find_beat (&story, &beat));
+        assert_int_equal (beat.step, at);
+        assert_int_equal (beat.phase, MU_PHASE_UNLEASED);
+        story.read = story.lines;
+        wait_ms (&story, 10);
+        assert_false (find_beat (&story, &beat));
+    }
+    finish (&story);
+}
+
 int main (void)
 {
     const struct CMUnitTest stories[] = {
@@ -306,6 +328,7 @@ int main (void)
         cmocka_unit_test (lower_terms_are_refused),
         cmocka_unit_test (who_serves_what_is_lost_ends),
         cmocka_unit_test (leases),
+        cmocka_unit_test (it_stands_once_more),
         cmocka_unit_test (checkpoints),
         cmocka_unit_test (is_let_go_when_pruned),
         cmocka_unit_test (is_let_go_unpruned),
