@@ -27,7 +27,7 @@
  *     audit.c       who is wrong: DIGEST, AUDIT, and what becomes of it
  *     absent.c      whose state was gone before it was compared
  *     review.c      before members leave, what they did is compared
- *     halt.c        who leaves a generation ends with a whole step
+ *     halt.c        who leaves a generation ends with a whole step, and all do where one joins
  *     trust.c       quarantine of workers that fail again and again
  *     fold.c        the records of a job that has ended, as one
  *     seal.c        a running hash over a job's records, so that the journal can be checked
@@ -272,7 +272,7 @@ struct worker {
     bool again;             /* ... and then ASSIGN once more */
     bool unseen;            /* what it did in a generation that ended was not compared; review.c */
     bool kept_once;         /* it was to leave, and is a member once more to be compared */
-    bool halts;             /* it leaves, and was told to make no further step; halt.c */
+    bool halts;             /* it was told to make no further step; halt.c */
     bool yields;            /* it leaves its job, though it stays here */
     uint64_t yields_to;     /* ... which is shrunk for this one; 0: for another reason */
     bool opened;            /* the trainer that was ASSIGNed was heard of */

@@ -268,19 +268,20 @@ static void advance_running (struct coord *coord, struct job *job)
     }
     release_leavers (coord, job);
     const char *why = why_break (coord, job);
-    bool leaves = why != NULL, waits = why && review_awaits (coord, job);
+    bool waits = why && review_awaits (coord, job);
     if (!why) {
         review_forget (job);
-        halt_forget (coord, job);
         why = why_join (coord, job);
     }
-    if (!why)
+    if (!why) {
+        halt_forget (coord, job);
         ahead_forget (coord, job);
-    else if (job->durable.target != MU_JOB_PAUSED)
+    } else if (job->durable.target != MU_JOB_PAUSED) {
         waits = ahead_awaits (coord, job) || waits;
+    }
     if (waits && !job->soft.halt.since_ms) /* once somebody may stand, for nothing else */
         return;
-    if (leaves && halt_awaits (coord, job))
+    if (why && halt_awaits (coord, job))
         return;
     if (!why)
         why = why_unsaved (coord, job);

@@ -57,6 +57,7 @@ dist_decisions_DATA = \
     %D%/decisions/0050-a-writer-that-waits-for-storage-is-left-alone.md \
     %D%/decisions/0051-no-worker-alone-ends-a-job.md \
     %D%/decisions/0053-after-a-restart-nobody-waits-for-the-clock.md \
+    %D%/decisions/0054-where-one-joins-all-stand-after-the-same-step.md \
     %D%/decisions/0055-builds-of-a-plug-in-are-compared.md \
     %D%/decisions/0056-who-served-what-is-lost-is-sent-away.md
 

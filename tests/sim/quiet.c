@@ -196,11 +196,16 @@ static uint64_t review_ms (uint32_t members)
     return COORD_BEAT_MS + COORD_REVIEW_LEAD_MS + 2 * step_ms (members) + hops (3);
 }
 
-/* From when some are to leave to the break. They end the step that is under way, and several one more:
- * LEASE, BEAT. The world ahead is connected meanwhile. */
+/* They end the step that is under way, and several one more: LEASE, BEAT. */
+static uint64_t stand_ms (uint32_t members, uint32_t standing)
+{
+    return (standing > 1 ? 2 : 1) * (step_ms (members) + hops (2));
+}
+
+/* From when some are to leave to the break. The world ahead is connected meanwhile. */
 static uint64_t let_go_ms (uint32_t members, uint32_t leavers)
 {
-    return review_ms (members) + (leavers > 1 ? 2 : 1) * (step_ms (members) + hops (2));
+    return review_ms (members) + stand_ms (members, leavers);
 }
 
 /* --- deaths ------------------------------------------------------------------------------------ */
@@ -224,7 +229,8 @@ static void trainer_dies (void)
               "a step after a trainer's death");
     check_again (1, batches () / size + 1);
     want = size;
-    wait_for (has_members, hops (PREPARE + AHEAD + BREAK + FORM_AHEAD) + step_ms (size),
+    wait_for (has_members,
+              hops (PREPARE + AHEAD + BREAK + FORM_AHEAD) + stand_ms (size - 1, size - 1),
               "a trainer's return");
 }
 
@@ -292,7 +298,9 @@ static void joins (void)
     train (1, 1);
     want = size + 1;
     worker_start (size);
-    wait_for (has_members, COORD_PLACE_MS + hops (1 + PREPARE + AHEAD + BREAK + FORM_AHEAD),
+    wait_for (has_members,
+              COORD_PLACE_MS + hops (1 + PREPARE + AHEAD + BREAK + FORM_AHEAD) +
+                  stand_ms (size, size),
               "a join");
     mark = check_generation (1) - 1;
     wait_for (trains_anew, step_ms (size + 1), "the first step with a joiner");
@@ -331,7 +339,9 @@ static void scales (void)
               "a job's shrinking");
     clock_run_until (clock_now () + draw (0, 700));
     client_scale (1, want = size);
-    wait_for (has_members, COORD_PLACE_MS + hops (ASKED + 1 + PREPARE + AHEAD + BREAK + FORM_AHEAD),
+    wait_for (has_members,
+              COORD_PLACE_MS + hops (ASKED + 1 + PREPARE + AHEAD + BREAK + FORM_AHEAD) +
+                  stand_ms (size - 1, size - 1),
               "a job's growth");
     check_gap (1, planned_ms (size - 1), "it was scaled");
     check_again (1, 0);
@@ -356,7 +366,7 @@ static void is_preempted (void)
     want = size;
     wait_for (has_members,
               hops (ASKED + 1 + RELEASE) + COORD_PLACE_MS +
-                  hops (PREPARE + AHEAD + BREAK + FORM_AHEAD),
+                  hops (PREPARE + AHEAD + BREAK + FORM_AHEAD) + stand_ms (1, 1),
               "the growth of who was shrunk");
     check_gap (1, planned_ms (1), "it grew back");
     check_again (1, 0);
@@ -506,7 +516,9 @@ static void joins_after_restart (void)
     want = size + 1;
     wait_for (host_is_up, restart (), "a coordinator");
     worker_start (size);
-    wait_for (has_members, COORD_RETURN_MS + hops (2 + PREPARE + AHEAD + BREAK + FORM_AHEAD),
+    wait_for (has_members,
+              COORD_RETURN_MS + hops (2 + PREPARE + AHEAD + BREAK + FORM_AHEAD) +
+                  stand_ms (size, size),
               "a join after a restart of the coordinator");
     check_gap (1, planned_ms (size), "the coordinator was away and a worker joined");
     check_again (1, 0);

@@ -129,12 +129,74 @@ static void after_a_restart_it_goes_on (void **state)
     assert_false (was_told (&bed, 0, "ABORT"));
 }
 
+static void stands_in (uint64_t generation, uint32_t worker, uint64_t at)
+{
+    reach (&bed, worker, generation, at, MU_PHASE_UNLEASED, MU_DUTY_NOBODY);
+    say_beat (&bed, worker);
+}
+
+/* w2 is lost, the two others go on, and it comes back. */
+static void begin_a_join (void)
+{
+    running (&bed, 5);
+    bed.quiet[2] = true;
+    pass (&bed, COORD_LOST_MS + BEAT_MS);
+    for (uint32_t w = 0; w < 2; w++) {
+        aborted (&bed, w, 6);
+        reach (&bed, w, 0, 6, MU_PHASE_WAITING, MU_DUTY_NOBODY);
+    }
+    pass (&bed, BEAT_MS);
+    assert_int_equal (bed.forms, 2);
+    for (uint32_t w = 0; w < 2; w++) {
+        hear (&bed, w, (struct mu_wire){ .type = MU_WIRE_READY, .ready = { 1, 2 } });
+        reach (&bed, w, 2, 7, MU_PHASE_COMPUTING, MU_DUTY_TRAINER);
+    }
+    bed.quiet[2] = false;
+    start_anew (&bed, 2, 2);
+    pass (&bed, 500);
+    assert_true (was_told (&bed, 2, "ASSIGN-TO-JOIN"));
+    forget ();
+    prepared_with (&bed, 2, (struct mu_wire_prepared){ .digest = "d", .blank = true });
+    for (uint32_t w = 0; w < WORKERS; w++)
+        connected (&bed, w);
+}
+
+/* One that stood a step behind would be given another's state, and nobody would know if that is wrong. */
+static void all_end_a_step_where_one_joins (void **state)
+{
+    (void)state;
+    begin_a_join ();
+    assert_true (bed.stops[0] && bed.stops[1]);
+    assert_false (was_told (&bed, 0, "ABORT"));
+    stands_in (2, 0, 8);
+    assert_false (was_told (&bed, 0, "ABORT"));
+    assert_int_equal (bed.until[1], 9);
+    stands_in (2, 0, 9);
+    stands_in (2, 1, 9);
+    assert_true (was_told (&bed, 0, "ABORT"));
+    assert_non_null (strstr (bed.reason, "w2 joins"));
+}
+
+static void they_go_on_if_it_does_not_join (void **state)
+{
+    (void)state;
+    begin_a_join ();
+    stands_in (2, 0, 8);
+    drain (&bed, 2, false);
+    pass (&bed, BEAT_MS);
+    assert_false (bed.stops[0] || bed.stops[1]);
+    assert_int_equal (bed.until[0], bed.leased);
+    assert_false (was_told (&bed, 0, "ABORT"));
+}
+
 #define HALT_TEST(test) cmocka_unit_test_teardown (test, end)
 
 int main (void)
 {
     const struct CMUnitTest tests[] = {
         HALT_TEST (it_ends_its_step),
+        HALT_TEST (all_end_a_step_where_one_joins),
+        HALT_TEST (they_go_on_if_it_does_not_join),
         HALT_TEST (several_end_the_same_one),
         HALT_TEST (a_lost_word_is_said_again),
         HALT_TEST (nobody_waits_for_it_for_ever),

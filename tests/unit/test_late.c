@@ -237,6 +237,8 @@ static void who_comes_back_and_fails_again_is_left_out_longer (void **state)
         prepared (&bed, 2);
         bed.told[0][0] = '\0';
         pass (&bed, COORD_JOIN_MS + COORD_AHEAD_MS + 500);
+        reach (&bed, 0, bed.forms, 2, MU_PHASE_UNLEASED, MU_DUTY_NOBODY); /* test_halt.c */
+        pass (&bed, BEAT_MS);
         assert_true (was_told (&bed, 0, "ABORT")); /* as planned, for the join */
         aborted (&bed, 0, 1);
         pass (&bed, 500);
