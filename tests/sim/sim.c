@@ -636,7 +636,7 @@ static void report (uint64_t seeds, double seconds)
             " trainers began without a state; %" PRIu64
             " checkpoints were not what was committed; %" PRIu64 " were not there, %" PRIu64
             " of them for good; %" PRIu64 " writers hung, %" PRIu64 " of them ended, %" PRIu64
-            " checkpoints overdue; %" PRIu64 " results doubted, %" PRIu64 " trainers refused\n",
+            " checkpoints overdue; %" PRIu64 " results doubted, %" PRIu64 " trainers refused; %" PRIu64 " states came by half\n",
             seeds, seconds, s->happenings, s->messages, s->steps, s->generations, s->rewinds,
             s->host_crashes, s->worker_crashes, s->trainer_crashes, s->collective_crashes,
             s->save_failures, s->cuts, s->swallowed, s->stops, s->hangs, s->kept, s->mismatches,
@@ -644,7 +644,7 @@ static void report (uint64_t seeds, double seconds)
             s->joint_steps, s->expelled, s->elsewhere, s->disputes, s->differing, s->wrong_steps,
             s->connected_ahead, s->shrunk, s->most_shrunk, s->watched, s->played, s->images,
             s->lies, s->disbelieved, s->blanks, s->unsound, s->away, s->unread, s->writers_hung,
-            s->writers_ended, s->overdue, s->doubts, s->refusals);
+            s->writers_ended, s->overdue, s->doubts, s->refusals, s->halves);
 }
 
 int main (int argc, char **argv)

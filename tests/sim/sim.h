@@ -98,7 +98,7 @@ struct statistics {
     uint64_t happenings, messages, steps, generations, rewinds, replays;
     uint64_t host_crashes, worker_crashes, trainer_crashes, collective_crashes, save_failures;
     uint64_t differing, writers_hung, writers_ended, overdue;
-    uint64_t doubts, refusals;
+    uint64_t doubts, refusals, halves;
     uint64_t kept, mismatches, cuts, swallowed, stops, hangs, proofs, joint_steps;
     uint64_t expelled, elsewhere, disputes, wrong_steps, connected_ahead, shrunk, most_shrunk,
         watched;
@@ -188,6 +188,7 @@ struct trainer {
     uint64_t unsound;                 /* it was to load the checkpoint of this step, and could not */
     bool unread;                      /* ... or it was not there */
     bool blank;                       /* it waits for another's state and holds none */
+    bool receiving;                   /* ... or it comes just now, over what it held */
     uint32_t attempt, window;
     uint64_t made_in[64]; /* by micro-batch in sums: the generation in which it was computed */
     uint64_t unheard; /* bit m: it came into some generation without the coordinator's knowing */

@@ -830,9 +830,24 @@ static void keep_done (struct trainer *trainer)
     trainer->computing = false;
 }
 
+/* Half of its state is another's, if any of that had come. */
+static void stop_receiving (struct trainer *trainer)
+{
+    bool some = trainer->receiving && draw (0, 1);
+    trainer->receiving = false;
+    if (!some)
+        return;
+    statistics.halves++;
+    trainer->blank = true;
+    trainer->step = trainer->kept = trainer->sums = trainer->bad = 0;
+    trainer->attempt = 0;
+    trainer->state = draw (1, UINT32_MAX);
+}
+
 static void leave (uint32_t number, uint64_t generation)
 {
     struct trainer *trainer = &worker_at (number)->trainer;
+    stop_receiving (trainer);
     if (trainer->in && trainer->computing)
         keep_done (trainer);
     if (trainer->bad)

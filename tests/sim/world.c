@@ -191,6 +191,45 @@ static bool is_other (const struct world *world, const struct trainer *trainer)
            source->state != trainer->state;
 }
 
+static void be_ready (uint32_t number, const struct collective *collective)
+{
+    collective->world->places[collective->rank].ready = true;
+    worker_event (number, &(struct agent_event){ .type = AGENT_COLLECTIVE_READY,
+                                                 .generation = collective->generation });
+}
+
+/* All of it has come, or no more will: then it hangs until it is ended. */
+static void received (uint32_t number, uint64_t life, void *data)
+{
+    const struct collective *collective = with_life (number, life);
+    struct trainer *trainer = &worker_at (number)->trainer;
+    (void)data;
+    if (!collective || collective->world->torn ||
+        hold_back (&collective->hold, received, number, life, NULL, 0) ||
+        hold_back (&trainer->hold, received, number, life, NULL, 0))
+        return;
+    const struct world *world = collective->world;
+    const struct place *place = &world->places[world->source_rank];
+    const struct trainer *source = &worker_at (place->worker)->trainer;
+    CHECK (!source->alive || !source->blank, "%s gives a state that it does not hold",
+           worker_name (place->worker));
+    if (!trainer->alive || !trainer->in || trainer->generation != collective->generation ||
+        !source->alive || source->step != collective->step ||
+        source->attempt != collective->attempt)
+        return;
+    trainer->receiving = false;
+    trainer->step = source->step;
+    trainer->attempt = source->attempt;
+    trainer->state = source->state;
+    trainer->not_finite = source->not_finite;
+    trainer->blank = false;
+    trainer->kept = trainer->sums = trainer->bad = 0;
+    uint64_t trainer_life = trainer->life;
+    trainer_progress (number);
+    if (!is_void (number, life) && trainer->life == trainer_life)
+        be_ready (number, collective);
+}
+
 /* Everybody is connected: the source's state goes to those that are behind. */
 static void get_ready (uint32_t number, uint64_t life, void *data)
 {
@@ -209,27 +248,19 @@ static void get_ready (uint32_t number, uint64_t life, void *data)
     if (!trainer->alive || !trainer->in || trainer->generation != collective->generation)
         return; /* hangs until it is ended */
     if (collective->receives) {
-        const struct place *place = &world->places[world->source_rank];
-        const struct trainer *source = &worker_at (place->worker)->trainer;
-        CHECK (!source->alive || !source->blank, "%s gives a state that it does not hold",
-               worker_name (place->worker));
-        if (!source->alive || source->step != collective->step ||
-            source->attempt != collective->attempt)
-            return;
-        trainer->step = source->step;
-        trainer->attempt = source->attempt;
-        trainer->state = source->state;
-        trainer->blank = false;
-        trainer->not_finite = source->not_finite;
-        trainer->kept = trainer->sums = trainer->bad = 0;
+        trainer->receiving = true;
         trainer->phase = MU_PHASE_RECEIVING;
+        clock_after (takes (1, draw (0, 3) ? 120 : 4000), received, number, life, NULL);
         trainer_progress (number);
-    } else if (trainer->blank || trainer->step != collective->step ||
+        return;
+    }
+    if (trainer->blank || trainer->step != collective->step ||
                trainer->attempt != collective->attempt) {
         statistics.mismatches++;
         end (number);
         return;
-    } else if (is_other (world, trainer)) {
+    }
+    if (is_other (world, trainer)) {
         statistics.differing++;
         uint64_t generation = collective->generation;
         end (number);
@@ -239,10 +270,7 @@ static void get_ready (uint32_t number, uint64_t life, void *data)
                                                      .text = "its state is not the source's" });
         return;
     }
-    collective->world->places[collective->rank].ready = true;
-    if (!is_void (number, life))
-        worker_event (number, &(struct agent_event){ .type = AGENT_COLLECTIVE_READY,
-                                                     .generation = collective->generation });
+    be_ready (number, collective);
 }
 
 static void tell_connected (uint32_t number, uint64_t life, void *data)
