@@ -217,7 +217,7 @@ def wrote_before_all_died():
         cluster.wait_step(job, 3)
         writer = cluster.members(job)[0]
         cluster.kill_coordinator()
-        assert flip_a_bit(cluster, writer)
+        assert flip(cluster, writer)
         wait_for("the last checkpoint", lambda: glob.glob(f"{cluster.dir}/checkpoints-gpt/step-00000024"))
         for name in list(cluster.workers):
             cluster.kill_worker(name)
