@@ -218,11 +218,18 @@ static bool is_same_data (const struct job_durable *job, const struct mu_wire_pr
            size == (size_t)(build_of (theirs) - theirs) && !memcmp (ours, theirs, size);
 }
 
+/* Two machines never have the same file, and may compute the same. */
+static bool is_for_another_machine (const char *ours, const char *theirs)
+{
+    const char *end = strchr (ours, '-');
+    return end && strncmp (ours, theirs, (size_t)(end + 1 - ours)) != 0;
+}
+
 /* A job that is older than this comparison has none, and takes all. */
 static bool is_same_build (const struct job_durable *job, const struct mu_wire_prepared *prepared)
 {
     const char *ours = build_of (job->data_identity), *theirs = build_of (prepared->data_identity);
-    return !*ours || !*theirs || !strcmp (ours, theirs);
+    return !*ours || !*theirs || is_for_another_machine (ours, theirs) || !strcmp (ours, theirs);
 }
 
 static bool is_same (const struct job_durable *job, const struct mu_wire_prepared *prepared)

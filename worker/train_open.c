@@ -194,14 +194,13 @@ static int open_data (struct train_job *job, const struct train_options *options
  * others. So its build is part of what they compare before they train. */
 static int find_trainer (struct train_job *job, struct mu_error *error)
 {
-    uint64_t build = 0;
+    char build[MU_TRAINER_BUILD_SIZE];
     if (mu_trainer_find (job->spec.trainer, &job->trainer, &job->plugin, error) < 0 ||
-        mu_trainer_build (job->spec.trainer, &build, error) < 0)
+        mu_trainer_build (job->spec.trainer, build, error) < 0)
         return -1;
     size_t used = strlen (job->identity);
-    if (build)
-        snprintf (job->identity + used, sizeof job->identity - used, "*%016llx",
-                  (unsigned long long)build);
+    if (*build)
+        snprintf (job->identity + used, sizeof job->identity - used, "*%s", build);
     return 0;
 }
 

@@ -106,6 +106,9 @@ static void take (struct rank *rank, const struct mu_wire *wire, int passed)
         rank->evaluated_step = wire->progress.evaluated_step;
     } else if (type == MU_WIRE_LEFT) {
         rank->left_said = true;
+        rank->doubted = wire->left.doubts;
+        if (rank->doubted)
+            snprintf (rank->text, sizeof rank->text, "%s", wire->left.why);
         rank->left_step = wire->left.step;
         rank->left_attempt = wire->left.attempt;
         memset (rank->kept, 0, sizeof rank->kept);
@@ -291,10 +294,10 @@ static bool all_in (const struct world *world, uint32_t phase)
     return true;
 }
 
-static bool any_refused (const struct world *world)
+static bool any_gives_up (const struct world *world)
 {
     for (unsigned r = 0; r < world->size; r++)
-        if (world->ranks[r].refused)
+        if (world->ranks[r].refused || world->ranks[r].doubted)
             return true;
     return false;
 }
@@ -303,7 +306,7 @@ bool run (struct world *world, uint32_t phase)
 {
     for (uint64_t until = now_ms () + LIMIT_MS; now_ms () < until;) {
         bool reduced = reduce (world);
-        if (!hear (world->ranks, world->size, reduced ? 0 : 1) || any_refused (world))
+        if (!hear (world->ranks, world->size, reduced ? 0 : 1) || any_gives_up (world))
             return false;
         if (all_in (world, phase))
             return true;

@@ -46,7 +46,7 @@ struct rank {
     uint64_t step, generation;
     double loss, loss_evaluated, accuracy;
     uint64_t evaluated_step;
-    bool opened_said, left_said, refused;
+    bool opened_said, left_said, doubted, refused;
     uint32_t code;
     char text[1024], saved[4096], saved_hash[65];
     uint64_t left_step, saved_step;

@@ -299,8 +299,13 @@ static void a_trainer_that_always_hangs_fails_the_job (void **state)
         for (uint32_t w = 0; w < WORKERS; w += 2)
             hear (&bed, w, (struct mu_wire){ .type = MU_WIRE_READY, .ready = { 1, generation } });
         prepared (&bed, 1); /* it joins: a planned break, once the world after it is connected */
+        for (uint32_t w = 0; w < WORKERS; w += 2)
+            reach (&bed, w, generation, 3, MU_PHASE_COMPUTING, MU_DUTY_NOBODY);
+        bed.told[0][0] = '\0';
         for (uint32_t w = 0; w < WORKERS; w++)
             connected (&bed, w);
+        for (unsigned i = 0; i < 100 && !was_told (&bed, 0, "ABORT"); i++)
+            pass (&bed, 250); /* nobody says that it stands */
         for (uint32_t w = 0; w < WORKERS; w += 2)
             hear (&bed, w,
                   (struct mu_wire){ .type = MU_WIRE_ABORTED,

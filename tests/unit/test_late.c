@@ -268,21 +268,28 @@ static void builds_of_a_trainer_are_not_mixed (void **state)
     (void)state;
     struct bed bed;
     opening (&bed, 1);
-    prepared_as (&bed, 0, "9-a*5");
-    prepared_as (&bed, 1, "9-a*6");
+    prepared_as (&bed, 0, "9-a*3e-5");
+    prepared_as (&bed, 1, "9-a*3e-6");
     assert_non_null (strstr (core_job (bed.coord, 1)->durable.reason,
-                             "Worker w1 has another build of the trainer than w0 (*6 "
-                             "against *5)"));
+                             "Worker w1 has another build of the trainer than w0 (*3e-6 "
+                             "against *3e-5)"));
     finish (&bed);
     opening (&bed, 1);
-    prepared_as (&bed, 0, "9-a*5");
-    prepared_as (&bed, 1, "9-b*5");
+    prepared_as (&bed, 0, "9-a*3e-5");
+    prepared_as (&bed, 1, "9-b*3e-5");
     assert_non_null (strstr (core_job (bed.coord, 1)->durable.reason, "Worker w1 has other data"));
+    finish (&bed);
+    opening (&bed, 1); /* for another machine it is another file */
+    prepared_as (&bed, 0, "9-a*3e-5");
+    prepared_as (&bed, 1, "9-a*b7-6");
+    prepared_as (&bed, 2, "9-a*3e-5");
+    pass (&bed, 1000);
+    forms_with (&bed, ALL);
     finish (&bed);
     opening (&bed, 1);
     prepared_as (&bed, 0, "9-a");
-    prepared_as (&bed, 1, "9-a*5");
-    prepared_as (&bed, 2, "9-a*6");
+    prepared_as (&bed, 1, "9-a*3e-5");
+    prepared_as (&bed, 2, "9-a*3e-6");
     pass (&bed, 1000);
     forms_with (&bed, ALL);
     finish (&bed);

@@ -116,24 +116,30 @@ static void unknown_names_are_refused (void **state)
 
 /* --- builds ----------------------------------------------------------------------------------- */
 
+static const char *build_example (void);
+
 static void a_build_is_told_from_another (void **state)
 {
     (void)state;
     struct mu_error error;
     char path[128];
-    uint64_t build = 1, other = 1, again = 1;
-    assert_int_equal (mu_trainer_build ("gpt", &build, &error), 0);
-    assert_int_equal (build, 0);
+    char build[MU_TRAINER_BUILD_SIZE], other[MU_TRAINER_BUILD_SIZE], again[MU_TRAINER_BUILD_SIZE];
+    assert_int_equal (mu_trainer_build ("gpt", build, &error), 0);
+    assert_string_equal (build, "");
     snprintf (path, sizeof path, "%s/build.so", folder);
-    assert_int_equal (mu_trainer_build (path, &build, &error), -1);
+    assert_int_equal (mu_trainer_build (path, build, &error), -1);
     assert_non_null (strstr (error.text, path));
     assert_int_equal (shell ("echo one > %s", path), 0);
-    assert_int_equal (mu_trainer_build (path, &build, &error), 0);
+    assert_int_equal (mu_trainer_build (path, build, &error), 0);
     assert_int_equal (shell ("echo two > %s", path), 0);
-    assert_int_equal (mu_trainer_build (path, &other, &error), 0);
+    assert_int_equal (mu_trainer_build (path, other, &error), 0);
     assert_int_equal (shell ("rm %s; echo one > %s", path, path), 0);
-    assert_int_equal (mu_trainer_build (path, &again, &error), 0);
-    assert_true (build && build != other && build == again);
+    assert_int_equal (mu_trainer_build (path, again, &error), 0);
+    assert_string_not_equal (build, other);
+    assert_string_equal (build, again);
+    assert_memory_equal (build, "0-", 2); /* too short to name a machine */
+    assert_int_equal (mu_trainer_build (build_example (), build, &error), 0);
+    assert_memory_not_equal (build, "0-", 2);
 }
 
 /* --- what they say ---------------------------------------------------------------------------- */

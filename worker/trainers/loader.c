@@ -11,8 +11,10 @@
 #include "worker/trainers/builtin.h"
 
 #include <dlfcn.h>
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -214,10 +216,12 @@ static int find_builtin (const char *name, const struct muster_trainer **trainer
                     nearest ? "'?)" : "", known, *name ? name : "mine.so");
 }
 
-int mu_trainer_build (const char *name_or_path, uint64_t *hash, struct mu_error *error)
+int mu_trainer_build (const char *name_or_path, char build[MU_TRAINER_BUILD_SIZE],
+                      struct mu_error *error)
 {
     struct stat status;
-    *hash = 0;
+    Elf64_Half machine = 0;
+    build[0] = '\0';
     if (!strchr (name_or_path, '/'))
         return 0;
     int file = open (name_or_path, O_RDONLY | O_CLOEXEC);
@@ -230,7 +234,11 @@ int mu_trainer_build (const char *name_or_path, uint64_t *hash, struct mu_error 
     if (bytes == MAP_FAILED)
         return mu_fail_errno (error, MU_NO_INPUT, number, "%s '%s' cannot be read",
                               trainer_kind.what, name_or_path);
-    *hash = mu_fnv (bytes, (size_t)status.st_size);
+    const size_t at = offsetof (Elf64_Ehdr, e_machine);
+    if ((size_t)status.st_size >= at + sizeof machine)
+        memcpy (&machine, (const char *)bytes + at, sizeof machine);
+    snprintf (build, MU_TRAINER_BUILD_SIZE, "%x-%016llx", (unsigned)machine,
+              (unsigned long long)mu_fnv (bytes, (size_t)status.st_size));
     munmap (bytes, (size_t)status.st_size);
     return 0;
 }

@@ -32,9 +32,12 @@ int mu_trainer_find (const char *name_or_path, const struct muster_trainer **tra
  */
 void mu_trainer_release (void **handle);
 
-/* A hash of the plug-in's file, which tells one build from another; *hash becomes 0 for a built-in. What was
+/* Which build of a plug-in a file is: `MACHINE-HASH`, the machine that it is for (as ELF numbers them) and a hash
+ * of all of it. Builds for two machines are never the same file, and may compute the same. Empty for a built-in. What was
  * loaded is what mu_trainer_find found: a file that is replaced between the two is taken for that. */
-int mu_trainer_build (const char *name_or_path, uint64_t *hash, struct mu_error *error);
+#define MU_TRAINER_BUILD_SIZE 24
+int mu_trainer_build (const char *name_or_path, char build[MU_TRAINER_BUILD_SIZE],
+                      struct mu_error *error);
 
 /* What a trainer that said no has written, made fit to be shown and sent: ended, of UTF-8, never empty. It is
  * code of others, and a slip in its sentence must not hide what it had to say. Changes and returns `problem`. */
