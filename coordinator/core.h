@@ -826,8 +826,9 @@ bool checkpoint_wait (struct coord *coord, struct job *job);
 /* A member of its live generation says so. */
 void doubt_hear (struct coord *coord, struct job *job, const struct worker *worker,
                  const struct mu_wire_down *down);
-/* It cannot do a step that others may: true, if that is so for this worker alone as far as is known. */
-bool doubt_refusal (struct job *job, const struct worker *worker, uint64_t at);
+/* It cannot do this step, plus one, that others may: is that so for this worker alone, as far as is known? */
+bool doubt_is_its_own (const struct job *job, const struct worker *worker, uint64_t at);
+void doubt_refused (struct job *job, const struct worker *worker, uint64_t at);
 bool doubt_can_spare (const struct job *job);
 /* The states of all members after this step are equal. */
 void doubt_agreed (struct job *job, uint64_t step);

@@ -58,13 +58,15 @@ bool doubt_can_spare (const struct job *job)
     return job->soft.worker_count > job->durable.workers_min;
 }
 
-bool doubt_refusal (struct job *job, const struct worker *worker, uint64_t at)
+bool doubt_is_its_own (const struct job *job, const struct worker *worker, uint64_t at)
 {
-    struct doubt *doubt = &job->soft.doubt;
+    const struct doubt *doubt = &job->soft.doubt;
     bool by_another = strcmp (doubt->refused_by, worker->name) != 0;
-    if (!at || (doubt->refused_at == at && (by_another || !doubt_can_spare (job))))
-        return false;
-    doubt->refused_at = at;
-    SET (doubt->refused_by, worker->name);
-    return true;
+    return at && !(doubt->refused_at == at && (by_another || !doubt_can_spare (job)));
+}
+
+void doubt_refused (struct job *job, const struct worker *worker, uint64_t at)
+{
+    job->soft.doubt.refused_at = at;
+    SET (job->soft.doubt.refused_by, worker->name);
 }

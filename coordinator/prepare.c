@@ -354,13 +354,13 @@ static bool is_survived (const struct job *job, const struct worker *worker)
 
 /* What was right for others, who trained with it, is wrong on this host: a file that it does not have,
  * storage that is not mounted or cannot be read. */
-static bool is_its_own_failure (struct job *job, const struct worker *worker,
+static bool is_its_own_failure (const struct job *job, const struct worker *worker,
                                 const struct mu_wire_failed *failed)
 {
     if (worker->order == ORDER_ASSIGN)
         return job->durable.generation.number != 0;
     return is_survived (job, worker) &&
-           (failed->code == MU_IO || doubt_refusal (job, worker, failed->at));
+           (failed->code == MU_IO || doubt_is_its_own (job, worker, failed->at));
 }
 
 /* The job is not this worker's for a while; then it is tried again, as the host may be mended. What may have been
@@ -392,6 +392,8 @@ void prepare_failed (struct coord *coord, struct worker *worker, const struct mu
     const char *text = core_text (coord, "Worker %s: %s", worker->name, why);
     if (is_its_own_failure (job, worker, failed)) {
         bool in_step = worker->order != ORDER_ASSIGN && code != MU_IO;
+        if (in_step)
+            doubt_refused (job, worker, failed->at);
         job_note (&job->soft.why, text);
         do_without (coord, job, worker, in_step, why);
         return;

@@ -74,6 +74,7 @@ static void tell_all (struct coord *coord, const struct job *job, uint64_t step)
     }
 }
 
+/* Of a step that is over: they do not wait for another. */
 void review_all (struct coord *coord, const struct job *job)
 {
     tell_all (coord, job, job->soft.step);

@@ -64,6 +64,7 @@ void sim_reset (uint64_t seed)
     worlds_reset ();
     clock_reset (seed);
     chain_reset ();
+    trainers_reset ();
     network_reset ();
     host_reset ();
     recordings_reset ();

@@ -6,7 +6,9 @@
  *     network.c    messages as bytes: lost, late, twice, in another order, cut one way or both
  *     host.c       the coordinator's shell: its disk, its crashes
  *     worker.c     an agent's shell: its two children, its crashes
- *     trainer.c    a model of the trainer process: states are hashes, steps are sums of hashes
+ *     trainer.c    a model of the trainer process: generations, steps, audits, orders
+ *     saver.c      ... and of its checkpoints
+ *     chain.c      states are hashes, steps are sums of hashes; the run that nothing disturbs
  *     world.c      a model of the MPI world: fences, reductions that tear
  *     client.c     people: submit, cancel, pause, drain, and again until answered
  *     check.c      what must never happen
@@ -281,12 +283,25 @@ void trainer_go (uint32_t number, uint64_t generation);
 void trainer_reduced (uint32_t number, uint64_t turn, const struct reduced *reduced);
 void trainer_progress (uint32_t number);
 happening trainer_decay; /* the wrong one's memory, now and then */
-/* What a run that nothing disturbed holds after so many steps, and how often a step is refused. */
+void trainers_reset (void);
+void trainer_say (uint32_t number, struct mu_wire *wire); /* to its agent */
+bool trainer_is_wrong (uint32_t number, enum wrong kind); /* it is the one, by now */
+
+/* --- saver.c ---------------------------------------------------------------------------------- */
+
+void saver_save (uint32_t number, uint64_t generation); /* what it holds */
+void saver_end (uint32_t number, uint64_t step);        /* its writer does not move: END_WRITING */
+
+/* --- chain.c ---------------------------------------------------------------------------------- */
+
+void chain_reset (void);
+/* What a run that nothing disturbs holds after so many steps, and how often a step is refused. */
 uint64_t chain_state (uint64_t job, uint64_t step);
 uint32_t chain_refusals (uint64_t job, uint64_t step);
-void chain_reset (void);
 /* The job's micro-batches of this step that kill every trainer. */
 uint64_t chain_poison (uint64_t job, uint64_t step);
+uint64_t chain_gradient (uint64_t state, uint64_t step, uint32_t attempt, uint32_t micro_batch);
+uint64_t chain_sum (uint64_t state, uint64_t step, uint32_t attempt, uint64_t micro_batches);
 
 /* --- world.c ---------------------------------------------------------------------------------- */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* trainer.c - a model of the trainer process: states are hashes, steps are sums of hashes
+/* trainer.c - a model of the trainer process: generations, steps, audits, orders
  *
  * It keeps its promises exactly: sums it kept count for the step and attempt they belong to, and
  * only where all of them are its own in the first map; otherwise they are dropped. Micro-batches are
@@ -11,100 +11,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- the run that nothing disturbs ------------------------------------------------------------ */
-
-struct chain {
-    uint64_t *states;
-    uint64_t count, capacity;
-};
+/* --- what happens by chance, but not again at one step ---------------------------------------- */
 
 #define FLUKES_STEPS 4096u
 static uint8_t
     flukes[64][FLUKES_STEPS]; /* by job and step: faults of memory that nobody is to blame for */
+static uint8_t glitched[64][FLUKES_STEPS]; /* ... and micro-batches that came out as no number */
 
-static uint8_t glitched[64][FLUKES_STEPS]; /* by job and step, too */
-
-static struct chain *chains;
-static uint64_t chain_count;
-
-void chain_reset (void)
+void trainers_reset (void)
 {
-    for (uint64_t i = 0; i < chain_count; i++)
-        free (chains[i].states);
-    free (chains);
-    chains = NULL;
-    chain_count = 0;
     memset (flukes, 0, sizeof flukes);
     memset (glitched, 0, sizeof glitched);
 }
 
-uint32_t chain_refusals (uint64_t job, uint64_t step)
-{
-    uint64_t luck = mix (job * 77, step) % 64;
-    return faults.quick_ms ? 0 : luck == 0 ? 2 : luck < 3;
-}
-
-static uint64_t gradient (uint64_t state, uint64_t step, uint32_t attempt, uint32_t micro_batch)
-{
-    return mix (mix (state, step * 16 + attempt), micro_batch);
-}
-
-static uint64_t sum_of (uint64_t state, uint64_t step, uint32_t attempt, uint64_t micro_batches)
-{
-    uint64_t sum = 0;
-    for (uint32_t m = 0; m < 64; m++)
-        if (micro_batches >> m & 1)
-            sum += gradient (state, step, attempt, m);
-    return sum;
-}
-
-uint64_t chain_poison (uint64_t job_number, uint64_t step)
-{
-    const struct sim_job *job = client_job (job_number);
-    uint64_t bits = 0;
-    for (uint32_t i = 0; i < job->poisons; i++)
-        if (job->poison_step[i] == step)
-            bits |= UINT64_C (1) << job->poison_micro_batch[i];
-    return bits;
-}
-
-static uint64_t all_of (uint32_t micro_batches)
-{
-    return micro_batches >= 64 ? UINT64_MAX : (UINT64_C (1) << micro_batches) - 1;
-}
-
-uint64_t chain_state (uint64_t job, uint64_t step)
-{
-    if (job >= chain_count) {
-        chains = realloc (chains, (job + 1) * sizeof *chains);
-        if (!chains)
-            abort ();
-        memset (chains + chain_count, 0, (job + 1 - chain_count) * sizeof *chains);
-        chain_count = job + 1;
-    }
-    struct chain *chain = &chains[job];
-    while (chain->count <= step) {
-        if (chain->count == chain->capacity) {
-            chain->capacity = chain->capacity ? 2 * chain->capacity : 64;
-            chain->states = realloc (chain->states, chain->capacity * sizeof *chain->states);
-            if (!chain->states)
-                abort ();
-        }
-        uint64_t at = chain->count++;
-        if (at == 0) {
-            chain->states[0] = mix (job, 1);
-            continue;
-        }
-        uint64_t last = chain->states[at - 1];
-        uint64_t all = all_of (client_job (job)->micro_batches) & ~chain_poison (job, at - 1);
-        chain->states[at] = mix (last, sum_of (last, at - 1, chain_refusals (job, at - 1), all));
-    }
-    return chain->states[step];
-}
-
 /* --- what it says ----------------------------------------------------------------------------- */
 
-static void say (uint32_t number, struct mu_wire *wire)
+void trainer_say (uint32_t number, struct mu_wire *wire)
 {
     worker_event (
         number, &(struct agent_event){ .type = AGENT_TRAINER_SAID, .wire = wire, .region = true });
@@ -126,7 +48,7 @@ void trainer_progress (uint32_t number)
         snprintf (wire.progress.weights_hash, sizeof wire.progress.weights_hash, "%016" PRIx64,
                   trainer->state);
     trainer->busy_us = 0;
-    say (number, &wire);
+    trainer_say (number, &wire);
 }
 
 static bool is_void (uint32_t number, uint64_t turn)
@@ -137,154 +59,10 @@ static bool is_void (uint32_t number, uint64_t turn)
 
 /* --- the one that is wrong -------------------------------------------------------------------- */
 
-static bool is_wrong (uint32_t number, enum wrong kind)
+bool trainer_is_wrong (uint32_t number, enum wrong kind)
 {
     return faults.wrong == kind && faults.wrong_worker == number &&
            clock_now () >= faults.wrong_since_ms;
-}
-
-/* --- checkpoints ------------------------------------------------------------------------------ */
-
-struct snapshot {
-    uint64_t generation, step, state;
-    uint64_t stuck; /* as the trainer's, if its writer hangs */
-};
-
-#define WRITING_TOLD_MS 500u
-
-static void save (uint32_t number, uint64_t generation);
-
-/* What could not be saved while the writer hung is, if it is still wanted. */
-static void writer_is_free (uint32_t number)
-{
-    struct trainer *trainer = &worker_at (number)->trainer;
-    uint64_t generation = trainer->owed;
-    trainer->stuck = trainer->owed = 0;
-    if (generation && !trainer->blank)
-        save (number, generation);
-}
-
-static void fail_save (uint32_t number, uint64_t generation, uint64_t step)
-{
-    struct mu_wire failed = {
-        .type = MU_WIRE_WRITE_FAILED,
-        .write_failed = { .generation = generation, .step = step, .text = { "disk full", 9 } }
-    };
-    statistics.save_failures++;
-    say (number, &failed);
-}
-
-/* From outside it is seen that the writer does not move. */
-static void tell_writing (uint32_t number, uint64_t life, void *data)
-{
-    const struct trainer *trainer = &worker_at (number)->trainer;
-    const struct snapshot *snapshot = data;
-    if (!trainer->alive || trainer->life != life || trainer->stuck != snapshot->stuck ||
-        hold_back (&trainer->hold, tell_writing, number, life, data, sizeof *snapshot))
-        return;
-    struct mu_wire wire = { .type = MU_WIRE_WRITING,
-                            .writing = { .generation = snapshot->generation,
-                                         .step = snapshot->step,
-                                         .phase = MU_WRITING_FILLING,
-                                         .still_ms = clock_now () - trainer->stuck_ms,
-                                         .letter = (uint32_t)trainer->stuck_letter } };
-    struct snapshot *again = malloc (sizeof *again);
-    if (!again)
-        abort ();
-    *again = *snapshot;
-    clock_after (WRITING_TOLD_MS, tell_writing, number, life, again);
-    say (number, &wire);
-}
-
-static void end_writing (uint32_t number, uint64_t step)
-{
-    struct trainer *trainer = &worker_at (number)->trainer;
-    if (!trainer->stuck || trainer->stuck_step != step)
-        return;
-    uint64_t generation = trainer->stuck_generation, life = trainer->life;
-    statistics.writers_ended++;
-    fail_save (number, generation, step);
-    if (trainer->alive && trainer->life == life)
-        writer_is_free (number);
-}
-
-static void say_wrote (uint32_t number, const struct snapshot *snapshot)
-{
-    uint64_t job = worker_at (number)->trainer.job;
-    char path[64];
-    int size =
-        snprintf (path, sizeof path, "/checkpoints/%" PRIu64 "/%" PRIu64, job, snapshot->step);
-    struct mu_wire wire = { .type = MU_WIRE_WROTE,
-                            .wrote = { .generation = snapshot->generation,
-                                       .step = snapshot->step,
-                                       .path = { path, (uint32_t)size },
-                                       .bytes = 4096,
-                                       .milliseconds = 10 } };
-    storage_wrote (job, snapshot->step);
-    snprintf (wire.wrote.weights_hash, sizeof wire.wrote.weights_hash, "%016" PRIx64,
-              snapshot->state);
-    say (number, &wire);
-}
-
-static void wrote (uint32_t number, uint64_t life, void *data)
-{
-    const struct trainer *trainer = &worker_at (number)->trainer;
-    const struct snapshot *snapshot = data;
-    if (!trainer->alive || trainer->life != life ||
-        (snapshot->stuck && trainer->stuck != snapshot->stuck) ||
-        hold_back (&trainer->hold, wrote, number, life, data, sizeof *snapshot))
-        return;
-    if (chance (faults.save_fails))
-        fail_save (number, snapshot->generation, snapshot->step);
-    else
-        say_wrote (number, snapshot);
-    if (snapshot->stuck && trainer->alive && trainer->life == life)
-        writer_is_free (number);
-}
-
-static uint64_t stuck_next = 1;
-
-/* The writer of one in eight hangs: stopped for ever, or for a while on storage or in itself. Not drawn: what
- * happens to the rest of the run stays as it was. */
-static uint64_t takes_to_write (uint32_t number, struct snapshot *snapshot)
-{
-    struct trainer *trainer = &worker_at (number)->trainer;
-    uint64_t luck = mix (mix (number, clock_now ()), 4211), ms = draw (5, 400);
-    if (!faults.writers_hang || luck % 8)
-        return ms;
-    trainer->stuck = snapshot->stuck = stuck_next++;
-    trainer->stuck_step = snapshot->step;
-    trainer->stuck_generation = snapshot->generation;
-    trainer->stuck_ms = worker_at (number)->writer_hung_ms = clock_now ();
-    trainer->stuck_letter = "TDS"[luck / 8 % 3];
-    statistics.writers_hung++;
-    return trainer->stuck_letter == 'T' ? FOR_EVER : 1000 + luck / 32 % 90000;
-}
-
-static void save (uint32_t number, uint64_t generation)
-{
-    struct trainer *trainer = &worker_at (number)->trainer;
-    CHECK (!trainer->blank, "%s is told to save a state that it does not hold",
-           worker_name (number));
-    if (trainer->stuck) {
-        bool wanted = !trainer->in || trainer->step == trainer->steps;
-        trainer->owed = wanted ? generation : 0;
-        return;
-    }
-    struct snapshot *snapshot = malloc (sizeof *snapshot);
-    if (!snapshot)
-        abort ();
-    *snapshot = (struct snapshot){ generation, trainer->step, trainer->state, 0 };
-    if (is_wrong (number, WRONG_SNAPSHOT))
-        snapshot->state ^= UINT64_C (1) << trainer->step % 64;
-    trainer->saved_step = trainer->step;
-    uint64_t ms = faults.quick_ms ? QUIET_WRITE_MS : takes_to_write (number, snapshot);
-    if (snapshot->stuck)
-        tell_writing (number, trainer->life, snapshot);
-    if (ms == FOR_EVER)
-        free (snapshot);
-    else
-        clock_after (ms, wrote, number, trainer->life, snapshot);
 }
 
 /* --- steps ------------------------------------------------------------------------------------ */
@@ -300,7 +78,7 @@ static void corrupt (struct trainer *trainer)
 static bool may_corrupt (uint32_t number)
 {
     const struct trainer *trainer = &worker_at (number)->trainer;
-    return is_wrong (number, WRONG_STATE) && trainer->open && !trainer->blank &&
+    return trainer_is_wrong (number, WRONG_STATE) && trainer->open && !trainer->blank &&
            !trainer->corrupted;
 }
 
@@ -359,10 +137,10 @@ static void audit_one (uint32_t number, uint32_t m)
                                          .step = trainer->step,
                                          .micro_batch = m,
                                          .digest =
-                                             gradient (trainer->state, trainer->step, 0, m) +
+                                             chain_gradient (trainer->state, trainer->step, 0, m) +
                                              (bad_ones (trainer, UINT64_C (1) << m) ? 77 : 0) +
-                                             is_wrong (number, WRONG_GRADIENT) } };
-    say (number, &wire);
+                                             trainer_is_wrong (number, WRONG_GRADIENT) } };
+    trainer_say (number, &wire);
 }
 
 static bool compares (const struct trainer *trainer, uint64_t step)
@@ -412,7 +190,7 @@ static void count_up (struct trainer *trainer, uint64_t done)
 /* And their gradients are; none of them is at work any more. */
 static void add_up (struct trainer *trainer, uint64_t done)
 {
-    trainer->sums += sum_of (trainer->state, trainer->step, trainer->attempt, done);
+    trainer->sums += chain_sum (trainer->state, trainer->step, trainer->attempt, done);
     trainer->bad |= bad_ones (trainer, done);
     quiet_computed (trainer->job, trainer->step, done);
     count_up (trainer, done);
@@ -452,7 +230,7 @@ static void refuse (uint32_t number, enum mu_code code, const char *why)
     statistics.refusals++;
     trainer->going = trainer->computing = false;
     trainer->turn++;
-    say (number, &wire);
+    trainer_say (number, &wire);
 }
 
 /* What it made of that is no number, and is one the next time. Twice at one step would be the job's fault. */
@@ -492,7 +270,7 @@ static void computed (uint32_t number, uint64_t turn, void *data)
         refuse (number, MU_BAD_INPUT, "nothing can be made of that");
         return;
     }
-    if (is_wrong (number, WRONG_GRADIENT))
+    if (trainer_is_wrong (number, WRONG_GRADIENT))
         trainer->sums += count_bits (trainer->flight);
     if (glitches (number))
         trainer->bad |= trainer->flight;
@@ -556,7 +334,7 @@ static void begin_step (uint32_t number)
         bool finished = trainer->step >= trainer->steps;
         trainer->phase = finished ? MU_PHASE_FINISHED : MU_PHASE_UNLEASED;
         if (finished && trainer->writer && trainer->saved_step != trainer->step)
-            save (number, trainer->generation);
+            saver_save (number, trainer->generation);
         trainer_progress (number);
         return;
     }
@@ -587,7 +365,7 @@ static void say_hashed (uint32_t number, uint64_t generation)
         .type = MU_WIRE_HASHED,
         .hashed = { .generation = generation, .step = trainer->step, .digest = trainer->state }
     };
-    say (number, &hashed);
+    trainer_say (number, &hashed);
 }
 
 static void say_left (uint32_t number, uint64_t generation, bool doubts, const char *why)
@@ -604,7 +382,7 @@ static void say_left (uint32_t number, uint64_t generation, bool doubts, const c
                                       .blank = trainer->blank } };
     wire.left.doubts = doubts;
     snprintf (wire.left.why, sizeof wire.left.why, "%s", why);
-    say (number, &wire);
+    trainer_say (number, &wire);
 }
 
 /* What came out of the step is no number: it is compared, and computed again from nothing. */
@@ -659,7 +437,7 @@ void trainer_reduced (uint32_t number, uint64_t turn, const struct reduced *redu
     if (!trainer->alive || trainer->life != life) /* its worker died over that word */
         return;
     if (trainer->writer && saves)
-        save (number, generation);
+        saver_save (number, generation);
     trainer->phase = MU_PHASE_COMPUTING;
     trainer_progress (number);
     if (trainer->alive && trainer->life == life && trainer->in && trainer->generation == generation)
@@ -713,7 +491,7 @@ static void opened (uint32_t number, uint64_t life, void *data)
         snprintf (wire.opened.unread, sizeof wire.opened.unread, "there is no such folder");
     if (!trainer->blank)
         snprintf (wire.opened.digest, sizeof wire.opened.digest, "%016" PRIx64, trainer->state);
-    say (number, &wire);
+    trainer_say (number, &wire);
 }
 
 /* What it was to load is damaged, or not there: it makes the state of step 0, and says why. */
@@ -887,7 +665,7 @@ static void compare (uint32_t number, const struct mu_wire_compare *compare)
 static void prune (uint32_t number, const struct mu_wire_prune *prune)
 {
     struct mu_wire wire = { .type = MU_WIRE_PRUNED, .pruned = { .step = prune->step } };
-    say (number, &wire);
+    trainer_say (number, &wire);
 }
 
 static void obey (uint32_t number, const struct mu_wire *wire)
@@ -905,11 +683,11 @@ static void obey (uint32_t number, const struct mu_wire *wire)
     else if (wire->type == MU_WIRE_LEAVE)
         leave (number, wire->leave.generation);
     else if (wire->type == MU_WIRE_WRITE)
-        save (number, wire->write.generation);
+        saver_save (number, wire->write.generation);
     else if (wire->type == MU_WIRE_PRUNE)
         prune (number, &wire->prune);
     else if (wire->type == MU_WIRE_END_WRITING)
-        end_writing (number, wire->end_writing.step);
+        saver_end (number, wire->end_writing.step);
 }
 
 static void read_pipe (uint32_t number, uint64_t life, void *data)
