@@ -37,8 +37,9 @@ struct seen_job {
     bool disputed;
     bool torn;         /* its newest generation broke because of the wrong worker, unplanned */
     bool wrong_member; /* that is in its newest generation */
-    bool
-        alone_and_wrong; /* when it ended: alone, or all had its state: nobody could say that it is not the job's fault */
+    /* When it ended: nobody could say that it is not the job's fault, for it was alone, or all had its state; or
+     * nobody could do without it. */
+    bool needs_wrong;
     bool gone_unseen;  /* it was lost, and nobody compared it */
     uint64_t copies;   /* bits: whose state is another's, and was not compared since */
     bool overwritten;  /* its state may have been wrong, and is that of others now: 0030 */
@@ -419,7 +420,9 @@ static void on_state (const struct mu_journal *record)
         CHECK (job->commits[job->commit_count - 1].state ==
                    chain_state (record->state.job, job->committed),
                "job %" PRIu64 " is done with wrong weights", record->state.job);
-    job->alone_and_wrong = job->wrong_member && (job->ranks == 1 || job->overwritten);
+    job->needs_wrong =
+        job->wrong_member &&
+        (job->overwritten || job->ranks <= client_job (record->state.job)->workers_min);
     if (job->state == MU_JOB_FAILED)
         CHECK (record->state.reason.size && record->state.code, "a job fails without saying why");
 }
@@ -716,7 +719,7 @@ void check_end (void)
                "job %" PRIu64 " waits and does not say why", i);
         bool may_fail = seen[i].crashes >= 3 || seen[i].hangs >= 5 || what->small_data ||
                         what->odd_data || (info.code == MU_IO && statistics.save_failures >= 3) ||
-                        (seen[i].disputed && !faults.seen) || seen[i].alone_and_wrong ||
+                        (seen[i].disputed && !faults.seen) || seen[i].needs_wrong ||
                         is_bad (what, &seen[i], &info);
         check_poison_end (what, &seen[i], &info);
         CHECK (state != MU_JOB_FAILED || may_fail, "job %" PRIu64 " failed: %.*s", i,
