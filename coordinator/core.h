@@ -526,6 +526,8 @@ const char *preempt_why (struct coord *coord, const struct job *job, uint64_t ta
 void job_submit_lost (struct coord *coord, uint32_t count);
 void job_submit (struct coord *coord, const struct coord_event *event);
 void job_control (struct coord *coord, uint32_t peer, const struct mu_wire_control *control);
+/* Has it more workers than it needs? */
+bool job_can_spare (const struct job *job);
 void job_touch (struct coord *coord, struct job *job);
 void job_note (char **note, const char *text); /* `why`, `shrunk` or `stands` of a job */
 void job_advance (struct coord *coord, struct job *job);
@@ -787,6 +789,8 @@ void trust_forgive (const struct coord *coord, struct worker *worker);     /* on
 /* It was wrong: in quarantine at once. `worker` may be NULL: it is not here now. */
 void trust_distrust (struct coord *coord, const char *name, struct worker *worker, const char *why);
 bool trust_lacks (const struct coord *coord, const struct worker *worker); /* quarantined */
+/* Quarantined, and its job has enough others? */
+bool trust_spares (const struct coord *coord, const struct worker *worker);
 /* May this job have it? A quarantined worker only while it lacks its minimum. */
 bool trust_takes (const struct coord *coord, const struct job *job, const struct worker *worker);
 void trust_mind (struct coord *coord); /* ends quarantines whose time is over */
@@ -829,7 +833,6 @@ void doubt_hear (struct coord *coord, struct job *job, const struct worker *work
 /* It cannot do this step, plus one, that others may: is that so for this worker alone, as far as is known? */
 bool doubt_is_its_own (const struct job *job, const struct worker *worker, uint64_t at);
 void doubt_refused (struct job *job, const struct worker *worker, uint64_t at);
-bool doubt_can_spare (const struct job *job);
 /* The states of all members after this step are equal. */
 void doubt_agreed (struct job *job, uint64_t step);
 

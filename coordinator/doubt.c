@@ -53,16 +53,11 @@ void doubt_agreed (struct job *job, uint64_t step)
     doubt->agreed = doubt->agreed || doubt->at == step + 1;
 }
 
-bool doubt_can_spare (const struct job *job)
-{
-    return job->soft.worker_count > job->durable.workers_min;
-}
-
 bool doubt_is_its_own (const struct job *job, const struct worker *worker, uint64_t at)
 {
     const struct doubt *doubt = &job->soft.doubt;
     bool by_another = strcmp (doubt->refused_by, worker->name) != 0;
-    return at && !(doubt->refused_at == at && (by_another || !doubt_can_spare (job)));
+    return at && !(doubt->refused_at == at && (by_another || !job_can_spare (job)));
 }
 
 void doubt_refused (struct job *job, const struct worker *worker, uint64_t at)

@@ -416,7 +416,7 @@ static void blame_for_crash (struct coord *coord, struct worker *worker,
         return;
     worker->crashed_in = down->generation;
     trust_blame (coord, worker, "its collective crashed, or was killed");
-    if (trust_lacks (coord, worker) && job->soft.worker_count > job->durable.workers_min)
+    if (trust_spares (coord, worker))
         worker->yields = true; /* to who can use it */
 }
 

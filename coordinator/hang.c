@@ -271,11 +271,10 @@ static const char *describe (struct coord *coord, const struct worker *worker, c
 }
 
 /* Who stands still, where all do and none is ended yet. */
-static void note_standstill (struct coord *coord, struct job *job)
+static void note_standstill (struct coord *coord, struct job *job, uint64_t percent)
 {
     const char *text = "";
-    bool patient = patience (coord, job) > LIMIT;
-    for (uint32_t i = 0; i < job->soft.worker_count && patient && !*text; i++)
+    for (uint32_t i = 0; i < job->soft.worker_count && percent > LIMIT && !*text; i++)
         if (trainer_hangs (coord, job->soft.workers[i], LIMIT))
             text = describe (coord, job->soft.workers[i],
                              core_text (coord,
@@ -283,13 +282,6 @@ static void note_standstill (struct coord *coord, struct job *job)
                                         "times as long as one",
                                         COORD_HANG_ALONE));
     job_note (&job->soft.stands, text);
-}
-
-/* It has failed too often, and the job has enough others. */
-static bool is_spared (const struct coord *coord, const struct worker *worker)
-{
-    const struct job *job = worker->job;
-    return trust_lacks (coord, worker) && job->soft.worker_count > job->durable.workers_min;
 }
 
 /* Why its generation breaks, in short: the record before tells the rest. */
@@ -310,14 +302,14 @@ static const char *condemn (struct coord *coord, struct worker *worker)
         worker_refuse (coord, worker, COORD_COOL_OFF_MS,
                        "its trainer hung while it opened the job");
     if (trainer)
-        worker_release (coord, worker, !opening && !is_spared (coord, worker));
+        worker_release (coord, worker, !opening && !trust_spares (coord, worker));
     return why;
 }
 
 /* Of the first of them; NULL: nobody hangs. *member: one of them has a rank. */
-static const char *condemn_all (struct coord *coord, const struct job *job, bool *member)
+static const char *condemn_all (struct coord *coord, const struct job *job, uint64_t percent,
+                                bool *member)
 {
-    uint64_t percent = patience (coord, job);
     const char *first = NULL;
     for (uint32_t i = 0; i < job->soft.worker_count; i++) {
         struct worker *worker = job->soft.workers[i];
@@ -333,8 +325,9 @@ static const char *condemn_all (struct coord *coord, const struct job *job, bool
 bool hang_mend (struct coord *coord, struct job *job)
 {
     bool member = false;
-    const char *why = condemn_all (coord, job, &member);
-    note_standstill (coord, job);
+    uint64_t percent = patience (coord, job);
+    const char *why = condemn_all (coord, job, percent, &member);
+    note_standstill (coord, job, percent);
     if (!why)
         return false;
     job_touch (coord, job);

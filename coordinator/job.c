@@ -49,6 +49,11 @@ static bool is_complete (const struct job *job)
     return job->durable.sized && job_committed_step (job) == job->durable.steps;
 }
 
+bool job_can_spare (const struct job *job)
+{
+    return job->soft.worker_count > job->durable.workers_min;
+}
+
 void job_touch (struct coord *coord, struct job *job)
 {
     if (job->soft.touched)

@@ -369,7 +369,7 @@ static void do_without (struct coord *coord, struct job *job, struct worker *wor
                         const char *why)
 {
     bool member = worker->rank != NONE && job_has_live_generation (job);
-    if (!in_step || doubt_can_spare (job))
+    if (!in_step || job_can_spare (job))
         worker_refuse (coord, worker, COORD_COOL_OFF_MS, why);
     worker_release (coord, worker, false);
     if (member)
@@ -495,7 +495,7 @@ void prepare_crashed (struct coord *coord, struct worker *worker, const struct m
     worker_reprepare (coord, worker);
     if (guilty != NONE)
         poison_leave_out (coord, job, guilty, &record.crash);
-    else if (trust_lacks (coord, worker) && job->soft.worker_count > job->durable.workers_min)
+    else if (trust_spares (coord, worker))
         worker_release (coord, worker, false);
 }
 

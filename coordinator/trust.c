@@ -38,6 +38,11 @@ bool trust_lacks (const struct coord *coord, const struct worker *worker)
     return names_has (&coord->durable.quarantined, worker->name);
 }
 
+bool trust_spares (const struct coord *coord, const struct worker *worker)
+{
+    return trust_lacks (coord, worker) && job_can_spare (worker->job);
+}
+
 bool trust_takes (const struct coord *coord, const struct job *job, const struct worker *worker)
 {
     return !trust_lacks (coord, worker) || job->soft.worker_count < job->durable.workers_min;

@@ -284,6 +284,7 @@ void trainer_reduced (uint32_t number, uint64_t turn, const struct reduced *redu
 void trainer_progress (uint32_t number);
 happening trainer_decay; /* the wrong one's memory, now and then */
 void trainers_reset (void);
+void trainer_drop_sums (struct trainer *trainer);
 void trainer_say (uint32_t number, struct mu_wire *wire); /* to its agent */
 bool trainer_is_wrong (uint32_t number, enum wrong kind); /* it is the one, by now */
 

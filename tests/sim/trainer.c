@@ -26,6 +26,11 @@ void trainers_reset (void)
 
 /* --- what it says ----------------------------------------------------------------------------- */
 
+void trainer_drop_sums (struct trainer *trainer)
+{
+    trainer->kept = trainer->sums = trainer->bad = 0;
+}
+
 void trainer_say (uint32_t number, struct mu_wire *wire)
 {
     worker_event (
@@ -343,7 +348,7 @@ static void begin_step (uint32_t number)
     if (trainer->kept & ~own) {
         CHECK (!worker->knew_sums || world_has_twice (number, trainer->kept),
                "%s drops sums that nobody else has", worker_name (number));
-        trainer->kept = trainer->sums = trainer->bad = 0;
+        trainer_drop_sums (trainer);
     }
     statistics.kept += count_bits (trainer->kept);
     count_up (trainer, own & ~trainer->kept & left_out (trainer));
@@ -409,7 +414,7 @@ void trainer_reduced (uint32_t number, uint64_t turn, const struct reduced *redu
     struct trainer *trainer = &worker_at (number)->trainer;
     if (is_void (number, turn))
         return;
-    trainer->kept = trainer->sums = trainer->bad = 0;
+    trainer_drop_sums (trainer);
     if (reduced->bad) {
         doubt (number, reduced->bad);
         return;
@@ -617,7 +622,8 @@ static void stop_receiving (struct trainer *trainer)
         return;
     statistics.halves++;
     trainer->blank = true;
-    trainer->step = trainer->kept = trainer->sums = trainer->bad = 0;
+    trainer->step = 0;
+    trainer_drop_sums (trainer);
     trainer->attempt = 0;
     trainer->state = draw (1, UINT32_MAX);
 }
@@ -629,7 +635,7 @@ static void leave (uint32_t number, uint64_t generation)
     if (trainer->in && trainer->computing)
         keep_done (trainer);
     if (trainer->bad)
-        trainer->kept = trainer->sums = trainer->bad = 0;
+        trainer_drop_sums (trainer);
     trainer->in = trainer->going = false;
     trainer->turn++;
     trainer->phase = MU_PHASE_WAITING;

@@ -198,15 +198,24 @@ static void be_ready (uint32_t number, const struct collective *collective)
                                                  .generation = collective->generation });
 }
 
+/* NULL: it is gone, its world is torn, or what is to happen is put off. */
+static struct collective *at_work (uint32_t number, uint64_t life, happening *what)
+{
+    struct collective *collective = with_life (number, life);
+    if (!collective || collective->world->torn ||
+        hold_back (&collective->hold, what, number, life, NULL, 0) ||
+        hold_back (&worker_at (number)->trainer.hold, what, number, life, NULL, 0))
+        return NULL;
+    return collective;
+}
+
 /* All of it has come, or no more will: then it hangs until it is ended. */
 static void received (uint32_t number, uint64_t life, void *data)
 {
-    const struct collective *collective = with_life (number, life);
+    const struct collective *collective = at_work (number, life, received);
     struct trainer *trainer = &worker_at (number)->trainer;
     (void)data;
-    if (!collective || collective->world->torn ||
-        hold_back (&collective->hold, received, number, life, NULL, 0) ||
-        hold_back (&trainer->hold, received, number, life, NULL, 0))
+    if (!collective)
         return;
     const struct world *world = collective->world;
     const struct place *place = &world->places[world->source_rank];
@@ -223,7 +232,7 @@ static void received (uint32_t number, uint64_t life, void *data)
     trainer->state = source->state;
     trainer->not_finite = source->not_finite;
     trainer->blank = false;
-    trainer->kept = trainer->sums = trainer->bad = 0;
+    trainer_drop_sums (trainer);
     uint64_t trainer_life = trainer->life;
     trainer_progress (number);
     if (!is_void (number, life) && trainer->life == trainer_life)
@@ -233,12 +242,10 @@ static void received (uint32_t number, uint64_t life, void *data)
 /* Everybody is connected: the source's state goes to those that are behind. */
 static void get_ready (uint32_t number, uint64_t life, void *data)
 {
-    struct collective *collective = with_life (number, life);
+    struct collective *collective = at_work (number, life, get_ready);
     struct trainer *trainer = &worker_at (number)->trainer;
     (void)data;
-    if (!collective || collective->world->torn ||
-        hold_back (&collective->hold, get_ready, number, life, NULL, 0) ||
-        hold_back (&trainer->hold, get_ready, number, life, NULL, 0))
+    if (!collective)
         return;
     const struct world *world = collective->world;
     if (trainer->alive && trainer->words) { /* ENTER is among them */

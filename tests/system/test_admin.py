@@ -422,15 +422,20 @@ def each_type():
             assert len(cluster.json("jobs")) >= 1 and cluster.submit(cluster.mlp(workers=(8, 8))), kind
 
 
+def left_behind(cluster, names):
+    """Jobs of these names, all waiting but the fourth, in the database of a coordinator that is dead; their job file, and it."""
+    spec = cluster.mlp(workers=(8, 8))
+    for name in names:
+        cluster.submit(spec, f"name={name}")
+    cluster.muster("cancel", "4")
+    cluster.kill_coordinator()
+    return spec, os.path.join(state(cluster), "muster.db")
+
+
 def one_of_many():
     """the record of one job's submission is damaged: the job has failed and says so, those behind it are what they were, and no number is given twice"""
     with Cluster() as cluster:
-        spec = cluster.mlp(workers=(8, 8))
-        for name in "abcde":
-            cluster.submit(spec, f"name={name}")
-        cluster.muster("cancel", "4")
-        cluster.kill_coordinator()
-        path = os.path.join(state(cluster), "muster.db")
+        spec, path = left_behind(cluster, "abcde")
         change(path, "UPDATE journal SET body = x'93' WHERE type = 2 AND job IN (1, 3)")
         code, found = check(cluster, path)
         assert code == 65 and any(text.startswith("job 3: ") for text in found["findings"]), found
@@ -455,12 +460,7 @@ def one_of_many():
 def the_newest():
     """the records of the newest jobs' submissions are damaged: they have failed, no number is given twice, and a recording of that start is played"""
     with Cluster() as cluster:
-        spec = cluster.mlp(workers=(8, 8))
-        for name in "abcd":
-            cluster.submit(spec, f"name={name}")
-        cluster.muster("cancel", "4")
-        cluster.kill_coordinator()
-        path = os.path.join(state(cluster), "muster.db")
+        spec, path = left_behind(cluster, "abcd")
         change(path, "UPDATE journal SET body = x'93' WHERE type = 2 AND job IN (2, 4)")
         change(path, "UPDATE journal SET body = (SELECT body FROM journal WHERE type = 2 AND job = 1) WHERE type = 2 AND job = 3")
         recordings = os.path.join(cluster.dir, "recordings")

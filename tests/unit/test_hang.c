@@ -168,14 +168,19 @@ static bool is_said (const struct bed *bed, const char *part)
     return strstr (reason, part) != NULL;
 }
 
+static void all_still (struct bed *bed)
+{
+    running (bed, 3);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        still (bed, w, "disk");
+}
+
 /* If all are still, storage may be, and to end them all would cost the way back. */
 static void all_at_once_get_more_time (void **state)
 {
     (void)state;
     struct bed bed;
-    running (&bed, 3);
-    for (uint32_t w = 0; w < WORKERS; w++)
-        still (&bed, w, "disk");
+    all_still (&bed);
     pass (&bed, COORD_HANG_MS - 500);
     assert_false (is_said (&bed, "worker"));
     pass (&bed, 1000);
@@ -193,9 +198,7 @@ static void it_is_not_said_any_more_when_one_moves (void **state)
 {
     (void)state;
     struct bed bed;
-    running (&bed, 3);
-    for (uint32_t w = 0; w < WORKERS; w++)
-        still (&bed, w, "disk");
+    all_still (&bed);
     pass (&bed, COORD_HANG_MS + 500);
     assert_true (is_said (&bed, "w0"));
     for (uint32_t w = 0; w < WORKERS; w++)
