@@ -80,11 +80,18 @@ static void ask_for_absence (struct member *member, const struct job_durable *jo
     }
 }
 
+/* It stands there, or one update behind, which it makes itself. */
+static bool is_level (const struct mu_journal_form *form, uint32_t rank)
+{
+    const struct mu_journal_member *said = &form->members.items[rank];
+    return (said->step == form->step && said->attempt == form->attempt) ||
+           mu_is_one_behind (said->step, said->attempt, form->step, form->attempt, form->made_of);
+}
+
 /* It goes on with the state that it made itself. */
 static bool has_kept_its_state (const struct mu_journal_form *form, uint32_t rank)
 {
-    const struct mu_journal_member *said = &form->members.items[rank];
-    return said->generation && said->step == form->step && said->attempt == form->attempt;
+    return form->members.items[rank].generation && is_level (form, rank);
 }
 
 /* What somebody has loaded is the state of whoever wrote it: beside one that kept its own it has no voice. */
@@ -105,7 +112,6 @@ static void follow_members (struct job_durable *job, const struct generation *be
     bool kept = any_has_kept (form);
     for (uint32_t rank = 0; rank < generation->size; rank++) {
         struct member *member = &generation->members[rank];
-        const struct mu_journal_member *said = &form->members.items[rank];
         const struct member *known = find_member (before, member->name, &hint);
         member->state_step = member->gradient_step = form->step;
         if (known) {
@@ -115,8 +121,7 @@ static void follow_members (struct job_durable *job, const struct generation *be
             ask_for_absence (member, job, form->time_ms);
         }
         member->echo = (known && known->incarnation == member->incarnation && known->echo) ||
-                       said->step != form->step || said->attempt != form->attempt ||
-                       (kept && !has_kept_its_state (form, rank));
+                       !is_level (form, rank) || (kept && !has_kept_its_state (form, rank));
     }
 }
 

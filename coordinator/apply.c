@@ -232,6 +232,7 @@ static int apply_form (struct coord *coord, const struct mu_journal *record, str
                                        .attempt = form->attempt,
                                        .source_rank = form->source_rank,
                                        .size = form->members.count,
+                                       .made_of = form->made_of,
                                        .transfer = form->transfer,
                                        .connected = form->connected };
     generation->members = calloc (form->members.count, sizeof *generation->members);

@@ -422,7 +422,7 @@ static void store_agreed (struct coord *coord, struct job *job, const struct com
     };
     bool was_disputed = *job->durable.disputed;
     if (comparison->what == AUDIT_STATE)
-        proof_fill (coord, job, comparison->opinions[0].digest, &record.agreed);
+        proof_fill (coord, job, comparison, &record.agreed);
     core_store (coord, &record);
     if (comparison->what == AUDIT_STATE) {
         proof_agreed (coord, job);
@@ -494,7 +494,7 @@ static struct comparison *find (struct job_soft *soft, const struct comparison *
     for (uint32_t i = 0; i < room && i < *next; i++) {
         struct comparison *it = &list[i];
         if (it->ranks && it->what == about->what && it->step == about->step &&
-            it->micro_batch == about->micro_batch)
+            it->attempt == about->attempt && it->micro_batch == about->micro_batch)
             return it;
     }
     struct comparison *it = &list[(*next)++ % room];
@@ -540,6 +540,7 @@ void audit_state (struct coord *coord, struct worker *worker, const struct mu_wi
         return;
     struct comparison about = { .what = AUDIT_STATE,
                                 .step = said->step,
+                                .attempt = said->attempt,
                                 .ranks = worker->job->durable.generation.size };
     hear (coord, worker, &about, said->digest);
 }
@@ -606,7 +607,8 @@ bool audit_is_open (const struct job *job, uint64_t step)
 {
     for (uint32_t i = 0; i < states_begun (&job->soft); i++) {
         const struct comparison *it = &job->soft.comparisons[i];
-        if (it->ranks && it->what == AUDIT_STATE && it->step == step && it->said < it->ranks)
+        if (it->ranks && it->what == AUDIT_STATE && it->step == step && !it->attempt &&
+            it->said < it->ranks)
             return true;
     }
     return false;

@@ -50,6 +50,8 @@
 #include "names.h"
 #include "timing.h"
 
+#include "common/behind.h"
+
 #include <assert.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -76,6 +78,8 @@ struct generation {
     uint64_t number; /* 0: the job never had one */
     uint64_t step, until_step, time_ms;
     uint32_t attempt, source_rank, size;
+    uint32_t
+        made_of; /* some rank is one update behind: it gets these sums, not the state (behind.h) */
     bool transfer, started, over;
     bool connected; /* its world was, before FORM; ahead.c */
     struct member *members;
@@ -219,6 +223,7 @@ enum order { ORDER_NONE, ORDER_ASSIGN, ORDER_FORM, ORDER_ABORT, ORDER_SAVE, ORDE
 struct position {
     uint64_t step;
     uint32_t attempt;
+    uint32_t made_of; /* behind.h */
     uint64_t lineage;
     uint64_t generation; /* in which the state was trained; 0: it is new, or was loaded */
     uint64_t distrusted; /* as the job's was when the trainer was started */
@@ -321,6 +326,7 @@ struct opinion {
 /* What several ranks of the newest generation were to find equal; audit.c. */
 struct comparison {
     uint32_t what, micro_batch; /* enum audit_what */
+    uint32_t attempt; /* of a state that stands between two tries at the next step: after so many */
     uint64_t step;
     uint32_t first_rank, ranks; /* those that compare; ranks 0: unused */
     uint32_t said;
@@ -862,7 +868,7 @@ bool savers_have (const struct job_durable *job, const struct worker *worker,
 
 /* For AGREED: all ranks' states were equal after that step. Apply's part. What they came to then, 0: not
  * known. */
-void proof_fill (struct coord *coord, const struct job *job, uint64_t sum,
+void proof_fill (struct coord *coord, const struct job *job, const struct comparison *comparison,
                  struct mu_journal_agreed *agreed);
 void proof_follow (struct job_durable *job, const struct mu_journal_agreed *agreed);
 void proof_forget (struct job_durable *job);

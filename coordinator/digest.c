@@ -24,10 +24,11 @@ static void mix_text (uint64_t *digest, const char *text)
 static void mix_generation (uint64_t *digest, const struct job_durable *job)
 {
     const struct generation *generation = &job->generation;
-    const uint64_t numbers[] = { generation->number,  generation->step,     generation->until_step,
-                                 generation->time_ms, generation->attempt,  generation->source_rank,
-                                 generation->size,    generation->transfer, generation->started,
-                                 generation->over,    generation->connected };
+    const uint64_t numbers[] = {
+        generation->number,  generation->step,        generation->until_step, generation->time_ms,
+        generation->attempt, generation->source_rank, generation->size,       generation->transfer,
+        generation->started, generation->over,        generation->connected,  generation->made_of
+    };
     mix_bytes (digest, numbers, sizeof numbers);
     mix_text (digest, generation->world);
     for (uint32_t i = 0; i < generation->size; i++) {

@@ -145,6 +145,24 @@ static void describe (struct coord *coord, struct mu_journal_member *member,
             (struct mu_blob){ memcpy (core_scratch (coord, size), worker->kept, size), size };
 }
 
+/* Who stands one update behind makes that update itself, of the sums that the source made its own of. By what it
+ * says of itself; so all who say the same must have come there in the same way. */
+static uint32_t sums_for_those_behind (struct worker *const *members, uint32_t count,
+                                       const struct position *source)
+{
+    bool any = false;
+    for (uint32_t rank = 0; rank < count; rank++) {
+        const struct position *own = &members[rank]->position;
+        if (own->blank || !mu_is_one_behind (own->step, own->attempt, source->step, source->attempt,
+                                             source->made_of))
+            continue;
+        if (!own->lineage || own->lineage != source->lineage)
+            return 0;
+        any = true;
+    }
+    return any ? source->made_of : 0;
+}
+
 static void store_form (struct coord *coord, const struct job *job, struct worker **members,
                         uint32_t count, const struct worker *source)
 {
@@ -158,6 +176,8 @@ static void store_form (struct coord *coord, const struct job *job, struct worke
                                            .generation = durable->generation.number + 1,
                                            .step = source->position.step,
                                            .attempt = source->position.attempt,
+                                           .made_of = sums_for_those_behind (members, count,
+                                                                             &source->position),
                                            .first_map = { first_map, 2 * micro_batches },
                                            .map = { map, 2 * micro_batches },
                                            .time_ms = coord->unix_ms } };
@@ -268,6 +288,7 @@ void generation_say_form (struct coord *coord, const struct worker *worker)
                                    .attempt = generation->attempt,
                                    .source_rank = generation->source_rank,
                                    .transfer = generation->transfer,
+                                   .made_of = generation->made_of,
                                    .first_map = { maps, map_size },
                                    .map = { maps + map_size, map_size },
                                    .until_step = generation->until_step,
@@ -502,6 +523,7 @@ void generation_aborted (struct coord *coord, struct worker *worker, const struc
     position->generation = said->blank ? 0 : trained_in (&job->durable.generation, position, said);
     position->step = said->step;
     position->attempt = said->attempt;
+    position->made_of = said->made_of;
     position->blank = said->blank;
     memset (worker->kept, 0, sizeof worker->kept);
     if (said->kept.size)

@@ -60,7 +60,7 @@ static const struct field worker_fields[] = {
     F (order_since_ms), F (order_said_ms), F (letting_go), F (again), F (unseen), F (kept_once), F (halts), F (yields), F (yields_to), F (opened), F (finished),
     F (reducing), F (idle), F (doubts), F (reopened_step), F (anew), F (refused_job), F (refused_until_ms),
     F (ends), F (crashed_in), F (left_out), F (on_trial), F (refused_for_good), F (refused),
-    F (position.step), F (position.attempt), F (position.lineage), F (position.generation),
+    F (position.step), F (position.attempt), F (position.made_of), F (position.lineage), F (position.generation),
     F (position.distrusted), F (position.blank), F (position.unsound), F (position.odd), F (position.unread), F (kept), F (pace.cost_us), F (pace.generation), F (pace.step),
     F (pace.busy_us), F (pace.share), F (penalty), F (penalty_ms), F (doubt_after_ms),
 };
@@ -73,7 +73,7 @@ static const struct field job_fields[] = {
     F (parameters), F (targets), F (data_identity), F (compute_class), F (state), F (target),
     F (code), P (reason), F (generation.number), F (generation.step), F (generation.until_step),
     F (generation.time_ms), F (generation.attempt), F (generation.source_rank),
-    F (generation.size), F (generation.transfer), F (generation.started), F (generation.over),
+    F (generation.size), F (generation.made_of), F (generation.transfer), F (generation.started), F (generation.over),
     F (generation.connected), P (generation.members), P (generation.first_map), P (generation.map),
     F (generation.world), P (commits), P (commit_count), P (commit_capacity), F (crashes),
     F (restarts), F (crash_step), F (crash_generation), F (crash_workers), F (seal), F (hangs),
@@ -139,7 +139,7 @@ static const struct field saver_fields[] = {
 #undef S
 #define S comparison
 static const struct field comparison_fields[] = {
-    F (what), F (micro_batch), F (step), F (first_rank), F (ranks), F (said), P (opinions),
+    F (what), F (micro_batch), F (attempt), F (step), F (first_rank), F (ranks), F (said), P (opinions),
 };
 #undef S
 #define S opinion

@@ -23,17 +23,20 @@
 
 /* A checkpoint takes a while to be written, and of these records only the newest is kept: it tells of all
  * whose checkpoints may still come. */
-void proof_fill (struct coord *coord, const struct job *job, uint64_t sum,
+void proof_fill (struct coord *coord, const struct job *job, const struct comparison *comparison,
                  struct mu_journal_agreed *agreed)
 {
     const struct job_durable *durable = &job->durable;
     struct mu_journal_agreed_sum *list = core_scratch (coord, SUMS * sizeof *list);
-    uint32_t count = 0, first = durable->sum_count == SUMS;
+    bool is_new = !comparison->attempt; /* else it is of no checkpoint */
+    uint32_t count = 0, first = durable->sum_count == SUMS && is_new;
     for (uint32_t i = first; i < durable->sum_count; i++)
         if (durable->sums[i].step > job_committed_step (job))
             list[count++] =
                 (struct mu_journal_agreed_sum){ durable->sums[i].step, durable->sums[i].sum };
-    list[count++] = (struct mu_journal_agreed_sum){ agreed->step, sum };
+    if (is_new)
+        list[count++] =
+            (struct mu_journal_agreed_sum){ agreed->step, comparison->opinions[0].digest };
     agreed->sums.items = list;
     agreed->sums.count = count;
 }

@@ -37,6 +37,8 @@
 #include "states.h"
 #include "wire.h"
 
+#include "common/behind.h"
+
 struct agent;
 
 /* Copied. */
@@ -136,7 +138,8 @@ struct agent_form {
     uint64_t job, generation, step;
     uint32_t attempt, rank, size, source_rank;
     bool transfer; /* the source's state is broadcast first */
-    bool receives; /* this rank takes it */
+    bool sums;     /* ... and before it, to who is one update behind, what that was made of */
+    enum mu_receives receives;
     bool connected; /* by the process that AGENT_CONNECT was for */
     const char *world;
 };

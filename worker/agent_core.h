@@ -93,6 +93,7 @@ struct agent_job {
     bool blank; /* it holds no state yet: what follows says nothing */
     uint64_t step, busy_us, evaluated_step;
     uint32_t attempt;
+    uint32_t made_of;      /* behind.h; as of when it last left a generation */
     char weights_hash[65]; /* once all steps are done */
     double loss, loss_evaluated, accuracy;
     uint64_t targets_trained;
@@ -117,7 +118,7 @@ enum part_state { PART_OUT, PART_IN, PART_LEAVING }; /* the trainer's part in a 
 /* FORM, kept until what was before it is cleared away. */
 struct agent_order {
     uint64_t generation; /* 0: none */
-    uint32_t rank, size, attempt, source_rank;
+    uint32_t rank, size, attempt, source_rank, made_of;
     bool transfer, connected;
     uint64_t step, until_step, steps, records, suspect_step;
     char world[64];
@@ -129,7 +130,7 @@ struct agent_order {
 /* What a state or a gradient came to, for comparison with others'. */
 struct agent_opinion {
     bool gradient; /* of that micro-batch; else the state after that step */
-    uint32_t micro_batch;
+    uint32_t micro_batch, attempt;
     uint64_t step, digest;
 };
 

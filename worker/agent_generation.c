@@ -27,6 +27,7 @@ static void keep_order (struct agent_order *order, const struct mu_wire_form *fo
     order->attempt = form->attempt;
     order->source_rank = form->source_rank;
     order->transfer = form->transfer;
+    order->made_of = form->made_of;
     order->connected = form->connected;
     order->step = form->step;
     order->until_step = form->until_step;
@@ -251,10 +252,24 @@ static void tell_enter (struct agent *agent, const struct agent_order *order)
     enter->records = order->records;
     enter->writer = order->rank == 0;
     enter->transfer = order->transfer;
+    enter->made_of = order->made_of;
     enter->source_rank = order->source_rank;
     enter->suspect_step = order->suspect_step;
     enter->suspects = agent_blob (&order->suspects);
     enter->skips = agent_blob (&order->skips);
+}
+
+static enum mu_receives receives (const struct agent_job *job, const struct agent_order *order)
+{
+    if (!order->transfer || order->rank == order->source_rank)
+        return MU_RECEIVES_NOTHING;
+    if (job->blank)
+        return MU_RECEIVES_STATE;
+    if (job->step == order->step && job->attempt == order->attempt)
+        return MU_RECEIVES_NOTHING;
+    return mu_is_one_behind (job->step, job->attempt, order->step, order->attempt, order->made_of)
+               ? MU_RECEIVES_SUMS
+               : MU_RECEIVES_STATE;
 }
 
 static void ask_collective (struct agent *agent, const struct agent_order *order)
@@ -269,8 +284,8 @@ static void ask_collective (struct agent *agent, const struct agent_order *order
     form->size = order->size;
     form->source_rank = order->source_rank;
     form->transfer = order->transfer;
-    form->receives = order->transfer && order->rank != order->source_rank &&
-                     (job->blank || job->step != order->step || job->attempt != order->attempt);
+    form->sums = order->made_of != 0;
+    form->receives = receives (job, order);
     form->world = order->world;
     form->connected = order->connected;
 }

@@ -75,6 +75,7 @@ static void on_opened (struct agent *agent, const struct agent_event *event)
     job->window = opened->window;
     job->step = job->opened_step = opened->step;
     job->attempt = job->opened_attempt = opened->attempt;
+    job->made_of = 0;
     agent_copy (job->data_identity, sizeof job->data_identity, opened->data_identity);
     agent_copy (job->digest, sizeof job->digest, opened->digest);
     job->blank = opened->blank;
@@ -155,6 +156,7 @@ static void on_left (struct agent *agent, const struct agent_event *event)
     job->blank = left->blank;
     job->step = left->step;
     job->attempt = left->attempt;
+    job->made_of = left->made_of;
     job->kept_size = left->kept.size < AGENT_KEPT_MAX ? left->kept.size : AGENT_KEPT_MAX;
     if (job->kept_size)
         memcpy (job->kept, left->kept.data, job->kept_size);
@@ -173,7 +175,9 @@ static void on_hashed (struct agent *agent, const struct agent_event *event)
     const struct mu_wire_hashed *hashed = &event->wire->hashed;
     if (hashed->generation != agent->generation.formed || agent->generation.part == PART_OUT)
         return;
-    agent_opine (agent, &(struct agent_opinion){ .step = hashed->step, .digest = hashed->digest });
+    agent_opine (agent, &(struct agent_opinion){ .step = hashed->step,
+                                                 .attempt = hashed->attempt,
+                                                 .digest = hashed->digest });
 }
 
 static void on_audited (struct agent *agent, const struct agent_event *event)

@@ -106,6 +106,7 @@ static void say_aborted (struct agent *agent)
     aborted->step = agent->job.step;
     aborted->attempt = agent->job.attempt;
     aborted->blank = agent->job.blank;
+    aborted->made_of = agent->job.made_of;
     aborted->kept = (struct mu_blob){ agent->job.kept, agent->job.kept_size };
 }
 
@@ -154,6 +155,7 @@ static void say_opinion (struct agent *agent, const struct agent_opinion *opinio
     digest->job = agent->job.number;
     digest->generation = agent->generation.formed;
     digest->step = opinion->step;
+    digest->attempt = opinion->attempt;
     digest->digest = opinion->digest;
 }
 

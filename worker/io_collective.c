@@ -20,6 +20,7 @@ static int give_form (struct mu_collective *process, const struct agent_form *fo
     record.rank = form->rank;
     record.source_rank = form->transfer ? form->source_rank : MU_COMM_NO_SOURCE;
     record.receives = form->receives;
+    record.sums = form->sums;
     record.connect = connect;
     record.attempt = form->attempt;
     record.generation = form->generation;

@@ -99,6 +99,7 @@ int train_post_enter (struct train_orders *orders, const struct mu_wire_enter *e
                                            .attempt = enter->attempt,
                                            .source_rank = enter->source_rank,
                                            .transfer = enter->transfer,
+                                           .made_of = enter->made_of,
                                            .writer = enter->writer,
                                            .step = enter->step,
                                            .steps = enter->steps,

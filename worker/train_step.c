@@ -35,6 +35,12 @@ static struct mu_log_about about (const struct train *train,
 
 /* --- LEFT ------------------------------------------------------------------------------------- */
 
+/* 0: nobody can be given it any more. */
+static uint32_t made_of (const struct train *train)
+{
+    return !train->job.blank && mu_comm_keeps (train->job.comm) ? train->made_of : 0;
+}
+
 static void say_left (struct train *train, uint64_t generation, bool doubts, const char *why)
 {
     const struct train_job *job = &train->job;
@@ -47,6 +53,7 @@ static void say_left (struct train *train, uint64_t generation, bool doubts, con
     wire.left.step = job->state->step;
     wire.left.attempt = (uint32_t)job->state->attempt;
     wire.left.blank = job->blank;
+    wire.left.made_of = made_of (train);
     wire.left.kept = (struct mu_blob){ kept, (job->micro_batches + 7) / 8 };
     wire.left.doubts = doubts;
     mu_text_set (wire.left.why, sizeof wire.left.why, why);
@@ -59,6 +66,7 @@ static void say_hashed (struct train *train, uint64_t generation)
     struct mu_wire wire = { .type = MU_WIRE_HASHED };
     wire.hashed.generation = generation;
     wire.hashed.step = train->job.state->step;
+    wire.hashed.attempt = (uint32_t)train->job.state->attempt;
     wire.hashed.digest = mu_state_sum (train->job.state);
     train_say (&train->report, &wire, -1);
 }
@@ -70,7 +78,7 @@ static void leave (struct train *train, uint64_t generation)
     const struct train_job *job = &train->job;
     if (mu_sums_non_finite (&job->layout, job->comm->sums))
         mu_sums_begin (&job->layout, job->comm->sums);
-    if (!job->blank && !job->state->attempt && train_is_reviewed (&train->orders, generation))
+    if (!job->blank && train_is_reviewed (&train->orders, generation))
         say_hashed (train, generation);
     say_left (train, generation, false, "");
 }
@@ -86,6 +94,19 @@ static void cannot_take_part (struct train *train, const struct train_generation
 
 /* --- joining the world ------------------------------------------------------------------------ */
 
+/* What comm->result holds becomes a step of the state. */
+static int make_update (struct train *train, struct mu_update *done, struct mu_error *error)
+{
+    struct train_job *job = &train->job;
+    uint32_t attempt = (uint32_t)job->state->attempt;
+    train->made_of = 0;
+    if (mu_update (job->state, &job->layout, job->comm->result, &job->optimizer, job->kernels,
+                   train_pool_gradient (train->pool), done, error) < 0)
+        return -1;
+    train->made_of = attempt + 1;
+    return 0;
+}
+
 static bool is_level (const struct train *train, const struct train_generation *generation)
 {
     const struct mu_state *state = train->job.state;
@@ -98,6 +119,7 @@ static void start_over (struct train *train)
 {
     struct mu_error error;
     train->sums_begun = false;
+    train->made_of = 0;
     if (train_go_blank (&train->job, &error) < 0) {
         train_refuse (&train->report, &error);
         _exit (mu_code_exit ((int)error.code));
@@ -110,6 +132,7 @@ static void trust_received (struct train *train)
     struct train_job *job = &train->job;
     struct mu_error error;
     train->sums_begun = false;
+    train->made_of = 0;
     job->blank = false;
     if (mu_state_check (job->region->state, job->region->layout.state_bytes, job->tensors,
                         job->layout.tensors, &error) == 0)
@@ -133,11 +156,56 @@ static bool receive_state (struct train *train, const struct train_generation *g
     return false;
 }
 
+static enum mu_receives receives (const struct train *train,
+                                  const struct train_generation *generation)
+{
+    const struct mu_state *state = train->job.state;
+    if (!generation->transfer || generation->rank == generation->source_rank ||
+        is_level (train, generation))
+        return MU_RECEIVES_NOTHING;
+    return !train->job.blank && mu_is_one_behind (state->step, state->attempt, generation->step,
+                                                  generation->attempt, generation->made_of)
+               ? MU_RECEIVES_SUMS
+               : MU_RECEIVES_STATE;
+}
+
+/* The step that others have made and this rank has not. What it makes of it is compared with what they did; so
+ * is, where it can make nothing, what it has. */
+static void catch_up (struct train *train, const struct train_generation *generation)
+{
+    struct mu_update done;
+    struct mu_error error;
+    struct mu_log_about where = about (train, generation);
+    uint64_t step = train->job.state->step;
+    train_report_phase (&train->report, MU_PHASE_UPDATING, false);
+    if (make_update (train, &done, &error) < 0)
+        mu_log (MU_LOG_ERROR, "behind", &where, "step %llu cannot be made here, as others did: %s",
+                (unsigned long long)step, error.text);
+    else
+        mu_log (MU_LOG_INFO, "behind", &where, "step %llu is made here, too",
+                (unsigned long long)step);
+    mu_comm_caught_up (train->job.comm);
+}
+
+static bool receive_sums (struct train *train, const struct train_generation *generation)
+{
+    struct mu_error error = { .code = MU_OK };
+    train_report_phase (&train->report, MU_PHASE_RECEIVING, true);
+    switch (mu_comm_take_sums (train->job.comm, -1, &error)) {
+    case MU_COMM_DONE: catch_up (train, generation); break;
+    case MU_COMM_FAILED: cannot_take_part (train, generation, error.text); return false;
+    case MU_COMM_STATE_LOST:
+    case MU_COMM_TORN:
+    case MU_COMM_TIMEOUT: return false;
+    }
+    return is_level (train, generation) ||
+           mu_comm_broadcast (train->job.comm, -1, &error) == MU_COMM_DONE;
+}
+
 static bool join_world (struct train *train, const struct train_generation *generation)
 {
     struct mu_error error;
-    bool receives = generation->transfer && generation->rank != generation->source_rank &&
-                    !is_level (train, generation);
+    enum mu_receives what = receives (train, generation);
     struct mu_comm_generation world = {
         .generation = generation->number,
         .rank = generation->rank,
@@ -145,13 +213,16 @@ static bool join_world (struct train *train, const struct train_generation *gene
         .step = generation->step,
         .attempt = generation->attempt,
         .source_rank = generation->transfer ? generation->source_rank : MU_COMM_NO_SOURCE,
-        .receives = receives,
+        .receives = what,
+        .made = train->made_of != 0,
     };
     if (mu_comm_enter (train->job.comm, &world, &error) < 0) {
         cannot_take_part (train, generation, error.text);
         return false;
     }
-    if (receives && !receive_state (train, generation))
+    if (what == MU_RECEIVES_STATE && !receive_state (train, generation))
+        return false;
+    if (what == MU_RECEIVES_SUMS && !receive_sums (train, generation))
         return false;
     if (is_level (train, generation))
         return true;
@@ -249,8 +320,7 @@ static void compare (struct train *train, const struct train_generation *generat
                      uint32_t micro_batch)
 {
     const struct train_job *job = &train->job;
-    if (!job->state->attempt)
-        say_hashed (train, generation->number);
+    say_hashed (train, generation->number);
     if (micro_batch >= job->micro_batches)
         return;
     train_report_phase (&train->report, MU_PHASE_COMPUTING, false);
@@ -291,8 +361,7 @@ static bool update (struct train *train, const struct train_generation *generati
         doubt (train, generation, &done.verdict, &error);
         return false;
     }
-    if (mu_update (job->state, &job->layout, job->comm->result, &job->optimizer, job->kernels,
-                   train_pool_gradient (train->pool), &done, &error) < 0) {
+    if (make_update (train, &done, &error) < 0) {
         doubt (train, generation, &done.verdict, &error);
         return false;
     }

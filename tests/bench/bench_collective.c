@@ -157,12 +157,12 @@ static double state_ms (const char *program, unsigned size, unsigned mib, bool f
         memset (ours.ranks[r].region->state, r != 1, layout.state_bytes);
     atomic_store (&ours.ranks[1].region->control->collective.far, far);
     ours.source_rank = 0;
-    ours.receives[1] = true;
+    ours.receives[1] = MU_RECEIVES_STATE;
     check (bed_world (&ours, bed_program (program), READY_MS), ours.ranks[1].text);
     double took = (double)ours.ranks[1].report.broadcast_us / 1e3;
     bed_end (&ours);
     bed_close (&ours);
-    ours.receives[1] = false;
+    ours.receives[1] = MU_RECEIVES_NOTHING;
     return took;
 }
 

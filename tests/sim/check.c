@@ -121,9 +121,12 @@ static uint64_t bit_of (const char *worker)
     return UINT64_C (1) << ((strtoul (worker + 1, NULL, 10) - 1) % 64);
 }
 
+/* It needs another's state: it does not stand there, and cannot make the update that it lacks. */
 static bool is_behind (const struct mu_journal_form *form, const struct mu_journal_member *member)
 {
-    return member->step != form->step || member->attempt != form->attempt;
+    return (member->step != form->step || member->attempt != form->attempt) &&
+           !mu_is_one_behind (member->step, member->attempt, form->step, form->attempt,
+                              form->made_of);
 }
 
 static bool has_kept (const struct mu_journal_form *form, const struct mu_journal_member *member)

@@ -619,33 +619,34 @@ static void choose_size (uint32_t workers, uint32_t jobs)
 static void report (uint64_t seeds, double seconds)
 {
     const struct statistics *s = &statistics;
-    printf ("%" PRIu64 " seeds in %.1f s: %" PRIu64 " happenings, %" PRIu64 " messages, %" PRIu64
-            " steps, %" PRIu64 " generations, %" PRIu64 " rewinds; %" PRIu64
-            " coordinator, %" PRIu64 " worker, %" PRIu64 " trainer, %" PRIu64
-            " collective crashes, %" PRIu64 " failed saves, %" PRIu64 " cuts, %" PRIu64
-            " lines swallowed, %" PRIu64 " stops, %" PRIu64 " hangs; %" PRIu64
-            " micro-batches kept, %" PRIu64
-            " mismatches; jobs: %u done, %u failed, %u cancelled; poison: %u found, %u skipped; "
-            "%" PRIu64 " replays, %" PRIu64 " ledgers proven, %" PRIu64
-            " steps finished by a second generation; %" PRIu64 " workers expelled, %" PRIu64
-            " for what they did elsewhere, %" PRIu64 " disputes, %" PRIu64
-            " states not their source's, %" PRIu64 " wrong steps; %" PRIu64
-            " ranks connected ahead; %" PRIu64 " times shrunk for others, %" PRIu64
-            " at most in peace, %" PRIu64 " seconds watched; %" PRIu64
-            " events played again, from %" PRIu64 " images; %" PRIu64 " lies, %" PRIu64
-            " of them about checkpoints and disbelieved; %" PRIu64
-            " trainers began without a state; %" PRIu64
-            " checkpoints were not what was committed; %" PRIu64 " were not there, %" PRIu64
-            " of them for good; %" PRIu64 " writers hung, %" PRIu64 " of them ended, %" PRIu64
-            " checkpoints overdue; %" PRIu64 " results doubted, %" PRIu64 " trainers refused; %" PRIu64 " states came by half\n",
-            seeds, seconds, s->happenings, s->messages, s->steps, s->generations, s->rewinds,
-            s->host_crashes, s->worker_crashes, s->trainer_crashes, s->collective_crashes,
-            s->save_failures, s->cuts, s->swallowed, s->stops, s->hangs, s->kept, s->mismatches,
-            s->done, s->failed, s->cancelled, s->poisons, s->skips, s->replays, s->proofs,
-            s->joint_steps, s->expelled, s->elsewhere, s->disputes, s->differing, s->wrong_steps,
-            s->connected_ahead, s->shrunk, s->most_shrunk, s->watched, s->played, s->images,
-            s->lies, s->disbelieved, s->blanks, s->unsound, s->away, s->unread, s->writers_hung,
-            s->writers_ended, s->overdue, s->doubts, s->refusals, s->halves);
+    printf (
+        "%" PRIu64 " seeds in %.1f s: %" PRIu64 " happenings, %" PRIu64 " messages, %" PRIu64
+        " steps, %" PRIu64 " generations, %" PRIu64 " rewinds; %" PRIu64 " coordinator, %" PRIu64
+        " worker, %" PRIu64 " trainer, %" PRIu64 " collective crashes, %" PRIu64
+        " failed saves, %" PRIu64 " cuts, %" PRIu64 " lines swallowed, %" PRIu64 " stops, %" PRIu64
+        " hangs; %" PRIu64 " micro-batches kept, %" PRIu64
+        " mismatches; jobs: %u done, %u failed, %u cancelled; poison: %u found, %u skipped; "
+        "%" PRIu64 " replays, %" PRIu64 " ledgers proven, %" PRIu64
+        " steps finished by a second generation; %" PRIu64 " workers expelled, %" PRIu64
+        " for what they did elsewhere, %" PRIu64 " disputes, %" PRIu64
+        " states not their source's, %" PRIu64 " wrong steps; %" PRIu64
+        " ranks connected ahead; %" PRIu64 " times shrunk for others, %" PRIu64
+        " at most in peace, %" PRIu64 " seconds watched; %" PRIu64
+        " events played again, from %" PRIu64 " images; %" PRIu64 " lies, %" PRIu64
+        " of them about checkpoints and disbelieved; %" PRIu64
+        " trainers began without a state; %" PRIu64
+        " checkpoints were not what was committed; %" PRIu64 " were not there, %" PRIu64
+        " of them for good; %" PRIu64 " writers hung, %" PRIu64 " of them ended, %" PRIu64
+        " checkpoints overdue; %" PRIu64 " results doubted, %" PRIu64 " trainers refused; %" PRIu64
+        " states came by half; %" PRIu64 " updates made of another's sums\n",
+        seeds, seconds, s->happenings, s->messages, s->steps, s->generations, s->rewinds,
+        s->host_crashes, s->worker_crashes, s->trainer_crashes, s->collective_crashes,
+        s->save_failures, s->cuts, s->swallowed, s->stops, s->hangs, s->kept, s->mismatches,
+        s->done, s->failed, s->cancelled, s->poisons, s->skips, s->replays, s->proofs,
+        s->joint_steps, s->expelled, s->elsewhere, s->disputes, s->differing, s->wrong_steps,
+        s->connected_ahead, s->shrunk, s->most_shrunk, s->watched, s->played, s->images, s->lies,
+        s->disbelieved, s->blanks, s->unsound, s->away, s->unread, s->writers_hung,
+        s->writers_ended, s->overdue, s->doubts, s->refusals, s->halves, s->caught_up);
 }
 
 int main (int argc, char **argv)

@@ -102,8 +102,8 @@ struct statistics {
     uint64_t differing, writers_hung, writers_ended, overdue;
     uint64_t doubts, refusals, halves;
     uint64_t kept, mismatches, cuts, swallowed, stops, hangs, proofs, joint_steps;
-    uint64_t expelled, elsewhere, disputes, wrong_steps, connected_ahead, shrunk, most_shrunk,
-        watched;
+    uint64_t caught_up, expelled, elsewhere, disputes, wrong_steps, connected_ahead, shrunk,
+        most_shrunk, watched;
     uint64_t played, images, lies, disbelieved, blanks, unsound, unread, away;
     uint32_t done, failed, cancelled, poisons, skips;
 };
@@ -192,6 +192,9 @@ struct trainer {
     bool blank;                       /* it waits for another's state and holds none */
     bool receiving;                   /* ... or it comes just now, over what it held */
     uint32_t attempt, window;
+    uint32_t
+        made_of; /* the sums that its last update was made of are there: 1 + which try; 0: not */
+    uint64_t given, proven; /* ... those, and what they were when they were proven */
     uint64_t made_in[64]; /* by micro-batch in sums: the generation in which it was computed */
     uint64_t unheard; /* bit m: it came into some generation without the coordinator's knowing */
 
@@ -228,7 +231,7 @@ struct collective {
     bool at_fence;     /* asleep until it is answered */
     uint64_t life, generation;
     uint32_t rank, fence;
-    bool receives;
+    enum mu_receives receives;
     uint64_t step;
     uint32_t attempt;
     struct world *world;
@@ -280,6 +283,8 @@ void trainer_kill (uint32_t number);
 void trainer_end (uint32_t number); /* with its worker, unseen */
 void trainer_hear (uint32_t number, const struct mu_wire *wire);
 void trainer_go (uint32_t number, uint64_t generation);
+/* False: another try at the same step. */
+bool trainer_update (struct trainer *trainer, uint64_t total);
 void trainer_reduced (uint32_t number, uint64_t turn, const struct reduced *reduced);
 void trainer_progress (uint32_t number);
 happening trainer_decay; /* the wrong one's memory, now and then */

@@ -78,6 +78,8 @@ static void corrupt (struct trainer *trainer)
     trainer->corrupted = true;
     trainer->state ^= UINT64_C (1) << draw (0, 63);
     trainer->not_finite = mix (trainer->state, 77) % 4 == 0;
+    if (trainer->made_of && mix (trainer->state, 78) % 4 == 0)
+        trainer->given ^= UINT64_C (1) << draw (0, 63);
 }
 
 static bool may_corrupt (uint32_t number)
@@ -366,10 +368,11 @@ static void go_on (uint32_t number, uint64_t turn, void *data)
 static void say_hashed (uint32_t number, uint64_t generation)
 {
     const struct trainer *trainer = &worker_at (number)->trainer;
-    struct mu_wire hashed = {
-        .type = MU_WIRE_HASHED,
-        .hashed = { .generation = generation, .step = trainer->step, .digest = trainer->state }
-    };
+    struct mu_wire hashed = { .type = MU_WIRE_HASHED,
+                              .hashed = { .generation = generation,
+                                          .step = trainer->step,
+                                          .attempt = trainer->attempt,
+                                          .digest = trainer->state + trainer->attempt } };
     trainer_say (number, &hashed);
 }
 
@@ -384,7 +387,8 @@ static void say_left (uint32_t number, uint64_t generation, bool doubts, const c
                                       .step = trainer->step,
                                       .attempt = trainer->attempt,
                                       .kept = { kept, sizeof kept },
-                                      .blank = trainer->blank } };
+                                      .blank = trainer->blank,
+                                      .made_of = trainer->blank ? 0 : trainer->made_of } };
     wire.left.doubts = doubts;
     snprintf (wire.left.why, sizeof wire.left.why, "%s", why);
     trainer_say (number, &wire);
@@ -396,7 +400,7 @@ static void doubt (uint32_t number, uint64_t bad)
     struct trainer *trainer = &worker_at (number)->trainer;
     uint64_t generation = trainer->generation, life = trainer->life;
     statistics.doubts++;
-    if (!trainer->attempt && trainer->size > 1)
+    if (trainer->size > 1)
         say_hashed (number, generation);
     if (trainer->alive && trainer->life == life && trainer->size > 1)
         audit_one (number, (uint32_t)__builtin_ctzll (bad));
@@ -406,6 +410,21 @@ static void doubt (uint32_t number, uint64_t bad)
     trainer->turn++;
     trainer->phase = MU_PHASE_WAITING;
     say_left (number, generation, true, "that is no number");
+}
+
+/* False: another try at the same step. */
+bool trainer_update (struct trainer *trainer, uint64_t total)
+{
+    trainer->made_of = trainer->attempt + 1;
+    trainer->given = trainer->proven = total;
+    if (trainer->attempt < chain_refusals (trainer->job, trainer->step)) {
+        trainer->attempt++;
+        return false;
+    }
+    trainer->state = mix (trainer->state, total);
+    trainer->step++;
+    trainer->attempt = 0;
+    return true;
 }
 
 /* The reduction came back with the sum of all ranks. */
@@ -419,17 +438,13 @@ void trainer_reduced (uint32_t number, uint64_t turn, const struct reduced *redu
         doubt (number, reduced->bad);
         return;
     }
-    if (trainer->attempt < chain_refusals (trainer->job, trainer->step)) {
-        trainer->attempt++;
+    if (!trainer_update (trainer, reduced->total)) {
         trainer->phase = MU_PHASE_COMPUTING; /* or it would seem to be reducing all along */
         trainer_progress (number);
         if (!is_void (number, turn))
             begin_step (number);
         return;
     }
-    trainer->state = mix (trainer->state, reduced->total);
-    trainer->step++;
-    trainer->attempt = 0;
     statistics.steps++;
     quiet_finished (trainer->job, trainer->generation, trainer->step);
     if (may_corrupt (number) && !draw (0, 9)) /* before anybody has seen it */
@@ -586,8 +601,7 @@ static void left (uint32_t number, uint64_t generation, void *data)
     if (!trainer->alive || trainer->life != leaving->life ||
         hold_back (&trainer->hold, left, number, generation, data, sizeof *leaving))
         return;
-    if (!trainer->blank && !trainer->attempt &&
-        (trainer->compare_step != UINT64_MAX || trainer->stops))
+    if (!trainer->blank && (trainer->compare_step != UINT64_MAX || trainer->stops))
         say_hashed (number, generation);
     if (trainer->alive && trainer->life == leaving->life)
         say_left (number, generation, false, "");
@@ -622,6 +636,7 @@ static void stop_receiving (struct trainer *trainer)
         return;
     statistics.halves++;
     trainer->blank = true;
+    trainer->made_of = 0;
     trainer->step = 0;
     trainer_drop_sums (trainer);
     trainer->attempt = 0;

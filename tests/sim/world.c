@@ -209,6 +209,53 @@ static struct collective *at_work (uint32_t number, uint64_t life, happening *wh
     return collective;
 }
 
+static void differ (uint32_t number, const struct collective *collective, const char *text)
+{
+    uint64_t generation = collective->generation;
+    statistics.differing++;
+    end (number);
+    worker_event (number, &(struct agent_event){ .type = AGENT_COLLECTIVE_FAILED,
+                                                 .generation = generation,
+                                                 .differs = true,
+                                                 .text = text });
+}
+
+static void get_ready (uint32_t number, uint64_t life, void *data);
+
+/* It makes the update itself, and is compared like all others. */
+static void took_sums (uint32_t number, uint64_t life, void *data)
+{
+    struct collective *collective = at_work (number, life, took_sums);
+    struct trainer *trainer = &worker_at (number)->trainer;
+    (void)data;
+    if (!collective)
+        return;
+    const struct world *world = collective->world;
+    const struct trainer *source = &worker_at (world->places[world->source_rank].worker)->trainer;
+    if (!trainer->alive || !trainer->in || trainer->generation != collective->generation ||
+        !source->alive || source->step != collective->step ||
+        source->attempt != collective->attempt)
+        return;
+    if (source->given != source->proven) {
+        differ (number, collective, "the source's sums are not what was proven");
+        return;
+    }
+    CHECK (mu_is_one_behind (trainer->step, trainer->attempt, source->step, source->attempt,
+                             source->made_of),
+           "%s at step %" PRIu64 ", attempt %u, is given the sums of %s at step %" PRIu64
+           ", attempt %u",
+           worker_name (number), trainer->step, trainer->attempt,
+           worker_name (world->places[world->source_rank].worker), source->step, source->attempt);
+    statistics.caught_up++;
+    trainer_update (trainer, source->given);
+    trainer_drop_sums (trainer);
+    collective->receives = MU_RECEIVES_NOTHING;
+    uint64_t trainer_life = trainer->life;
+    trainer_progress (number);
+    if (!is_void (number, life) && trainer->life == trainer_life)
+        get_ready (number, life, NULL);
+}
+
 /* All of it has come, or no more will: then it hangs until it is ended. */
 static void received (uint32_t number, uint64_t life, void *data)
 {
@@ -232,6 +279,7 @@ static void received (uint32_t number, uint64_t life, void *data)
     trainer->state = source->state;
     trainer->not_finite = source->not_finite;
     trainer->blank = false;
+    trainer->made_of = 0;
     trainer_drop_sums (trainer);
     uint64_t trainer_life = trainer->life;
     trainer_progress (number);
@@ -254,7 +302,13 @@ static void get_ready (uint32_t number, uint64_t life, void *data)
     }
     if (!trainer->alive || !trainer->in || trainer->generation != collective->generation)
         return; /* hangs until it is ended */
-    if (collective->receives) {
+    if (collective->receives == MU_RECEIVES_SUMS) {
+        trainer->phase = MU_PHASE_RECEIVING;
+        clock_after (takes (1, 60), took_sums, number, life, NULL);
+        trainer_progress (number);
+        return;
+    }
+    if (collective->receives == MU_RECEIVES_STATE) {
         trainer->receiving = true;
         trainer->phase = MU_PHASE_RECEIVING;
         clock_after (takes (1, draw (0, 3) ? 120 : 4000), received, number, life, NULL);
@@ -268,13 +322,7 @@ static void get_ready (uint32_t number, uint64_t life, void *data)
         return;
     }
     if (is_other (world, trainer)) {
-        statistics.differing++;
-        uint64_t generation = collective->generation;
-        end (number);
-        worker_event (number, &(struct agent_event){ .type = AGENT_COLLECTIVE_FAILED,
-                                                     .generation = generation,
-                                                     .differs = true,
-                                                     .text = "its state is not the source's" });
+        differ (number, collective, "its state is not the source's");
         return;
     }
     be_ready (number, collective);
@@ -532,6 +580,7 @@ static void finish_reduction (struct world *world)
             abort ();
         *copy = sum;
         place->arrived = false;
+        worker_at (place->worker)->trainer.made_of = 0; /* written over from here on */
         clock_after (takes (1, 8), came_back, place->worker, place->turn, copy);
     }
 }

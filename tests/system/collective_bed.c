@@ -124,7 +124,8 @@ static void form_rank (struct bed *bed, unsigned rank)
                                              .size = bed->size,
                                              .step = bed->step,
                                              .source_rank = bed->source_rank,
-                                             .receives = bed->receives[rank] };
+                                             .receives = bed->receives[rank],
+                                             .made = bed->made[rank] };
     struct mu_collective_form form = { .protocol = MU_COLLECTIVE_PROTOCOL,
                                        .size = bed->size,
                                        .rank = rank,
@@ -132,6 +133,8 @@ static void form_rank (struct bed *bed, unsigned rank)
                                        .receives = bed->receives[rank],
                                        .generation = generation.generation,
                                        .step = bed->step };
+    for (unsigned r = 0; r < bed->size; r++)
+        form.sums = form.sums || bed->receives[r] == MU_RECEIVES_SUMS;
     name_world (bed, rank, bed->generation, &form);
     must (!mu_comm_enter (bed->ranks[rank].comm, &generation, &error), "cannot enter", &error);
     must (!mu_collective_form (bed->ranks[rank].collective, &form, &error), "no form", &error);
@@ -282,6 +285,11 @@ static enum mu_comm_outcome wait_for (struct bed *bed, unsigned rank, int timeou
 enum mu_comm_outcome bed_wait (struct bed *bed, unsigned rank, int timeout_ms)
 {
     return wait_for (bed, rank, timeout_ms, mu_comm_wait);
+}
+
+enum mu_comm_outcome bed_take_sums (struct bed *bed, unsigned rank, int timeout_ms)
+{
+    return wait_for (bed, rank, timeout_ms, mu_comm_take_sums);
 }
 
 enum mu_comm_outcome bed_broadcast (struct bed *bed, unsigned rank, int timeout_ms)

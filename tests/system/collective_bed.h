@@ -39,7 +39,8 @@ struct bed {
     uint64_t generation;
     uint64_t step;        /* the first of the next generation */
     uint32_t source_rank; /* of the next generation; MU_COMM_NO_SOURCE at first */
-    bool receives[BED_RANKS_MAX];
+    enum mu_receives receives[BED_RANKS_MAX];
+    bool made[BED_RANKS_MAX];         /* its state was made of its result */
     bool no_end;                      /* do not tell the trainer that its collective ended */
     const char *jobid[BED_RANKS_MAX]; /* another one than the generation's */
     uint64_t skew[BED_RANKS_MAX];     /* added to the generation that this rank is told */
@@ -72,6 +73,7 @@ void bed_pump (struct bed *bed, int timeout_ms);
 /* Until all collectives have ended. */
 bool bed_await_ends (struct bed *bed, int timeout_ms);
 enum mu_comm_outcome bed_wait (struct bed *bed, unsigned rank, int timeout_ms);
+enum mu_comm_outcome bed_take_sums (struct bed *bed, unsigned rank, int timeout_ms);
 enum mu_comm_outcome bed_broadcast (struct bed *bed, unsigned rank, int timeout_ms);
 
 /* Sums of a rank in a step are made of both numbers, so that all results are known. */

@@ -227,15 +227,111 @@ static void broadcasts_state (unsigned far, const char *how)
     set_far (far);
     fill_state (0, 2);
     fill_state (3, 3);
-    bed.receives[0] = bed.receives[3] = true;
+    bed.receives[0] = bed.receives[3] = MU_RECEIVES_STATE;
     bool formed = bed_world (&bed, bed_program ("muster-collective"), READY_MS);
     ok (formed && same_state (0, 1) && same_state (3, 1) && bed_step (&bed, 5) == 4,
         "ranks that are behind receive the state %s, the others compare", how);
     bed_end (&bed);
     bed.step = 6;
-    bed.receives[0] = bed.receives[3] = false;
+    bed.receives[0] = bed.receives[3] = MU_RECEIVES_NOTHING;
     formed = bed_world (&bed, bed_program ("muster-collective"), READY_MS);
     ok (formed && bed_step (&bed, 6) == 4 && bed.wrong == 0, "equal ranks compare, and go on");
+    bed_end (&bed);
+    bed_close (&bed);
+}
+
+/* Ranks 1 and 2 have made a step of what was reduced, and go on to the next; 0 and 3 did not hear of it. */
+static void part_after_step (unsigned far)
+{
+    open_with_state (4);
+    set_far (far);
+    bool stepped = bed_world (&bed, bed_program ("muster-collective"), READY_MS) &&
+                   bed_step (&bed, 5) == 4 && bed.wrong == 0;
+    struct mu_error error;
+    static char result[50000 * 4];
+    memcpy (result, bed.ranks[1].comm->result, sizeof result);
+    for (unsigned r = 1; r < 3; r++) {
+        bed_fill (&bed, r, 6);
+        stepped = stepped && !mu_comm_begin (bed.ranks[r].comm, 6, 0, &error) &&
+                  !mu_comm_bucket_ready (bed.ranks[r].comm, 0, &error);
+    }
+    for (int64_t end = bed_now_ms () + 50; bed_now_ms () < end;)
+        bed_pump (&bed, 10);
+    ok (stepped && !memcmp (result, bed.ranks[1].comm->result, sizeof result) &&
+            mu_comm_keeps (bed.ranks[1].comm),
+        "a result is kept until all ranks have begun the next step");
+    bed_end (&bed);
+    for (unsigned r = 0; r < 4; r++)
+        fill_state (r, r % 3 ? 9 : 1);
+    memset (bed.ranks[0].region->result, 0, sizeof result);
+    memset (bed.ranks[3].region->result, 0, sizeof result);
+    bed.step = 6;
+    bed.made[1] = bed.made[2] = true;
+    bed.receives[0] = bed.receives[3] = MU_RECEIVES_SUMS;
+}
+
+/* The update of those that take them, or another. */
+static void catch_up (unsigned rank, unsigned seed)
+{
+    fill_state (rank, seed);
+    mu_comm_caught_up (bed.ranks[rank].comm);
+}
+
+static void gives_sums (unsigned far, const char *how)
+{
+    part_after_step (far);
+    bed_start (&bed, bed_program ("muster-collective"));
+    bed_form (&bed);
+    bool taken = bed_take_sums (&bed, 0, READY_MS) == MU_COMM_DONE &&
+                 bed_take_sums (&bed, 3, READY_MS) == MU_COMM_DONE;
+    ok (taken && !same_state (0, 1) &&
+            !memcmp (bed.ranks[0].comm->result, bed.ranks[1].comm->result, 50000 * 4) &&
+            !memcmp (bed.ranks[3].comm->result, bed.ranks[1].comm->result, 50000 * 4) &&
+            mu_comm_keeps (bed.ranks[3].comm),
+        "ranks that are one update behind are given its sums %s", how);
+    catch_up (0, 9);
+    catch_up (3, 9);
+    bool level = bed_await_ready (&bed, READY_MS);
+    for (unsigned r = 0; r < 4; r++)
+        level = level && bed_broadcast (&bed, r, READY_MS) == MU_COMM_DONE;
+    bed_go (&bed);
+    ok (level && bed_step (&bed, 6) == 4 && bed.wrong == 0,
+        "they make it, are compared, and all go on");
+    bed_end (&bed);
+    bed_close (&bed);
+}
+
+static void refuses_other_sums (void)
+{
+    part_after_step (0);
+    ((unsigned char *)bed.ranks[1].region->result)[4 * 49999] ^= 1; /* a bit of the last one */
+    bed_start (&bed, bed_program ("muster-collective"));
+    bed_form (&bed);
+    bool ended = bed_await_ends (&bed, READY_MS);
+    ok (ended && bed_take_sums (&bed, 0, 0) == MU_COMM_TORN &&
+            (bed_status (&bed, 0) == MU_COLLECTIVE_STATE_DIFFERS ||
+             bed_status (&bed, 3) == MU_COLLECTIVE_STATE_DIFFERS),
+        "sums that are not what was proven are refused: %s", bed.ranks[0].text);
+    bed_end (&bed);
+    ((unsigned char *)bed.ranks[1].region->result)[4 * 49999] ^= 1;
+    bed_start (&bed, bed_program ("muster-collective"));
+    bed_form (&bed);
+    bool taken = bed_take_sums (&bed, 0, READY_MS) == MU_COMM_DONE &&
+                 bed_take_sums (&bed, 3, READY_MS) == MU_COMM_DONE;
+    catch_up (0, 9);
+    catch_up (3, 8);
+    ended = bed_await_ends (&bed, READY_MS);
+    ok (taken && ended && bed_status (&bed, 3) == MU_COLLECTIVE_STATE_DIFFERS &&
+            bed_broadcast (&bed, 0, 0) == MU_COMM_TORN,
+        "who makes another state of them is told: %s", bed.ranks[3].text);
+    bed_end (&bed);
+    bed.made[1] = false;
+    bed.receives[0] = MU_RECEIVES_NOTHING;
+    bed_start (&bed, bed_program ("muster-collective"));
+    bed_form (&bed);
+    ended = bed_await_ends (&bed, READY_MS);
+    ok (ended && bed_status (&bed, 1) == MU_COLLECTIVE_SUMS_GONE,
+        "sums that are not there any more are not given: %s", bed.ranks[1].text);
     bed_end (&bed);
     bed_close (&bed);
 }
@@ -251,7 +347,7 @@ static void connects_ahead (void)
     ok (connected && !same_state (2, 1) && !atomic_load (&control->collective.ready_generation) &&
             !atomic_load (&control->collective.progress),
         "a world connects ahead, and touches nothing");
-    bed.receives[2] = true;
+    bed.receives[2] = MU_RECEIVES_STATE;
     bed_form (&bed);
     bool ready = bed_await_ready (&bed, READY_MS);
     for (unsigned r = 0; r < bed.size; r++)
@@ -260,7 +356,7 @@ static void connects_ahead (void)
     ok (ready && same_state (2, 1) && bed_step (&bed, 5) == 3 && bed.wrong == 0,
         "formed later, it brings the state and reduces");
     bed_end (&bed);
-    bed.receives[2] = false;
+    bed.receives[2] = MU_RECEIVES_NOTHING;
     bed_start (&bed, bed_program ("muster-collective"));
     connected = bed_connect (&bed, READY_MS);
     mu_collective_kill (bed.ranks[1].collective);
@@ -293,7 +389,7 @@ static void refuses_other_state (void)
 {
     open_with_state (3);
     fill_state (2, 3);
-    bed.receives[2] = true;
+    bed.receives[2] = MU_RECEIVES_STATE;
     ((unsigned char *)bed.ranks[0].region->state)[STATE_BYTES - 1] ^= 1; /* the last bit of all */
     bool formed = bed_world (&bed, bed_program ("muster-collective"), READY_MS);
     bool ended = bed_await_ends (&bed, READY_MS);
@@ -377,6 +473,10 @@ int main (void)
     broadcasts_state (1 << 0 | 1 << 3, "through sockets");
     broadcasts_state (1 << 3, "both ways at once");
     connects_ahead ();
+    gives_sums (0, "as memory");
+    gives_sums (1u << 3, "through sockets, where they are far");
+    gives_sums (~0u, "through sockets");
+    refuses_other_sums ();
     forms_another_world_than_it_connected ();
     refuses_other_state ();
     crowds ();

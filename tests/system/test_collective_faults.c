@@ -173,7 +173,7 @@ static void states_are_proven (void)
 {
     bed_open (&bed, 3, &small);
     bed.source_rank = 0;
-    bed.receives[1] = true;
+    bed.receives[1] = MU_RECEIVES_STATE;
     fill_state (0, 2);
     fill_state (1, 1);
     fill_state (2, 2);

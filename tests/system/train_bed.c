@@ -111,6 +111,7 @@ static void take (struct rank *rank, const struct mu_wire *wire, int passed)
             snprintf (rank->text, sizeof rank->text, "%s", wire->left.why);
         rank->left_step = wire->left.step;
         rank->left_attempt = wire->left.attempt;
+        rank->left_made_of = wire->left.made_of;
         memset (rank->kept, 0, sizeof rank->kept);
         if (wire->left.kept.size)
             memcpy (rank->kept, wire->left.kept.data, wire->left.kept.size);
@@ -221,6 +222,7 @@ void enter (struct world *world)
         enter->writer = r == 0;
         enter->transfer = world->transfer;
         enter->source_rank = world->source;
+        enter->made_of = world->made_of;
         world->ranks[r].left_said = false;
         tell (&world->ranks[r], &wire);
     }
@@ -235,9 +237,45 @@ void broadcast (struct world *world)
             hear (world->ranks, world->size, 1);
         if (r != world->source)
             memcpy (region->state, from->state, from->layout.state_bytes);
-        atomic_store (&region->control->collective.state_done_generation, world->generation);
-        mu_bell_ring (&region->control->trainer_bell);
     }
+    say_level (world);
+}
+
+void say_level (struct world *world)
+{
+    for (unsigned r = 0; r < world->size; r++) {
+        struct mu_region_control *control = world->ranks[r].region->control;
+        atomic_store (&control->collective.state_done_generation, world->generation);
+        mu_bell_ring (&control->trainer_bell);
+    }
+}
+
+static bool await (struct world *world, const _Atomic uint64_t *field, uint64_t value)
+{
+    for (uint64_t until = now_ms () + LIMIT_MS; now_ms () < until;) {
+        if (atomic_load (field) == value)
+            return true;
+        if (!hear (world->ranks, world->size, 1))
+            return false;
+    }
+    return false;
+}
+
+bool give_sums (struct world *world, unsigned rank)
+{
+    const struct mu_region *from = world->ranks[world->source].region;
+    struct mu_region *to = world->ranks[rank].region;
+    struct mu_region_control *control = to->control;
+    if (!await (world, &from->control->trainer.entered_generation, world->generation) ||
+        !await (world, &control->trainer.entered_generation, world->generation) ||
+        atomic_load (&from->control->trainer.made_of) !=
+            atomic_load (&from->control->collective.result_of))
+        return false;
+    atomic_store (&control->collective.result_of, MU_REGION_GIVEN + world->generation);
+    memcpy (to->result, from->result, from->layout.sums_elements * (size_t)from->layout.element);
+    atomic_store (&control->collective.sums_done_generation, world->generation);
+    mu_bell_ring (&control->trainer_bell);
+    return await (world, &control->trainer.caught_up_generation, world->generation);
 }
 
 bool requested (const struct rank *rank)
@@ -254,6 +292,10 @@ bool requested (const struct rank *rank)
 
 static void add_sums (const struct world *world)
 {
+    for (unsigned r = 0; r < world->size; r++) {
+        struct mu_region_control *control = world->ranks[r].region->control;
+        atomic_store (&control->collective.result_of, atomic_load (&control->trainer.request));
+    }
     const struct mu_region *first = world->ranks[0].region;
     uint64_t words = first->layout.sums_elements;
     bool wide = first->layout.element == MU_ELEMENT_INT64;
@@ -271,7 +313,9 @@ static void add_sums (const struct world *world)
         memcpy (world->ranks[r].region->result, first->result, bytes);
 }
 
-bool reduce (struct world *world)
+bool reduce (struct world *world) { return reduce_for (world, UINT32_MAX); }
+
+bool reduce_for (struct world *world, unsigned mask)
 {
     for (unsigned r = 0; r < world->size; r++)
         if (!requested (&world->ranks[r]))
@@ -279,6 +323,8 @@ bool reduce (struct world *world)
     add_sums (world);
     for (unsigned r = 0; r < world->size; r++) {
         struct rank *rank = &world->ranks[r];
+        if (!(mask >> r & 1))
+            continue;
         rank->request = atomic_load (&rank->region->control->trainer.request);
         atomic_store (&rank->region->control->collective.done, rank->request);
         mu_bell_ring (&rank->region->control->trainer_bell);

@@ -50,7 +50,7 @@ struct rank {
     uint32_t code;
     char text[1024], saved[4096], saved_hash[65];
     uint64_t left_step, saved_step;
-    uint32_t left_attempt;
+    uint32_t left_attempt, left_made_of;
     uint8_t kept[256];
     uint64_t digest_step, digest;
 };
@@ -79,7 +79,7 @@ struct world {
     struct rank *ranks;
     unsigned size;
     uint64_t generation, step, until, steps;
-    uint32_t attempt, source;
+    uint32_t attempt, source, made_of;
     bool transfer;
     uint16_t first_map[2047], map[2047];
     uint32_t micro_batches;
@@ -95,10 +95,16 @@ void deal (struct world *world);
 void enter (struct world *world);
 /* Give everybody the source's state, as the collective's broadcast would. */
 void broadcast (struct world *world);
+/* Give the source's sums to this rank, and wait until it has made the update of them. */
+bool give_sums (struct world *world, unsigned rank);
+/* Say that all have the same state, as the collective does that has compared them. */
+void say_level (struct world *world);
 /* The rank has computed all and waits for the sum. */
 bool requested (const struct rank *rank);
 /* Reduce if all ranks have asked for it. */
 bool reduce (struct world *world);
+/* ... but only those in the mask are told so: bit r is rank r. */
+bool reduce_for (struct world *world, unsigned mask);
 /* Train until everybody says `phase`. */
 bool run (struct world *world, uint32_t phase);
 /* The generation ends, and everybody says with what. */

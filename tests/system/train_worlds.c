@@ -6,6 +6,8 @@
  *   torn        a generation that ends in the middle of a step: what LEFT says is kept is not computed
  *               again, another world goes on with the same step, and the hash is the same; a rank that
  *               receives its state by broadcast counts as one that was there from the start
+ *   behind      who was not told any more that a step was reduced is given its sums and makes it itself; what
+ *               was wrong with its state is still wrong then, and can be seen
  *   late        who joins when nothing is left to train says so
  *   dealt away  sums that the next world gives to somebody else are begun anew
  *
@@ -125,6 +127,71 @@ static void story_torn (const char *spec, const char *hash)
         end_rank (&ranks[r]);
 }
 
+/* Step 7 is reduced, and only rank 1 hears of it. */
+static bool part (struct world *world)
+{
+    for (uint64_t until = now_ms () + LIMIT_MS; now_ms () < until;) {
+        const struct mu_state *state = world->ranks[1].region->state;
+        if (!(state->step < 7 ? reduce (world) : reduce_for (world, 1u << 1)) &&
+            !hear (world->ranks, world->size, 1))
+            return false;
+        if (state->step == 8)
+            return leave (world);
+    }
+    return false;
+}
+
+static bool same_states (const struct rank *a, const struct rank *b)
+{
+    return !memcmp (a->region->state, b->region->state, a->region->layout.state_bytes);
+}
+
+static void story_behind (const char *name, const char *spec, const char *hash)
+{
+    struct rank ranks[RANKS_MAX];
+    struct setting settings[3] = { { "", 1 }, { "", 2 }, { "", 1 } };
+    char found[MU_STATE_HASH_TEXT] = "none";
+    if (!open_all (ranks, 3, settings, spec)) {
+        ok (false, "behind: three trainers open");
+        return;
+    }
+    struct world world = begin (ranks, 3);
+    enter (&world);
+    bool parted = part (&world);
+    ok (parted && ranks[0].left_step == 7 && ranks[1].left_step == 8 && ranks[2].left_step == 7 &&
+            ranks[1].left_made_of == 1,
+        "behind (%s): ranks left at steps %llu, %llu, %llu, and one has the sums: %u", name,
+        (unsigned long long)ranks[0].left_step, (unsigned long long)ranks[1].left_step,
+        (unsigned long long)ranks[2].left_step, ranks[1].left_made_of);
+    mu_state_weights (ranks[2].region->state)[0] += 1; /* its memory has fallen over */
+    world.generation = 2;
+    world.step = 8;
+    world.transfer = true;
+    world.source = 1;
+    world.made_of = ranks[1].left_made_of;
+    deal (&world);
+    enter (&world);
+    bool given = give_sums (&world, 0) && give_sums (&world, 2);
+    ok (given && same_states (&ranks[0], &ranks[1]) && !same_states (&ranks[2], &ranks[1]),
+        "behind (%s): both have made step 7; what is wrong with one is seen", name);
+    bool good = leave (&world) && ranks[0].left_step == 8 && ranks[0].left_made_of == 1;
+    world.size = 2; /* without that one */
+    world.generation = 3;
+    world.made_of = 0;
+    deal_kept (&world);
+    enter (&world);
+    say_level (&world);
+    good = good && run (&world, MU_PHASE_FINISHED);
+    for (unsigned r = 0; r < 2; r++) {
+        weights_hash (&ranks[r], found);
+        good = good && strcmp (found, hash) == 0;
+    }
+    ok (good && leave (&world), "behind (%s): those that were right end with the same weights",
+        name);
+    for (unsigned r = 0; r < 3; r++)
+        end_rank (&ranks[r]);
+}
+
 /* Who joins when nothing is left to train has no step that would tell where its state stands. */
 static void story_late (const char *spec)
 {
@@ -182,6 +249,8 @@ int main (int argc, char **argv)
     story_equal ("gpt", gpt_spec (""), gpt);
     story_equal ("gpt int64", gpt_spec (", \"reduce\": \"int64\""), wide);
     story_torn (gpt_spec (""), gpt);
+    story_behind ("gpt", gpt_spec (""), gpt);
+    story_behind ("gpt int64", gpt_spec (", \"reduce\": \"int64\""), wide);
     story_late (mlp_spec (""));
     story_dealt_away (mlp_spec (""), mlp);
     return end_tests () | tap_end ();

@@ -59,10 +59,10 @@ static void put_send (struct story *story, const struct agent_send *send)
         put (story, "DOWN %d %s", (int)wire->down.generation, wire->down.text);
         return;
     case MU_WIRE_ABORTED:
-        put (story, "ABORTED %d step %d attempt %u kept %02x%s", (int)wire->aborted.generation,
+        put (story, "ABORTED %d step %d attempt %u kept %02x%s%s", (int)wire->aborted.generation,
              (int)wire->aborted.step, wire->aborted.attempt,
              wire->aborted.kept.size ? ((const uint8_t *)wire->aborted.kept.data)[0] : 0u,
-             wire->aborted.blank ? " blank" : "");
+             wire->aborted.blank ? " blank" : "", wire->aborted.made_of ? " has the sums" : "");
         return;
     case MU_WIRE_TRAINED: put (story, "TRAINED %d", (int)wire->trained.windows); return;
     case MU_WIRE_DIGEST: put (story, "DIGEST step %d", (int)wire->digest.step); return;
@@ -99,7 +99,10 @@ static void put_action (struct story *story, const struct agent_action *action)
     case AGENT_KILL_TRAINER: put (story, "kill trainer"); return;
     case AGENT_FORM:
         put (story, "form %d rank %u of %u%s", (int)action->form.generation, action->form.rank,
-             action->form.size, action->form.receives ? " receives" : "");
+             action->form.size,
+             action->form.receives == MU_RECEIVES_STATE  ? " receives"
+             : action->form.receives == MU_RECEIVES_SUMS ? " takes the sums"
+                                                         : "");
         return;
     case AGENT_REDIAL: put (story, "redial"); return;
     case AGENT_CONNECT:

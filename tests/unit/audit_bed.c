@@ -51,6 +51,7 @@ void form (uint32_t ranks, uint64_t step, uint32_t behind)
                                           .generation = number,
                                           .members = { members, ranks },
                                           .step = step,
+                                          .made_of = bed.made_of,
                                           .until_step = 1000,
                                           .time_ms = bed.coord->unix_ms,
                                           .first_map = { map, sizeof map },

@@ -210,6 +210,22 @@ static void who_is_given_a_state_loses_its_own (void **state)
     assert_int_equal (absent_known_step (job_of (1), NULL, bed.coord->unix_ms), 50);
 }
 
+/* It makes the step that it lacks of its own state: that is still there, and so is its voice. */
+static void who_is_given_sums_keeps_its_own (void **state)
+{
+    (void)state;
+    open_job (3);
+    save (1, 40);
+    agree (50);
+    generation_break (bed.coord, bed.job, true, "test");
+    bed.made_of = 1;
+    form (3, 80, 2);
+    assert_int_equal (job_of (1)->absentee_count, 0);
+    for (uint32_t rank = 0; rank < 3; rank++)
+        say_state (rank, 90, rank == 2 ? 9 : 7);
+    assert_string_equal (expelled ()->worker, "w2");
+}
+
 /* Of its own mistakes others have but copies; until they were compared they are no witnesses later, either. */
 static void equal_states_of_one_vouch_for_nothing_before (void **state)
 {
@@ -386,6 +402,7 @@ int main (void)
         ABSENT_TEST (who_keeps_its_state_can_be_compared),
         ABSENT_TEST (a_checkpoint_makes_all_equal),
         ABSENT_TEST (who_is_given_a_state_loses_its_own),
+        ABSENT_TEST (who_is_given_sums_keeps_its_own),
         ABSENT_TEST (equal_states_of_one_vouch_for_nothing_before),
         ABSENT_TEST (going_back_settles_it),
         ABSENT_TEST (a_job_that_ends_asks_for_nothing),

@@ -271,6 +271,43 @@ static void blank_workers_receive (void **state)
     finish (&story);
 }
 
+/* It stands where the source's last sums were added; the next time it stands where the source does. */
+static void who_is_one_update_behind_takes_the_sums (void **state)
+{
+    (void)state;
+    struct story story;
+    begin (&story);
+    open_job (&story, 0);
+    hear (&story, form (1, 1, 0, false));
+    expect (&story, "tell ENTER 1 rank 1 step 0 until 100");
+    expect (&story, "form 1 rank 1 of 3");
+    collective (&story, AGENT_COLLECTIVE_ENDED, 1, "status 49");
+    expect (&story, "DOWN 1 status 49");
+    expect (&story, "end 1");
+    expect (&story, "tell LEAVE 1");
+    said (&story, left (1, 8, "\x00"));
+    struct mu_wire wire = form (2, 1, 9, true);
+    wire.form.made_of = 1;
+    hear (&story, wire);
+    expect (&story, "tell ENTER 2 rank 1 step 9 until 100 transfer");
+    expect (&story, "form 2 rank 1 of 3 takes the sums");
+    collective (&story, AGENT_COLLECTIVE_ENDED, 2, "status 49");
+    expect (&story, "DOWN 2 status 49");
+    expect (&story, "end 2");
+    expect (&story, "tell LEAVE 2");
+    wire = left (2, 9, "\x00");
+    wire.left.made_of = 1;
+    said (&story, wire);
+    hear (&story, order (MU_WIRE_ABORT, 2));
+    expect (&story, "ABORTED 2 step 9 attempt 0 kept 00 has the sums");
+    wire = form (3, 1, 11, true); /* two behind */
+    wire.form.made_of = 1;
+    hear (&story, wire);
+    expect (&story, "tell ENTER 3 rank 1 step 11 until 100 transfer");
+    expect (&story, "form 3 rank 1 of 3 receives");
+    finish (&story);
+}
+
 /* The coordinator lost it and asks anew. While the trainer is in the generation nobody knows how far it is,
  * and whether the state that it lacked has come. */
 static void asked_within_a_generation (void **state)
@@ -302,6 +339,7 @@ int main (void)
         cmocka_unit_test (form_while_one_lives),
         cmocka_unit_test (level_ranks_compare),
         cmocka_unit_test (blank_workers_receive),
+        cmocka_unit_test (who_is_one_update_behind_takes_the_sums),
         cmocka_unit_test (asked_within_a_generation),
     };
     return cmocka_run_group_tests (stories, NULL, NULL);

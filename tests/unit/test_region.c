@@ -412,7 +412,7 @@ static void refuses_wrong_turns (void **state)
     bad.source_rank = 2;
     assert_int_equal (mu_comm_enter (comm, &bad, &error), -1);
     bad.source_rank = 1;
-    bad.receives = true;
+    bad.receives = MU_RECEIVES_STATE;
     assert_int_equal (mu_comm_enter (comm, &bad, &error), -1);
     assert_int_equal (mu_comm_enter (comm, &g, &error), 0);
     assert_int_equal (mu_comm_enter (comm, &g, &error), -1);

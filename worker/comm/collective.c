@@ -152,7 +152,9 @@ static void read_form (struct collective *self, struct mu_collective_form *form)
         form->size > MU_COLLECTIVE_RANKS_MAX || form->rank >= form->size || form->generation == 0 ||
         !is_jobid (form->jobid) ||
         (form->source_rank != MU_COMM_NO_SOURCE && form->source_rank >= form->size) ||
-        (form->receives && form->source_rank == form->rank))
+        (form->receives && form->source_rank == form->rank) ||
+        (form->receives == MU_RECEIVES_SUMS && !form->sums) || form->receives > MU_RECEIVES_SUMS ||
+        (form->sums && form->source_rank == MU_COMM_NO_SOURCE))
         collective_end (self, MU_COLLECTIVE_COMMAND, "the agent's command makes no sense");
 }
 
@@ -256,6 +258,7 @@ int main (int argc, char **argv)
     world_warm_up (&self);
     if (self.form.connect)
         await_form (&self);
+    world_give_sums (&self);
     world_broadcast_state (&self);
     say_ready (&self);
     serve (&self);

@@ -5,7 +5,7 @@
  * world.c       MPI: the world and its canaries
  * neighbours.c  who shares this host, and memory
  * reduce.c      the reductions, and their proof
- * transfer.c    the state, from its source to those that are behind
+ * transfer.c    sums and state, from their source to those that are behind
  * faults.c      only in builds with faults (MU_FAULTS): wrong at a chosen step, or when ordered
  *
  * No function returns a failure: whatever goes wrong ends the process with a status
@@ -55,9 +55,12 @@ void world_look (void);
 
 /* reduce.c: all buckets as they become ready, then the proof. The result is right when it returns. */
 void world_reduce (struct collective *self, struct request *request);
+/* ... and whether it still is what was proven. */
+bool world_result_holds (struct collective *self);
 
 /* transfer.c */
 void world_map_state (const struct collective *self);
+void world_give_sums (struct collective *self);
 void world_broadcast_state (struct collective *self);
 
 /* faults.c: MUSTER_FAULT="KIND STEP", KIND one of

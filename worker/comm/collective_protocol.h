@@ -24,10 +24,12 @@
 #ifndef MU_COLLECTIVE_PROTOCOL_H
 #define MU_COLLECTIVE_PROTOCOL_H
 
+#include "common/behind.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
-#define MU_COLLECTIVE_PROTOCOL  5u
+#define MU_COLLECTIVE_PROTOCOL  6u
 #define MU_COLLECTIVE_JOBID_MAX 64u   /* with its NUL; the name of the PMI key-value space */
 #define MU_COLLECTIVE_RANKS_MAX 4096u /* = MU_PMI_RANKS_MAX */
 #define MU_COLLECTIVE_TEXT_MAX  256u
@@ -57,6 +59,7 @@
     X (SUPERSEDED, 55, "its generation is over")                                                   \
     X (ABANDONED, 56, "its trainer gave the generation up")                                        \
     X (BASE_STEP, 57, "its trainer began another step than the generation starts with")            \
+    X (SUMS_GONE, 58, "the sums that the source was to give are not there any more")               \
     X (EXEC, 127, "the program could not be started; is muster-collective installed?")
 
 enum mu_collective_status {
@@ -72,9 +75,11 @@ struct mu_collective_form {
     uint32_t rank;
     uint32_t source_rank; /* whose state is broadcast; MU_COMM_NO_SOURCE (comm.h) for nobody's */
     uint32_t connect;     /* 1: connect, and wait for a second one of the same world */
-    uint32_t receives;    /* 1: this rank takes the source's state; 0: it compares */
+    uint32_t
+        receives; /* enum mu_receives: what this rank takes from the source; NOTHING: it compares */
     uint32_t attempt;
-    uint32_t reserved;
+    uint32_t
+        sums; /* 1: some take the sums, and make the update themselves, before states are compared */
     uint64_t generation;
     uint64_t step;                       /* the first one to be reduced */
     char jobid[MU_COLLECTIVE_JOBID_MAX]; /* fresh for each generation; letters, digits, _ - . */

@@ -42,6 +42,16 @@ enum mu_comm_outcome mu_comm_broadcast (struct mu_comm *comm, int timeout_ms,
     return comm->operations->broadcast (comm, timeout_ms, error);
 }
 
+enum mu_comm_outcome mu_comm_take_sums (struct mu_comm *comm, int timeout_ms,
+                                        struct mu_error *error)
+{
+    return comm->operations->take_sums (comm, timeout_ms, error);
+}
+
+void mu_comm_caught_up (struct mu_comm *comm) { comm->operations->caught_up (comm); }
+
+bool mu_comm_keeps (struct mu_comm *comm) { return comm->operations->keeps (comm); }
+
 int mu_comm_begin (struct mu_comm *comm, uint64_t step, uint32_t attempt, struct mu_error *error)
 {
     return comm->operations->begin (comm, step, attempt, error);

@@ -9,7 +9,10 @@
  *         mu_comm_enter (comm, &generation)         between steps or with a torn one; sums are kept
  *         mu_comm_broadcast (comm, timeout)         who is behind: until the state block is this
  *                                                   generation's. Who is not need not wait: the
- *                                                   world reduces nothing before all have it
+ *                                                   world reduces nothing before all have it.
+ *                                                   Who is just one update behind takes the sums of that
+ *                                                   (mu_comm_take_sums ()), makes it, and says so
+ *                                                   (mu_comm_caught_up ()): then it compares like all others
  *         for each step, and each attempt of it:
  *             mu_comm_begin (comm, step, attempt)
  *             mu_comm_bucket_ready (comm, b) ...    as backward finishes them, from any thread
@@ -18,7 +21,8 @@
  *
  * After TORN in wait (): sums are intact. Compute the micro-batches that the new generation adds to
  * this rank, add them to the same sums, begin () the same step again and mark all buckets.
- * A result stays valid until the next begin ().
+ * A result stays valid until the next begin (), and what it was lies there until all ranks have begun that
+ * step: mu_comm_keeps () says whether it still does, for whoever is an update behind.
  *
  * Two implementations stand behind this interface: comm_mpi (here), and comm_nccl (a later module;
  * untested on GPU). What each thing is to them:
@@ -32,6 +36,11 @@
  *     broadcast     mpi   waits until the collective process has broadcast and verified
  *                   nccl  polls ncclCommGetAsyncError until the world stands; warm-up all-reduce with
  *                         canary; ncclBroadcast of the state in pieces, hash
+ *     take_sums     mpi   waits until the collective process has brought and verified them
+ *                   nccl  ncclBroadcast of the result in pieces, hash, before that of the state
+ *     keeps         mpi   the region says what the result is of
+ *                   nccl  whether an all-reduce into it was launched since; one is launched after all
+ *                         ranks are known to have begun the step
  *     begin         mpi   posts the request
  *                   nccl  notes it
  *     bucket_ready  mpi   marks and rings
@@ -46,7 +55,7 @@
  *     READY to the  mpi   the collective process
  *     agent         nccl  the trainer, when broadcast () is DONE
  *
- * Threads: bucket_ready () and abort () from any; all else from one. No call but broadcast () and
+ * Threads: bucket_ready () and abort () from any; all else from one. No call but broadcast (), take_sums () and
  * wait () blocks, and those no longer than timeout_ms (negative: until something happens).
  * Calls out of order (begin () before enter (), a bucket that does not exist or twice) are refused
  * with a sentence: they are the caller's bugs. */
@@ -55,6 +64,8 @@
 
 #include "error.h"
 #include "region.h"
+
+#include "common/behind.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -80,8 +91,10 @@ struct mu_comm_generation {
     uint64_t step;        /* what the first begin () will ask for */
     uint32_t attempt;     /* where the members stand in it */
     uint32_t source_rank; /* whose state block is broadcast; MU_COMM_NO_SOURCE: all are level */
-    bool receives;        /* this rank is behind or new: its state block is overwritten. Ranks that
-                             do not receive compare: a difference ends the generation */
+    enum mu_receives
+        receives; /* STATE: this rank's state block is overwritten; SUMS: its result. Ranks that
+                                  do not receive a state compare: a difference ends the generation */
+    bool made;    /* its state was made of what keeps () is about */
     unsigned char ticket[MU_COMM_TICKET_BYTES]; /* NCCL's; zeros for MPI */
 };
 
@@ -96,6 +109,10 @@ struct mu_comm_operations {
                   struct mu_error *error);
     enum mu_comm_outcome (*broadcast) (struct mu_comm *comm, int timeout_ms,
                                        struct mu_error *error);
+    enum mu_comm_outcome (*take_sums) (struct mu_comm *comm, int timeout_ms,
+                                       struct mu_error *error);
+    void (*caught_up) (struct mu_comm *comm);
+    bool (*keeps) (struct mu_comm *comm);
     int (*begin) (struct mu_comm *comm, uint64_t step, uint32_t attempt, struct mu_error *error);
     int (*bucket_ready) (struct mu_comm *comm, uint32_t bucket, struct mu_error *error);
     enum mu_comm_outcome (*wait) (struct mu_comm *comm, int timeout_ms, struct mu_error *error);
@@ -125,6 +142,14 @@ int mu_comm_enter (struct mu_comm *comm, const struct mu_comm_generation *genera
                    struct mu_error *error);
 enum mu_comm_outcome mu_comm_broadcast (struct mu_comm *comm, int timeout_ms,
                                         struct mu_error *error);
+/* Who receives SUMS: until comm->result holds what the source's last update was made of. */
+enum mu_comm_outcome mu_comm_take_sums (struct mu_comm *comm, int timeout_ms,
+                                        struct mu_error *error);
+/* ... and the update is made: the state is at rest. */
+void mu_comm_caught_up (struct mu_comm *comm);
+/* Whether comm->result still is what wait () or take_sums () was last DONE with. */
+bool mu_comm_keeps (struct mu_comm *comm);
+
 int mu_comm_begin (struct mu_comm *comm, uint64_t step, uint32_t attempt, struct mu_error *error);
 int mu_comm_bucket_ready (struct mu_comm *comm, uint32_t bucket, struct mu_error *error);
 enum mu_comm_outcome mu_comm_wait (struct mu_comm *comm, int timeout_ms, struct mu_error *error);

@@ -17,6 +17,7 @@ struct comm_mpi {
     bool entered;   /* between enter () and leave () */
     bool level;     /* the world has agreed that all have this generation's state */
     bool requested; /* a request is begun and not yet answered DONE */
+    uint64_t held;  /* what result is, as the region's result_of says; 0: nothing was DONE yet */
     _Atomic uint64_t request;
 };
 
@@ -30,6 +31,12 @@ static uint64_t load (const _Atomic uint64_t *field)
 static void store (_Atomic uint64_t *field, uint64_t value)
 {
     atomic_store_explicit (field, value, memory_order_release);
+}
+
+static bool mpi_keeps (struct mu_comm *comm)
+{
+    struct comm_mpi *self = mine (comm);
+    return self->held && load (&self->region->control->collective.result_of) == self->held;
 }
 
 static int mpi_enter (struct mu_comm *comm, const struct mu_comm_generation *generation,
@@ -46,6 +53,7 @@ static int mpi_enter (struct mu_comm *comm, const struct mu_comm_generation *gen
     self->level = generation->source_rank == MU_COMM_NO_SOURCE;
     self->requested = false;
     struct mu_region_control *control = self->region->control;
+    store (&control->trainer.made_of, generation->made && mpi_keeps (comm) ? self->held : 0);
     store (&control->trainer.entered_generation, generation->generation);
     mu_bell_ring (&control->collective_bell);
     return 0;
@@ -64,7 +72,19 @@ static enum mu_comm_outcome look_at_state (struct comm_mpi *self)
     if (!ended)
         return MU_COMM_TIMEOUT;
     bool begun = load (&control->collective.state_begun_generation) == generation;
-    return begun && self->now.receives ? MU_COMM_STATE_LOST : MU_COMM_TORN;
+    return begun && self->now.receives == MU_RECEIVES_STATE ? MU_COMM_STATE_LOST : MU_COMM_TORN;
+}
+
+static enum mu_comm_outcome look_at_sums (struct comm_mpi *self)
+{
+    struct mu_region_control *control = self->region->control;
+    uint64_t generation = self->now.generation;
+    bool ended = load (&control->agent.ended_generation) >= generation;
+    if (load (&control->collective.sums_done_generation) == generation) {
+        self->held = MU_REGION_GIVEN + generation;
+        return MU_COMM_DONE;
+    }
+    return ended ? MU_COMM_TORN : MU_COMM_TIMEOUT;
 }
 
 static enum mu_comm_outcome look_at_result (struct comm_mpi *self)
@@ -74,6 +94,7 @@ static enum mu_comm_outcome look_at_result (struct comm_mpi *self)
     if (load (&control->collective.done) ==
         atomic_load_explicit (&self->request, memory_order_relaxed)) {
         self->requested = false;
+        self->held = self->request;
         return MU_COMM_DONE;
     }
     return ended ? MU_COMM_TORN : MU_COMM_TIMEOUT;
@@ -108,6 +129,23 @@ static enum mu_comm_outcome mpi_broadcast (struct mu_comm *comm, int timeout_ms,
     if (!self->entered)
         return mu_fail (error, MU_INTERNAL, "broadcast outside a generation");
     return look_until (self, timeout_ms, look_at_state);
+}
+
+static enum mu_comm_outcome mpi_take_sums (struct mu_comm *comm, int timeout_ms,
+                                           struct mu_error *error)
+{
+    struct comm_mpi *self = mine (comm);
+    if (!self->entered || self->now.receives != MU_RECEIVES_SUMS)
+        return mu_fail (error, MU_INTERNAL, "sums are taken where none are given");
+    return look_until (self, timeout_ms, look_at_sums);
+}
+
+static void mpi_caught_up (struct mu_comm *comm)
+{
+    struct comm_mpi *self = mine (comm);
+    self->now.receives = MU_RECEIVES_NOTHING;
+    store (&self->region->control->trainer.caught_up_generation, self->now.generation);
+    mu_bell_ring (&self->region->control->collective_bell);
 }
 
 static int mpi_begin (struct mu_comm *comm, uint64_t step, uint32_t attempt, struct mu_error *error)
@@ -172,6 +210,9 @@ static const struct mu_comm_operations operations = {
     .destroy = mpi_destroy,
     .enter = mpi_enter,
     .broadcast = mpi_broadcast,
+    .take_sums = mpi_take_sums,
+    .caught_up = mpi_caught_up,
+    .keeps = mpi_keeps,
     .begin = mpi_begin,
     .bucket_ready = mpi_bucket_ready,
     .wait = mpi_wait,

@@ -12,7 +12,10 @@
  * (proof.h).
  *
  * A result is read by others until they come to the next meeting; whoever is there may write its
- * own again. The same holds for sums: `done` comes after a meeting that all came to. */
+ * own again. The same holds for sums: `done` comes after a meeting that all came to.
+ *
+ * Who has updated its state may have to give another the sums that it did so with (transfer.c). So a result is
+ * kept until all have begun the next step, which the first meeting tells; between hosts MPI alone would not. */
 #include "comm.h"
 #include "neighbours.h"
 #include "world.h"
@@ -34,7 +37,8 @@
 struct step {
     struct request *request;
     struct mu_proof own, result;
-    uint32_t fed; /* buckets that are in `own` */
+    uint32_t fed;    /* buckets that are in `own` */
+    bool takes_over; /* the result is this step's from now on */
 };
 
 /* One piece: `at` bytes into sums and result. */
@@ -224,6 +228,17 @@ static bool is_ready (const struct collective *self, const struct step *step, ui
                step->request->number;
 }
 
+/* All have begun this step: nobody needs what the one before came to. */
+static void take_over_result (struct collective *self, struct step *step)
+{
+    if (step->takes_over)
+        return;
+    if (self->near->hosts > 1)
+        world_agree (self, NULL, 0);
+    atomic_store (&self->region->control->collective.result_of, step->request->number);
+    step->takes_over = true;
+}
+
 /* From bucket `first`, which is ready here, those that are ready everywhere; where they end. */
 static uint32_t reduce_together (struct collective *self, struct step *step, uint32_t first)
 {
@@ -237,6 +252,7 @@ static uint32_t reduce_together (struct collective *self, struct step *step, uin
     struct request *request = step->request;
     uint64_t start = collective_now_ns (), proved_ns = request->proved_ns;
     uint32_t end = meet_ready (self, first, step->fed);
+    take_over_result (self, step);
     each_piece (self, step, first, end, add_slice);
     meet (self);
     bool leads = self->near->place == 0, more = self->near->hosts > 1;
@@ -276,6 +292,9 @@ static void prove (struct collective *self, const struct step *now)
                         (unsigned long long)request->step, (unsigned long long)now->result.a,
                         (unsigned long long)now->result.b, (unsigned long long)total.a,
                         (unsigned long long)total.b);
+    struct mu_region_control *control = self->region->control;
+    atomic_store (&control->collective.proof_a, now->result.a);
+    atomic_store (&control->collective.proof_b, now->result.b);
 }
 
 void world_reduce (struct collective *self, struct request *request)
@@ -287,14 +306,32 @@ void world_reduce (struct collective *self, struct request *request)
         collective_await (self, &self->region->ready[b], request->number);
         request->waited_ns += collective_now_ns () - start;
         end = b + 1;
-        if (self->near->count > 1)
+        if (self->near->count > 1) {
             end = reduce_together (self, &step, b);
-        else
+        } else {
+            take_over_result (self, &step);
             each_piece (self, &step, b, end, reduce_alone);
+        }
         if (b <= buckets / 2 && buckets / 2 < end && fault_now ("die", request->step))
             raise (SIGKILL);
     }
     uint64_t start = collective_now_ns ();
     prove (self, &step);
     request->proved_ns += collective_now_ns () - start;
+}
+
+static void feed_again (struct collective *self, struct step *step, size_t at, size_t bytes)
+{
+    enum mu_element element = self->region->layout.element;
+    mu_proof_feed (&step->result, element, own_result (self) + at, bytes / (size_t)element);
+    collective_progress (self);
+}
+
+bool world_result_holds (struct collective *self)
+{
+    const struct mu_region_control *control = self->region->control;
+    struct step step = { 0 };
+    each_piece (self, &step, 0, self->region->layout.bucket_count, feed_again);
+    return step.result.a == atomic_load (&control->collective.proof_a) &&
+           step.result.b == atomic_load (&control->collective.proof_b);
 }

@@ -8,7 +8,8 @@
  *     sums    this rank's own integer sums. The trainer writes it, the collective only reads it:
  *             reductions are out of place, so a torn one leaves the sums as they were.
  *     result  the sums over all ranks; as large as sums. The collective writes it. It counts only
- *             after `done` names the request, because only then it is proven.
+ *             after `done` names the request, because only then it is proven. It is written over when
+ *             all ranks have begun the next step, so that nobody can need it any more, and not before.
  *
  * Collectives of other ranks on the same host may read all of it (neighbours.h), and write nothing.
  *
@@ -38,9 +39,11 @@
 /* Buckets: one a tensor, and the largest models have some 10,000 tensors. Blocks: 4 TiB each, so
  * that offsets never overflow 64 bits. */
 #define MU_REGION_MAGIC       UINT64_C (0x316e6f6967657275)
-#define MU_REGION_VERSION     4u
+#define MU_REGION_VERSION     5u
 #define MU_REGION_BUCKETS_MAX 65536u
 #define MU_REGION_BLOCK_MAX   (UINT64_C (1) << 42)
+
+#define MU_REGION_GIVEN (UINT64_C (1) << 63)
 
 #define MU_FLIGHT_WORDS 32u /* a step has at most 2047 micro-batches */
 #define MU_FLIGHT_TEXT  1024u
@@ -86,6 +89,10 @@ struct mu_region_control {
 
     alignas (64) struct {                      /* written by the trainer */
         _Atomic uint64_t entered_generation;   /* the state block is at rest for its broadcast */
+        _Atomic uint64_t
+            made_of; /* what its state was made of, as result_of said then; 0: it was not, or is
+                                     not known. Stored before the above */
+        _Atomic uint64_t caught_up_generation; /* who takes the sums has made the update of them */
         _Atomic uint64_t abandoned_generation; /* the trainer gave this generation up */
         _Atomic uint64_t step;                 /* of the request */
         _Atomic uint64_t attempt;              /* 0, then 1 more for each lowered scale */
@@ -105,6 +112,12 @@ struct mu_region_control {
     } flight;
 
     alignas (64) struct { /* written by the collective of the running generation */
+        _Atomic uint64_t
+            result_of; /* what is in result, or being written there: the request, or MU_REGION_GIVEN
+                          plus the generation whose source gave it. Stored before anything is */
+        _Atomic uint64_t proof_a, proof_b; /* of it, once it is whole (proof.h) */
+        _Atomic uint64_t
+            sums_done_generation; /* the source's result has come, and is as it was proven */
         _Atomic uint64_t state_begun_generation; /* the state block is being overwritten */
         _Atomic uint64_t state_done_generation;  /* the state block was broadcast and verified */
         _Atomic uint64_t ready_generation;       /* its world stands */

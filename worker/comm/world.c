@@ -29,7 +29,7 @@ static uint64_t make_ticket (const struct collective *self)
     uint64_t hash = mu_mix (MU_COLLECTIVE_PROTOCOL, self->region->layout_hash);
     hash = mu_mix (mu_mix (hash, form->generation), form->size);
     hash = mu_mix (mu_mix (hash, form->step), form->attempt);
-    hash = mu_mix (hash, form->source_rank);
+    hash = mu_mix (mu_mix (hash, form->source_rank), form->sums);
     for (const char *c = form->jobid; *c; c++)
         hash = mu_mix (hash, (unsigned char)*c);
     return hash;
