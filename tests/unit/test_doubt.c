@@ -2,6 +2,8 @@
 /* test_doubt.c - a step that cannot be, and who cannot do one: the job's fault, or a worker's? */
 #include "tests/unit/job_bed.h"
 
+#include "coordinator/core.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -40,13 +42,17 @@ static void doubt (uint32_t worker)
     hear (&bed, worker, (struct mu_wire){ .type = MU_WIRE_DOWN, .down = down });
 }
 
-static void say_state (uint32_t worker, uint64_t digest)
+static void say_state_of_try (uint32_t worker, uint32_t attempt, uint64_t digest)
 {
-    struct mu_wire_digest said = {
-        .job = 1, .generation = bed.forms, .step = STEP, .digest = digest
-    };
+    struct mu_wire_digest said = { .job = 1,
+                                   .generation = bed.forms,
+                                   .step = STEP,
+                                   .attempt = attempt,
+                                   .digest = digest };
     hear (&bed, worker, (struct mu_wire){ .type = MU_WIRE_DIGEST, .digest = said });
 }
+
+static void say_state (uint32_t worker, uint64_t digest) { say_state_of_try (worker, 0, digest); }
 
 static void refuse (uint32_t worker, uint64_t at)
 {
@@ -101,6 +107,22 @@ static void who_differs_is_expelled_and_the_job_goes_on (void **state)
     pass (&bed, BEAT_MS);
     assert_true (was_told (&bed, 2, "RELEASE")); /* its state is given up */
     assert_int_equal (job_info (&bed).step, 0);  /* back to what was agreed on */
+}
+
+/* Other tries have other scales: the same try is compared, and what it came to is of no checkpoint. */
+static void states_between_two_tries_are_compared (void **state)
+{
+    (void)state;
+    compared ();
+    say_state_of_try (0, 0, 7);
+    doubt (1);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        say_state_of_try (w, 2, 9);
+    assert_int_equal (bed.broken, 1);
+    assert_int_equal (proof_sum (&core_job (bed.coord, 1)->durable, STEP), 0);
+    go_on ();
+    doubt (0);
+    assert_string_equal (bed.state, "Worker w0: no number");
 }
 
 static void where_nothing_is_compared_it_is_tried_once_more (void **state)
@@ -190,6 +212,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         DOUBT_TEST (what_comes_out_again_is_the_jobs_fault),
         DOUBT_TEST (who_differs_is_expelled_and_the_job_goes_on),
+        DOUBT_TEST (states_between_two_tries_are_compared),
         DOUBT_TEST (where_nothing_is_compared_it_is_tried_once_more),
         DOUBT_TEST (a_comparison_that_lacks_one_is_tried_again_but_not_for_ever),
         DOUBT_TEST (who_cannot_do_a_step_is_let_go_and_another_does_it),
