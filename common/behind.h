@@ -19,4 +19,16 @@ static inline bool mu_is_one_behind (uint64_t own_step, uint64_t own_attempt, ui
     return made_of && own_attempt + 1 == made_of && own_step + !attempt == step;
 }
 
+/* ... a rank that stands there, if it is not the source; `blank`: it holds no state at all. */
+static inline enum mu_receives mu_receives (bool blank, uint64_t own_step, uint64_t own_attempt,
+                                            uint64_t step, uint32_t attempt, uint32_t made_of)
+{
+    if (blank)
+        return MU_RECEIVES_STATE;
+    if (own_step == step && own_attempt == attempt)
+        return MU_RECEIVES_NOTHING;
+    return mu_is_one_behind (own_step, own_attempt, step, attempt, made_of) ? MU_RECEIVES_SUMS
+                                                                            : MU_RECEIVES_STATE;
+}
+
 #endif

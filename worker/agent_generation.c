@@ -259,19 +259,6 @@ static void tell_enter (struct agent *agent, const struct agent_order *order)
     enter->skips = agent_blob (&order->skips);
 }
 
-static enum mu_receives receives (const struct agent_job *job, const struct agent_order *order)
-{
-    if (!order->transfer || order->rank == order->source_rank)
-        return MU_RECEIVES_NOTHING;
-    if (job->blank)
-        return MU_RECEIVES_STATE;
-    if (job->step == order->step && job->attempt == order->attempt)
-        return MU_RECEIVES_NOTHING;
-    return mu_is_one_behind (job->step, job->attempt, order->step, order->attempt, order->made_of)
-               ? MU_RECEIVES_SUMS
-               : MU_RECEIVES_STATE;
-}
-
 static void ask_collective (struct agent *agent, const struct agent_order *order)
 {
     const struct agent_job *job = &agent->job;
@@ -285,7 +272,10 @@ static void ask_collective (struct agent *agent, const struct agent_order *order
     form->source_rank = order->source_rank;
     form->transfer = order->transfer;
     form->sums = order->made_of != 0;
-    form->receives = receives (job, order);
+    form->receives = order->transfer && order->rank != order->source_rank
+                         ? mu_receives (job->blank, job->step, job->attempt, order->step,
+                                        order->attempt, order->made_of)
+                         : MU_RECEIVES_NOTHING;
     form->world = order->world;
     form->connected = order->connected;
 }

@@ -175,8 +175,7 @@ struct train_generation { /* ENTER */
     uint64_t number;
     uint32_t rank, size, attempt, source_rank;
     bool transfer, writer;
-    uint32_t
-        made_of; /* who is one update behind takes the sums of that: 1 + which try; 0: nobody is (behind.h) */
+    uint32_t made_of; /* some are one update behind, and take the sums of that (behind.h) */
     uint64_t step, steps, records;
     uint16_t first_map[MU_MICRO_BATCHES_MAX], map[MU_MICRO_BATCHES_MAX];
     uint64_t suspect_step; /* trainers died of some of its micro-batches: of these */
@@ -326,7 +325,7 @@ struct train {
     uint64_t sums_attempt;
     bool sums_begun;
     uint32_t
-        made_of; /* what the state's last update was made of, if it is still in comm->result: 1 + which try; or 0 */
+        made_of; /* what the state's last update was made of: 1 + which try; 0: another gave the state */
     uint64_t evaluated; /* the newest step that was evaluated here, plus one */
     uint64_t unsaved;   /* checkpoints that were due here while one was still being written */
     struct train_audits audits;

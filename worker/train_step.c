@@ -35,7 +35,7 @@ static struct mu_log_about about (const struct train *train,
 
 /* --- LEFT ------------------------------------------------------------------------------------- */
 
-/* 0: nobody can be given it any more. */
+/* 0: nobody can be given that any more. */
 static uint32_t made_of (const struct train *train)
 {
     return !train->job.blank && mu_comm_keeps (train->job.comm) ? train->made_of : 0;
@@ -99,7 +99,6 @@ static int make_update (struct train *train, struct mu_update *done, struct mu_e
 {
     struct train_job *job = &train->job;
     uint32_t attempt = (uint32_t)job->state->attempt;
-    train->made_of = 0;
     if (mu_update (job->state, &job->layout, job->comm->result, &job->optimizer, job->kernels,
                    train_pool_gradient (train->pool), done, error) < 0)
         return -1;
@@ -160,13 +159,10 @@ static enum mu_receives receives (const struct train *train,
                                   const struct train_generation *generation)
 {
     const struct mu_state *state = train->job.state;
-    if (!generation->transfer || generation->rank == generation->source_rank ||
-        is_level (train, generation))
+    if (!generation->transfer || generation->rank == generation->source_rank)
         return MU_RECEIVES_NOTHING;
-    return !train->job.blank && mu_is_one_behind (state->step, state->attempt, generation->step,
-                                                  generation->attempt, generation->made_of)
-               ? MU_RECEIVES_SUMS
-               : MU_RECEIVES_STATE;
+    return mu_receives (train->job.blank, state->step, state->attempt, generation->step,
+                        generation->attempt, generation->made_of);
 }
 
 /* The step that others have made and this rank has not. What it makes of it is compared with what they did; so
@@ -177,6 +173,7 @@ static void catch_up (struct train *train, const struct train_generation *genera
     struct mu_error error;
     struct mu_log_about where = about (train, generation);
     uint64_t step = train->job.state->step;
+    train->made_of = 0; /* there are other sums now */
     train_report_phase (&train->report, MU_PHASE_UPDATING, false);
     if (make_update (train, &done, &error) < 0)
         mu_log (MU_LOG_ERROR, "behind", &where, "step %llu cannot be made here, as others did: %s",
@@ -356,6 +353,7 @@ static bool update (struct train *train, const struct train_generation *generati
     struct mu_update done;
     struct mu_error error;
     memset (&done, 0, sizeof done);
+    train->made_of = 0; /* there are other sums now */
     train_report_phase (&train->report, MU_PHASE_UPDATING, false);
     if (train_check_skips (train, generation, &error) < 0) {
         doubt (train, generation, &done.verdict, &error);

@@ -91,10 +91,10 @@ struct mu_comm_generation {
     uint64_t step;        /* what the first begin () will ask for */
     uint32_t attempt;     /* where the members stand in it */
     uint32_t source_rank; /* whose state block is broadcast; MU_COMM_NO_SOURCE: all are level */
-    enum mu_receives
-        receives; /* STATE: this rank's state block is overwritten; SUMS: its result. Ranks that
-                                  do not receive a state compare: a difference ends the generation */
-    bool made;    /* its state was made of what keeps () is about */
+    /* STATE: this rank's state block is overwritten; SUMS: its result. Ranks that do not receive a state
+     * compare: a difference ends the generation. */
+    enum mu_receives receives;
+    bool made;                                  /* its state was made of what keeps () is about */
     unsigned char ticket[MU_COMM_TICKET_BYTES]; /* NCCL's; zeros for MPI */
 };
 

@@ -89,9 +89,9 @@ struct mu_region_control {
 
     alignas (64) struct {                      /* written by the trainer */
         _Atomic uint64_t entered_generation;   /* the state block is at rest for its broadcast */
-        _Atomic uint64_t
-            made_of; /* what its state was made of, as result_of said then; 0: it was not, or is
-                                     not known. Stored before the above */
+        /* What its state was made of, as result_of said then; 0: of nothing that is known. Stored before the
+         * one above. */
+        _Atomic uint64_t made_of;
         _Atomic uint64_t caught_up_generation; /* who takes the sums has made the update of them */
         _Atomic uint64_t abandoned_generation; /* the trainer gave this generation up */
         _Atomic uint64_t step;                 /* of the request */
@@ -112,12 +112,11 @@ struct mu_region_control {
     } flight;
 
     alignas (64) struct { /* written by the collective of the running generation */
-        _Atomic uint64_t
-            result_of; /* what is in result, or being written there: the request, or MU_REGION_GIVEN
-                          plus the generation whose source gave it. Stored before anything is */
-        _Atomic uint64_t proof_a, proof_b; /* of it, once it is whole (proof.h) */
-        _Atomic uint64_t
-            sums_done_generation; /* the source's result has come, and is as it was proven */
+        /* What is in result, or being written there: the request, or MU_REGION_GIVEN plus the generation whose
+         * source gave it. Stored before anything is written. */
+        _Atomic uint64_t result_of;
+        _Atomic uint64_t proof_a, proof_b;     /* of it, once it is whole (proof.h) */
+        _Atomic uint64_t sums_done_generation; /* the source's result has come, as it was proven */
         _Atomic uint64_t state_begun_generation; /* the state block is being overwritten */
         _Atomic uint64_t state_done_generation;  /* the state block was broadcast and verified */
         _Atomic uint64_t ready_generation;       /* its world stands */
