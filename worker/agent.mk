@@ -9,7 +9,7 @@ noinst_LTLIBRARIES += %D%/libchannel.la
 
 pkglibexec_PROGRAMS += muster-trainer
 muster_trainer_SOURCES = %D%/train.h %D%/train_buckets.c %D%/train_evaluate.c \
-    %D%/train_audit.c %D%/train_folder.c %D%/train_gradient.c %D%/train_memory.c %D%/train_open.c %D%/train_orders.c %D%/train_pool.c \
+    %D%/train_audit.c %D%/train_folder.c %D%/train_gradient.c %D%/train_head.c %D%/train_memory.c %D%/train_open.c %D%/train_orders.c %D%/train_pool.c \
     %D%/train_report.c %D%/train_save.c %D%/train_step.c %D%/trainer_main.c
 muster_trainer_CPPFLAGS = $(AM_CPPFLAGS) $(SODIUM_CFLAGS) $(JANSSON_CFLAGS)
 muster_trainer_LDADD = %D%/libchannel.la worker/trainers/libtrainers.la \

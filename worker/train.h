@@ -8,6 +8,7 @@
  *     train_pool.c      threads, and what each needs to compute one micro-batch
  *     train_gradient.c  one rank's share of one step: micro-batches into sums, buckets out
  *     train_audit.c     one micro-batch now and then, compared with what other ranks compute
+ *     train_head.c      the state's counters are kept twice
  *     train_step.c      the stepper: one generation after the other, one step after the other
  *     train_evaluate.c  the evaluation loss
  *     train_save.c      checkpoints
@@ -329,6 +330,8 @@ struct train {
     uint64_t evaluated; /* the newest step that was evaluated here, plus one */
     uint64_t unsaved;   /* checkpoints that were due here while one was still being written */
     struct train_audits audits;
+    struct mu_state
+        *head; /* as the state's and its table were left; NULL: it was not, or is being changed */
 };
 
 enum train_share {
@@ -364,6 +367,12 @@ void train_audit_tensor (struct train_audit *audit, const struct train_job *job,
 /* Compute it for nothing but its hash. */
 void train_audit_compute (struct train_thread *thread, struct train_audit *audit);
 void train_audit_say (struct train *train, const struct train_generation *generation);
+
+/* The state's head and table, with `train` alone in this memory: as they are now; not any more; and are they what they
+ * were? If not, this does not return. */
+void train_keep_head (struct train *train);
+void train_forget_head (struct train *train);
+void train_check_head (const struct train *train);
 
 /* Evaluate the state; false when interrupted, or when the data is wrong (said so in the log). */
 bool train_evaluate (struct train *train, double *loss, double *accuracy);

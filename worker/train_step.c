@@ -76,6 +76,7 @@ static void say_hashed (struct train *train, uint64_t generation)
 static void leave (struct train *train, uint64_t generation)
 {
     const struct train_job *job = &train->job;
+    train_check_head (train);
     if (mu_sums_non_finite (&job->layout, job->comm->sums))
         mu_sums_begin (&job->layout, job->comm->sums);
     if (!job->blank && train_is_reviewed (&train->orders, generation))
@@ -355,6 +356,7 @@ static bool update (struct train *train, const struct train_generation *generati
     memset (&done, 0, sizeof done);
     train->made_of = 0; /* there are other sums now */
     train_report_phase (&train->report, MU_PHASE_UPDATING, false);
+    train_check_head (train);
     if (train_check_skips (train, generation, &error) < 0) {
         doubt (train, generation, &done.verdict, &error);
         return false;
@@ -363,6 +365,7 @@ static bool update (struct train *train, const struct train_generation *generati
         doubt (train, generation, &done.verdict, &error);
         return false;
     }
+    train_keep_head (train);
     if (done.verdict.decision == MU_LOWER_SCALES)
         return true; /* the same step again, under another attempt */
     if (done.verdict.decision == MU_NON_FINITE && generation->writer)
@@ -467,10 +470,15 @@ static void run_generation (struct train *train, const struct train_generation *
     if (!generation->writer)
         train_saver_rest (&train->saver);
     train_report_generation (&train->report, generation->number, job->state->step);
+    train_check_head (train);
+    train_forget_head (train);
     bool going = join_world (train, generation);
+    if (!job->blank)
+        train_keep_head (train);
     /* A state that was received stands elsewhere, and there may be no step left that would say so. */
     train_report_generation (&train->report, generation->number, job->state->step);
     while (going && !atomic_load (&train->orders.interrupt)) {
+        train_check_head (train);
         if (job->state->step >= generation->steps)
             finish (train, generation);
         else if (job->state->step >= train_until (&train->orders))
@@ -484,6 +492,7 @@ static void run_generation (struct train *train, const struct train_generation *
 /* The job is to be paused: the state as it is, whoever wrote the last checkpoint. */
 static void write_now (struct train *train, uint64_t generation)
 {
+    train_check_head (train);
     if (train->job.blank || train_saver_has (&train->saver, train->job.state->step))
         return;
     while (!save (train, generation))

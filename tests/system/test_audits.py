@@ -3,17 +3,15 @@
 """Workers that compute wrongly: they are found, named and expelled, and the weights are those of a calm run."""
 import glob
 import json
-import mmap
 import os
-import struct
 import sys
 
-from cluster import Cluster, Tap, calm_weights, children, wait_for
+from cluster import Cluster, Tap, calm_weights, wait_for
+from memory import memory_of
 from test_fault import FLAG, need_faults, order
 
 WRONG = {"BAD_TRAINER_WRONG": "1"}
 NEVER = 1 << 20  # no audit has its turn before the job is over
-STATE_OFFSET_AT, WEIGHTS_AT, M_AT = 24, 80, 88  # struct mu_region_control, struct mu_state
 
 
 def submit(cluster, steps, workers, *more):
@@ -75,19 +73,13 @@ def wrong_gradient():
 
 def flip(cluster, name, bits=0x00010000, only_set=False):
     """These bits in a weight that this worker's trainer shares with its collective; False: it is not that far."""
-    for pid in children(cluster.workers[name].pid, "muster-trainer"):
-        for fd in os.listdir(f"/proc/{pid}/fd"):
-            path = f"/proc/{pid}/fd/{fd}"
-            if "/memfd:" not in os.readlink(path):
-                continue
-            with open(path, "r+b") as file, mmap.mmap(file.fileno(), 0) as view:
-                state = struct.unpack_from("<Q", view, STATE_OFFSET_AT)[0]
-                weights, moments = struct.unpack_from("<QQ", view, state + WEIGHTS_AT)
-                at = state + (weights + moments) // 2 // 64 * 64
-                weight = struct.unpack_from("<I", view, at)[0]
-                struct.pack_into("<I", view, at, weight | bits if only_set else weight ^ bits)
-            return True
-    return False
+    memory = memory_of(cluster, name)
+    if not memory:
+        return False
+    at = memory.place_in("weights", 0.5)
+    weight = memory.word(at, "I")
+    memory.write(at, weight | bits if only_set else weight ^ bits)
+    return True
 
 
 def wrong_state():
@@ -133,6 +125,19 @@ def wrong_state_without_numbers():
             assert [record["worker"] for record in found] == [blamed], found
             assert blamed or found[0]["others"] == "w0 against w1", found
             proven(cluster, job)
+
+
+def counter_falls_over():
+    """one worker's memory says that it is further on than the others: it holds no state, and nobody is given what it has"""
+    spec = {"steps": 1500, "every": 500, "hash_every": NEVER, "audit_every": NEVER}
+    with Cluster(2) as cluster:
+        job = cluster.submit(cluster.gpt(workers=(2, 2), **spec))
+        cluster.wait_step(job, 100)
+        memory = memory_of(cluster, "w1")
+        memory.flip("step", 0, next(bit for bit in range(5, 64) if not memory.step() >> bit & 1))
+        assert cluster.wait_done(job)["weights_hash"] == calm_weights(1500, **spec)
+        assert cluster.says("w1", "changed by itself after step") and not expulsions(cluster)
+        proven(cluster, job)
 
 
 def once_no_number():
@@ -268,5 +273,5 @@ def found_out_elsewhere():
 
 
 if __name__ == "__main__":
-    sys.exit(Tap().run(wrong_gradient, wrong_state, wrong_state_without_numbers, once_no_number, two_differ, drained_before_its_turn,
+    sys.exit(Tap().run(wrong_gradient, wrong_state, wrong_state_without_numbers, counter_falls_over, once_no_number, two_differ, drained_before_its_turn,
                        another_joins_before_its_turn, wrote_before_all_died, wrong_to_the_end, found_out_elsewhere))
