@@ -371,7 +371,7 @@ SHORT = [
     (1, "unseen", ["join"], "weights"), (2, "unseen", ["drain_self"], "v"), (5, "seen", ["kill_other"], "weights"),
     (1, "unseen", ["coordinator"], "m"), (8, "seen", ["pause"], "weights"), (2, "unseen", ["all_die"], "beta1_power"),
     (1, "seen", ["preempt"], "weights"), (3, "unseen", ["flip_joiner"], "scale"), (35, "unseen", ["nothing"], "step"),
-    (2, "seen", ["takeover"], "weights")]
+    (2, "seen", ["takeover"], "weights"), (43, "unseen", ["moment"], "weights")]
 CALM = {}
 
 
