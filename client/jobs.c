@@ -175,6 +175,8 @@ static void print_job (const struct muster_job_info *job)
     if (job->evaluated_step)
         printf ("evaluated  loss %.6f, accuracy %.2f%% after step %" PRIu64 "\n",
                 job->loss_evaluated, 100 * job->accuracy, job->evaluated_step - 1);
+    if (*job->unevaluated)
+        printf ("evaluated  not the last time: %s\n", job->unevaluated);
     if (!job->ended_ms)
         printf ("speed      %s tokens/s, ETA %s\n", rate_text (job->tokens_per_second, a, sizeof a),
                 duration_text (job->eta_seconds, b, sizeof b));

@@ -677,7 +677,7 @@ static applier *const appliers[] = {
     [MU_JOURNAL_AGREED] = apply_agreed,   [MU_JOURNAL_FOLDED] = fold_apply,
     [MU_JOURNAL_SAVE] = apply_save,       [MU_JOURNAL_DISBELIEVED] = apply_told,
     [MU_JOURNAL_UNSOUND] = apply_unsound, [MU_JOURNAL_TURNED_AWAY] = apply_told,
-    [MU_JOURNAL_OVERDUE] = apply_told,
+    [MU_JOURNAL_OVERDUE] = apply_told,    [MU_JOURNAL_UNEVALUATED] = apply_told,
 };
 
 int coord_apply (struct coord *coord, const struct mu_journal *record, struct mu_error *error)

@@ -290,6 +290,7 @@ static void destroy_job (struct job *job)
     free (job->soft.why);
     free (job->soft.shrunk);
     free (job->soft.stands);
+    free (job->soft.unevaluated);
     for (uint32_t i = 0; i < durable->commit_count; i++)
         free (durable->commits[i].path);
     free (durable->commits);

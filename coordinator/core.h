@@ -412,12 +412,17 @@ struct job_soft {
     struct missing missing;
     struct overdue overdue;
     struct doubt doubt;
+    uint32_t open_rounds;  /* of trainers that hung while they opened it, and none that did */
+    uint64_t open_hung_ms; /* the newest began */
     uint64_t writer_still_longest_ms; /* that ended by itself */
+    uint64_t unevaluated_ms;          /* when a failed evaluation was last told of */
     uint64_t ended_ms; /* when the last one had left a generation; 0: nobody did in this reign */
     char sized_by[64];
     char *why;    /* it waits; owned, like the next, and NULL where there is nothing to say */
+    char *unevaluated; /* why the newest evaluation failed */
     char *shrunk; /* it trains on fewer workers than it could use */
-    char *stands; /* all that hold its state stand still, and are given time */
+    char *
+        stands; /* all that hold its state stand still, or one that opens it does, and are given time */
 };
 
 struct job {

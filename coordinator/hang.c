@@ -98,6 +98,45 @@ static uint64_t still_limit (const struct coord *coord, const struct worker *wor
     return sure ? coord->options.hang_ms : hang_limit (coord, worker->job);
 }
 
+/* --- opening ---------------------------------------------------------------------------------- */
+
+static bool is_opening (const struct worker *worker)
+{
+    return worker->order == ORDER_ASSIGN && worker->phase == MU_PHASE_OPENING &&
+           worker->duty == MU_DUTY_TRAINER && worker->holds == worker->job->durable.number &&
+           !worker->lost;
+}
+
+/* Trainers that stood still already when one was ended are of one round. */
+static bool is_of_newest_round (const struct coord *coord, const struct worker *worker)
+{
+    const struct job_soft *soft = &worker->job->soft;
+    return soft->open_rounds && coord->now_ms < soft->open_hung_ms + worker->still_ms;
+}
+
+/* What took longer than that may take as long each time anew. Who hangs is to be named before the order is
+ * given up. */
+static uint64_t open_limit (const struct coord *coord, const struct worker *worker)
+{
+    uint64_t rounds = worker->job->soft.open_rounds - is_of_newest_round (coord, worker);
+    uint64_t limit_ms = COORD_HANG_OPEN * still_limit (coord, worker)
+                        << lower (rounds, COORD_HANG_DOUBLINGS);
+    return lower (limit_ms, COORD_PREPARE_LIMIT_MS - COORD_HANG_MS);
+}
+
+/* Storage that does not answer explains it, and so does who stopped it. */
+static void count_open_round (const struct coord *coord, const struct worker *worker)
+{
+    struct job_soft *soft = &worker->job->soft;
+    if (!is_doubted (worker) || !strcmp (worker->process, "disk") ||
+        is_of_newest_round (coord, worker))
+        return;
+    soft->open_rounds++;
+    soft->open_hung_ms = coord->now_ms;
+}
+
+/* --- records ---------------------------------------------------------------------------------- */
+
 /* For how long it is to be told that the process has done nothing: *still, or counted nothing. */
 static uint64_t idle_ms (const struct coord *coord, const struct worker *worker, bool *still)
 {
@@ -219,8 +258,7 @@ static bool trainer_hangs (const struct coord *coord, const struct worker *worke
         worker->holds != job->durable.number)
         return false;
     if (worker->order == ORDER_ASSIGN) /* stalls are ORDER_ASSIGN's own limit's */
-        return worker->phase == MU_PHASE_OPENING &&
-               worker->still_ms >= COORD_HANG_OPEN * still_limit (coord, worker);
+        return is_opening (worker) && worker->still_ms >= open_limit (coord, worker);
     uint64_t stall_percent = job->soft.stepped ? percent : LIMIT; /* it is ten times that anyway */
     return worker->still_ms * 100 >= percent * still_limit (coord, worker) ||
            worker->stalled_ms * 100 >= stall_percent * stall_limit (coord, job);
@@ -270,10 +308,35 @@ static const char *describe (struct coord *coord, const struct worker *worker, c
         (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000 / 100), follows);
 }
 
-/* Who stands still, where all do and none is ended yet. */
+/* It may wait for what comes, so it is given more time than one that trains; but people are told. */
+static const char *describe_opening (struct coord *coord, const struct worker *worker)
+{
+    bool still;
+    idle_ms (coord, worker, &still);
+    uint64_t left_ms =
+        still ? open_limit (coord, worker) - worker->still_ms
+              : COORD_PREPARE_LIMIT_MS - lower (worker->stalled_ms, COORD_PREPARE_LIMIT_MS);
+    return describe (
+        coord, worker,
+        core_text (coord,
+                   "%sa plug-in's open () or init () that does not return; it is ended in %llu s",
+                   still ? "data on slow storage does that, or " : "that is ",
+                   (unsigned long long)(left_ms / 1000 + 1)));
+}
+
+static bool opens_in_vain (const struct coord *coord, const struct worker *worker)
+{
+    return is_opening (worker) && (worker->still_ms >= still_limit (coord, worker) ||
+                                   worker->stalled_ms >= coord->options.stall_ms);
+}
+
+/* Who stands still, where all do and none is ended yet; or opens the job and stands. */
 static void note_standstill (struct coord *coord, struct job *job, uint64_t percent)
 {
     const char *text = "";
+    for (uint32_t i = 0; i < job->soft.worker_count && !*text; i++)
+        if (opens_in_vain (coord, job->soft.workers[i]))
+            text = describe_opening (coord, job->soft.workers[i]);
     for (uint32_t i = 0; i < job->soft.worker_count && percent > LIMIT && !*text; i++)
         if (trainer_hangs (coord, job->soft.workers[i], LIMIT))
             text = describe (coord, job->soft.workers[i],
@@ -296,11 +359,18 @@ static const char *condemn (struct coord *coord, struct worker *worker)
                           opening   ? "the job goes on without it for a while"
                           : trainer ? "it is ended and replaced"
                                     : "a new generation is formed"));
+    uint64_t still_ms = worker->still_ms;
+    if (opening)
+        count_open_round (coord, worker);
     hang_forget (worker);
     trust_blame (coord, worker, core_text (coord, "its %s hung", trainer ? "trainer" : "collective"));
     if (opening)
         worker_refuse (coord, worker, COORD_COOL_OFF_MS,
-                       "its trainer hung while it opened the job");
+                       core_text (coord,
+                                  "its trainer (%s) hung while it opened the job: it had not moved "
+                                  "for %llu s",
+                                  *worker->process ? worker->process : "state unknown",
+                                  (unsigned long long)still_ms / 1000));
     if (trainer)
         worker_release (coord, worker, !opening && !trust_spares (coord, worker));
     return why;
@@ -331,6 +401,16 @@ bool hang_mend (struct coord *coord, struct job *job)
     if (!why)
         return false;
     job_touch (coord, job);
+    if (!job->durable.generation.number && job->soft.open_rounds >= COORD_HANGS_MAX) {
+        job_stop (
+            coord, job, MU_JOB_FAILED, MU_FAILED,
+            core_text (coord,
+                       "A trainer hung %u times while it opened the job, last %s. A plug-in's "
+                       "open () and init () must not wait for anything slow; if it has to, "
+                       "start the coordinator with a larger --hang-ms.",
+                       job->soft.open_rounds, job->durable.hung));
+        return true;
+    }
     if (job->durable.hang_blows >= COORD_HANGS_MAX) {
         job_stop (coord, job, MU_JOB_FAILED, MU_FAILED,
                   core_text (coord,

@@ -99,7 +99,7 @@ static const struct field soft_fields[] = {
     F (paced_window), F (median_us), F (uneven), F (samples), F (sample_count), F (rate_best), P (comparisons),
     P (comparison_count), F (comparison_next), F (review.since_ms), F (review.since_step),
     F (review.step), F (review.said_ms), F (halt.since_ms), F (halt.said_ms), F (halt.step), F (missing.waited_ms), F (missing.seen_ms), F (missing.again_ms),
-    F (missing.forgo), F (overdue), F (doubt), F (writer_still_longest_ms), F (ended_ms), F (sized_by), P (why), P (shrunk), P (stands),
+    F (missing.forgo), F (overdue), F (doubt), F (open_rounds), F (open_hung_ms), F (writer_still_longest_ms), F (unevaluated_ms), F (ended_ms), F (sized_by), P (why), P (unevaluated), P (shrunk), P (stands),
 };
 #undef S
 #define S member
@@ -607,6 +607,7 @@ static void pass_soft_job (struct pass *pass, struct coord *coord, struct job *j
     pass_ahead (pass, coord, &soft->ahead);
     pass_comparisons (pass, soft);
     soft->why = pass_note (pass, soft->why);
+    soft->unevaluated = pass_note (pass, soft->unevaluated);
     soft->shrunk = pass_note (pass, soft->shrunk);
     soft->stands = pass_note (pass, soft->stands);
 }

@@ -322,6 +322,7 @@ void prepare_prepared (struct coord *coord, struct worker *worker, const struct 
     if (worker_is_beyond (coord, worker, prepared->step))
         return;
     order_clear (worker);
+    job->soft.open_rounds = 0;
     worker->holds = prepared->job;
     worker->opened = true;
     if (!prepared->blank)

@@ -35,6 +35,8 @@ static const char *reason_of (const struct coord *coord, const struct job *job)
 {
     bool waits = job->durable.state == MU_JOB_PENDING || job->durable.state == MU_JOB_PREPARING;
     bool unsaved = job->soft.end_unsaved && !job_ended (job);
+    if (job->durable.state == MU_JOB_PREPARING && job->soft.stands)
+        return job->soft.stands;
     if ((waits || unsaved) && job->soft.why)
         return job->soft.why;
     if (*job->durable.reason)
@@ -122,6 +124,7 @@ int coord_job_info (const struct coord *coord, uint64_t number, struct mu_wire_j
         .overdue = job->soft.overdue.writing != 0,
     };
     SET (info->hung, durable->hung);
+    SET (info->unevaluated, job->soft.unevaluated ? job->soft.unevaluated : "");
     SET (info->name, durable->name);
     SET (info->state, mu_job_state_name ((int)durable->state));
     info->reason = core_blob (reason_of (coord, job));

@@ -226,9 +226,13 @@ static struct wish make_wish (const struct coord *coord, const struct line *line
         wish.class = choose_class (line, job->durable.workers_min);
     wish.need = job->durable.workers_min - wish.have;
     wish.usable = count_usable (coord, line, job, wish.class);
-    for (uint32_t i = 0; i < line->free_count; i++)
-        wish.refused += line->free[i] && !line->free[i]->refused_for_good &&
-                        is_refused (coord, job, line->free[i]);
+    for (uint32_t i = 0; i < line->free_count; i++) {
+        const struct worker *worker = line->free[i];
+        if (!worker || worker->refused_for_good || !is_refused (coord, job, worker))
+            continue;
+        if (!wish.refused++)
+            wish.refused_one = worker;
+    }
     for (uint32_t i = 0; i < line->class_count; i++)
         if (!wish.class || !strcmp (wish.class, line->classes[i].name))
             wish.possible += line->classes[i].total;
@@ -290,9 +294,8 @@ static const char *why_it_waits (struct coord *coord, const struct line *line,
                        text, wish->wrong, wish->wrong == 1 ? "was" : "were");
     if (wish->refused)
         text = core_text (coord,
-                          "%s; %u not taken for a moment: not ready in time before, or "
-                          "unable to open it (muster logs)",
-                          text, wish->refused);
+                          "%s; %u not taken for a moment (`muster workers` says why), as %s: %s",
+                          text, wish->refused, wish->refused_one->name, wish->refused_one->refused);
     return text;
 }
 

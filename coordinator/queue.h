@@ -25,6 +25,7 @@ struct giver {
 /* What a job that lacks its minimum could get. */
 struct wish {
     const char *class; /* NULL: any */
+    const struct worker *refused_one; /* of those that are free and refused for a while */
     uint32_t have, need, usable, possible, refused, odd, wrong;
     uint32_t coming, could; /* leave other jobs; could be made to */
     uint32_t unused;        /* no padding: it is compared whole */

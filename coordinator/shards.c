@@ -268,6 +268,35 @@ uint64_t shards_step_ms (const struct job *job)
     return rate > 0 ? 1 + (uint64_t)(1000.0 / rate) : 0;
 }
 
+/* It changes nothing in what is trained, so that goes on. Status says it; a record tells it once, and another
+ * reason not at once. */
+static void hear_unevaluated (struct coord *coord, const struct worker *worker,
+                              const struct mu_wire_beat *beat)
+{
+    struct job *job = worker->job;
+    struct job_soft *soft = &job->soft;
+    if (beat->evaluated_step > soft->results.evaluated_step)
+        job_note (&soft->unevaluated, "");
+    if (!*beat->unevaluated ||
+        (soft->unevaluated && !strcmp (soft->unevaluated, beat->unevaluated)))
+        return;
+    job_note (&soft->unevaluated, beat->unevaluated);
+    if (soft->unevaluated_ms && coord->now_ms < soft->unevaluated_ms + COORD_DOUBT_MS)
+        return;
+    soft->unevaluated_ms = coord->now_ms;
+    struct mu_journal record = { .type = MU_JOURNAL_UNEVALUATED,
+                                 .unevaluated = {
+                                     .job = job->durable.number,
+                                     .generation = job->durable.generation.number,
+                                     .step = beat->step,
+                                     .text = core_blob (core_text (
+                                         coord, "worker %s cannot evaluate: %s; training goes on",
+                                         worker->name, beat->unevaluated)),
+                                     .time_ms = coord->unix_ms } };
+    mu_text_set (record.unevaluated.worker, sizeof record.unevaluated.worker, worker->name);
+    core_store (coord, &record);
+}
+
 static void hear_results (struct results *results, const struct mu_wire_beat *beat)
 {
     results->loss = beat->loss;
@@ -315,8 +344,10 @@ void shards_progress (struct coord *coord, struct worker *worker, const struct m
     if (job->durable.state != MU_JOB_RUNNING || worker->rank == NONE ||
         beat->generation != generation->number || beat->step > generation->until_step)
         return;
-    if (beat->step >= soft->step && beat->step > generation->step)
+    if (beat->step >= soft->step && beat->step > generation->step) {
+        hear_unevaluated (coord, worker, beat);
         hear_results (&soft->results, beat);
+    }
     pace_hear (worker, beat);
     if (beat->step > soft->step) {
         soft->step = beat->step;

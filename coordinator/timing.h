@@ -59,7 +59,9 @@
 #define COORD_HANG_STUCK 2u
 
 /* So many times the limit where nobody else holds the state: what is ended then costs the way back
- * to a checkpoint. And while a trainer opens data, which may lie on slow storage. */
+ * to a checkpoint. And while a trainer opens a job, whose data may lie on slow storage: HANG_OPEN times, and twice
+ * as long each time that it was not enough. Until the first generation so many as of HANGS_MAX fail the job, if
+ * the trainer does not wait for storage. */
 #define COORD_HANG_ALONE 4u
 #define COORD_HANG_OPEN  6u
 
@@ -155,7 +157,8 @@
 #define COORD_PENALTY_HALF_MS 300000u
 #define COORD_TRUST_MS        1000u
 
-/* A worker that is not believed (savers.c) is told of once in so long, whatever it goes on saying. */
+/* A worker that is not believed (savers.c) is told of once in so long, whatever it goes on saying; and so is why
+ * evaluations fail (shards.c). */
 #define COORD_DOUBT_MS 60000u
 
 /* A generation trains for so long before its shares may be called uneven: forming another one costs

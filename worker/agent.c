@@ -158,6 +158,7 @@ static void beat (struct agent *agent)
         said->evaluated_step = job->evaluated_step;
         said->busy_us = job->busy_us;
         agent_copy (said->weights_hash, sizeof said->weights_hash, job->weights_hash);
+        agent_copy (said->unevaluated, sizeof said->unevaluated, job->unevaluated);
     }
     said->phase = agent->phase;
     said->phase_ms = agent->now_ms - agent->phase_since_ms;

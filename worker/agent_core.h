@@ -95,6 +95,7 @@ struct agent_job {
     uint32_t attempt;
     uint32_t made_of;      /* behind.h; as of when it last left a generation */
     char weights_hash[65]; /* once all steps are done */
+    char unevaluated[256]; /* why the newest evaluation failed; empty: it did not */
     double loss, loss_evaluated, accuracy;
     uint64_t targets_trained;
     enum mu_phase_state trainer_phase;

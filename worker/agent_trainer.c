@@ -143,6 +143,7 @@ static void on_progress (struct agent *agent, const struct agent_event *event)
     job->accuracy = progress->accuracy;
     job->evaluated_step = progress->evaluated_step;
     agent_copy (job->weights_hash, sizeof job->weights_hash, progress->weights_hash);
+    agent_copy (job->unevaluated, sizeof job->unevaluated, progress->unevaluated);
     mind_windows (agent);
 }
 

@@ -258,6 +258,7 @@ void train_report_phase (struct train_report *report, enum mu_phase_state phase,
 void train_report_step (struct train_report *report, uint64_t step, double loss, uint64_t targets);
 void train_report_evaluation (struct train_report *report, uint64_t step, double loss,
                               double accuracy);
+void train_report_unevaluated (struct train_report *report, const char *why);
 /* After the last step; said with the next change, and forgotten with the next generation. */
 void train_report_weights (struct train_report *report, const char *hash);
 /* What can be said of the state of STEP: loss 0, evaluated_step 0 where this process does not know. */

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "worker/trainers/loader.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 struct evaluation {
@@ -17,14 +18,17 @@ struct evaluation {
     struct muster_result *results; /* [batches] */
     pthread_mutex_t lock;
     bool wrong;
+    uint32_t wrong_batch; /* the first of them, whichever thread was quicker */
     struct mu_error error;
 };
 
 static bool note_wrong (struct evaluation *evaluation, uint32_t batch, const char *text)
 {
     pthread_mutex_lock (&evaluation->lock);
-    if (!evaluation->wrong)
+    if (!evaluation->wrong || batch < evaluation->wrong_batch) {
         mu_fail (&evaluation->error, MU_BAD_INPUT, "evaluation batch %u: %s", batch, text);
+        evaluation->wrong_batch = batch;
+    }
     evaluation->wrong = true;
     pthread_mutex_unlock (&evaluation->lock);
     return false;
@@ -51,6 +55,8 @@ static bool evaluate_batch (struct train_thread *thread, void *task, uint32_t it
     if (job->trainer->evaluate (job->model, thread->weights, &batch, thread->workspace,
                                 &evaluation->results[item], &problem) < 0)
         return note_wrong (evaluation, item, mu_trainer_words (&problem));
+    if (!isfinite (evaluation->results[item].loss))
+        return note_wrong (evaluation, item, "the loss is not a finite number");
     train_worked (job);
     return true;
 }
@@ -79,8 +85,10 @@ bool train_evaluate (struct train *train, double *loss, double *accuracy)
     train_pool_run (train->pool, evaluate_batch, &evaluation, (uint32_t)batches,
                     &train->orders.interrupt);
     bool good = !evaluation.wrong && !atomic_load (&train->orders.interrupt);
-    if (evaluation.wrong)
+    if (evaluation.wrong) {
         mu_log (MU_LOG_WARN, "evaluate", &MU_LOG_ABOUT_NOTHING, "%s", evaluation.error.text);
+        train_report_unevaluated (&train->report, evaluation.error.text);
+    }
     if (good)
         add_up (evaluation.results, batches, loss, accuracy);
     free (evaluation.results);

@@ -112,6 +112,15 @@ void train_report_evaluation (struct train_report *report, uint64_t step, double
     report->progress.loss_evaluated = loss;
     report->progress.accuracy = accuracy;
     report->progress.evaluated_step = step + 1;
+    report->progress.unevaluated[0] = '\0';
+    changed (report, true);
+    pthread_mutex_unlock (&report->lock);
+}
+
+void train_report_unevaluated (struct train_report *report, const char *why)
+{
+    pthread_mutex_lock (&report->lock);
+    mu_text_set (report->progress.unevaluated, sizeof report->progress.unevaluated, why);
     changed (report, true);
     pthread_mutex_unlock (&report->lock);
 }

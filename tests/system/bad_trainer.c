@@ -9,6 +9,9 @@
  *                                     begin, beginnan: other weights in each process, or none at all
  *                                     sleep, read (a fifo), spin: for ever; busy: for 8 s;
  *                                     openread: reads the fifo when it is opened
+ *                                     opensleep, initsleep: for ever, there
+ *                                     evaluate, evaluatenan: evaluations fail until STEP, with a
+ *                                     reason, or with a loss that is no number
  *                                     slow: a second in each micro-batch
  *     fault: KIND@row                 at each record whose first feature is above 8
  *                                     wrong: from STEP on, where BAD_TRAINER_WRONG is set
@@ -46,6 +49,12 @@ static int is_due (const struct muster_model *model)
     if (fd >= 0)
         close (fd);
     return !*model->once || fd >= 0;
+}
+
+static void sleep_for_ever (void)
+{
+    for (;;)
+        pause ();
 }
 
 static void read_fifo (const struct muster_model *model)
@@ -91,6 +100,8 @@ static int bad_open (struct muster_model **model_p, const struct muster_open *op
         take_setting (model, &open->settings[i]);
     if (strcmp (model->fault, "openread") == 0 && is_due (model))
         read_fifo (model);
+    if (strcmp (model->fault, "opensleep") == 0)
+        sleep_for_ever ();
     if (strcmp (model->fault, "open") == 0) {
         snprintf (problem->text, sizeof problem->text, "the bad trainer does not want to open");
         free (model);
@@ -113,6 +124,8 @@ static void bad_init (const struct muster_model *model, uint32_t tensor, uint64_
 {
     (void)tensor, (void)seed;
     memset (values, 0, model->features * sizeof *values);
+    if (strcmp (model->fault, "initsleep") == 0)
+        sleep_for_ever ();
     if (strcmp (model->fault, "begin") == 0)
         values[0] = (float)getpid ();
     if (strcmp (model->fault, "beginnan") == 0)
@@ -150,8 +163,7 @@ static int misbehave (const struct muster_model *model, const struct muster_batc
     if (!is_due (model))
         return 0;
     if (strcmp (model->fault, "sleep") == 0)
-        for (;;)
-            pause ();
+        sleep_for_ever ();
     if (strcmp (model->fault, "read") == 0)
         read_fifo (model);
     if (strcmp (model->fault, "spin") == 0)
@@ -210,9 +222,16 @@ static int bad_evaluate (const struct muster_model *model, const float *const *w
                          const struct muster_batch *batch, void *workspace,
                          struct muster_result *result, struct muster_problem *problem)
 {
-    (void)model, (void)weights, (void)workspace, (void)problem;
+    (void)weights, (void)workspace;
     *result = (struct muster_result){ .targets = batch->records };
-    return 0;
+    if (batch->step >= model->step)
+        return 0;
+    if (strcmp (model->fault, "evaluatenan") == 0)
+        result->loss = NAN;
+    if (strcmp (model->fault, "evaluate") != 0)
+        return 0;
+    snprintf (problem->text, sizeof problem->text, "the bad trainer does not like tests");
+    return -1;
 }
 
 #ifndef NO_SYMBOL

@@ -119,8 +119,8 @@ def data_gone_later():
         cluster.kill_worker("w0")
         cluster.start_worker("w0")
         waits = wait_for("the job waits", lambda: (s := cluster.status(job)) and s["state"] == "pending"
-                         and "unable to open it" in s["reason"] and s)
-        says(waits["reason"], "waits for 1 worker")
+                         and "not taken for a moment" in s["reason"] and s)
+        says(waits["reason"], "waits for 1 worker", rf"as w[01]: cannot open {data}")
         os.rename(f"{data}.away", data)
         cluster.start_worker("w2")
         cluster.wait_step(job, waits["step"] + 1)

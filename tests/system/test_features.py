@@ -242,6 +242,31 @@ def evaluation():
         assert {key: again[key] for key in results} == results, (again, results)
 
 
+def failed_evaluation():
+    """an evaluation that fails is told of in status and events, once, and training goes on to the same answer"""
+    with Cluster(2) as cluster:
+        path = cluster.bad_trainer()
+        def run(fault, steps=60, every=10):
+            job = cluster.submit(cluster.mlp(fault.replace('@', '-'), steps=steps), f"trainer={path}", f"model={{fault: '{fault}'}}",
+                                 f"eval.path={cluster.csv()}", f"eval.every={every}", "eval.batches=4")
+            status = cluster.wait_done(job)
+            told = [event for event in map(json.loads, cluster.muster("-o", "json", "events", "--job", job).splitlines())
+                    if event["event"] == "UNEVALUATED"]
+            return status, told
+        calm, told = run("none@0.0")
+        assert calm["evaluated_step"] == 61 and calm["unevaluated"] == "" and not told, (calm, told)
+        for fault, why in (("evaluate@100.0", "evaluation batch 0: the bad trainer does not like tests"),
+                           ("evaluatenan@100.0", "evaluation batch 0: the loss is not a finite number")):
+            status, told = run(fault)
+            assert status["unevaluated"] == why and status["evaluated_step"] == 0, status
+            assert f"evaluated  not the last time: {why}" in cluster.muster("status", str(status["id"])), status
+            assert [event["text"] for event in told] == [f"worker {told[0]['worker']} cannot evaluate: {why}; training goes on"], told
+            assert any(line["event"] == "unevaluated" and line["level"] == "warn" for line in cluster.log_lines("coordinator"))
+            assert status["weights_hash"] == calm["weights_hash"], (calm, status)
+        status, told = run("evaluate@1600.0", 3000, 500)
+        assert len(told) == 1 and status["unevaluated"] == "" and status["evaluated_step"] == 3001, (status, told)
+
+
 def config_file():
     """a config file or the environment names the coordinator"""
     with Cluster() as cluster:
@@ -432,4 +457,4 @@ Tap().run(endless)
 
 if __name__ == "__main__":
     sys.exit(Tap().run(resume, resume_newest, resume_by_id, init_from_weights, keep, sample, host_bits, classes, plugin,
-                       own_tokens, every_format, evaluation, config_file, ctrl_c, scale, slow_worker, under_mpirun, up, stopped_tests))
+                       own_tokens, every_format, evaluation, failed_evaluation, config_file, ctrl_c, scale, slow_worker, under_mpirun, up, stopped_tests))

@@ -229,6 +229,25 @@ def user_code():
         assert cluster.wait_done(job)["weights_hash"] == calm["weights_hash"]
 
 
+def asleep_from_the_beginning():
+    """a plug-in that sleeps in open () or init (): its job says at once who hangs, and why it waits; others are served"""
+    with Cluster(1) as cluster:
+        cluster.kill_coordinator()
+        cluster.start_coordinator("--hang-ms", "1000")
+        path = cluster.bad_trainer()
+        for fault in ("opensleep", "initsleep"):
+            job = submit(cluster, path, fault, f"{fault}@0.0")
+            told = wait_for("status says who stands", lambda: (s := cluster.status(job))["reason"].startswith("worker w0") and s)
+            assert told["state"] == "preparing" and told["hangs"] == 0, told
+            assert "its trainer (sleeping) hangs in phase opening: it has not moved for" in told["reason"], told
+            hangs(cluster, job)
+            check_named(cluster, job, "w0", "trainer (sleeping)", ("opening",))
+            waits = wait_for("it waits", lambda: (s := cluster.status(job))["state"] == "pending" and s)
+            assert "as w0: its trainer (sleeping) hung while it opened the job" in waits["reason"], waits
+            cluster.wait_done(submit(cluster, path, "calm", "none"))
+            cluster.muster("cancel", job)
+
+
 def storage():
     """data that cannot be read when a job is opened costs the worker the job, and only that worker"""
     with Cluster(2) as cluster:
@@ -246,4 +265,4 @@ def storage():
 
 if __name__ == "__main__":
     sys.exit(Tap().run(trainer_stopped, collectives_stopped, only_trainer_stopped, writer_stopped,
-                       storage_frozen, user_code, storage))
+                       storage_frozen, user_code, asleep_from_the_beginning, storage))

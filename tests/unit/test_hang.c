@@ -332,6 +332,16 @@ static void a_trainer_that_always_hangs_fails_the_job (void **state)
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
+static bool says (const struct bed *bed, const char *words)
+{
+    char reason[1024];
+    struct mu_wire_job_info info = job_info (bed);
+    snprintf (reason, sizeof reason, "%.*s", (int)info.reason.size, (const char *)info.reason.data);
+    if (!strstr (reason, words))
+        print_error ("%s\n", reason);
+    return strstr (reason, words) != NULL;
+}
+
 static void data_may_take_its_time (void **state)
 {
     (void)state;
@@ -358,7 +368,11 @@ static void data_that_tells_nothing_is_given_up (void **state)
     prepared (&bed, 0);
     prepared (&bed, 2);
     bed.beat[1].stalled_ms = 1;
-    pass (&bed, COORD_PREPARE_LIMIT_MS + 2000);
+    pass (&bed, COORD_STALL_MS + 1000);
+    assert_true (says (
+        &bed, "worker w1: its trainer (state unknown) hangs in phase opening: it has used the "
+              "processor and counted no work for 6"));
+    pass (&bed, COORD_PREPARE_LIMIT_MS - COORD_STALL_MS + 1000);
     assert_true (was_told (&bed, 1, "RELEASE"));
     finish (&bed);
 }
@@ -378,6 +392,103 @@ static void data_that_cannot_be_read_costs_the_worker_the_job (void **state)
     assert_int_equal (bed.hung.phase, MU_PHASE_OPENING);
     assert_true (was_told (&bed, 1, "RELEASE"));
     assert_int_equal (bed.forms, 1);
+    finish (&bed);
+}
+
+static void all_open (struct bed *bed, const char *process)
+{
+    for (uint32_t w = 0; w < WORKERS; w++) {
+        assert_true (was_told (bed, w, "ASSIGN"));
+        bed->told[w][0] = '\0';
+        reach (bed, w, 0, 0, MU_PHASE_OPENING, MU_DUTY_TRAINER);
+        still (bed, w, process);
+    }
+}
+
+/* They let it go as they were told, and are given it again. */
+static void cool_off (struct bed *bed)
+{
+    for (uint32_t w = 0; w < WORKERS; w++)
+        assert_true (was_told (bed, w, "RELEASE"));
+    all_let_go (bed);
+    pass (bed, COORD_COOL_OFF_MS + 1000);
+}
+
+/* Nobody could say whether that one waits for storage or for ever. It is told from the beginning, and
+ * what may only be slow gets more time each time, so that it comes to its end. */
+static void who_sleeps_while_it_opens_is_named_and_given_more_time (void **state)
+{
+    (void)state;
+    struct bed bed;
+    opening (&bed, 1);
+    all_open (&bed, "sleeping");
+    pass (&bed, COORD_HANG_MS + 500);
+    assert_int_equal (bed.hangs, 0);
+    assert_true (
+        says (&bed, "its trainer (sleeping) hangs in phase opening: it has not moved for 5."));
+    assert_true (says (&bed, "it is ended in 25 s"));
+    pass (&bed, COORD_HANG_OPEN * COORD_HANG_MS - COORD_HANG_MS);
+    assert_string_equal (bed.names, "w0 w1 w2 ");
+    cool_off (&bed);
+    all_open (&bed, "sleeping");
+    pass (&bed, 2 * COORD_HANG_OPEN * COORD_HANG_MS - 1000);
+    assert_int_equal (bed.hangs, WORKERS);
+    form (&bed);
+    train (&bed, 3);
+    finish (&bed);
+}
+
+static void a_waiting_job_says_who_hung (void **state)
+{
+    (void)state;
+    struct bed bed;
+    opening (&bed, 1);
+    all_open (&bed, "sleeping");
+    pass (&bed, COORD_HANG_OPEN * COORD_HANG_MS + 1000);
+    all_let_go (&bed);
+    pass (&bed, 1000);
+    assert_true (says (&bed,
+                       "waits for 1 worker; 3 are here, 3 of them free; 3 not taken for a moment "
+                       "(`muster workers` says why), as w0: its trainer (sleeping) hung while "
+                       "it opened the job: it had not moved for 30 s"));
+    finish (&bed);
+}
+
+static unsigned open_in_vain (struct bed *bed, const char *process)
+{
+    unsigned rounds = 0;
+    for (; rounds < COORD_HANGS_MAX && !*bed->state; rounds++) {
+        all_open (bed, process);
+        pass (bed, (uint64_t)(COORD_HANG_OPEN * COORD_HANG_MS) << rounds);
+        pass (bed, 1000);
+        assert_true (bed->hangs > rounds * WORKERS);
+        cool_off (bed);
+    }
+    return rounds;
+}
+
+static void a_plug_in_that_never_opens_fails_the_job (void **state)
+{
+    (void)state;
+    struct bed bed;
+    opening (&bed, 1);
+    assert_int_equal (open_in_vain (&bed, "sleeping"), COORD_HANGS_MAX);
+    assert_string_equal (job_info (&bed).state, "failed");
+    assert_non_null (
+        strstr (bed.state, "A trainer hung 5 times while it opened the job, last worker "));
+    assert_non_null (strstr (bed.state, "open () and init () must not wait"));
+    finish (&bed);
+}
+
+/* It waits for as long as storage does not answer. */
+static void storage_that_never_answers_fails_no_job (void **state)
+{
+    (void)state;
+    struct bed bed;
+    opening (&bed, 1);
+    open_in_vain (&bed, "disk");
+    assert_string_equal (job_info (&bed).state, "preparing");
+    assert_int_equal (bed.hangs % WORKERS, 0);
     finish (&bed);
 }
 
@@ -541,6 +652,10 @@ int main (void)
         cmocka_unit_test (data_may_take_its_time),
         cmocka_unit_test (data_that_tells_nothing_is_given_up),
         cmocka_unit_test (data_that_cannot_be_read_costs_the_worker_the_job),
+        cmocka_unit_test (who_sleeps_while_it_opens_is_named_and_given_more_time),
+        cmocka_unit_test (a_waiting_job_says_who_hung),
+        cmocka_unit_test (a_plug_in_that_never_opens_fails_the_job),
+        cmocka_unit_test (storage_that_never_answers_fails_no_job),
         cmocka_unit_test (a_stopped_collective_breaks_its_generation),
         cmocka_unit_test (a_collective_that_does_not_connect_is_named),
         cmocka_unit_test (a_cut_line_breaks_the_generation_and_names_nobody),
