@@ -9,12 +9,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-static inline uint64_t mu_fnv (const void *bytes, size_t size)
+#define MU_FNV_NONE UINT64_C (0xcbf29ce484222325)
+
+/* Of what `hash` is of, and these behind it. */
+static inline uint64_t mu_fnv_on (uint64_t hash, const void *bytes, size_t size)
 {
-    uint64_t hash = UINT64_C (0xcbf29ce484222325);
     for (size_t i = 0; i < size; i++)
         hash = (hash ^ ((const uint8_t *)bytes)[i]) * UINT64_C (0x100000001b3);
     return hash;
+}
+
+static inline uint64_t mu_fnv (const void *bytes, size_t size)
+{
+    return mu_fnv_on (MU_FNV_NONE, bytes, size);
 }
 
 #endif

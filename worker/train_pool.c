@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 struct train_pool {
@@ -48,7 +49,24 @@ static void *zeroed (size_t bytes)
     return memory;
 }
 
-static int equip (struct train_thread *thread, struct train_job *job, struct mu_error *error)
+/* A plug-in sees the weights at another address, where they can only be read: `const` keeps nobody from writing,
+ * and what is written there would be trained on. NULL: they cannot be mapped. */
+static const float *readable_weights (const struct train_job *job)
+{
+    const float *weights = mu_state_weights_const (job->state);
+    const struct mu_region *region = job->region;
+    if (!job->plugin)
+        return weights;
+    char *view = mu_region_map (job->region_fd, region->total_bytes, PROT_READ);
+    if (!view)
+        return NULL;
+    char *at = view + ((const char *)weights - (const char *)region->control);
+    mu_region_prefault (at, job->state->padded * sizeof *weights);
+    return (const float *)(const void *)at;
+}
+
+static int equip (struct train_thread *thread, struct train_job *job, const float *weights,
+                  struct mu_error *error)
 {
     const struct mu_state *state = job->state;
     size_t micro = job->spec.batch.micro, tensors = state->tensors;
@@ -71,7 +89,7 @@ static int equip (struct train_thread *thread, struct train_job *job, struct mu_
                         "gradient): use fewer threads, a smaller model or a smaller micro-batch",
                         workspace, (size_t)state->padded * sizeof (float));
     mu_state_pointers (state, thread->gradient, thread->gradients);
-    mu_state_pointers_const (state, mu_state_weights_const (state), thread->weights);
+    mu_state_pointers_const (state, weights, thread->weights);
     return 0;
 }
 
@@ -233,9 +251,11 @@ struct train_pool *train_pool_create (struct train_job *job, struct mu_error *er
     pool->threads = threads;
     pool->thread = calloc (threads, sizeof *pool->thread);
     pool->helper = calloc (threads, sizeof *pool->helper);
-    int status = pool->thread && pool->helper ? 0 : mu_fail (error, MU_SYSTEM, "no memory");
+    const float *weights = readable_weights (job);
+    int status =
+        pool->thread && pool->helper && weights ? 0 : mu_fail (error, MU_SYSTEM, "no memory");
     for (uint32_t i = 0; i < threads && status == 0; i++)
-        status = equip (&pool->thread[i], job, error);
+        status = equip (&pool->thread[i], job, weights, error);
     if (status == 0)
         status = start_helpers (pool, error);
     if (status < 0)

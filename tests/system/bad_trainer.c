@@ -5,7 +5,8 @@
  *
  *     fault: KIND@STEP.MICRO_BATCH    segv, abort, exit, nan, problem, or open (when it is opened);
  *                                     silent, garbled: says no without a reason, or with one that is
- *                                     no text; beyond: writes behind its workspace
+ *                                     no text; beyond: writes behind its workspace;
+ *                                     const: into the weights
  *                                     begin, beginnan: other weights in each process, or none at all
  *                                     sleep, read (a fifo), spin: for ever; busy: for 8 s;
  *                                     openread: reads the fifo when it is opened
@@ -150,8 +151,9 @@ static int is_time (const struct muster_model *model, const struct muster_batch 
     return 0;
 }
 
-static int misbehave (const struct muster_model *model, const struct muster_batch *batch,
-                      float *gradient, void *workspace, struct muster_problem *problem)
+static int misbehave (const struct muster_model *model, const float *const *weights,
+                      const struct muster_batch *batch, float *gradient, void *workspace,
+                      struct muster_problem *problem)
 {
     if (strcmp (model->fault, "slow") == 0)
         nanosleep (&(struct timespec){ .tv_sec = 1 }, NULL);
@@ -182,6 +184,8 @@ static int misbehave (const struct muster_model *model, const struct muster_batc
         gradient[0] = NAN;
     if (strcmp (model->fault, "beyond") == 0)
         memset ((char *)workspace + WORKSPACE, 0x55, 1000);
+    if (strcmp (model->fault, "const") == 0)
+        *(float *)(uintptr_t)weights[0] += 1;
     if (strcmp (model->fault, "silent") == 0)
         return -1;
     if (strcmp (model->fault, "garbled") == 0) {
@@ -215,7 +219,7 @@ static int bad_gradient (const struct muster_model *model, const float *const *w
             gradient[i] = fmaf (-miss / (float)batch->records, x[i], gradient[i]);
         result->loss += (double)miss * (double)miss / (2.0 * batch->records);
     }
-    return misbehave (model, batch, gradient, workspace, problem);
+    return misbehave (model, weights, batch, gradient, workspace, problem);
 }
 
 static int bad_evaluate (const struct muster_model *model, const float *const *weights,

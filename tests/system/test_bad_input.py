@@ -327,6 +327,7 @@ def trainers_that_crash():
         for fault, words in (("segv@5.1", ("segmentation|SIGSEGV|signal 11",)),
                              ("abort@5.1", ("abort|SIGABRT|signal 6", "the moon is in the wrong house")),
                              ("beyond@5.1", ("segmentation|SIGSEGV|signal 11",)),
+                             ("const@5.1", ("segmentation|SIGSEGV|signal 11",)),
                              ("exit@5.1", ("ended with status 0",))):
             spec, sets = job_with(cluster, path, fault, workers=(2, 2))
             job = fails(cluster, spec, *words, "3|three", sets=sets)

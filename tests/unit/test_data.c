@@ -5,6 +5,8 @@
 #include "worker/data/tokenizer.h"
 
 #include <fcntl.h>
+#include <glob.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -320,6 +322,40 @@ static void processes_may_race_for_the_cache (void **state)
     }
 }
 
+static void open_once (const struct mu_data_spec *spec, struct mu_data_info *info)
+{
+    struct mu_data *data;
+    struct mu_error error;
+    assert_int_equal (mu_data_open (&data, spec, &error), 0);
+    mu_data_info (data, info);
+    mu_data_close (&data);
+}
+
+/* Less of the data would be trained on, and nobody could tell if all workers use that cache. */
+static void what_was_cut_off_in_the_cache_is_made_again (void **state)
+{
+    (void)state;
+    struct mu_data_info before, after;
+    glob_t found;
+    char pattern[PATH_MAX];
+    const char *path = write_gzip ("cut.txt.gz", "abcdefghijklmnopqrstuvwxyz", 26);
+    struct mu_data_spec spec = spec_of (&path, 1);
+    const char *other = write_text ("cut-cache", "");
+    assert_int_equal (unlink (other), 0);
+    spec.cache = other;
+    open_once (&spec, &before);
+    snprintf (pattern, sizeof pattern, "%s/unpacked-*", other);
+    assert_int_equal (glob (pattern, 0, NULL, &found), 0);
+    assert_int_equal (found.gl_pathc, 1);
+    for (off_t size = 0; size < 26 + 16; size += 3) {
+        assert_int_equal (truncate (found.gl_pathv[0], size), 0);
+        open_once (&spec, &after);
+        assert_int_equal (after.units, before.units);
+        assert_string_equal (after.identity, before.identity);
+    }
+    globfree (&found);
+}
+
 static void a_file_that_shrinks_is_an_error (void **state)
 {
     (void)state;
@@ -348,6 +384,7 @@ int main (void)
         cmocka_unit_test (text_under_a_tokenizer_is_the_shard_it_makes),
         cmocka_unit_test (what_is_read_is_not_written_over),
         cmocka_unit_test (processes_may_race_for_the_cache),
+        cmocka_unit_test (what_was_cut_off_in_the_cache_is_made_again),
         cmocka_unit_test (a_file_that_shrinks_is_an_error),
     };
     return cmocka_run_group_tests (tests, make_folder, remove_folder);

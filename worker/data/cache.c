@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cache.c - the folder of converted files
  *
- * A name holds the hash of everything that decides the content, so a file that is there is right.
+ * A name holds the hash of everything that decides the content, so a file that is there is right, if it is
+ * whole: behind the content stands how long it is. One that somebody cut, or a disk that was full, is made again.
  * Making one twice is harmless (both are the same); the writer's lock only saves the work. A waiter
  * gives up when the one who works has not written for STALL_SECONDS. */
 #include "file.h"
@@ -149,24 +150,75 @@ static int wait_for_turn (const struct mu_cache *cache, const char *path, struct
                     path, STALL_SECONDS);
 }
 
+/* --- the end of a file, which readers do not see ---------------------------------------------- */
+
+struct end {
+    char magic[8];
+    uint64_t size; /* of what comes before */
+};
+
+static const char end_magic[8] = "muster\n2";
+
+static int put_end (struct mu_writer *writer, struct mu_error *error)
+{
+    struct end end = { .size = mu_writer_size (writer) };
+    memcpy (end.magic, end_magic, sizeof end.magic);
+    return mu_writer_put (writer, &end, sizeof end, error);
+}
+
+/* Cuts the end off. */
+static bool take_end (struct mu_file *file)
+{
+    struct end end;
+    struct mu_error error;
+    if (file->size < sizeof end ||
+        mu_file_read (file, file->size - sizeof end, &end, sizeof end, &error) < 0 ||
+        memcmp (end.magic, end_magic, sizeof end.magic) != 0 || end.size != file->size - sizeof end)
+        return false;
+    file->size = end.size;
+    return true;
+}
+
+/* --- getting one ------------------------------------------------------------------------------ */
+
+static int make_it (const struct mu_cache *cache, const char *path, mu_cache_make make, void *user,
+                    struct mu_error *error)
+{
+    struct mu_writer *writer = NULL;
+    int status = wait_for_turn (cache, path, &writer, error);
+    if (status < 0 || !writer)
+        return status;
+    status = make (user, writer, error);
+    if (status == 0)
+        status = put_end (writer, error);
+    if (status == 0)
+        status = mu_writer_commit (&writer, error);
+    mu_writer_close (&writer);
+    return status;
+}
+
 int mu_cache_get (const struct mu_cache *cache, const char *name, mu_cache_make make, void *user,
                   struct mu_file *file, struct mu_error *error)
 {
     char *path;
-    struct mu_writer *writer = NULL;
-    if (asprintf (&path, "%s/%s", cache->directory, name) < 0)
+    if (asprintf (&path, "%s/%s.2", cache->directory, name) < 0)
         return mu_fail (error, MU_SYSTEM, "no memory for a name in the cache");
-    int status = 0;
-    if (access (path, F_OK) < 0)
-        status = wait_for_turn (cache, path, &writer, error);
-    if (status == 0 && writer) {
-        status = make (user, writer, error);
+    int status = -1;
+    for (int tries = 0; tries < 2; tries++) {
+        status = access (path, F_OK) < 0 ? make_it (cache, path, make, user, error) : 0;
         if (status == 0)
-            status = mu_writer_commit (&writer, error);
-        mu_writer_close (&writer);
+            status = mu_file_open (file, path, error);
+        if (status < 0 || take_end (file))
+            break;
+        mu_file_close (file);
+        mu_cache_tell (cache, "converting again what was cut off in the cache", 0, 0);
+        unlink (path);
+        status =
+            mu_fail (error, MU_IO,
+                     "%s is not what was written to it a moment ago; use another cache folder, "
+                     "on a disk that keeps what it is given",
+                     path);
     }
-    if (status == 0)
-        status = mu_file_open (file, path, error);
     free (path);
     return status;
 }

@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -216,30 +215,43 @@ static int find_builtin (const char *name, const struct muster_trainer **trainer
                     nearest ? "'?)" : "", known, *name ? name : "mine.so");
 }
 
+/* Read, not mapped: a `make` may cut the file off at this moment. */
+static int hash_plugin (int file, uint64_t *hash, Elf64_Half *machine)
+{
+    const size_t at = offsetof (Elf64_Ehdr, e_machine);
+    char block[65536];
+    *hash = MU_FNV_NONE;
+    *machine = 0;
+    if (pread (file, block, at + sizeof *machine, 0) == (ssize_t)(at + sizeof *machine))
+        memcpy (machine, block + at, sizeof *machine);
+    for (;;) {
+        ssize_t got = read (file, block, sizeof block);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return (int)got;
+        *hash = mu_fnv_on (*hash, block, (size_t)got);
+    }
+}
+
 int mu_trainer_build (const char *name_or_path, char build[MU_TRAINER_BUILD_SIZE],
                       struct mu_error *error)
 {
-    struct stat status;
-    Elf64_Half machine = 0;
+    uint64_t hash;
+    Elf64_Half machine;
     build[0] = '\0';
     if (!strchr (name_or_path, '/'))
         return 0;
     int file = open (name_or_path, O_RDONLY | O_CLOEXEC);
-    void *bytes = MAP_FAILED;
-    if (file >= 0 && fstat (file, &status) == 0 && status.st_size > 0)
-        bytes = mmap (NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, file, 0);
+    int status = file < 0 ? -1 : hash_plugin (file, &hash, &machine);
     int number = errno;
     if (file >= 0)
         close (file);
-    if (bytes == MAP_FAILED)
+    if (status < 0)
         return mu_fail_errno (error, MU_NO_INPUT, number, "%s '%s' cannot be read",
                               trainer_kind.what, name_or_path);
-    const size_t at = offsetof (Elf64_Ehdr, e_machine);
-    if ((size_t)status.st_size >= at + sizeof machine)
-        memcpy (&machine, (const char *)bytes + at, sizeof machine);
     snprintf (build, MU_TRAINER_BUILD_SIZE, "%x-%016llx", (unsigned)machine,
-              (unsigned long long)mu_fnv (bytes, (size_t)status.st_size));
-    munmap (bytes, (size_t)status.st_size);
+              (unsigned long long)hash);
     return 0;
 }
 
