@@ -336,6 +336,27 @@ int compaction_plan (const char *dir, uint64_t before_ms, const _Atomic bool *ca
     return rc;
 }
 
+int compaction_sure_ms (const char *dir, uint64_t *unix_ms, struct mu_error *error)
+{
+    char path[4200];
+    sqlite3 *database = NULL;
+    sqlite3_stmt *row = NULL;
+    snprintf (path, sizeof path, "%s/muster.db", dir);
+    int rc = database_open_to_read (&database, path, error) ||
+                     database_prepare (database, &row,
+                                       "SELECT unix_ms FROM journal WHERE unix_ms <= "
+                                       "(SELECT unix_ms FROM journal ORDER BY number DESC LIMIT 1) "
+                                       "- 86400000 ORDER BY number DESC LIMIT 1",
+                                       error)
+                 ? -1
+                 : 0;
+    *unix_ms =
+        !rc && sqlite3_step (row) == SQLITE_ROW ? (uint64_t)sqlite3_column_int64 (row, 0) : 0;
+    sqlite3_finalize (row);
+    sqlite3_close (database);
+    return rc;
+}
+
 void compaction_destroy (struct compaction **compaction_p)
 {
     struct compaction *plan = *compaction_p;

@@ -28,6 +28,10 @@ struct compaction_counts {
  * those before it; a coordinator's start sets such rows aside. TRY_AGAIN: *cancelled, unless it is NULL. */
 int compaction_plan (const char *dir, uint64_t before_ms, const _Atomic bool *cancelled,
                      struct compaction **compaction_p, struct mu_error *error);
+
+/* Then it was when the newest row was written that others were written a day after, or 0. A clock that is weeks
+ * ahead moves it only when it has been so for a day, and what is folded cannot be undone. */
+int compaction_sure_ms (const char *dir, uint64_t *unix_ms, struct mu_error *error);
 void compaction_destroy (struct compaction **compaction_p);
 const struct compaction_counts *compaction_counts (const struct compaction *compaction);
 

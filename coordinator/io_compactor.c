@@ -82,10 +82,17 @@ static int carry_out (struct compactor *compactor, struct planned *planned)
                : await_turn (compactor, planned);
 }
 
-static uint64_t before_ms (const struct compactor *compactor)
+/* Without a history that is kept no clock matters. */
+static int find_before (const struct compactor *compactor, uint64_t *before_ms,
+                        struct mu_error *error)
 {
-    uint64_t now_ms = mu_unix_ms (), history_ms = compactor->options.history_ms;
-    return now_ms > history_ms ? now_ms - history_ms : 0;
+    uint64_t now_ms = mu_unix_ms (), sure_ms = now_ms, history_ms = compactor->options.history_ms;
+    if (history_ms && compaction_sure_ms (compactor->options.dir, &sure_ms, error))
+        return -1;
+    if (sure_ms < now_ms)
+        now_ms = sure_ms;
+    *before_ms = now_ms > history_ms ? now_ms - history_ms : 0;
+    return 0;
 }
 
 static void tell (const struct compactor *compactor, const struct planned *planned, bool failed,
@@ -108,8 +115,10 @@ static bool look (struct compactor *compactor)
     struct compaction_counts counts = { 0 };
     uint64_t given = store_given (options->store);
     struct planned planned = { .fills = store_fills (options->store) };
-    bool failed = compaction_plan (options->dir, before_ms (compactor), &compactor->stopping,
-                                   &planned.plan, &planned.error) != 0;
+    uint64_t before_ms;
+    bool failed = find_before (compactor, &before_ms, &planned.error) ||
+                  compaction_plan (options->dir, before_ms, &compactor->stopping, &planned.plan,
+                                   &planned.error);
     if (!failed) {
         counts = *compaction_counts (planned.plan);
         failed = counts.gone && carry_out (compactor, &planned);

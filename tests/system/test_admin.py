@@ -366,6 +366,17 @@ def folded_meanwhile():
         assert query(path, f"SELECT number FROM journal WHERE type = 2 AND job = {job}")[0][0] > newest
 
 
+def clock_ahead():
+    """a clock that says that much time has gone by since the newest record folds nothing at once: it may be wrong"""
+    with Cluster(coordinator_options=("--history-days", "1")) as cluster:
+        path = from_golden(cluster)
+        cluster.start_coordinator()
+        cluster.submit(cluster.mlp(workers=(8, 8)))
+        time.sleep(5)  # it looks once after 3 s, and says nothing if there is nothing to do
+        assert query(path, "SELECT count (*) FROM journal WHERE type = 61") == [(0,)]
+        cluster.muster("ledger", "verify", "1")
+
+
 def compact_killed():
     """kill -9 and full disks in the middle of compact: the database says the same as before, folded or not"""
     with Cluster() as cluster:
@@ -515,4 +526,4 @@ def set_aside(cluster):
 
 if __name__ == "__main__":
     sys.exit(Tap().run(golden, downgrade, backups, restored, old_workers, killed, mistakes, no_room, damaged, each_type, one_of_many, the_newest, one_bit_of_one, compacted,
-                       folded_meanwhile, compact_killed))
+                       folded_meanwhile, clock_ahead, compact_killed))

@@ -221,6 +221,37 @@ static void ended_jobs_become_some_rows_each (void **state)
     assert_in_range (page_count (), 1, first_pages + first_pages / 2);
 }
 
+static uint64_t sure_ms (void)
+{
+    uint64_t unix_ms;
+    struct mu_error error = { .text = "" };
+    if (compaction_sure_ms (dir, &unix_ms, &error))
+        fail_msg ("%s", error.text);
+    return unix_ms;
+}
+
+/* A clock that is forty days ahead for some hours folds nothing that is younger. */
+static void a_clock_is_believed_when_it_has_gone_on_for_a_day (void **state)
+{
+    (void)state;
+    const uint64_t now_ms = 100 * (uint64_t)DAY_MS, ahead_ms = now_ms + 40 * (uint64_t)DAY_MS;
+    assert_int_equal (sure_ms (), 0);
+    drain ("a", true);
+    commit (now_ms);
+    assert_int_equal (sure_ms (), 0);
+    drain ("b", true);
+    commit (ahead_ms);
+    drain ("c", true);
+    commit (ahead_ms + DAY_MS - 1);
+    assert_int_equal (sure_ms (), now_ms);
+    drain ("d", true); /* somebody has set it right */
+    commit (now_ms + DAY_MS + 5);
+    assert_int_equal (sure_ms (), now_ms);
+    drain ("e", true);
+    commit (now_ms + 2 * (uint64_t)DAY_MS + 5);
+    assert_int_equal (sure_ms (), now_ms + DAY_MS + 5);
+}
+
 /* Who begins anew on a folded journal does not use a number again. */
 static void numbers_are_not_used_twice (void **state)
 {
@@ -364,6 +395,7 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         COMPACT_TEST (ended_jobs_become_some_rows_each),
+        COMPACT_TEST (a_clock_is_believed_when_it_has_gone_on_for_a_day),
         COMPACT_TEST (numbers_are_not_used_twice),
         COMPACT_TEST (a_plan_outlives_what_is_appended),
         COMPACT_TEST (a_bad_row_is_not_folded_away),
