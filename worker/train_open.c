@@ -468,6 +468,34 @@ static int load_named (struct train_job *job, struct mu_error *error)
     return -1;
 }
 
+/* A coordinator that was restored from a backup knows none of those that were written since, and `keep` may
+ * have removed those that it knows. */
+static uint64_t find_newer (const struct train_job *job, uint64_t step)
+{
+    struct mu_checkpoint_entry *entries = NULL;
+    struct mu_error error;
+    size_t count = 0;
+    uint64_t newer = 0;
+    if (mu_checkpoint_list (job->checkpoint_dir, &entries, &count, &error) < 0)
+        return 0;
+    for (size_t i = 0; i < count; i++)
+        if (entries[i].whole && entries[i].step > step)
+            newer = entries[i].step;
+    free (entries);
+    return newer;
+}
+
+static void say_unread (struct train_job *job, uint64_t step, const char *why)
+{
+    uint64_t newer = find_newer (job, step);
+    char text[2 * MU_ERROR_TEXT_MAX];
+    snprintf (text, sizeof text,
+              "that of step %llu is there, and a new job with `checkpoint.resume: newest` goes on "
+              "from it; %s",
+              (unsigned long long)newer, why);
+    mu_text_set (job->unread, sizeof job->unread, newer ? text : why);
+}
+
 static int load_ordered (struct train_job *job, const struct mu_wire_prepare *prepare,
                          struct mu_error *error)
 {
@@ -481,7 +509,7 @@ static int load_ordered (struct train_job *job, const struct mu_wire_prepare *pr
     if (why.code == MU_BAD_INPUT)
         job->unsound = prepare->resume_step;
     else /* it may be what it should be */
-        mu_text_set (job->unread, sizeof job->unread, why.text);
+        say_unread (job, prepare->resume_step, why.text);
     mu_log (MU_LOG_WARN, "resume", &MU_LOG_ABOUT_NOTHING,
             "the checkpoint %s of step %llu cannot be used here, so this worker needs the state "
             "from another: %s",

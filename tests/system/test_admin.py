@@ -4,6 +4,7 @@
 import concurrent.futures
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -163,6 +164,32 @@ def restored():
         with Cluster(1) as calm:
             other = calm.submit(calm.gpt(steps=2000, every=50))
             assert calm.wait_done(other)["weights_hash"] == done["weights_hash"]
+
+
+def pruned_since():
+    """restored where the checkpoints that the backup knows were removed since: the job says so, and what is there, from which a new one goes on"""
+    with Cluster(1) as cluster:
+        spec = cluster.gpt(steps=2000, every=50)
+        job = cluster.submit(spec)
+        wait_for("a checkpoint", lambda: cluster.status(job)["weights_step"] >= 50)
+        file = os.path.join(cluster.dir, "backup.db")
+        cluster.muster("admin", "backup", "--dir", state(cluster), file)
+        known = cluster.status(job)["weights_step"]
+        wait_for("the next ones", lambda: cluster.status(job)["weights_step"] >= known + 200)
+        cluster.kill_coordinator()
+        cluster.kill_worker("w0")
+        cluster.muster("admin", "restore", file, "--dir", state(cluster), "--replace")
+        cluster.start_coordinator()
+        cluster.start_worker("w0")
+        reason = wait_for("it says so", lambda: (r := cluster.status(job)["reason"]) and "cannot read" in r and r)
+        there = re.search(r"w0 cannot read: that of step (\d+) is there, and a new job with `checkpoint.resume: newest` goes on from it; cannot open",
+                          reason)
+        assert there and int(there[1]) > known, reason
+        cluster.muster("cancel", job)
+        on = cluster.submit(spec, "checkpoint.resume=newest")
+        assert cluster.wait_step(on, int(there[1])) and cluster.wait_done(on)["weights_step"] == 2000
+        with Cluster(1) as calm:
+            assert calm.wait_done(calm.submit(calm.gpt(steps=2000)))["weights_hash"] == cluster.status(on)["weights_hash"]
 
 
 def old_workers():
@@ -525,5 +552,5 @@ def set_aside(cluster):
 
 
 if __name__ == "__main__":
-    sys.exit(Tap().run(golden, downgrade, backups, restored, old_workers, killed, mistakes, no_room, damaged, each_type, one_of_many, the_newest, one_bit_of_one, compacted,
+    sys.exit(Tap().run(golden, downgrade, backups, restored, pruned_since, old_workers, killed, mistakes, no_room, damaged, each_type, one_of_many, the_newest, one_bit_of_one, compacted,
                        folded_meanwhile, clock_ahead, compact_killed))
