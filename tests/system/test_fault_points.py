@@ -6,14 +6,17 @@ For the Nth such call, N = 0, 1, 2, ... until a life goes by untouched: a short 
 coordinator is started again if it died or gave up, and the job ends with the weights of an undisturbed one, a clean
 ledger, and is there once. As N goes up by one only with MUSTER_FAULT_POINTS=all (half an hour), else by a
 stride, from a start that differs by action."""
+import json
 import os
+import shutil
 import sys
 
-from cluster import ENDS, Cluster, Tap, wait_for
+from cluster import ENDS, SOURCE, Cluster, Tap, wait_for
 from fault_points import FaultyCluster, Points
 
 ALL = os.environ.get("MUSTER_FAULT_POINTS") == "all"
 STEPS = 48
+GOLDEN = os.path.join(SOURCE, "tests", "golden")
 
 
 def numbers(first, stride):
@@ -67,6 +70,51 @@ def begins():
                 tried += 1
         print(f"# {tried} points")
         assert tried > 10
+
+
+def said_before(version):
+    with open(os.path.join(GOLDEN, f"database-{version}.json"), encoding="utf-8") as file:
+        jobs = json.load(file)["jobs"]
+    for job in jobs.values():
+        if job["state"] == "pending":  # why it waits is thought of anew
+            job.pop("reason")
+    return jobs
+
+
+def upgrade_under(cluster, version, number, action, before):
+    """True: something was hit. Whatever that was, the next start has brought the database to its newest version."""
+    state = os.path.join(cluster.dir, f"upgrade-{version}-{action}-{number}")
+    os.mkdir(state)
+    shutil.copyfile(os.path.join(GOLDEN, f"database-{version}.db"), os.path.join(state, "muster.db"))
+    cluster.points = Points(cluster.dir, state)
+    cluster.points.arm(number, action)
+    start_and_look(cluster, state)
+    hit, what = cluster.points.hit(), cluster.points.what()
+    cluster.kill_coordinator()
+    cluster.points = None
+    assert start_and_look(cluster, state), f"version {version} after {action} at {number}, {what}: it does not start"
+    for job, was in before.items():
+        now = cluster.status(job)
+        assert {key: now[key] for key in was} == was, (version, number, action, what, was, now)
+    cluster.kill_coordinator()
+    shutil.rmtree(state)
+    return hit
+
+
+def upgrades():
+    """a database of each earlier version whose upgrade fails or is killed at the Nth write: the next start has all its jobs, as they were"""
+    with FaultyCluster("muster-coordinator") as cluster:
+        cluster.kill_coordinator()
+        tried = {}
+        for version in sorted(int(name[9:-3]) for name in os.listdir(GOLDEN) if name.startswith("database-") and name.endswith(".db"))[:-1]:
+            before = said_before(version)
+            for action, first in (("die", version), ("half", version + 4), ("fail", version + 2)):
+                for number in numbers(first, 29):
+                    if not upgrade_under(cluster, version, number, action, before):
+                        break
+                    tried[version] = tried.get(version, 0) + 1
+        print(f"# points: {tried}")
+        assert min(tried.values()) > 1, tried
 
 
 class Life:
@@ -167,4 +215,4 @@ def checkpoints():
 
 
 if __name__ == "__main__":
-    sys.exit(Tap().run(begins, lives, checkpoints))
+    sys.exit(Tap().run(begins, upgrades, lives, checkpoints))
