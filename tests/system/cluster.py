@@ -44,6 +44,12 @@ def need_no_sanitizer():
             raise Tap.Skip("a sanitized library wants a sanitized program")
 
 
+def ends_by_signals():
+    """An environment in which a signal that ends a process is not made an exit status of by a sanitizer."""
+    signals = "".join(f":handle_{name}=0" for name in ("segv", "sigbus", "abort", "sigfpe", "sigill"))
+    return {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + signals}
+
+
 LIBC = ctypes.CDLL(None)  # loaded here: between fork and exec is no time for it
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from cluster import BUILD, ENDS, Cluster, Tap, wait_for
+from cluster import BUILD, ENDS, Cluster, Tap, ends_by_signals, wait_for
 
 
 def says(text, *words):
@@ -321,7 +321,7 @@ def plug_ins():
 
 def trainers_that_crash():
     """a trainer that crashes three times fails its job with its last words; others go on"""
-    with Cluster(3) as cluster:
+    with Cluster(3, env=ends_by_signals()) as cluster:
         other = bystander(cluster)
         path = cluster.bad_trainer()
         for fault, words in (("segv@5.1", ("segmentation|SIGSEGV|signal 11",)),

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from cluster import Cluster, Tap, children, wait_for
+from cluster import Cluster, Tap, children, ends_by_signals, wait_for
 from test_bad_input import bystander, fails, job_with
 
 BAD_ROW = 300
@@ -56,7 +56,7 @@ def kill_trainers(cluster):
 def fail_names_it():
     """poison: fail (the default) names step, micro-batch, file and row, after three deaths on different workers"""
     for workers, threads in ((1, 1), (1, 4), (2, 2), (3, 1), (4, 2)):
-        with Cluster(workers, threads=threads) as cluster:
+        with Cluster(workers, threads=threads, env=ends_by_signals()) as cluster:
             all_there(cluster)
             other = bystander(cluster) if workers == 4 else None
             path = cluster.bad_trainer()
