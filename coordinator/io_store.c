@@ -104,6 +104,10 @@ static int open_reader (struct store *store, const char *path, struct mu_error *
                              error);
 }
 
+/* Numbers grow by one a record: nobody comes so far, and behind the last that there is they would begin again
+ * below all others. */
+#define NUMBERS_MAX (INT64_MAX - ((int64_t)1 << 40))
+
 static int read_newest (struct store *store, struct mu_error *error)
 {
     sqlite3_stmt *statement = NULL;
@@ -116,10 +120,19 @@ static int read_newest (struct store *store, struct mu_error *error)
                           error))
         return -1;
     int rc = sqlite3_step (statement);
-    if (rc == SQLITE_ROW)
-        atomic_store (&store->newest, (uint64_t)sqlite3_column_int64 (statement, 0));
+    int64_t newest = rc == SQLITE_ROW ? sqlite3_column_int64 (statement, 0) : 0;
     sqlite3_finalize (statement);
-    return rc == SQLITE_ROW ? 0 : database_fail (store->writer, "be read", error);
+    if (rc != SQLITE_ROW)
+        return database_fail (store->writer, "be read", error);
+    if (newest > NUMBERS_MAX)
+        return mu_fail (
+            error, MU_BAD_INPUT,
+            "the newest record of the database has the number %lld, which no coordinator "
+            "gave it, and there is no room behind it: the database is damaged; take its "
+            "newest backup (`muster admin restore`)",
+            (long long)newest);
+    atomic_store (&store->newest, (uint64_t)newest);
+    return 0;
 }
 
 static int read_about (struct store *store, struct mu_error *error)

@@ -241,6 +241,26 @@ static void rows_are_read_as_they_are_stored (void **state)
     store_close (&store);
 }
 
+/* What came then would have got numbers below all others, and have been the first that a start reads. */
+static void no_number_is_the_last_one (void **state)
+{
+    (void)state;
+    struct mu_error error = { .text = "" };
+    struct mu_journal record = drain ("w");
+    struct store *store = must_open ();
+    commit (store, &record);
+    store_close (&store);
+    change ("UPDATE journal SET number = 9223372036854775000");
+    assert_int_equal (store_open (&store, dir, &error), -1);
+    assert_int_equal (error.code, MU_BAD_INPUT);
+    assert_non_null (strstr (error.text, "9223372036854775000"));
+    change ("UPDATE journal SET number = 4611686018427387905"); /* one bit */
+    store = must_open ();
+    commit (store, &record);
+    assert_int_equal (store_newest (store), 4611686018427387906);
+    store_close (&store);
+}
+
 struct pages {
     uint32_t count;
     uint64_t last;
@@ -328,6 +348,7 @@ int main (void)
         STORE_TEST (of_one_batch_too),
         STORE_TEST (rows_are_read_as_they_are_stored),
         STORE_TEST (events_are_read_in_pages),
+        STORE_TEST (no_number_is_the_last_one),
     };
     return cmocka_run_group_tests_name ("store", tests, NULL, NULL);
 }
