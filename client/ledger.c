@@ -393,7 +393,7 @@ void ledger_read (struct ledger *ledger, uint64_t number, const struct mu_journa
 
 /* --- the end ---------------------------------------------------------------------------------- */
 
-/* Where nothing was told before, the path leads back to step 0 without a gap; it is looked at all
+/* Where nothing was told before, the path leads back to its beginning without a gap; it is looked at all
  * the same, for this is what is to be proven. */
 static void check_history (struct ledger *ledger)
 {
@@ -401,6 +401,8 @@ static void check_history (struct ledger *ledger)
     uint32_t count;
     struct ledger_run *history = ledger_history (ledger, &count);
     uint64_t trained = ledger_trained_steps (ledger), next = 0;
+    if (count && ledger->generations[history[0].generation].named)
+        next = history[0].from;
     for (uint32_t i = 0; i < count; next = history[i++].to)
         if (!told && (history[i].from != next || history[i].to < history[i].from))
             ledger_fault (

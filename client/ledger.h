@@ -12,7 +12,8 @@
  * The checker stands outside what it checks: nothing here asks the coordinator's code, and nothing
  * is taken from its tables. A generation goes on from a state; whose, the record says, and it is
  * held against who was a member where, how far leases reached and which checkpoints were committed.
- * So generations are a tree, and what survives is the path from the newest state to step 0.
+ * So generations are a tree, and what survives is the path from the newest state to step 0, or to the step of the
+ * checkpoint that the job file names (checkpoint.resume).
  *
  * Memory: a generation costs 4 bytes a member and 4 to 8 a micro-batch; steps cost nothing.
  * Nothing in the first five files does I/O; memory running out is fatal. */
@@ -42,6 +43,8 @@ struct ledger_generation {
     uint32_t attempt, size;
     uint32_t parent; /* whose state it goes on from; LEDGER_NONE: from the start */
     bool started, over;
+    bool
+        named; /* it begins with the checkpoint that the job file names: what came before is not here */
     uint32_t *members;         /* by rank: its worker */
     uint16_t *first_map, *map; /* by micro-batch: its rank, in the first step and in later ones */
     uint32_t *origin; /* by micro-batch of the first step: the generation in which it was summed;
@@ -127,7 +130,7 @@ struct ledger_run {
     uint64_t from, to;
 };
 
-/* What survives, from step 0 on, without a gap; *count runs, to be freed. What the newest
+/* What survives, from step 0 on, or from a named checkpoint's, without a gap; *count runs, to be freed. What the newest
  * generation has not reported is not in it. */
 struct ledger_run *ledger_history (const struct ledger *ledger, uint32_t *count);
 /* Updates that survive: the history's end. */

@@ -331,6 +331,14 @@ static int show_step (const struct reading *reading, const struct ledger_view *v
                  step, reading->job, view->trained);
         return EXIT_JOB_NOT_FINISHED;
     }
+    if (view->run_count && step < view->history[0].from) {
+        fprintf (stderr,
+                 "muster: step %" PRIu64
+                 " is the checkpoint's that the job file of job %s names: who "
+                 "trained it stands in the ledger of the job that wrote it\n",
+                 step, reading->job);
+        return EXIT_JOB_NOT_FINISHED;
+    }
     ledger_print_step (view, step, seed, reading->command->json);
     return 0;
 }

@@ -5,6 +5,7 @@
 #include "ledger.h"
 
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -143,6 +144,34 @@ static uint32_t parent_left (struct ledger *ledger, uint32_t at, uint64_t number
     return from;
 }
 
+static bool names_checkpoint (const struct ledger *ledger)
+{
+    json_t *spec = json_loads (ledger->spec ? ledger->spec : "", 0, NULL);
+    const char *resume =
+        json_string_value (json_object_get (json_object_get (spec, "checkpoint"), "resume"));
+    bool resumes = resume && *resume && strcmp (resume, "no") != 0;
+    json_decref (spec);
+    return resumes;
+}
+
+/* Until a checkpoint of its own is committed, who opens the job anew takes what the job file names: the step
+ * that it begins with, or where that is `newest`, what it has itself written since. */
+static bool opened_named (struct ledger *ledger, uint32_t at, uint32_t *parent)
+{
+    struct ledger_generation *it = &ledger->generations[at];
+    bool trained = false;
+    if (ledger->commit_count || !names_checkpoint (ledger))
+        return false;
+    for (*parent = at; (*parent)-- > 0;) {
+        if (ledger_covers (&ledger->generations[*parent], it->begin))
+            return true;
+        trained = trained || ledger->generations[*parent].started;
+    }
+    *parent = LEDGER_NONE;
+    it->named = !trained;
+    return it->named;
+}
+
 /* The source's trainer was opened anew: with a checkpoint, or still with the state that it had when
  * a coordinator before this one let it train. */
 static uint32_t parent_loaded (struct ledger *ledger, uint32_t at, uint32_t source)
@@ -153,10 +182,13 @@ static uint32_t parent_loaded (struct ledger *ledger, uint32_t at, uint32_t sour
         if (ledger->commits[i].step == it->begin && from < at)
             return from;
     }
-    for (uint32_t from = at; from-- > 0;)
+    uint32_t from = at;
+    while (from-- > 0)
         if (ledger_covers (&ledger->generations[from], it->begin) &&
             ledger_rank (&ledger->generations[from], source) != LEDGER_NONE)
             return from;
+    if (opened_named (ledger, at, &from))
+        return from;
     ledger_fault (ledger,
                   "generation %" PRIu64 " begins at step %" PRIu64
                   ", of which no checkpoint was committed and which worker %s, whose state it "

@@ -25,6 +25,12 @@ static uint64_t places (const struct ledger_view *view)
     return view->trained * view->ledger->global_batch;
 }
 
+/* Where it begins: 0, or the step of the checkpoint that the job file names. */
+static uint64_t first_step (const struct ledger_view *view)
+{
+    return view->run_count ? view->history[0].from : 0;
+}
+
 static uint64_t given_up (const struct ledger_view *view)
 {
     uint64_t steps = 0;
@@ -85,6 +91,7 @@ static json_t *verdict_to_json (const struct ledger_view *view)
     json_object_set_new (object, "name", json_string (view->name));
     json_object_set_new (object, "proven", json_boolean (ledger_is_proven (view)));
     json_object_set_new (object, "damaged", json_boolean (ledger->damages.count > 0));
+    json_object_set_new (object, "steps_before", number (first_step (view)));
     json_object_set_new (object, "steps_trained", number (view->trained));
     json_object_set_new (object, "steps", number (ledger->steps));
     json_object_set_new (object, "micro_batches", number (ledger->micro_batches));
@@ -157,11 +164,19 @@ static void print_proof (const struct ledger_view *view)
     uint32_t rewinds = ledger_rewinds (ledger);
     struct table *table = table_create ("WHAT|PROVEN");
     snprintf (text, sizeof text, "%s of %" PRIu64 ", without a gap, in %u of %u generations",
-              steps_text (0, view->trained, range, sizeof range), ledger->steps, view->run_count,
-              ledger->generation_count);
+              steps_text (first_step (view), view->trained, range, sizeof range), ledger->steps,
+              view->run_count, ledger->generation_count);
     add_row (table, "steps", text);
+    if (first_step (view)) {
+        snprintf (text, sizeof text,
+                  "steps %s are the checkpoint's that the job file names (checkpoint.resume): what "
+                  "is said of records counts theirs",
+                  steps_text (0, first_step (view), range, sizeof range));
+        add_row (table, "before", text);
+    }
     snprintf (text, sizeof text, "%u a step, %" PRIu64 " in all, each trained exactly once%s",
-              ledger->micro_batches, view->trained * ledger->micro_batches - left_out_count,
+              ledger->micro_batches,
+              (view->trained - first_step (view)) * ledger->micro_batches - left_out_count,
               left_out_count ? ", but for those left out" : "");
     add_row (table, "micro-batches", text);
     add_records (view, table);

@@ -55,6 +55,11 @@ def resume_by_id():
             job = cluster.submit(spec, "optimizer.schedule=constant", f"checkpoint.dir={elsewhere}", f"checkpoint.resume={id}")
             assert cluster.wait_done(job)["weights_hash"] == calm["weights_hash"], id
             assert "at step 20" in cluster.muster("logs", job), id
+            proof = cluster.json("ledger", "verify", job)
+            assert proof["proven"] and proof["steps_before"] == 20 and proof["steps_trained"] == 40, proof
+            assert "steps 0 to 19 are the checkpoint's" in cluster.muster("ledger", "verify", job)
+            before = cluster.try_muster("ledger", "show", job, "--step", "19")
+            assert before.returncode == 101 and "is the checkpoint's that the job file" in before.stderr, before
         for sets, words in ((["steps=30"], ("of step 40", "ends with step 30")),
                             (["steps=60", "model.heads=1"], ("n_head is 2 there and 1",)),
                             (["steps=60", "seed=12"], ("trained with seed 1,", "has seed 12,", "`seed: 1`", "checkpoint.init"))):

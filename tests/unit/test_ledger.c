@@ -40,6 +40,41 @@ static void one_generation (void **unused)
     ledger_destroy (&ledger);
 }
 
+static void resume_from_step_8 (void)
+{
+    static const char spec[] = "{\"seed\": 7, \"checkpoint\": {\"resume\": \"8\"}}";
+    begin ();
+    journal[0].submit.spec = (struct mu_blob){ spec, sizeof spec - 1 };
+}
+
+/* What came before is another job's, and its ledger's. */
+static void a_checkpoint_that_the_job_file_names (void **unused)
+{
+    (void)unused;
+    struct ledger_share share[MICRO_BATCHES];
+    resume_from_step_8 ();
+    form (1, 8, "a@8 b@8", "0011", "0011");
+    to_the_end (1);
+    struct ledger *ledger = proven (STEPS);
+    trained_by (ledger, 8, 2, "b", 1);
+    assert_int_equal (ledger_who (ledger, 7, share), LEDGER_NONE);
+    ledger_destroy (&ledger);
+}
+
+static void it_is_opened_again_when_all_died (void **unused)
+{
+    (void)unused;
+    resume_from_step_8 ();
+    form (1, 8, "a@8 b@8", "0011", "0011");
+    start (1);
+    broken (1);
+    form (2, 8, "A@8", "0000", "0000");
+    to_the_end (2);
+    struct ledger *ledger = proven (STEPS);
+    trained_by (ledger, 8, 2, "a", 2);
+    ledger_destroy (&ledger);
+}
+
 static void while_it_runs (void **unused)
 {
     (void)unused;
@@ -298,6 +333,8 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (nothing_yet),
         cmocka_unit_test (one_generation),
+        cmocka_unit_test (a_checkpoint_that_the_job_file_names),
+        cmocka_unit_test (it_is_opened_again_when_all_died),
         cmocka_unit_test (while_it_runs),
         cmocka_unit_test (a_step_of_two_generations),
         cmocka_unit_test (sums_kept_through_two_breaks),

@@ -16,6 +16,23 @@ static void two_generations_at_once (void **unused)
     refused ("generation 2", "generation 1", "two trained at once");
 }
 
+static void a_state_from_nowhere (void **unused)
+{
+    (void)unused;
+    static const char spec[] = "{\"seed\": 7, \"checkpoint\": {\"resume\": \"8\"}}";
+    begin ();
+    form (1, 8, "a@8 b@8", "0011", "0011");
+    refused ("generation 1 begins at step 8", "no checkpoint was committed", "never trained");
+    begin (); /* the job file names one, but that is not where it goes on */
+    journal[0].submit.spec = (struct mu_blob){ spec, sizeof spec - 1 };
+    form (1, 8, "a@8 b@8", "0011", "0011");
+    start (1);
+    lease (1, 16);
+    broken (1);
+    form (2, 24, "A@24", "0000", "0000");
+    refused ("generation 2 begins at step 24", "no checkpoint was committed", "never trained");
+}
+
 static void a_generation_is_missing (void **unused)
 {
     (void)unused;
@@ -292,6 +309,7 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (two_generations_at_once),
+        cmocka_unit_test (a_state_from_nowhere),
         cmocka_unit_test (a_generation_is_missing),
         cmocka_unit_test (a_micro_batch_is_missing),
         cmocka_unit_test (a_micro_batch_twice),
