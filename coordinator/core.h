@@ -421,8 +421,7 @@ struct job_soft {
     char *why;    /* it waits; owned, like the next, and NULL where there is nothing to say */
     char *unevaluated; /* why the newest evaluation failed */
     char *shrunk; /* it trains on fewer workers than it could use */
-    char *
-        stands; /* all that hold its state stand still, or one that opens it does, and are given time */
+    char *stands; /* all that hold its state stand still, or who opens it; they are given time */
 };
 
 struct job {
