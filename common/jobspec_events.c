@@ -29,7 +29,8 @@ bool mu_jobspec_is_null (const yaml_event_t *scalar)
 {
     static const char *const words[] = { "", "~", "null", "Null", "NULL" };
     const char *text = mu_jobspec_scalar (scalar);
-    bool maybe = mu_jobspec_is_plain (scalar) && (!*text || strchr ("~nN", *text));
+    bool maybe =
+        mu_jobspec_is_plain (scalar) && (!*text || *text == '~' || *text == 'n' || *text == 'N');
     for (size_t i = 0; maybe && i < sizeof words / sizeof *words; i++) {
         if (strcmp (text, words[i]) == 0)
             return true;
@@ -37,9 +38,9 @@ bool mu_jobspec_is_null (const yaml_event_t *scalar)
     return false;
 }
 
-bool mu_jobspec_has_nul (const yaml_event_t *scalar)
+bool mu_jobspec_has_nul (const struct mu_jobspec_reader *reader, const yaml_event_t *scalar)
 {
-    return strlen (mu_jobspec_scalar (scalar)) != scalar->data.scalar.length;
+    return !reader->is_json && strlen (mu_jobspec_scalar (scalar)) != scalar->data.scalar.length;
 }
 
 const char *mu_jobspec_node_name (const yaml_event_t *node)
@@ -198,7 +199,7 @@ static bool is_usable_key (struct mu_jobspec_reader *reader, const yaml_event_t 
     if (mu_jobspec_is_fancy (reader, event))
         return false;
     if (event->type != YAML_SCALAR_EVENT || mu_jobspec_is_null (event) ||
-        mu_jobspec_has_nul (event)) {
+        mu_jobspec_has_nul (reader, event)) {
         mu_jobspec_problem (reader->problems, place, "a key must be a word");
         mu_jobspec_skip (reader, event);
         return false;

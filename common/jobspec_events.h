@@ -59,6 +59,9 @@ bool mu_jobspec_is_json (const char *text, size_t size);
 /* mu_jobspec_next () for such a text, with the events that libyaml would give; they own nothing. */
 void mu_jobspec_json_next (struct mu_jobspec_reader *reader, yaml_event_t *event);
 
+/* A zero byte inside? Plain JSON has none. */
+bool mu_jobspec_has_nul (const struct mu_jobspec_reader *reader, const yaml_event_t *scalar);
+
 /* --- about one event -------------------------------------------------------------------------- */
 
 struct mu_jobspec_place mu_jobspec_place_of (yaml_mark_t mark);
@@ -66,7 +69,6 @@ struct mu_jobspec_place mu_jobspec_place_of (yaml_mark_t mark);
 const char *mu_jobspec_scalar (const yaml_event_t *scalar);  /* its text */
 bool mu_jobspec_is_plain (const yaml_event_t *scalar);       /* not in quotes */
 bool mu_jobspec_is_null (const yaml_event_t *scalar);        /* nothing, or ~, or null */
-bool mu_jobspec_has_nul (const yaml_event_t *scalar);        /* a zero byte inside */
 const char *mu_jobspec_node_name (const yaml_event_t *node); /* "a mapping" or "a list" */
 
 #endif

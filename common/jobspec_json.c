@@ -162,7 +162,7 @@ static void scalar (struct mu_jobspec_reader *reader, yaml_event_t *event)
 void mu_jobspec_json_next (struct mu_jobspec_reader *reader, yaml_event_t *event)
 {
     advance (reader);
-    memset (event, 0, sizeof *event);
+    memset (&event->data, 0, sizeof event->data); /* where it ends nobody asks */
     event->start_mark = (yaml_mark_t){ reader->at, reader->line, reader->at - reader->line_at };
     char c = reader->at < reader->size ? reader->text[reader->at] : '\0';
     if (!c) {

@@ -15,7 +15,11 @@ void mu_jobspec_problems_begin (struct mu_jobspec_problems *problems, const char
     memset (problems, 0, offsetof (struct mu_jobspec_problems, item));
     memset (problems->place, 0, sizeof *problems - offsetof (struct mu_jobspec_problems, place));
     size_t size = strlen (file), room = sizeof problems->file - 1;
-    snprintf (problems->file, sizeof problems->file, "%s", file + (size > room ? size - room : 0));
+    if (size > room) {
+        file += size - room; /* its end tells more */
+        size = room;
+    }
+    memcpy (problems->file, file, size + 1);
 }
 
 __attribute__ ((format (printf, 4, 0))) static void add (struct mu_jobspec_problems *problems,

@@ -47,7 +47,7 @@ static bool is_usable_scalar (struct mu_jobspec_reader *reader, const yaml_event
     }
     if (mu_jobspec_is_null (event)) {
         say_wrong_type (reader, event, target, "empty");
-    } else if (mu_jobspec_has_nul (event)) {
+    } else if (mu_jobspec_has_nul (reader, event)) {
         say_wrong_type (reader, event, target, "a text with a zero byte in it");
     } else if (takes_only_plain (target->entry) && !mu_jobspec_is_plain (event)) {
         snprintf (found, sizeof found, "the text %s, in quotes",
@@ -304,7 +304,7 @@ static void file_pair (struct mu_jobspec_reader *reader, const yaml_event_t *key
     const char *name = mu_jobspec_scalar (key), *section = context;
     unsigned index = mu_jobspec_find_key (section, name);
     for (size_t i = 0; index == MU_JOBSPEC_NO_KEY && mu_jobspec_sections[i]; i++) {
-        if (strcmp (mu_jobspec_sections[i], name) != 0)
+        if (*mu_jobspec_sections[i] != *name || strcmp (mu_jobspec_sections[i], name) != 0)
             continue;
         if (is_twice (reader, &reader->problems->section[i], key, "", name))
             mu_jobspec_skip (reader, value);

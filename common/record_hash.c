@@ -115,7 +115,7 @@ const struct mu_field *mu_shape_seal (const struct mu_shape *shape)
 const struct mu_field *mu_shape_field (const struct mu_shape *shape, const char *name)
 {
     for (uint32_t i = 0; i < shape->field_count; i++)
-        if (!strcmp (shape->fields[i].name, name))
+        if (*shape->fields[i].name == *name && !strcmp (shape->fields[i].name, name))
             return &shape->fields[i];
     return NULL;
 }
