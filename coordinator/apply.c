@@ -182,8 +182,8 @@ static int apply_sized (struct coord *coord, const struct mu_journal *record,
     mine->steps = sized->steps;
     mine->parameters = sized->parameters;
     mine->targets = sized->targets;
-    SET (mine->data_identity, sized->data_identity);
-    SET (mine->compute_class, sized->compute_class);
+    job_note (&mine->data_identity, sized->data_identity);
+    job_note (&mine->compute_class, sized->compute_class);
     return 0;
 }
 
@@ -637,7 +637,7 @@ static int apply_hung (struct coord *coord, const struct mu_journal *record, str
     durable->hang_rounds += hung->doubted && !same;
     durable->hang_blows += hung->blames && !same;
     durable->hung_ms = hung->time_ms;
-    SET (durable->hung, hung->text);
+    job_note (&durable->hung, hung->text);
     return 0;
 }
 

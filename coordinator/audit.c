@@ -106,7 +106,7 @@ void audit_agree (struct job_durable *job, const struct mu_journal_agreed *agree
         member->echo = member->echo && !states;
     }
     if (job->generation.size && members_step (job, NULL) >= job->disputed_step)
-        memset (job->disputed, 0, sizeof job->disputed);
+        job_note (&job->disputed, "");
 }
 
 bool audit_is_outcast (const struct job_durable *job, const char *name, uint64_t incarnation)
@@ -134,8 +134,7 @@ void audit_expel (struct job_durable *job, const struct mu_journal_expel *expel)
     if (*expel->worker) {
         cast_out (job, expel);
     } else {
-        memset (job->disputed, 0, sizeof job->disputed);
-        SET (job->disputed, expel->others);
+        job_note (&job->disputed, expel->others);
         job->disputed_step = expel->step;
     }
     /* Who was not found wrong may be so later: where its work is known to be right is kept. */
@@ -165,7 +164,7 @@ bool audit_keeps_off (const struct job *job, const struct worker *worker)
 {
     return job->durable.state != MU_JOB_PREPARING &&
            job->soft.worker_count >= job->durable.workers_min &&
-           is_named (job->durable.disputed, worker->name);
+           is_named (job_noted (job->durable.disputed), worker->name);
 }
 
 /* --- states from before ----------------------------------------------------------------------- */
@@ -396,7 +395,7 @@ static void go_back_disputed (struct coord *coord, struct job *job,
 static void dispute (struct coord *coord, struct job *job, const struct comparison *comparison)
 {
     const char *names = name_all (coord, job, comparison);
-    if (!strcmp (job->durable.disputed, names) && all_have_a_voice (job, comparison))
+    if (!strcmp (job_noted (job->durable.disputed), names) && all_have_a_voice (job, comparison))
         fail_disputed (coord, job, comparison, names);
     else
         go_back_disputed (coord, job, comparison, names);
@@ -420,7 +419,7 @@ static void store_agreed (struct coord *coord, struct job *job, const struct com
                     .ranks = comparison->ranks,
                     .step = comparison->step }
     };
-    bool was_disputed = *job->durable.disputed;
+    bool was_disputed = job->durable.disputed != NULL;
     if (comparison->what == AUDIT_STATE)
         proof_fill (coord, job, comparison, &record.agreed);
     core_store (coord, &record);
@@ -428,7 +427,7 @@ static void store_agreed (struct coord *coord, struct job *job, const struct com
         proof_agreed (coord, job);
         doubt_agreed (job, comparison->step);
     }
-    if (was_disputed && !*job->durable.disputed) /* who was kept off may come again */
+    if (was_disputed && !job->durable.disputed) /* who was kept off may come again */
         queue_want (coord);
     job_touch (coord, job);
 }
@@ -584,7 +583,7 @@ bool audit_differs (struct coord *coord, struct worker *worker, const struct mu_
     qsort (names, 2, sizeof *names, by_alphabet);
     struct comparison about = { .what = AUDIT_STATE, .step = generation->step };
     const char *those = core_text (coord, "%s against %s", names[0], names[1]);
-    if (!generation->step && *job->durable.disputed && !job->durable.disputed_step)
+    if (!generation->step && job->durable.disputed && !job->durable.disputed_step)
         fail_beginning (coord, job, those);
     else
         go_back_disputed (coord, job, &about, those);

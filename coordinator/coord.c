@@ -287,10 +287,12 @@ static void destroy_job (struct job *job)
     ahead_clear (job);
     free (job->soft.workers);
     free (job->soft.ranks);
+    free (job->soft.samples);
     free (job->soft.why);
     free (job->soft.shrunk);
     free (job->soft.stands);
     free (job->soft.unevaluated);
+    free (job->soft.overdue.text);
     for (uint32_t i = 0; i < durable->commit_count; i++)
         free (durable->commits[i].path);
     free (durable->commits);
@@ -302,6 +304,10 @@ static void destroy_job (struct job *job)
     free (durable->generation.members);
     free (durable->generation.first_map);
     free (durable->reason);
+    free (durable->data_identity);
+    free (durable->compute_class);
+    free (durable->hung);
+    free (durable->disputed);
     free ((void *)(uintptr_t)durable->spec.data);
     free (job);
 }

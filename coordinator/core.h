@@ -161,7 +161,7 @@ struct job_durable {
 
     bool sized;
     uint64_t records, parameters, targets;
-    char data_identity[128], compute_class[128];
+    char *data_identity, *compute_class; /* notes: NULL where they are empty; owned, as is `hung` */
 
     enum mu_job_state state, target;
     uint32_t code;
@@ -180,7 +180,7 @@ struct job_durable {
     uint32_t hang_blows;                 /* those that blame the job */
     uint64_t hang_step, hang_generation; /* at the newest doubted one */
     uint64_t hung_ms;
-    char hung[256]; /* the newest in words; empty: none */
+    char *hung; /* the newest in words, a note */
 
     uint32_t accusations; /* blows that accuse a micro-batch; `crashes` counts the others */
     uint32_t poison_limit;
@@ -199,7 +199,7 @@ struct job_durable {
     uint64_t unsound_step, unsound_generation; /* SAVED up to there tells nothing new; unsound.c */
     struct agreed_sum sums[SUMS]; /* of steps that may be saved yet, the newest last; proof.c */
     uint32_t sum_count;
-    char disputed[256]; /* who differed, when nobody could say who was wrong */
+    char *disputed; /* who differed, when nobody could say who was wrong; a note */
     uint64_t disputed_step;
 };
 
@@ -355,7 +355,7 @@ struct missing {
 /* A checkpoint's writer does not move; overdue.c. */
 struct overdue {
     uint64_t writing; /* that step plus one; 0: none is overdue */
-    char worker[64], text[512];
+    char worker[64], *text; /* text: a note */
 };
 
 /* What came out of a step cannot be; doubt.c. */
@@ -402,8 +402,8 @@ struct job_soft {
     uint64_t running_since_ms, paced_window; /* START of the generation; shares were looked at */
     uint64_t median_us;                      /* cost of a micro-batch, of its members */
     uint32_t uneven;                         /* windows in a row with shares far from the best */
-    struct sample samples[SAMPLES];
-    uint32_t sample_count; /* since the newest generation formed */
+    struct sample *samples; /* [SAMPLES], owned; NULL: it never trained in this reign */
+    uint32_t sample_count;  /* since the newest generation formed */
     double rate_best;      /* steps a second, the highest seen in this reign; 0: none yet */
     struct comparison *comparisons; /* owned; NULL: nobody compares anything yet */
     uint32_t comparison_count, comparison_next[2]; /* begun: of states, of gradients; audit.c */
@@ -539,7 +539,9 @@ void job_control (struct coord *coord, uint32_t peer, const struct mu_wire_contr
 /* Has it more workers than it needs? */
 bool job_can_spare (const struct job *job);
 void job_touch (struct coord *coord, struct job *job);
-void job_note (char **note, const char *text); /* `why`, `shrunk` or `stands` of a job */
+/* A note of a job is a text that most jobs never have: owned, and NULL where it is empty. */
+void job_note (char **note, const char *text);
+static inline const char *job_noted (const char *note) { return note ? note : ""; }
 void job_advance (struct coord *coord, struct job *job);
 void job_move (struct coord *coord, struct job *job, enum mu_job_state state,
                enum mu_job_state target, enum mu_code code, const char *reason);

@@ -111,11 +111,11 @@ static void mix_job (uint64_t *digest, const struct job_durable *job)
     mix_text (digest, job->key);
     mix_text (digest, job->name);
     mix_bytes (digest, job->spec.data, job->spec.size);
-    mix_text (digest, job->data_identity);
-    mix_text (digest, job->compute_class);
+    mix_text (digest, job_noted (job->data_identity));
+    mix_text (digest, job_noted (job->compute_class));
     mix_text (digest, job->reason);
-    mix_text (digest, job->hung);
-    mix_text (digest, job->disputed);
+    mix_text (digest, job_noted (job->hung));
+    mix_text (digest, job_noted (job->disputed));
     mix_generation (digest, job);
     mix_poison (digest, job);
     for (uint32_t i = 0; i < job->outcast_count; i++) {

@@ -143,8 +143,8 @@ bool coord_fold (struct coord *coord, uint64_t number, uint64_t before_ms, struc
 #define COPY(field) folded->field = mine->field;
     SAME_FIELDS (COPY)
 #undef COPY
-    SET (folded->hung, mine->hung);
-    SET (folded->disputed, mine->disputed);
+    SET (folded->hung, job_noted (mine->hung));
+    SET (folded->disputed, job_noted (mine->disputed));
     fold_generation (coord, mine, folded);
     fold_commits (coord, mine, folded);
     fold_blame (coord, mine, folded);
@@ -296,8 +296,8 @@ int fold_apply (struct coord *coord, const struct mu_journal *record, struct mu_
 #define COPY(field) mine->field = folded->field;
     SAME_FIELDS (COPY)
 #undef COPY
-    SET (mine->hung, folded->hung);
-    SET (mine->disputed, folded->disputed);
+    job_note (&mine->hung, folded->hung);
+    job_note (&mine->disputed, folded->disputed);
     unfold_generation (mine, folded);
     unfold_commits (mine, folded);
     unfold_blame (mine, folded);

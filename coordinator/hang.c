@@ -417,7 +417,7 @@ bool hang_mend (struct coord *coord, struct job *job)
                              "A trainer hung %u times without a step between, last %s. If it only "
                              "waits for something slow, start the coordinator with a larger "
                              "--hang-ms.",
-                             job->durable.hang_blows, job->durable.hung));
+                             job->durable.hang_blows, job_noted (job->durable.hung)));
         return true;
     }
     if (!member || !job_has_live_generation (job))

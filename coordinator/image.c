@@ -10,7 +10,7 @@
  * An image is trusted as memory is: its frame's check finds damage, nothing here finds malice. */
 #include "core.h"
 
-#define TABLES     13u
+#define TABLES     14u
 #define FIELDS_MAX 96u
 #define UNKNOWN    UINT32_MAX
 
@@ -70,20 +70,20 @@ static const struct field job_fields[] = {
     F (number), F (key), F (name), P (spec), F (priority), F (workers_min), F (workers_max),
     F (micro_batches), F (global_batch), F (window_steps), F (steps), F (epochs), F (portable),
     F (mixed), F (audited), F (lost), F (keep), F (submitted_ms), F (started_ms), F (ended_ms), F (sized), F (records),
-    F (parameters), F (targets), F (data_identity), F (compute_class), F (state), F (target),
+    F (parameters), F (targets), P (data_identity), P (compute_class), F (state), F (target),
     F (code), P (reason), F (generation.number), F (generation.step), F (generation.until_step),
     F (generation.time_ms), F (generation.attempt), F (generation.source_rank),
     F (generation.size), F (generation.made_of), F (generation.transfer), F (generation.started), F (generation.over),
     F (generation.connected), P (generation.members), P (generation.first_map), P (generation.map),
     F (generation.world), P (commits), P (commit_count), P (commit_capacity), F (crashes),
     F (restarts), F (crash_step), F (crash_generation), F (crash_workers), F (seal), F (hangs),
-    F (hang_rounds), F (hang_blows), F (hang_step), F (hang_generation), F (hung_ms), F (hung),
+    F (hang_rounds), F (hang_blows), F (hang_step), F (hang_generation), F (hung_ms), P (hung),
     F (accusations), F (poison_limit), F (suspicion.step), P (suspicion.strikes),
     P (suspicion.count), P (suspicion.capacity), P (skips), P (skip_count), P (skip_capacity),
     F (anchor), F (distrusted), P (outcasts), P (outcast_count), P (outcast_capacity),
     P (absentees), P (absentee_count), P (absentee_capacity),
     P (savers), P (saver_count), P (saver_capacity), F (unsound_step), F (unsound_generation),
-    F (sums), F (sum_count), F (disputed), F (disputed_step),
+    F (sums), F (sum_count), P (disputed), F (disputed_step),
 };
 #undef S
 #define S job_soft
@@ -96,10 +96,15 @@ static const struct field soft_fields[] = {
     F (save_tries), F (save_limit_ms), F (step), F (results),
     F (finished), F (finished_ms), F (withheld), F (reducing), F (idle), F (stuck_ms), F (stepped),
     F (still_longest_ms), F (stall_longest_ms), F (stuck_longest_ms), F (running_since_ms),
-    F (paced_window), F (median_us), F (uneven), F (samples), F (sample_count), F (rate_best), P (comparisons),
+    F (paced_window), F (median_us), F (uneven), P (samples), F (sample_count), F (rate_best), P (comparisons),
     P (comparison_count), F (comparison_next), F (review.since_ms), F (review.since_step),
     F (review.step), F (review.said_ms), F (halt.since_ms), F (halt.said_ms), F (halt.step), F (missing.waited_ms), F (missing.seen_ms), F (missing.again_ms),
-    F (missing.forgo), F (overdue), F (doubt), F (open_rounds), F (open_hung_ms), F (writer_still_longest_ms), F (unevaluated_ms), F (ended_ms), F (sized_by), P (why), P (unevaluated), P (shrunk), P (stands),
+    F (missing.forgo), F (overdue.writing), F (overdue.worker), P (overdue.text), F (doubt), F (open_rounds), F (open_hung_ms), F (writer_still_longest_ms), F (unevaluated_ms), F (ended_ms), F (sized_by), P (why), P (unevaluated), P (shrunk), P (stands),
+};
+#undef S
+#define S sample
+static const struct field sample_fields[] = {
+    F (time_ms), F (step),
 };
 #undef S
 #define S member
@@ -155,7 +160,7 @@ static const struct field opinion_fields[] = {
 #what, fields, sizeof(fields) / sizeof *(fields), sizeof(struct what)                      \
     }
 
-enum { COORD, WORKER, JOB, SOFT, MEMBER, COMMIT, STRIKE, SKIP, OUTCAST, COMPARISON, OPINION, ABSENTEE, SAVER };
+enum { COORD, WORKER, JOB, SOFT, MEMBER, COMMIT, STRIKE, SKIP, OUTCAST, COMPARISON, OPINION, ABSENTEE, SAVER, SAMPLE };
 
 static const struct table tables[TABLES] = {
     [COORD] = TABLE (coord, coord_fields),
@@ -171,6 +176,7 @@ static const struct table tables[TABLES] = {
     [OPINION] = TABLE (opinion, opinion_fields),
     [ABSENTEE] = TABLE (absentee, absentee_fields),
     [SAVER] = TABLE (saver, saver_fields),
+    [SAMPLE] = TABLE (sample, sample_fields),
 };
 
 /* --- bytes either way ------------------------------------------------------------------------- */
@@ -447,7 +453,11 @@ static void pass_durable_job (struct pass *pass, struct job_durable *job)
 {
     pass_struct (pass, JOB, job);
     job->spec = pass_blob (pass, job->spec);
+    job->data_identity = pass_note (pass, job->data_identity);
+    job->compute_class = pass_note (pass, job->compute_class);
     job->reason = pass_text (pass, job->reason);
+    job->hung = pass_note (pass, job->hung);
+    job->disputed = pass_note (pass, job->disputed);
     pass_generation (pass, job);
     pass_commits (pass, job);
     job->suspicion.strikes = pass_list (pass, STRIKE, job->suspicion.strikes, &job->suspicion.count,
@@ -585,6 +595,13 @@ static void pass_comparisons (struct pass *pass, struct job_soft *soft)
     }
 }
 
+static void pass_samples (struct pass *pass, struct job_soft *soft)
+{
+    uint32_t count = soft->samples ? SAMPLES : 0;
+    soft->samples = pass_list (pass, SAMPLE, soft->samples, &count, NULL);
+    pass->bad = pass->bad || (count && count != SAMPLES) || (soft->sample_count && !count);
+}
+
 static void pass_soft_job (struct pass *pass, struct coord *coord, struct job *job)
 {
     struct job_soft *soft = &job->soft;
@@ -606,10 +623,12 @@ static void pass_soft_job (struct pass *pass, struct coord *coord, struct job *j
     soft->fences = pass_fences (pass, soft->fences);
     pass_ahead (pass, coord, &soft->ahead);
     pass_comparisons (pass, soft);
+    pass_samples (pass, soft);
     soft->why = pass_note (pass, soft->why);
     soft->unevaluated = pass_note (pass, soft->unevaluated);
     soft->shrunk = pass_note (pass, soft->shrunk);
     soft->stands = pass_note (pass, soft->stands);
+    soft->overdue.text = pass_note (pass, soft->overdue.text);
 }
 
 static void pass_core (struct pass *pass, struct coord *coord)

@@ -83,6 +83,7 @@ static void end (struct coord *coord, struct job *job, const char *why)
         store (coord, job, NULL, true,
                core_text (coord, "the checkpoint of step %llu is overdue no more: %s",
                           (unsigned long long)overdue->writing - 1, why));
+    job_note (&overdue->text, "");
     *overdue = (struct overdue){ .writing = 0 };
 }
 
@@ -102,15 +103,15 @@ static void describe (struct coord *coord, struct job *job, const struct worker 
     const char *follows = is_to_end (coord, worker)          ? "it is ended and replaced"
                           : !strcmp (worker->writer, "disk") ? "its storage does not answer"
                                                              : "training goes on";
-    SET (job->soft.overdue.text,
-         core_text (coord,
-                    "the checkpoint of step %llu is overdue: worker %s's writer (%s) has not moved "
-                    "for %llu.%llu s in phase %s; %s; %s",
-                    (unsigned long long)worker->writing - 1, worker->name, process,
-                    (unsigned long long)(worker->writer_still_ms / 1000),
-                    (unsigned long long)(worker->writer_still_ms % 1000 / 100),
-                    mu_writing_state_name ((int)worker->writer_phase), follows,
-                    at_risk (coord, job)));
+    job_note (&job->soft.overdue.text,
+              core_text (coord,
+                         "the checkpoint of step %llu is overdue: worker %s's writer (%s) has not "
+                         "moved for %llu.%llu s in phase %s; %s; %s",
+                         (unsigned long long)worker->writing - 1, worker->name, process,
+                         (unsigned long long)(worker->writer_still_ms / 1000),
+                         (unsigned long long)(worker->writer_still_ms % 1000 / 100),
+                         mu_writing_state_name ((int)worker->writer_phase), follows,
+                         at_risk (coord, job)));
 }
 
 static void begin (struct coord *coord, struct job *job, const struct worker *worker)
@@ -118,7 +119,7 @@ static void begin (struct coord *coord, struct job *job, const struct worker *wo
     job->soft.overdue.writing = worker->writing;
     SET (job->soft.overdue.worker, worker->name);
     describe (coord, job, worker);
-    store (coord, job, worker, false, job->soft.overdue.text);
+    store (coord, job, worker, false, job_noted (job->soft.overdue.text));
 }
 
 static void end_writer (struct coord *coord, const struct worker *worker)

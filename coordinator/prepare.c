@@ -212,7 +212,7 @@ static const char *build_of (const char *identity)
 
 static bool is_same_data (const struct job_durable *job, const struct mu_wire_prepared *prepared)
 {
-    const char *ours = job->data_identity, *theirs = prepared->data_identity;
+    const char *ours = job_noted (job->data_identity), *theirs = prepared->data_identity;
     size_t size = (size_t)(build_of (ours) - ours);
     return job->records == prepared->records && job->targets == prepared->targets &&
            size == (size_t)(build_of (theirs) - theirs) && !memcmp (ours, theirs, size);
@@ -228,7 +228,8 @@ static bool is_for_another_machine (const char *ours, const char *theirs)
 /* A job that is older than this comparison has none, and takes all. */
 static bool is_same_build (const struct job_durable *job, const struct mu_wire_prepared *prepared)
 {
-    const char *ours = build_of (job->data_identity), *theirs = build_of (prepared->data_identity);
+    const char *ours = build_of (job_noted (job->data_identity));
+    const char *theirs = build_of (prepared->data_identity);
     return !*ours || !*theirs || is_for_another_machine (ours, theirs) || !strcmp (ours, theirs);
 }
 
@@ -251,7 +252,7 @@ static const char *say_difference (struct coord *coord, const struct job *job,
             "parameters, against data %s with %llu records and %llu parameters. Give all workers "
             "the same file.",
             worker->name, first, prepared->data_identity, (unsigned long long)prepared->records,
-            (unsigned long long)prepared->parameters, durable->data_identity,
+            (unsigned long long)prepared->parameters, job_noted (durable->data_identity),
             (unsigned long long)durable->records, (unsigned long long)durable->parameters);
     if (is_same_build (durable, prepared))
         return core_text (
@@ -265,7 +266,8 @@ static const char *say_difference (struct coord *coord, const struct job *job,
         "Worker %s has another build of the trainer than %s (%s against %s). Give all workers the "
         "same file; if it was built anew, put back what the job began with, or go on with the new "
         "one in a new job, by checkpoint.resume.",
-        worker->name, first, build_of (prepared->data_identity), build_of (durable->data_identity));
+        worker->name, first, build_of (prepared->data_identity),
+        build_of (job_noted (durable->data_identity)));
 }
 
 /* Before the first generation it is anybody's guess who is right: the job fails. Later the odd one

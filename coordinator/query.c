@@ -51,7 +51,7 @@ static const char *reason_of (const struct coord *coord, const struct job *job)
     if (job->soft.stands)
         return job->soft.stands;
     if (job->soft.overdue.writing)
-        return job->soft.overdue.text;
+        return job_noted (job->soft.overdue.text);
     if (job->soft.why)
         return job->soft.why;
     return job->soft.shrunk ? job->soft.shrunk : "";
@@ -123,7 +123,7 @@ int coord_job_info (const struct coord *coord, uint64_t number, struct mu_wire_j
         .skipped = durable->skip_count,
         .overdue = job->soft.overdue.writing != 0,
     };
-    SET (info->hung, durable->hung);
+    SET (info->hung, job_noted (durable->hung));
     SET (info->unevaluated, job->soft.unevaluated ? job->soft.unevaluated : "");
     SET (info->name, durable->name);
     SET (info->state, mu_job_state_name ((int)durable->state));

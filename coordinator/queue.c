@@ -48,7 +48,7 @@ static const char *class_of (const struct job *job)
     if (job->durable.portable || job->durable.mixed)
         return NULL;
     if (job->durable.sized)
-        return job->durable.compute_class;
+        return job_noted (job->durable.compute_class);
     return job->soft.worker_count ? job->soft.workers[0]->compute_class : NULL;
 }
 

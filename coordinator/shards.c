@@ -242,6 +242,9 @@ static void sample (const struct coord *coord, struct job_soft *soft)
         double rate = rate_between (newest (soft), &now, now.time_ms);
         soft->rate_best = rate > soft->rate_best ? rate : soft->rate_best;
     }
+    if (!soft->samples)
+        soft->samples = calloc (SAMPLES, sizeof *soft->samples);
+    assert (soft->samples);
     soft->samples[soft->sample_count++ % SAMPLES] = now;
 }
 
