@@ -408,7 +408,7 @@ bool hang_mend (struct coord *coord, struct job *job)
                        "A trainer hung %u times while it opened the job, last %s. A plug-in's "
                        "open () and init () must not wait for anything slow; if it has to, "
                        "start the coordinator with a larger --hang-ms.",
-                       job->soft.open_rounds, job->durable.hung));
+                       job->soft.open_rounds, job_noted (job->durable.hung)));
         return true;
     }
     if (job->durable.hang_blows >= COORD_HANGS_MAX) {

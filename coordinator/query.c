@@ -124,7 +124,7 @@ int coord_job_info (const struct coord *coord, uint64_t number, struct mu_wire_j
         .overdue = job->soft.overdue.writing != 0,
     };
     SET (info->hung, job_noted (durable->hung));
-    SET (info->unevaluated, job->soft.unevaluated ? job->soft.unevaluated : "");
+    SET (info->unevaluated, job_noted (job->soft.unevaluated));
     SET (info->name, durable->name);
     SET (info->state, mu_job_state_name ((int)durable->state));
     info->reason = core_blob (reason_of (coord, job));
