@@ -264,8 +264,8 @@ static enum train_share run_share (struct share *share, struct mu_error *error)
     }
     if (atomic_load (&train->orders.interrupt))
         return TRAIN_SHARE_STOPPED;
-    train_check_head (
-        train); /* all that was computed was of this step; without the tail it is no sum */
+    /* All that was computed was of this step; without the tail it is no sum. */
+    train_check_head (train);
     mark_ready (share, job->buckets.count - 1);
     if (!share->broken)
         return TRAIN_SHARE_DONE;

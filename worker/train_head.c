@@ -45,10 +45,8 @@ void train_check_head (const struct train *train)
     struct mu_log_about about = { .job = train->job.number };
     mu_log (MU_LOG_ERROR, "memory", &about,
             "memory of this worker's trainer changed by itself after step %llu: counters or scales "
-            "of the training state "
-            "(its step reads as %llu); this trainer ends, and another is given the others' state. "
-            "If it happens again, the "
-            "machine's memory needs a check",
+            "of the training state (its step reads as %llu); this trainer ends, and another is "
+            "given the others' state. If it happens again, the machine's memory needs a check",
             (unsigned long long)kept->step, (unsigned long long)state->step);
     _exit (mu_code_exit (MU_INTERNAL));
 }

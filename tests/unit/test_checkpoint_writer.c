@@ -240,7 +240,7 @@ static _Noreturn void die_beside_a_stopped_writer (int pipe)
     _exit (1);
 }
 
-static void a_stopped_writer_ends_after_its_parent (void **unused)
+static void a_writer_ends_with_its_parent (void **unused)
 {
     (void)unused;
     int ends[2], how = 0;
@@ -258,8 +258,7 @@ static void a_stopped_writer_ends_after_its_parent (void **unused)
         usleep (1000);
     }
     assert_int_equal (ended, writer);
-    struct mu_error error;
-    assert_int_equal (mu_checkpoint_verify (bed_below ("step-00000007"), &error), 0);
+    assert_int_equal (access (bed_below ("step-00000007"), F_OK), -1); /* nothing got a name */
     prctl (PR_SET_CHILD_SUBREAPER, 0);
     close (ends[0]);
     close (ends[1]);
@@ -335,7 +334,7 @@ int main (void)
         TEST (nothing_is_held_after_a_save),
         TEST (a_killed_writer_leaves_nothing_that_counts),
         TEST (a_stopped_writer_is_given_up_and_another_writes),
-        TEST (a_stopped_writer_ends_after_its_parent),
+        TEST (a_writer_ends_with_its_parent),
         TEST (a_cancelled_writer_is_gone),
         TEST (a_writer_is_used_for_good),
     };

@@ -7,7 +7,8 @@
  * copy. The desk stays as long as the child: what one checkpoint needs, the next needs again.
  *
  * The child keeps no descriptor but its end of a socket pair: another socket held open by it would hide
- * its parent's death from the agent. When the parent is gone it does what it was told, and ends.
+ * its parent's death from the agent. It ends with its parent: nobody would hear of what it writes, and where
+ * a trainer is ended because its state is wrong, that would get a name when all others have gone back already.
  *
  * The child of a process with threads may use malloc and start threads (glibc makes both safe) but
  * must wait for no other lock; what could, is initialised before the fork. Orders and reports are
@@ -85,7 +86,7 @@ static void reset_signals (void)
 {
     for (int number = 1; number < NSIG; number++)
         signal (number, SIG_DFL);
-    signal (SIGPIPE, SIG_IGN); /* the parent may be gone: the checkpoint is written all the same */
+    signal (SIGPIPE, SIG_IGN); /* the parent may just have left it */
     signal (SIGXFSZ, SIG_IGN); /* a file size limit is an error to report */
     sigset_t none;
     sigemptyset (&none);
@@ -118,7 +119,7 @@ static _Noreturn void run_child (int end, const struct mu_desk *desk)
     static struct order order;
     struct report report = { .pruning.code = MU_OK };
     reset_signals ();
-    prctl (PR_SET_PDEATHSIG, SIGCONT); /* who is stopped would never see that the parent is gone */
+    prctl (PR_SET_PDEATHSIG, SIGKILL);
     prctl (PR_SET_NAME, "muster-save");
     /* Threads inherit both; without them the work is done as well. */
     long priority = nice (NICE);
