@@ -908,6 +908,8 @@ void unsound_drop (struct coord *coord, struct job *job, const char *found_by, b
                    const char *what, const char *advice);
 /* What would take its place; NULL: the start. */
 const struct commit *unsound_before (const struct job *job);
+/* It has loaded a checkpoint that was given up since. */
+bool unsound_was_loaded (const struct job *job, const struct mu_wire_prepared *prepared);
 /* The word tells of a checkpoint that may be the one that was given up. */
 bool unsound_is_told_again (const struct job_durable *job, const struct mu_wire_saved *saved);
 

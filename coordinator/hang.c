@@ -313,9 +313,8 @@ static const char *describe_opening (struct coord *coord, const struct worker *w
 {
     bool still;
     idle_ms (coord, worker, &still);
-    uint64_t left_ms =
-        still ? open_limit (coord, worker) - worker->still_ms
-              : COORD_PREPARE_LIMIT_MS - lower (worker->stalled_ms, COORD_PREPARE_LIMIT_MS);
+    uint64_t limit_ms = still ? open_limit (coord, worker) : COORD_PREPARE_LIMIT_MS;
+    uint64_t left_ms = limit_ms - lower (still ? worker->still_ms : worker->stalled_ms, limit_ms);
     return describe (
         coord, worker,
         core_text (coord,

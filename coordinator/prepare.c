@@ -338,7 +338,10 @@ void prepare_prepared (struct coord *coord, struct worker *worker, const struct 
         .unsound = prepared->unsound,
     };
     SET (worker->position.unread, prepared->unread);
-    proof_loaded (coord, worker, prepared);
+    if (unsound_was_loaded (job, prepared))
+        worker_release (coord, worker, true);
+    else
+        proof_loaded (coord, worker, prepared);
     job_touch (coord, job);
 }
 

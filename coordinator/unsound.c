@@ -30,6 +30,13 @@ bool unsound_is_told_again (const struct job_durable *job, const struct mu_wire_
     return saved->step <= job->unsound_step && saved->generation <= job->unsound_generation;
 }
 
+/* Its order to open was given before, and nothing of this state is anybody's work. */
+bool unsound_was_loaded (const struct job *job, const struct mu_wire_prepared *prepared)
+{
+    return *prepared->digest && !prepared->blank && prepared->step <= job->durable.unsound_step &&
+           prepared->step > job_committed_step (job);
+}
+
 /* The newest of those before it that are still on storage. */
 const struct commit *unsound_before (const struct job *job)
 {

@@ -59,6 +59,30 @@ static void the_one_before_takes_its_place (void **state)
     finish (&bed);
 }
 
+/* Its state is the highest, and none that anybody trained. */
+static void who_was_still_opening_it_begins_anew (void **state)
+{
+    (void)state;
+    struct bed bed;
+    lose_all (&bed);
+    all_open (&bed, 0, 5);
+    all_open (&bed, 0, 5);
+    assert_int_equal (committed (&bed), 3);
+    all_let_go (&bed);
+    pass (&bed, BEAT_MS);
+    for (uint32_t w = 0; w < WORKERS; w++) {
+        bed.told[w][0] = '\0';
+        opens (&bed, w, w == 0 ? 5 : 3, 0);
+    }
+    assert_true (was_told (&bed, 0, "RELEASE"));
+    let_go (&bed, 0);
+    pass (&bed, BEAT_MS);
+    opens (&bed, 0, 3, 0);
+    pass (&bed, BEAT_MS);
+    assert_int_equal (job_info (&bed).step, 3);
+    finish (&bed);
+}
+
 static void when_all_are_unsound_it_begins_at_the_start (void **state)
 {
     (void)state;
@@ -198,6 +222,7 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (the_one_before_takes_its_place),
+        cmocka_unit_test (who_was_still_opening_it_begins_anew),
         cmocka_unit_test (when_all_are_unsound_it_begins_at_the_start),
         cmocka_unit_test (what_cannot_be_read_is_not_given_up),
         cmocka_unit_test (nor_is_another_one),
