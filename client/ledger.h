@@ -43,8 +43,7 @@ struct ledger_generation {
     uint32_t attempt, size;
     uint32_t parent; /* whose state it goes on from; LEDGER_NONE: from the start */
     bool started, over;
-    bool
-        named; /* it begins with the checkpoint that the job file names: what came before is not here */
+    bool named;                /* it begins with the checkpoint that the job file names */
     uint32_t *members;         /* by rank: its worker */
     uint16_t *first_map, *map; /* by micro-batch: its rank, in the first step and in later ones */
     uint32_t *origin; /* by micro-batch of the first step: the generation in which it was summed;
