@@ -78,8 +78,7 @@ struct generation {
     uint64_t number; /* 0: the job never had one */
     uint64_t step, until_step, time_ms;
     uint32_t attempt, source_rank, size;
-    uint32_t
-        made_of; /* some rank is one update behind: it gets these sums, not the state (behind.h) */
+    uint32_t made_of; /* some are one update behind, and get these sums (behind.h) */
     bool transfer, started, over;
     bool connected; /* its world was, before FORM; ahead.c */
     struct member *members;

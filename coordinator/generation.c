@@ -153,8 +153,8 @@ static uint32_t sums_for_those_behind (struct worker *const *members, uint32_t c
     bool any = false;
     for (uint32_t rank = 0; rank < count; rank++) {
         const struct position *own = &members[rank]->position;
-        if (own->blank || !mu_is_one_behind (own->step, own->attempt, source->step, source->attempt,
-                                             source->made_of))
+        if (mu_receives (own->blank, own->step, own->attempt, source->step, source->attempt,
+                         source->made_of) != MU_RECEIVES_SUMS)
             continue;
         if (!own->lineage || own->lineage != source->lineage)
             return 0;

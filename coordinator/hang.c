@@ -391,6 +391,14 @@ static const char *condemn_all (struct coord *coord, const struct job *job, uint
     return first;
 }
 
+static void fail_hanging (struct coord *coord, struct job *job, uint32_t times, const char *when,
+                          const char *advice)
+{
+    job_stop (coord, job, MU_JOB_FAILED, MU_FAILED,
+              core_text (coord, "A trainer hung %u times %s, last %s. %s", times, when,
+                         job_noted (job->durable.hung), advice));
+}
+
 bool hang_mend (struct coord *coord, struct job *job)
 {
     bool member = false;
@@ -401,22 +409,15 @@ bool hang_mend (struct coord *coord, struct job *job)
         return false;
     job_touch (coord, job);
     if (!job->durable.generation.number && job->soft.open_rounds >= COORD_HANGS_MAX) {
-        job_stop (
-            coord, job, MU_JOB_FAILED, MU_FAILED,
-            core_text (coord,
-                       "A trainer hung %u times while it opened the job, last %s. A plug-in's "
-                       "open () and init () must not wait for anything slow; if it has to, "
-                       "start the coordinator with a larger --hang-ms.",
-                       job->soft.open_rounds, job_noted (job->durable.hung)));
+        fail_hanging (coord, job, job->soft.open_rounds, "while it opened the job",
+                      "A plug-in's open () and init () must not wait for anything slow; if it has "
+                      "to, start the coordinator with a larger --hang-ms.");
         return true;
     }
     if (job->durable.hang_blows >= COORD_HANGS_MAX) {
-        job_stop (coord, job, MU_JOB_FAILED, MU_FAILED,
-                  core_text (coord,
-                             "A trainer hung %u times without a step between, last %s. If it only "
-                             "waits for something slow, start the coordinator with a larger "
-                             "--hang-ms.",
-                             job->durable.hang_blows, job_noted (job->durable.hung)));
+        fail_hanging (coord, job, job->durable.hang_blows, "without a step between",
+                      "If it only waits for something slow, start the coordinator with a larger "
+                      "--hang-ms.");
         return true;
     }
     if (!member || !job_has_live_generation (job))

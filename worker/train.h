@@ -326,13 +326,12 @@ struct train {
     uint64_t sums_step; /* the step and attempt that the sums are of */
     uint64_t sums_attempt;
     bool sums_begun;
-    uint32_t
-        made_of; /* what the state's last update was made of: 1 + which try; 0: another gave the state */
+    /* What the state's last update was made of: 1 + which try; 0: another gave the state. */
+    uint32_t made_of;
     uint64_t evaluated; /* the newest step that was evaluated here, plus one */
     uint64_t unsaved;   /* checkpoints that were due here while one was still being written */
     struct train_audits audits;
-    struct mu_state
-        *head; /* as the state's and its table were left; NULL: it was not, or is being changed */
+    struct mu_state *head; /* as it was left (train_head.c); NULL: it is being changed */
 };
 
 enum train_share {

@@ -180,12 +180,17 @@ void collective_end (uint32_t number)
 
 /* --- forming ---------------------------------------------------------------------------------- */
 
+static const struct trainer *source_of (const struct world *world)
+{
+    return &worker_at (world->places[world->source_rank].worker)->trainer;
+}
+
 /* Who has the state already proves by its hash that it is the source's. */
 static bool is_other (const struct world *world, const struct trainer *trainer)
 {
     if (!world->transfers)
         return false;
-    const struct trainer *source = &worker_at (world->places[world->source_rank].worker)->trainer;
+    const struct trainer *source = source_of (world);
     return source->alive && source->in && source->generation == trainer->generation &&
            source->step == trainer->step && source->attempt == trainer->attempt &&
            source->state != trainer->state;
@@ -207,6 +212,15 @@ static struct collective *at_work (uint32_t number, uint64_t life, happening *wh
         hold_back (&worker_at (number)->trainer.hold, what, number, life, NULL, 0))
         return NULL;
     return collective;
+}
+
+/* Both are in this generation yet, and the source stands where it began. */
+static bool is_given (const struct collective *collective, const struct trainer *taker,
+                      const struct trainer *source)
+{
+    return taker->alive && taker->in && taker->generation == collective->generation &&
+           source->alive && source->step == collective->step &&
+           source->attempt == collective->attempt;
 }
 
 static void differ (uint32_t number, const struct collective *collective, const char *text)
@@ -231,10 +245,8 @@ static void took_sums (uint32_t number, uint64_t life, void *data)
     if (!collective)
         return;
     const struct world *world = collective->world;
-    const struct trainer *source = &worker_at (world->places[world->source_rank].worker)->trainer;
-    if (!trainer->alive || !trainer->in || trainer->generation != collective->generation ||
-        !source->alive || source->step != collective->step ||
-        source->attempt != collective->attempt)
+    const struct trainer *source = source_of (world);
+    if (!is_given (collective, trainer, source))
         return;
     if (source->given != source->proven) {
         differ (number, collective, "the source's sums are not what was proven");
@@ -265,13 +277,10 @@ static void received (uint32_t number, uint64_t life, void *data)
     if (!collective)
         return;
     const struct world *world = collective->world;
-    const struct place *place = &world->places[world->source_rank];
-    const struct trainer *source = &worker_at (place->worker)->trainer;
+    const struct trainer *source = source_of (world);
     CHECK (!source->alive || !source->blank, "%s gives a state that it does not hold",
-           worker_name (place->worker));
-    if (!trainer->alive || !trainer->in || trainer->generation != collective->generation ||
-        !source->alive || source->step != collective->step ||
-        source->attempt != collective->attempt)
+           worker_name (world->places[world->source_rank].worker));
+    if (!is_given (collective, trainer, source))
         return;
     trainer->receiving = false;
     trainer->step = source->step;

@@ -244,6 +244,18 @@ static void form_receiving (struct story *story, unsigned generation)
     expect (story, line);
 }
 
+static void falls_apart (struct story *story, unsigned generation)
+{
+    char line[64];
+    collective (story, AGENT_COLLECTIVE_ENDED, generation, "status 49");
+    snprintf (line, sizeof line, "DOWN %u status 49", generation);
+    expect (story, line);
+    snprintf (line, sizeof line, "end %u", generation);
+    expect (story, line);
+    snprintf (line, sizeof line, "tell LEAVE %u", generation);
+    expect (story, line);
+}
+
 /* The others stand at step 0, too: what it holds is no state all the same. */
 static void blank_workers_receive (void **state)
 {
@@ -251,20 +263,14 @@ static void blank_workers_receive (void **state)
     struct story story;
     blank (&story);
     form_receiving (&story, 1);
-    collective (&story, AGENT_COLLECTIVE_ENDED, 1, "status 49"); /* half of it has come */
-    expect (&story, "DOWN 1 status 49");
-    expect (&story, "end 1");
-    expect (&story, "tell LEAVE 1");
+    falls_apart (&story, 1); /* half of it has come */
     struct mu_wire wire = left (1, 0, "\x00");
     wire.left.blank = true;
     said (&story, wire);
     hear (&story, order (MU_WIRE_ABORT, 1));
     expect (&story, "ABORTED 1 step 0 attempt 0 kept 00 blank");
     form_receiving (&story, 2);
-    collective (&story, AGENT_COLLECTIVE_ENDED, 2, "status 49"); /* all of it had come */
-    expect (&story, "DOWN 2 status 49");
-    expect (&story, "end 2");
-    expect (&story, "tell LEAVE 2");
+    falls_apart (&story, 2); /* all of it had come */
     said (&story, left (2, 0, "\x01"));
     hear (&story, order (MU_WIRE_ABORT, 2));
     expect (&story, "ABORTED 2 step 0 attempt 0 kept 01");
@@ -281,20 +287,14 @@ static void who_is_one_update_behind_takes_the_sums (void **state)
     hear (&story, form (1, 1, 0, false));
     expect (&story, "tell ENTER 1 rank 1 step 0 until 100");
     expect (&story, "form 1 rank 1 of 3");
-    collective (&story, AGENT_COLLECTIVE_ENDED, 1, "status 49");
-    expect (&story, "DOWN 1 status 49");
-    expect (&story, "end 1");
-    expect (&story, "tell LEAVE 1");
+    falls_apart (&story, 1);
     said (&story, left (1, 8, "\x00"));
     struct mu_wire wire = form (2, 1, 9, true);
     wire.form.made_of = 1;
     hear (&story, wire);
     expect (&story, "tell ENTER 2 rank 1 step 9 until 100 transfer");
     expect (&story, "form 2 rank 1 of 3 takes the sums");
-    collective (&story, AGENT_COLLECTIVE_ENDED, 2, "status 49");
-    expect (&story, "DOWN 2 status 49");
-    expect (&story, "end 2");
-    expect (&story, "tell LEAVE 2");
+    falls_apart (&story, 2);
     wire = left (2, 9, "\x00");
     wire.left.made_of = 1;
     said (&story, wire);
