@@ -96,7 +96,9 @@ def wrong_state():
         assert cluster.wait_done(job)["weights_hash"] == right
         assert [record["worker"] for record in expulsions(cluster)] == ["w1"], expulsions(cluster)
         proven(cluster, job)
-        assert cluster.json("ledger", "verify", job)["rewinds"] == 1
+        # Found within ten steps: where none of them had been reported yet there is nothing to take back.
+        proof = cluster.json("ledger", "verify", job)
+        assert proof["rewinds"] == (proof["steps_given_up"] > 0), proof
 
 
 def falls_over_to_no_number(cluster, name):
