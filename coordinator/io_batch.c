@@ -48,33 +48,11 @@ size_t store_batch_bytes (const struct store_batch *batch) { return batch->bytes
 
 /* --- what a record is ------------------------------------------------------------------------- */
 
-uint32_t store_key (const struct mu_journal *record, uint64_t key[STORE_KEY_PARTS])
-{
-    const struct mu_shape *shape = mu_shape_find (&mu_journal_family, record->type);
-    const uint8_t *body = (const uint8_t *)record + mu_journal_family.body_offset;
-    uint32_t parts = 0;
-    memset (key, 0, STORE_KEY_PARTS * sizeof *key);
-    for (uint32_t i = 0; i < shape->field_count; i++) {
-        const struct mu_field *field = &shape->fields[i];
-        if (!field->latest)
-            continue;
-        if (parts == STORE_KEY_PARTS)
-            abort (); /* journal.schema marks more than there are columns */
-        uint32_t narrow = 0;
-        uint64_t *part = &key[parts++];
-        if (field->kind == MU_FIELD_U32)
-            memcpy (&narrow, body + field->offset, sizeof narrow), *part = narrow;
-        else
-            memcpy (part, body + field->offset, sizeof *part);
-    }
-    return parts;
-}
-
 void batch_describe (struct batch_entry *entry, const struct mu_journal *record)
 {
     entry->type = record->type;
     entry->job = mu_record_number (&mu_journal_family, record, "job");
-    entry->is_progress = store_key (record, entry->key) > 0;
+    entry->is_progress = key_of_record (record, &entry->key);
 }
 
 /* --- which is the newest ---------------------------------------------------------------------- */
@@ -82,14 +60,11 @@ void batch_describe (struct batch_entry *entry, const struct mu_journal *record)
 /* Where the newest with this entry's key is filed, or belongs. */
 static uint32_t *find_newest (struct store_batch *batch, const struct batch_entry *entry)
 {
-    uint64_t hash = entry->type;
-    for (uint32_t i = 0; i < STORE_KEY_PARTS; i++)
-        hash = mu_mix (hash, entry->key[i]);
+    uint64_t hash = mu_mix (0, (uint64_t)entry->key);
     for (uint32_t at = (uint32_t)hash & batch->newest_mask;; at = (at + 1) & batch->newest_mask) {
         uint32_t *slot = &batch->newest[at];
         const struct batch_entry *other = *slot ? &batch->entry[*slot - 1] : NULL;
-        if (!other ||
-            (other->type == entry->type && !memcmp (other->key, entry->key, sizeof entry->key)))
+        if (!other || other->key == entry->key)
             return slot;
     }
 }

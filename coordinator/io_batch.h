@@ -3,6 +3,7 @@
 #ifndef COORD_IO_BATCH_H
 #define COORD_IO_BATCH_H
 
+#include "io_key.h"
 #include "io_store.h"
 #include "io_views.h"
 
@@ -12,10 +13,9 @@ struct batch_entry {
     size_t offset, size;
     uint32_t type;
     uint64_t job;
-    uint64_t
-        key[STORE_KEY_PARTS]; /* equal for records of one type of which only the newest matters */
-    bool is_progress;         /* it has such a key */
-    bool superseded;          /* by a later one in the batch: it is not worth writing */
+    int64_t key;      /* equal for records of which only the newest matters (io_key.h) */
+    bool is_progress; /* it has such a key */
+    bool superseded;  /* by a later one in the batch: it is not worth writing */
 };
 
 struct store_batch {

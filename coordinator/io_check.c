@@ -9,6 +9,7 @@
 
 #include "coord.h"
 #include "io_database.h"
+#include "io_key.h"
 #include "io_store.h"
 #include "io_views.h"
 
@@ -53,18 +54,18 @@ void check_clear (struct check *check)
 
 /* --- one row ---------------------------------------------------------------------------------- */
 
-enum { NUMBER, TYPE, JOB, BODY, IS_PROGRESS, PART_1 };
+enum { NUMBER, TYPE, JOB, BODY, IS_PROGRESS, KEY };
 
-static const char rows_sql[] =
-    "SELECT number, type, job, body, 0, 0, 0, 0 FROM journal UNION ALL "
-    "SELECT number, type, job, body, 1, part_1, part_2, part_3 FROM progress ORDER BY 1";
+static const char rows_sql[] = "SELECT number, type, job, body, 0, 0 FROM journal UNION ALL "
+                               "SELECT number, type, job, body, 1, key FROM progress ORDER BY 1";
 
 /* False: a coordinator sets it aside. */
 static bool compare_columns (struct check *check, sqlite3_stmt *row,
                              const struct mu_journal *record)
 {
-    uint64_t key[STORE_KEY_PARTS], number = (uint64_t)sqlite3_column_int64 (row, NUMBER);
-    bool is_progress = store_key (record, key) > 0;
+    int64_t key;
+    uint64_t number = (uint64_t)sqlite3_column_int64 (row, NUMBER);
+    bool is_progress = key_of_record (record, &key);
     bool is_other = (uint32_t)sqlite3_column_int (row, TYPE) != (uint32_t)record->type ||
                     (uint64_t)sqlite3_column_int64 (row, JOB) !=
                         mu_record_number (&mu_journal_family, record, "job");
@@ -72,10 +73,8 @@ static bool compare_columns (struct check *check, sqlite3_stmt *row,
         find (check, "record %" PRIu64 ": its columns type and job are not what it says", number);
     if (is_progress != (sqlite3_column_int (row, IS_PROGRESS) != 0))
         find (check, "record %" PRIu64 " lies in the wrong table", number);
-    for (int i = 0; is_progress && i < STORE_KEY_PARTS; i++)
-        if ((uint64_t)sqlite3_column_int64 (row, PART_1 + i) != key[i])
-            find (check, "record %" PRIu64 ": its column part_%d is not what it says", number,
-                  i + 1);
+    else if (sqlite3_column_int64 (row, KEY) != key)
+        find (check, "record %" PRIu64 ": its column key is not what it says", number);
     return !is_other;
 }
 

@@ -8,6 +8,7 @@
 
 #include "coord.h"
 #include "io_database.h"
+#include "io_key.h"
 #include "io_views.h"
 
 #include <inttypes.h>
@@ -385,14 +386,18 @@ static int run_with (sqlite3 *writer, sqlite3_stmt *statement, uint64_t number,
 
 /* The row keeps its number and its time; the job's progress goes. */
 static int fold_job (sqlite3 *writer, struct views *views, const struct compaction *plan,
-                     uint64_t number, const char *types, struct mu_error *error)
+                     uint64_t number, struct mu_error *error)
 {
     const struct job_rows *job = &plan->jobs[number];
+    int64_t first = 1, last = 0;
+    key_range (number, &first, &last);
     char *sql = sqlite3_mprintf ("UPDATE journal SET type = %d, body = ?2 WHERE number = ?1",
                                  (int)MU_JOURNAL_FOLDED);
-    char *progress = sqlite3_mprintf (
-        "DELETE FROM progress WHERE type IN (%s) AND part_1 = %lld AND number <= %lld", types,
-        (long long)number, (long long)job->newest);
+    char *progress =
+        sqlite3_mprintf ("DELETE FROM progress WHERE key BETWEEN %lld AND %lld AND number <= %lld;"
+                         "DELETE FROM progress WHERE key < 0 AND job = %lld AND number <= %lld",
+                         (long long)first, (long long)last, (long long)job->newest,
+                         (long long)number, (long long)job->newest);
     sqlite3_stmt *statement = NULL;
     int rc = !sql || !progress ? mu_fail (error, MU_UNAVAILABLE, "out of memory")
                                : database_prepare (writer, &statement, sql, error);
@@ -411,25 +416,12 @@ static int fold_job (sqlite3 *writer, struct views *views, const struct compacti
     return rc;
 }
 
-/* Those of which the newest is kept, by job first. */
-static void list_progress_types (char *types, size_t size)
-{
-    size_t used = 0;
-    *types = '\0';
-    for (uint32_t type = 1; type < mu_journal_family.shape_count; type++) {
-        const struct mu_shape *shape = mu_shape_find (&mu_journal_family, type);
-        if (shape && mu_shape_is_latest (shape) && used < size)
-            used += (size_t)snprintf (types + used, size - used, "%s%u", used ? "," : "", type);
-    }
-}
-
 static int change (void *arg, sqlite3 *writer, struct mu_error *error)
 {
     const struct compaction *plan = arg;
-    char types[128], sql[128];
+    char sql[128];
     sqlite3_stmt *erase = NULL;
     struct views *views = NULL;
-    list_progress_types (types, sizeof types);
     int rc = database_prepare (writer, &erase, "DELETE FROM journal WHERE number = ?1", error);
     for (uint64_t i = 0; !rc && i < plan->gone_count; i++)
         rc = run_with (writer, erase, plan->gone[i], error);
@@ -437,7 +429,7 @@ static int change (void *arg, sqlite3 *writer, struct mu_error *error)
     rc = rc || views_open (&views, writer, error) ? -1 : 0;
     for (uint64_t job = 1; !rc && job < plan->job_count; job++)
         if (plan->jobs[job].folds)
-            rc = fold_job (writer, views, plan, job, types, error);
+            rc = fold_job (writer, views, plan, job, error);
     rc = rc || views_flush (views, error) ? -1 : 0;
     views_close (&views);
     snprintf (sql, sizeof sql, "UPDATE about SET folded_to = max (folded_to, %lld)",

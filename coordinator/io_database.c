@@ -5,6 +5,7 @@
  * is at a version or at another, never between. */
 #include "io_database.h"
 
+#include "io_key.h"
 #include "store_steps.h"
 
 #include <errno.h>
@@ -222,6 +223,8 @@ int database_migrate (sqlite3 *database, struct mu_error *error)
                         version, VERSION_NEWEST);
     if (version == VERSION_NEWEST)
         return 0;
+    if (key_register (database))
+        return database_fail (database, "be migrated", error);
     if (database_run (database, "BEGIN IMMEDIATE", "be migrated", error))
         return -1;
     for (int step = version; step < VERSION_NEWEST; step++)

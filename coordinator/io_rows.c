@@ -15,8 +15,8 @@ static const struct {
     [JOURNAL] = { "INSERT INTO journal (number, type, job, unix_ms, body) VALUES ", "(?,?,?,?,?)",
                   5 },
     [PROGRESS] = { "INSERT OR REPLACE INTO progress "
-                   "(number, type, job, unix_ms, body, part_1, part_2, part_3) VALUES ",
-                   "(?,?,?,?,?,?,?,?)", 5 + STORE_KEY_PARTS },
+                   "(number, type, job, unix_ms, body, key) VALUES ",
+                   "(?,?,?,?,?,?)", 6 },
 };
 
 struct row {
@@ -64,8 +64,8 @@ static void bind_row (const void *arg, unsigned index, sqlite3_stmt *insert, int
     sqlite3_bind_int64 (insert, first + 2, (sqlite3_int64)entry->job);
     sqlite3_bind_int64 (insert, first + 3, (sqlite3_int64)row->unix_ms);
     sqlite3_bind_blob (insert, first + 4, row->body, (int)entry->size, SQLITE_STATIC);
-    for (int i = 5; i < waiting->insert.columns; i++)
-        sqlite3_bind_int64 (insert, first + i, (sqlite3_int64)entry->key[i - 5]);
+    if (entry->is_progress)
+        sqlite3_bind_int64 (insert, first + 5, entry->key);
 }
 
 static int write_all (struct waiting *waiting, struct mu_error *error)

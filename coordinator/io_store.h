@@ -17,8 +17,6 @@
 #include <sqlite3.h>
 #include <stdbool.h>
 
-#define STORE_KEY_PARTS 3 /* columns part_1 to part_3 of the table progress */
-
 struct store;
 struct store_batch;
 
@@ -92,9 +90,6 @@ size_t store_batch_bytes (const struct store_batch *batch);
 /* Encode one record into the batch, at once: it is not needed afterwards. */
 int store_batch_add (struct store_batch *batch, const struct mu_journal *record,
                      struct mu_error *error);
-
-/* What makes records of one type the same, of which only the newest is kept; 0: each of them is. */
-uint32_t store_key (const struct mu_journal *record, uint64_t key[STORE_KEY_PARTS]);
 
 /* Make the batch durable and empty it. */
 int store_commit (struct store *store, struct store_batch *batch, uint64_t unix_ms,

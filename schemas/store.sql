@@ -94,3 +94,23 @@ ALTER TABLE job DROP COLUMN spec;
 -- Which file this database is, 0 where nobody knows: in a copy it is another's, and what others know by its id is not the copy.
 ALTER TABLE about ADD COLUMN inode INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE about ADD COLUMN born_ns INTEGER NOT NULL DEFAULT 0;   -- since 1970
+
+-- step 7
+-- One number in place of four columns: storing progress again finds its row at half the cost, and all of a generation's
+-- lie together. progress_key is the coordinator's own function (io_key.c).
+CREATE TABLE progress_kept (
+    key     INTEGER PRIMARY KEY,     -- job, generation, type and rank or place, of each only the newest
+    number  INTEGER NOT NULL,        -- as in journal: the two share one sequence
+    type    INTEGER NOT NULL,        -- journal.schema
+    job     INTEGER NOT NULL,
+    unix_ms INTEGER NOT NULL,
+    body    BLOB NOT NULL
+);
+INSERT INTO progress_kept
+    SELECT progress_key (type, part_1, part_2, part_3), number, type, job, unix_ms, body FROM progress ORDER BY 1;
+DROP VIEW record;
+DROP TABLE progress;
+ALTER TABLE progress_kept RENAME TO progress;
+CREATE VIEW record AS
+    SELECT number, type, job, unix_ms, body FROM journal
+    UNION ALL SELECT number, type, job, unix_ms, body FROM progress;

@@ -82,6 +82,9 @@ unit_tests += %D%/unit/test_store
 %C%_unit_test_store_SOURCES = %D%/unit/test_store.c %D%/unit/store_bed.c %D%/unit/store_bed.h
 %C%_unit_test_store_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)
 %C%_unit_test_store_LDADD = coordinator/libstore.la $(LDADD) $(SQLITE_LIBS)
+unit_tests += %D%/unit/test_key
+%C%_unit_test_key_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)
+%C%_unit_test_key_LDADD = coordinator/libstore.la $(LDADD) $(SQLITE_LIBS)
 unit_tests += %D%/unit/test_store_open
 %C%_unit_test_store_open_SOURCES = %D%/unit/test_store_open.c %D%/unit/store_bed.c %D%/unit/store_bed.h
 %C%_unit_test_store_open_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)
@@ -156,8 +159,8 @@ TESTS += %D%/system/test_replay.py %D%/system/test_standby.py %D%/system/test_to
 EXTRA_DIST += %D%/system/test_replay.py %D%/system/test_standby.py %D%/system/test_torture_standby.py %D%/system/torture_standby.py %D%/system/crew.py
 TESTS += %D%/system/test_admin.py
 EXTRA_DIST += %D%/system/test_admin.py %D%/golden/make_database.py \
-    %D%/golden/database-1.db %D%/golden/database-2.db %D%/golden/database-3.db %D%/golden/database-4.db %D%/golden/database-5.db %D%/golden/database-6.db \
-    %D%/golden/database-1.json %D%/golden/database-2.json %D%/golden/database-3.json %D%/golden/database-4.json %D%/golden/database-5.json %D%/golden/database-6.json
+    %D%/golden/database-1.db %D%/golden/database-2.db %D%/golden/database-3.db %D%/golden/database-4.db %D%/golden/database-5.db %D%/golden/database-6.db %D%/golden/database-7.db \
+    %D%/golden/database-1.json %D%/golden/database-2.json %D%/golden/database-3.json %D%/golden/database-4.json %D%/golden/database-5.json %D%/golden/database-6.json %D%/golden/database-7.json
 TESTS += %D%/system/test_line.py
 EXTRA_DIST += %D%/system/test_line.py
 TESTS += %D%/system/torture_jobs.py

@@ -305,7 +305,7 @@ def damaged():
         damage("DELETE FROM journal WHERE type = 5 AND job = 1", "its seal does not fit")
         damage("DELETE FROM journal WHERE type = 2 AND job = 2", "never submitted")
         damage("UPDATE journal SET job = 77 WHERE number = 2", "its columns type and job")
-        damage("UPDATE progress SET part_1 = 77 WHERE number = (SELECT max (number) FROM progress)", "its column part_1")
+        damage("UPDATE progress SET part_1 = 77 WHERE number = (SELECT max (number) FROM progress)", "its column key")
         damage("UPDATE progress SET number = 2 WHERE number = (SELECT max (number) FROM progress)", "its number is not its own")
         damage("INSERT INTO journal SELECT number + 100000, type, job, unix_ms, body FROM progress LIMIT 1", "wrong table")
         damage("UPDATE job SET state = 'done' WHERE job = 5", "the table job does not say of job 5")

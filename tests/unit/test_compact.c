@@ -172,23 +172,31 @@ static void check_file (void)
     check_clear (&check);
 }
 
-static int pages (void *arg, sqlite3 *writer, struct mu_error *error)
+struct question {
+    const char *sql;
+    int answer;
+};
+
+static int answer (void *arg, sqlite3 *writer, struct mu_error *error)
 {
     (void)error;
+    struct question *question = arg;
     sqlite3_stmt *row = NULL;
-    assert_int_equal (sqlite3_prepare_v2 (writer, "PRAGMA page_count", -1, &row, NULL), SQLITE_OK);
-    assert_int_equal (sqlite3_step (row), SQLITE_ROW);
-    *(int *)arg = sqlite3_column_int (row, 0);
-    sqlite3_finalize (row);
+    assert_int_equal (sqlite3_prepare_v2 (writer, question->sql, -1, &row, NULL), SQLITE_OK);
+    if (sqlite3_step (row) == SQLITE_ROW)
+        question->answer = sqlite3_column_int (row, 0);
+    assert_int_equal (sqlite3_finalize (row), SQLITE_OK);
     return 0;
 }
 
-static int page_count (void)
+static int ask (const char *sql)
 {
-    int count = 0;
-    assert_int_equal (store_change (store, pages, &count, NULL), 0);
-    return count;
+    struct question question = { .sql = sql };
+    assert_int_equal (store_change (store, answer, &question, NULL), 0);
+    return question.answer;
 }
+
+static int page_count (void) { return ask ("PRAGMA page_count"); }
 
 static void ended_jobs_become_some_rows_each (void **state)
 {
@@ -219,6 +227,19 @@ static void ended_jobs_become_some_rows_each (void **state)
     }
     /* three rounds later it holds three times as many folded jobs, in the room that was let go */
     assert_in_range (page_count (), 1, first_pages + first_pages / 2);
+}
+
+/* As those of the sixty-eight millionth job have. */
+static void progress_whose_keys_are_negative_is_folded_with_its_job (void **state)
+{
+    (void)state;
+    live (1, DAY_MS);
+    assert_int_equal (ask ("SELECT count (*) FROM progress WHERE job = 3"), GENERATIONS);
+    ask ("UPDATE progress SET key = -key WHERE job IN (1, 3)");
+    while (compact (DAY_MS + 1).more)
+        ;
+    assert_int_equal (ask ("SELECT count (*) FROM progress WHERE job = 1"), GENERATIONS);
+    assert_int_equal (ask ("SELECT count (*) FROM progress WHERE job > 1"), 0);
 }
 
 static uint64_t sure_ms (void)
@@ -395,6 +416,7 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         COMPACT_TEST (ended_jobs_become_some_rows_each),
+        COMPACT_TEST (progress_whose_keys_are_negative_is_folded_with_its_job),
         COMPACT_TEST (a_clock_is_believed_when_it_has_gone_on_for_a_day),
         COMPACT_TEST (numbers_are_not_used_twice),
         COMPACT_TEST (a_plan_outlives_what_is_appended),

@@ -229,8 +229,8 @@ static void a_record_of_a_newer_muster_is_refused (void **state)
     "SELECT group_concat (number || ' ' || type || ' ' || job || ' ' || unix_ms || ' ' || "        \
     "hex (body)) FROM (SELECT * FROM record ORDER BY number)"
 #define ALL_PROGRESS                                                                               \
-    "SELECT group_concat (type || ' ' || part_1 || ' ' || part_2 || ' ' || part_3 || ' ' || "      \
-    "number || ' ' || hex (body)) FROM progress"
+    "SELECT group_concat (key || ' ' || type || ' ' || job || ' ' || number || ' ' || "            \
+    "hex (body)) FROM progress"
 
 /* What step 1 kept: one table, texts such as TRAINED12.3.45 as keys, and each job's file twice. */
 static const char *const back_to_step_1 =
@@ -238,9 +238,10 @@ static const char *const back_to_step_1 =
     "CREATE TABLE journal (number INTEGER PRIMARY KEY, type INTEGER NOT NULL, job INTEGER NOT "
     "NULL, latest TEXT UNIQUE, unix_ms INTEGER NOT NULL, body BLOB NOT NULL);"
     "INSERT INTO journal SELECT number, type, job, NULL, unix_ms, body FROM others;"
-    "INSERT INTO journal SELECT number, type, job, CASE type WHEN 7 THEN 'LEASE' || part_1 || '.' "
-    "|| part_2 ELSE 'TRAINED' || part_1 || '.' || part_2 || '.' || part_3 END, unix_ms, body "
-    "FROM progress; DROP TABLE others; DROP TABLE progress; DROP TABLE about; "
+    "INSERT INTO journal SELECT number, type, job, CASE type WHEN 7 THEN 'LEASE' || job || '.' "
+    "|| (key >> 18 & 524287) ELSE 'TRAINED' || job || '.' || (key >> 18 & 524287) || '.' || (key & "
+    "65535) END, unix_ms, body FROM progress; DROP TABLE others; DROP TABLE progress; DROP TABLE "
+    "about; "
     "ALTER TABLE job ADD COLUMN spec TEXT NOT NULL DEFAULT '{}'; "
     "PRAGMA user_version=1";
 
