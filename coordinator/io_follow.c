@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* io_follow.c - take the leader's rows, confirm them, answer questions, wait
  *
- *     rows -> SQLite, synced -> HAVE -> the core
+ *     rows, all that are there -> SQLite, synced -> HAVE -> the core
  *
  * What is asked is answered by the same thread, so nobody who was told that something is durable asks a core
  * that does not know of it.
@@ -34,6 +34,7 @@
 #define WAIT_MAX_MS       1000
 #define FAREWELL_MS       200
 #define TAKE_MAX          64 /* messages of each kind before the others are looked at */
+#define LINES_MAX         4096 /* and lines, but for the last message's, that become durable together */
 
 struct follow {
     const struct follow_options *options;
@@ -43,8 +44,11 @@ struct follow {
     uint64_t beat_ms;
     bool stuck;              /* what was to be taken could not be stored */
     uint64_t said, heard_ms; /* the newest record that the leader was heard to have, and when */
-    struct store_line *line;
-    uint32_t line_capacity;
+    struct store_line *line; /* taken, not durable yet; what they point to lies in these */
+    uint32_t line_count, line_capacity;
+    zmq_msg_t message[TAKE_MAX];
+    uint32_t message_count;
+    bool taken; /* something waits to become durable */
     uint32_t *worker, worker_count, worker_capacity;
     struct compactor *compactor;
     struct requests requests;
@@ -181,33 +185,34 @@ static int join (struct follow *follow, struct mu_error *error)
     return store_set_cluster (store, follow->options->claim->value.cluster, error);
 }
 
-static void point_lines (struct follow *follow, const struct mu_wire_rows *rows)
+static void add_lines (struct follow *follow, const struct mu_wire_rows *rows)
 {
-    uint32_t count = rows->rows.count;
-    if (count > follow->line_capacity) {
-        follow->line = realloc (follow->line, count * sizeof *follow->line);
-        if (!follow->line)
-            abort ();
-        follow->line_capacity = count;
-    }
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < rows->rows.count; i++) {
         const struct mu_wire_row *row = &rows->rows.items[i];
-        follow->line[i] = (struct store_line){ .number = row->number,
-                                               .unix_ms = row->unix_ms,
-                                               .body = row->body.data,
-                                               .size = row->body.size };
+        follow->line = core_grow (follow->line, follow->line_count, &follow->line_capacity,
+                                  sizeof *follow->line);
+        follow->line[follow->line_count++] = (struct store_line){ .number = row->number,
+                                                                  .unix_ms = row->unix_ms,
+                                                                  .body = row->body.data,
+                                                                  .size = row->body.size };
     }
 }
 
+static void forget_lines (struct follow *follow)
+{
+    follow->line_count = 0;
+    follow->taken = false;
+}
+
 /* What the core of the leader took, this one takes. */
-static void feed_core (struct follow *follow, uint32_t count)
+static void feed_core (struct follow *follow)
 {
     struct mu_journal record;
     struct mu_error why;
     msgpack_zone zone;
     if (!msgpack_zone_init (&zone, 8192))
         abort ();
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < follow->line_count; i++) {
         const struct store_line *line = &follow->line[i];
         msgpack_zone_clear (&zone);
         if (mu_record_decode (&mu_journal_family, &record, line->body, line->size, 0, &zone,
@@ -229,23 +234,41 @@ static void note_mended (struct follow *follow)
     claim_mended (claim);
 }
 
+static void note_stored (struct follow *follow)
+{
+    if (follow->stuck)
+        mu_log (MU_LOG_INFO, "store_works", NULL, "the database can be written again");
+    follow->stuck = follow->options->claim->stuck = false;
+}
+
+/* A fresh journal, in pieces: the leader sends the next when it hears that one was taken. */
+static int finish_piece (struct follow *follow, struct mu_error *error)
+{
+    const struct follow_options *options = follow->options;
+    if (!follow->following.filling) {
+        if (store_taken (options->store, follow->following.at, error) ||
+            options->rebuild (options->arg, error))
+            return -1;
+        note_mended (follow);
+    }
+    note_stored (follow);
+    say_have (follow);
+    forget_lines (follow);
+    return 0;
+}
+
 static int take (struct follow *follow, const struct mu_wire_rows *rows, bool fresh,
                  struct mu_error *error)
 {
-    bool filled = fresh || !store_is_settled (follow->options->store);
-    bool whole = !follow->following.filling;
-    point_lines (follow, rows);
-    if (join (follow, error) ||
-        store_take (follow->options->store, follow->line, rows->rows.count, rows->newest,
-                    fresh ? STORE_FRESH : STORE_FOLLOW, whole, error))
+    struct store *store = follow->options->store;
+    uint32_t before = follow->line_count;
+    add_lines (follow, rows);
+    if (join (follow, error) || store_take (store, follow->line + before, rows->rows.count,
+                                            fresh ? STORE_FRESH : STORE_FOLLOW, error))
         return -1;
-    if (filled && whole && follow->options->rebuild (follow->options->arg, error))
-        return -1;
-    if (filled && whole)
-        note_mended (follow);
-    say_have (follow);
-    if (!filled)
-        feed_core (follow, rows->rows.count);
+    if (!store_is_settled (store))
+        return finish_piece (follow, error);
+    follow->taken = true;
     return 0;
 }
 
@@ -260,11 +283,28 @@ static void fall_behind (struct follow *follow, const char *why, uint64_t now_ms
     following_failed (&follow->following, store_newest (follow->options->store), now_ms);
 }
 
-static void note_stored (struct follow *follow)
+/* None of what was taken since the last time is stored. */
+static int could_not (struct follow *follow, uint64_t now_ms, const struct mu_error *error)
 {
-    if (follow->stuck)
-        mu_log (MU_LOG_INFO, "store_works", NULL, "the database can be written again");
-    follow->stuck = follow->options->claim->stuck = false;
+    forget_lines (follow);
+    if (error->code != MU_IO && error->code != MU_TRY_AGAIN)
+        return -1;
+    fall_behind (follow, error->text, now_ms);
+    return 0;
+}
+
+/* Make durable what was taken: as a leader's turn does, all that was there at once. */
+static int settle (struct follow *follow, uint64_t now_ms, struct mu_error *error)
+{
+    if (!follow->taken)
+        return 0;
+    if (store_taken (follow->options->store, follow->following.at, error))
+        return could_not (follow, now_ms, error);
+    note_stored (follow);
+    say_have (follow);
+    feed_core (follow);
+    forget_lines (follow);
+    return 0;
 }
 
 static int on_rows (struct follow *follow, const struct mu_wire *wire, uint64_t now_ms,
@@ -278,16 +318,14 @@ static int on_rows (struct follow *follow, const struct mu_wire *wire, uint64_t 
                                    .first = said->first,
                                    .fresh = said->fresh,
                                    .whole = said->whole };
+    if (said->first && settle (follow, now_ms, error))
+        return -1;
     enum following_what what = following_rows (&follow->following, &rows, now_ms);
     if (what == FOLLOWING_IGNORE)
         return 0;
-    if (!take (follow, said, what == FOLLOWING_REPLACE, error))
-        note_stored (follow);
-    else if (error->code == MU_IO || error->code == MU_TRY_AGAIN)
-        fall_behind (follow, error->text, now_ms);
-    else
-        return -1;
-    return 0;
+    if (take (follow, said, what == FOLLOWING_REPLACE, error))
+        return could_not (follow, now_ms, error);
+    return follow->line_count < LINES_MAX ? 0 : settle (follow, now_ms, error);
 }
 
 static void note_said (struct follow *follow, uint64_t newest, uint64_t now_ms)
@@ -334,26 +372,42 @@ static int on_word (struct follow *follow, const struct mu_wire *wire, uint64_t 
     }
 }
 
+/* NULL: there is none. It is held, for what lines point to lies in it. */
+static zmq_msg_t *receive (struct follow *follow)
+{
+    zmq_msg_t *message = &follow->message[follow->message_count];
+    if (!follow->dealer || follow->message_count == TAKE_MAX)
+        return NULL;
+    zmq_msg_init (message);
+    if (zmq_msg_recv (message, follow->dealer, ZMQ_DONTWAIT) < 0) {
+        zmq_msg_close (message);
+        return NULL;
+    }
+    follow->message_count++;
+    return message;
+}
+
+static void release (struct follow *follow)
+{
+    while (follow->message_count)
+        zmq_msg_close (&follow->message[--follow->message_count]);
+    msgpack_zone_clear (&follow->zone);
+}
+
 static int hear_leader (struct follow *follow, uint64_t now_ms, struct mu_error *error)
 {
+    zmq_msg_t *message;
     struct mu_wire wire;
     struct mu_error why;
     int rc = 0;
-    for (int i = 0; i < TAKE_MAX && follow->dealer && !rc; i++) {
-        zmq_msg_t message;
-        zmq_msg_init (&message);
-        if (zmq_msg_recv (&message, follow->dealer, ZMQ_DONTWAIT) < 0) {
-            zmq_msg_close (&message);
-            return 0;
-        }
-        msgpack_zone_clear (&follow->zone);
-        if (mu_record_decode (&mu_wire_family, &wire, zmq_msg_data (&message),
-                              zmq_msg_size (&message), 1u << MU_ROLE_PEER, &follow->zone, &why))
+    while (!rc && (message = receive (follow)))
+        if (mu_record_decode (&mu_wire_family, &wire, zmq_msg_data (message),
+                              zmq_msg_size (message), 1u << MU_ROLE_PEER, &follow->zone, &why))
             mu_log (MU_LOG_WARN, "bad_message", NULL, "from the leader: %s", why.text);
         else
             rc = on_word (follow, &wire, now_ms, error);
-        zmq_msg_close (&message);
-    }
+    rc = rc || settle (follow, now_ms, error) ? -1 : 0;
+    release (follow);
     return rc;
 }
 

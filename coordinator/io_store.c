@@ -449,6 +449,13 @@ static int begin (struct store *store, struct mu_error *error)
     return 0;
 }
 
+/* What is in the log goes into the file, so that the log's place is used again. */
+static void spare_log (struct store *store)
+{
+    if (store->wal_frames >= WAL_CHECKPOINT_FRAMES)
+        sqlite3_wal_checkpoint_v2 (store->writer, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+}
+
 int store_commit (struct store *store, struct store_batch *batch, uint64_t unix_ms,
                   struct mu_error *error)
 {
@@ -471,8 +478,7 @@ int store_commit (struct store *store, struct store_batch *batch, uint64_t unix_
         goto error;
     atomic_store (&store->newest, number);
     batch_clear (batch);
-    if (store->wal_frames >= WAL_CHECKPOINT_FRAMES)
-        sqlite3_wal_checkpoint_v2 (store->writer, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    spare_log (store);
     return 0;
 error:
     drop (store);
@@ -617,7 +623,7 @@ static void end_filling (struct store *store, uint64_t newest)
 }
 
 int store_take (struct store *store, const struct store_line *lines, uint32_t count,
-                uint64_t newest, enum store_taking how, bool whole, struct mu_error *error)
+                enum store_taking how, struct mu_error *error)
 {
     if (how == STORE_FRESH)
         store_abandon (store);
@@ -636,23 +642,26 @@ int store_take (struct store *store, const struct store_line *lines, uint32_t co
     for (uint32_t i = 0; i < count; i++)
         if (take_line (store, &lines[i], error))
             goto error;
-    if (flush (store, error))
+    if (flush (store, error)) /* the lines are the caller's again */
         goto error;
-    if (!whole)
-        return 0;
-    if (store->filling && finish_filling (store, newest, error))
-        goto error;
-    if (run (store, store->commit, error))
-        goto error;
-    atomic_store (&store->newest, newest);
-    if (store->filling)
-        end_filling (store, newest);
-    if (store->wal_frames >= WAL_CHECKPOINT_FRAMES)
-        sqlite3_wal_checkpoint_v2 (store->writer, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     return 0;
 error:
     store_abandon (store);
     return -1;
+}
+
+int store_taken (struct store *store, uint64_t newest, struct mu_error *error)
+{
+    if ((store->filling && finish_filling (store, newest, error)) ||
+        run (store, store->commit, error)) {
+        store_abandon (store);
+        return -1;
+    }
+    atomic_store (&store->newest, newest);
+    if (store->filling)
+        end_filling (store, newest);
+    spare_log (store);
+    return 0;
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */

@@ -119,14 +119,15 @@ int store_read_lines (struct store *store, uint64_t after, uint32_t limit,
 
 enum store_taking {
     STORE_FOLLOW, /* behind what is there */
-    STORE_FRESH,  /* instead of what is there: in one transaction, until a STORE_FOLLOW that is whole */
+    STORE_FRESH,  /* instead of what is there */
 };
 
-/* Store lines of a leader; the journal's newest number is then `newest`. Not `whole`: a fresh journal
- * goes on, and nothing of it is durable. BAD_INPUT: a line that this version cannot read. After any
- * error, and by store_abandon (), a fresh journal that is not whole is as if it had never begun. */
+/* Take lines of a leader. They are durable when store_taken () says so, with all that were taken since the
+ * last time; the journal's newest number is then `newest`. BAD_INPUT: a line that this version cannot read.
+ * After any error of either, and by store_abandon (), what was not durable is as if it had never come. */
 int store_take (struct store *store, const struct store_line *lines, uint32_t count,
-                uint64_t newest, enum store_taking how, bool whole, struct mu_error *error);
+                enum store_taking how, struct mu_error *error);
+int store_taken (struct store *store, uint64_t newest, struct mu_error *error);
 void store_abandon (struct store *store);
 
 /* No fresh journal is being put together. */

@@ -110,10 +110,12 @@ def stored(cluster, name):
 def on_small_disk(cluster, name):
     """Its database is lost, and it follows again on one that can be filled."""
     cluster.kill(name)
+    leader = cluster.other(name)
+    before = len(cluster.events(leader))  # the one that was killed may still be in sync
     shutil.rmtree(stored(cluster, name))
     with Tmpfs(stored(cluster, name), "64m") as disk:
         cluster.start(name, "--standby")
-        cluster.wait_in_sync(2)
+        wait_for("it is in sync again", lambda: any(e["event"] == "in_sync" for e in cluster.events(leader)[before:]))
         yield disk
         cluster.kill(name)
 

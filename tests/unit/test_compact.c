@@ -330,7 +330,7 @@ static void a_bad_row_is_not_folded_away (void **state)
 static int take_line (void *arg, const struct store_line *line)
 {
     struct mu_error error = { .text = "" };
-    if (store_take (arg, line, 1, line->number, STORE_FOLLOW, true, &error))
+    if (store_take (arg, line, 1, STORE_FOLLOW, &error) || store_taken (arg, line->number, &error))
         fail_msg ("%s", error.text);
     return 0;
 }
@@ -344,8 +344,8 @@ static int fill_line (void *arg, const struct store_line *line)
 {
     const struct filling *filling = arg;
     struct mu_error error = { .text = "" };
-    if (store_take (filling->other, line, 1, filling->newest, STORE_FOLLOW,
-                    line->number == filling->newest, &error))
+    if (store_take (filling->other, line, 1, STORE_FOLLOW, &error) ||
+        (line->number == filling->newest && store_taken (filling->other, line->number, &error)))
         fail_msg ("%s", error.text);
     return 0;
 }
@@ -394,7 +394,7 @@ static void who_lacks_what_was_folded_needs_all (void **state)
     assert_true (bad_rows (other) > 0);
 
     uint64_t fills = store_fills (other);
-    assert_int_equal (store_take (other, NULL, 0, 0, STORE_FRESH, false, NULL), 0);
+    assert_int_equal (store_take (other, NULL, 0, STORE_FRESH, NULL), 0);
     assert_true (store_fills (other) > fills);
     assert_int_equal (store_folded_to (other), 0); /* not before it is whole */
     fills = store_fills (other);
