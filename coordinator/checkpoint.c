@@ -189,14 +189,24 @@ static void tell_to_save (struct coord *coord, const struct job *job, struct wor
     order_give (coord, worker, ORDER_SAVE);
 }
 
+/* What it was told is not taken back: it may still come, and is believed. */
+static void wait_no_more (struct job *job)
+{
+    for (uint32_t i = 0; i < job->soft.worker_count; i++)
+        if (job->soft.workers[i]->order == ORDER_SAVE)
+            order_clear (job->soft.workers[i]);
+}
+
 bool checkpoint_wait (struct coord *coord, struct job *job)
 {
     struct job_soft *soft = &job->soft;
+    struct worker *best = generation_best (coord, job, false);
+    if (soft->orders[ORDER_SAVE] && best && !is_endangered (coord, job, best))
+        wait_no_more (job); /* the job was to be paused, or its best to leave, and is not */
     if (soft->orders[ORDER_SAVE])
         return true;
     if (soft->save_done)
         return false;
-    struct worker *best = generation_best (coord, job, false);
     if (!best || best->position.step <= job_committed_step (job) ||
         !is_endangered (coord, job, best))
         return false;

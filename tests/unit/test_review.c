@@ -269,6 +269,27 @@ static void but_not_for_long (void **state)
     assert_non_null (strstr (bed.reason, "paused on request"));
 }
 
+/* Its writer may hang for minutes, and the state is not going away any more. */
+static void who_resumes_it_does_not_wait_for_what_the_pause_saves (void **state)
+{
+    (void)state;
+    running (&bed, 5);
+    control (2);
+    pass (&bed, 2 * COORD_REVIEW_MS); /* nobody is compared, nor ends a step */
+    for (uint32_t w = 0; w < WORKERS; w++)
+        aborted (&bed, w, 6);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        reach (&bed, w, 0, 6, MU_PHASE_WAITING, MU_DUTY_NOBODY);
+    assert_true (was_told (&bed, 0, "SAVE"));
+    pass (&bed, 1000);
+    assert_int_equal (bed.forms, 1);
+    control (3);
+    assert_int_equal (bed.forms, 2);
+    assert_int_equal (job_state (), MU_JOB_FORMING);
+    say_saved (&bed, 0, 1, 6); /* it comes all the same */
+    assert_int_equal (committed (&bed), 6);
+}
+
 /* Who was compared before it broke is known to nobody. */
 static void a_restart_in_the_middle_keeps_who_leaves (void **state)
 {
@@ -307,6 +328,7 @@ int main (void)
         REVIEW_TEST (it_is_not_kept_for_long),
         REVIEW_TEST (a_pause_while_one_forms_waits_for_a_comparison),
         REVIEW_TEST (but_not_for_long),
+        REVIEW_TEST (who_resumes_it_does_not_wait_for_what_the_pause_saves),
         REVIEW_TEST (a_restart_in_the_middle_keeps_who_leaves),
     };
     return cmocka_run_group_tests_name ("review", tests, NULL, NULL);
