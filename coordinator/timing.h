@@ -6,6 +6,8 @@
 #ifndef COORD_TIMING_H
 #define COORD_TIMING_H
 
+#include "common/dial.h"
+
 /* A worker says BEAT this often; the interval stretches with the roster so that beats cost at most
  * BEATS_PER_SECOND_MAX messages a second in all. */
 #define COORD_BEAT_MS 250u
@@ -18,11 +20,11 @@
 
 /* After a restart the coordinator has heard nobody: workers get this long before they count as lost, and none is
  * given a job; it looks every RETURN_MS whether all are back. Whoever is missing where the others' generation
- * is over is lost COME_MS after the last that came: after a long outage workers dial every 2 s or so
- * (docs/decisions/0053). */
+ * is over is lost COME_MS after the last that came: after a long outage workers dial, and say HELLO, every
+ * MU_DIAL_LIMIT_MS (docs/decisions/0053); libzmq adds some tenths of a second by chance. */
 #define COORD_RESTART_GRACE_MS 5000u
 #define COORD_RETURN_MS        500u
-#define COORD_COME_MS          2500u
+#define COORD_COME_MS          (MU_DIAL_LIMIT_MS + 500u)
 
 /* The process that writes a checkpoint and does not move is told of after COORD_HANG_MS, and nothing else:
  * it may wait for storage. One that was stopped is ended then; one that sleeps or spins, after

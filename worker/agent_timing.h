@@ -7,11 +7,13 @@
 #ifndef AGENT_TIMING_H
 #define AGENT_TIMING_H
 
+#include "common/dial.h"
+
 /* Until WELCOME, HELLO is said again after this long, then twice as long, up to the limit; each
  * time shortened by up to a half at random, so that thousands do not knock at once. No end: a
  * worker may be there before its coordinator. */
 #define AGENT_HELLO_MS       250u
-#define AGENT_HELLO_LIMIT_MS 4000u
+#define AGENT_HELLO_LIMIT_MS MU_DIAL_LIMIT_MS
 
 /* What WELCOME has not yet said. */
 #define AGENT_BEAT_MS 250u

@@ -2,7 +2,7 @@
 /* io_coordinator.c - libzmq's DEALER, with the traps closed
  *
  *  - bounded high-water marks and DONTWAIT: a coordinator that hangs cannot stop the agent;
- *  - reconnection after 100 to 200 ms, each worker its own, up to 2 s: no storm after a restart;
+ *  - reconnection after 100 to 200 ms, each worker its own, up to 2 s (dial.h): no storm after a restart;
  *  - a connection whose bytes nobody acknowledges for 3 s is given up, and one is not waited for
  *    longer than 2 s: TCP says its bytes again ever more rarely, so that after a cut of minutes it
  *    would take as long again to notice that the line is back;
@@ -11,6 +11,7 @@
  *  - LINGER 0 while it runs; at the end BYE gets a moment. */
 #include "io_coordinator.h"
 
+#include "common/dial.h"
 #include "common/log.h"
 
 #include <errno.h>
@@ -22,7 +23,6 @@
 #define HIGH_WATER         1000
 #define MESSAGE_BYTES_MAX  (32 << 20) /* FENCED is the largest */
 #define RECONNECT_MS       100
-#define RECONNECT_LIMIT_MS 2000
 #define HANDSHAKE_MS       5000
 #define UNHEARD_MS         3000
 #define CONNECT_MS         2000
@@ -70,7 +70,7 @@ static int connect_peer (struct io_coordinator *coordinator, const char *endpoin
     set (peer->socket, ZMQ_TCP_MAXRT, UNHEARD_MS);
     set (peer->socket, ZMQ_CONNECT_TIMEOUT, CONNECT_MS);
     set (peer->socket, ZMQ_RECONNECT_IVL, RECONNECT_MS + (int)(seed % RECONNECT_MS));
-    set (peer->socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_LIMIT_MS);
+    set (peer->socket, ZMQ_RECONNECT_IVL_MAX, MU_DIAL_LIMIT_MS);
     int64_t size_max = MESSAGE_BYTES_MAX;
     zmq_setsockopt (peer->socket, ZMQ_MAXMSGSIZE, &size_max, sizeof size_max);
     if (zmq_connect (peer->socket, endpoint) < 0)

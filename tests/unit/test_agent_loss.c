@@ -2,6 +2,9 @@
 /* test_agent_loss.c - the agent's core: a collective that is lost, or a coordinator */
 #include "agent_bed.h"
 
+#include "coordinator/timing.h"
+#include "worker/agent_timing.h"
+
 #include <string.h>
 
 /* The collective of a running generation fails; the trainer leaves it at step 3. */
@@ -112,6 +115,28 @@ static unsigned redials (struct story *story, uint64_t ms)
     }
     story->read = story->lines;
     return dialled;
+}
+
+/* The coordinator that comes waits so long for who has not spoken (docs/decisions/0053). */
+static void who_looks_for_one_is_heard_in_time (void **state)
+{
+    (void)state;
+    struct story story;
+    running (&story);
+    said (&story, progress (1, 0));
+    uint64_t last_ms = story.now_ms, longest_ms = 0;
+    while (story.now_ms < 60000) {
+        story.read = story.lines;
+        wait_ms (&story, 50);
+        if (!count (&story, "HELLO"))
+            continue;
+        if (story.now_ms - last_ms > longest_ms)
+            longest_ms = story.now_ms - last_ms;
+        last_ms = story.now_ms;
+    }
+    story.read = story.lines;
+    assert_in_range (longest_ms, AGENT_HELLO_MS, COORD_COME_MS);
+    finish (&story);
 }
 
 /* The connection stands and leads to nobody. Training goes on, and new ones are made, less and less often. */
@@ -237,6 +262,7 @@ int main (void)
         cmocka_unit_test (abort_of_an_unheard_generation),
         cmocka_unit_test (coordinator_gone),
         cmocka_unit_test (opinions_are_said_again),
+        cmocka_unit_test (who_looks_for_one_is_heard_in_time),
         cmocka_unit_test (a_line_that_leads_to_nobody),
         cmocka_unit_test (a_line_that_leads_somewhere),
         cmocka_unit_test (nobody_forms_the_next),
