@@ -277,6 +277,7 @@ void host_crash (uint64_t back_after_ms)
     life++;
     if (sim_traces ())
         sim_trace ("coordinator dies");
+    network_host_died ();
     clock_after (back_after_ms, come_back, 0, life, NULL);
 }
 
@@ -436,6 +437,7 @@ void host_start (void)
     check_restart (coord);
     if (sim_traces ())
         sim_trace ("coordinator starts");
+    network_host_started ();
     timer_ms = UINT64_MAX;
     shuffle = draw (0, 0xffffff);
     /* In half of the runs there is a register, though nobody else who would reign. */

@@ -2,15 +2,19 @@
 /* network.c - messages as bytes: lost, late, twice, in another order, cut one way or both
  *
  * A worker's line has two directions that are cut separately, and a third one to the other workers,
- * which decides whether a world can form. Its connection may also stand and lead to nobody. Each
+ * which decides whether a world can form. Its connection may also stand and lead to nobody. Where there is
+ * no coordinator to connect to, what a worker says waits in libzmq's pipe until there is. Each
  * message is encoded when it is sent and decoded when it comes, by the real code. */
 #include "sim.h"
+
+#include "common/dial.h"
 
 #include <msgpack.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ECHO_MS 60000u
+#define ECHO_MS    60000u
+#define HIGH_WATER 1000u
 
 struct packet {
     size_t size;
@@ -21,13 +25,23 @@ struct line {
     uint64_t cut_to_host_ms, cut_from_host_ms, cut_peers_ms; /* until then */
     uint64_t last_to_host_ms, last_from_host_ms;             /* for lines that keep their order */
     bool swallowed; /* the connection stands, and nothing gets through, until there is another */
+    bool dials;     /* it was to a coordinator that died, and leads to no other yet */
+    struct packet *waiting[HIGH_WATER]; /* said meanwhile */
+    uint32_t waiting_count;
 };
 
 static struct line *lines;
+static uint64_t host_died_ms; /* the last time; 0: it never did */
 static uint32_t line_count;
 static msgpack_sbuffer buffer;
 static msgpack_zone zone;
 static bool ready;
+
+static void drop_waiting (struct line *line)
+{
+    while (line->waiting_count)
+        free (line->waiting[--line->waiting_count]);
+}
 
 void network_reset (void)
 {
@@ -36,11 +50,14 @@ void network_reset (void)
         msgpack_zone_init (&zone, 65536);
         ready = true;
     }
+    for (uint32_t i = 0; i < line_count; i++)
+        drop_waiting (&lines[i]);
     free (lines);
     line_count = options.workers;
     lines = calloc (line_count + 1, sizeof *lines);
     if (!lines)
         abort ();
+    host_died_ms = 0;
 }
 
 struct packet *packet_of (const struct mu_wire *wire)
@@ -128,8 +145,11 @@ static void arrive_at_client (uint32_t client, uint64_t tag, void *data)
 void network_to_host (uint32_t worker, uint64_t peer, const struct mu_wire *wire)
 {
     struct line *line = &lines[worker];
-    put (wire, line->swallowed || clock_now () < line->cut_to_host_ms, &line->last_to_host_ms,
-         arrive_at_host, worker, peer);
+    if (!line->dials)
+        put (wire, line->swallowed || clock_now () < line->cut_to_host_ms, &line->last_to_host_ms,
+             arrive_at_host, worker, peer);
+    else if (line->waiting_count < HIGH_WATER)
+        line->waiting[line->waiting_count++] = packet_of (wire);
 }
 
 void network_to_worker (uint32_t worker, uint64_t life, const struct mu_wire *wire)
@@ -176,15 +196,56 @@ void network_swallow (uint32_t worker)
     lines[worker].swallowed = true;
 }
 
-void network_redialled (uint32_t worker) { lines[worker].swallowed = false; }
+void network_redialled (uint32_t worker)
+{
+    struct line *line = &lines[worker];
+    drop_waiting (line);
+    line->swallowed = false;
+    line->dials = host_died_ms && !host_is_up ();
+}
+
+/* In scripted runs what is said to nobody is lost: they measure how long words take that are said anew. */
+void network_host_died (void)
+{
+    host_died_ms = options.story || options.quiet ? 0 : clock_now ();
+    for (uint32_t i = 0; i < line_count && host_died_ms; i++)
+        lines[i].dials = !lines[i].swallowed;
+}
+
+static void connect_line (uint32_t worker, uint64_t peer, void *data)
+{
+    struct line *line = &lines[worker];
+    struct mu_wire wire;
+    (void)data;
+    if (!line->dials || !host_is_up () || !worker_at (worker)->agent ||
+        worker_at (worker)->peer != peer)
+        return;
+    if (clock_now () < line->cut_to_host_ms) {
+        clock_after (line->cut_to_host_ms - clock_now (), connect_line, worker, peer, NULL);
+        return;
+    }
+    line->dials = false;
+    for (uint32_t i = 0; i < line->waiting_count; i++) {
+        packet_read (line->waiting[i], &wire);
+        network_to_host (worker, peer, &wire);
+    }
+    drop_waiting (line);
+}
+
+/* The longer it was away, the longer are the pauses between two tries. */
+void network_host_started (void)
+{
+    uint64_t pause_ms = 200 + clock_now () - host_died_ms, longest_ms = MU_DIAL_LIMIT_MS + 200;
+    for (uint32_t i = 0; i < line_count; i++)
+        if (lines[i].dials)
+            clock_after (draw (1, pause_ms < longest_ms ? pause_ms : longest_ms), connect_line, i,
+                         worker_at (i)->peer, NULL);
+}
 
 bool network_lines_up (uint32_t worker) { return clock_now () >= lines[worker].cut_peers_ms; }
 
 void network_heal (void)
 {
-    for (uint32_t i = 0; i < line_count; i++)
-        lines[i] =
-            (struct line){ .swallowed = lines[i].swallowed, /* only its worker can mend that */
-                           .last_to_host_ms = lines[i].last_to_host_ms,
-                           .last_from_host_ms = lines[i].last_from_host_ms };
+    for (uint32_t i = 0; i < line_count; i++) /* what is swallowed only its worker can mend */
+        lines[i].cut_to_host_ms = lines[i].cut_from_host_ms = lines[i].cut_peers_ms = 0;
 }

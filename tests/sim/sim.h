@@ -145,6 +145,8 @@ uint64_t network_empties_ms (uint32_t worker);
 void network_cut (uint32_t worker);      /* its line to the coordinator, for a while */
 void network_swallow (uint32_t worker);  /* what its present connection carries, for ever */
 void network_redialled (uint32_t worker);
+void network_host_died (void);
+void network_host_started (void);
 bool network_lines_up (uint32_t worker); /* between workers */
 void network_heal (void);
 /* A word as bytes, as they lie in a pipe; free () it. Reading is valid until the next read. */
