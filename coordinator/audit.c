@@ -197,6 +197,9 @@ static const char *describe (struct coord *coord, const struct comparison *compa
     if (comparison->what == AUDIT_WEIGHTS)
         return core_text (coord, "the weights after step %llu",
                           (unsigned long long)comparison->step);
+    if (comparison->what == AUDIT_PLACE)
+        return core_text (coord, "how far they have come since step %llu",
+                          (unsigned long long)comparison->step);
     return core_text (coord, "the gradient of micro-batch %u of step %llu", comparison->micro_batch,
                       (unsigned long long)comparison->step);
 }
@@ -572,6 +575,27 @@ static void fail_beginning (struct coord *coord, struct job *job, const char *na
                    names));
 }
 
+/* The two names of a dispute, the same in whatever order they come. */
+static const char *name_two (struct coord *coord, const char *one, const char *other)
+{
+    bool first = strcmp (one, other) < 0;
+    return core_text (coord, "%s against %s", first ? one : other, first ? other : one);
+}
+
+void audit_dispute_places (struct coord *coord, struct job *job, const struct worker *one,
+                           const struct worker *other)
+{
+    uint64_t agreed = agreed_step (&job->durable, coord->unix_ms);
+    struct comparison about = { .what = AUDIT_PLACE,
+                                .step = higher (agreed,
+                                                lower (one->position.step, other->position.step)) };
+    const char *names = name_two (coord, one->name, other->name);
+    if (!strcmp (job_noted (job->durable.disputed), names))
+        fail_disputed (coord, job, &about, names);
+    else
+        go_back_disputed (coord, job, &about, names);
+}
+
 bool audit_differs (struct coord *coord, struct worker *worker, const struct mu_wire_down *down)
 {
     struct job *job = worker->job;
@@ -579,10 +603,9 @@ bool audit_differs (struct coord *coord, struct worker *worker, const struct mu_
         worker->rank == job->durable.generation.source_rank)
         return false;
     const struct generation *generation = &job->durable.generation;
-    const char *names[] = { generation->members[generation->source_rank].name, worker->name };
-    qsort (names, 2, sizeof *names, by_alphabet);
     struct comparison about = { .what = AUDIT_STATE, .step = generation->step };
-    const char *those = core_text (coord, "%s against %s", names[0], names[1]);
+    const char *those =
+        name_two (coord, generation->members[generation->source_rank].name, worker->name);
     if (!generation->step && job->durable.disputed && !job->durable.disputed_step)
         fail_beginning (coord, job, those);
     else

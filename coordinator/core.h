@@ -10,6 +10,7 @@
  *     job.c         a job's life: submit, control, stop, each state's next move
  *     prepare.c     a worker and its job: ASSIGN, PREPARED, FAILED, CRASHED, RELEASED
  *     poison.c      which micro-batch kills trainers, and what becomes of it
+ *     apart.c       members that cannot stand where they say
  *     generation.c  FORM, fences, READY, GO, the break, the next one
  *     ahead.c       the next one's world, connected while this one trains
  *     fences.c      what ranks bring to PMI fences
@@ -227,6 +228,7 @@ struct position {
     uint64_t generation; /* in which the state was trained; 0: it is new, or was loaded */
     uint64_t distrusted; /* as the job's was when the trainer was started */
     bool blank;          /* it holds no state yet; step and attempt say nothing */
+    bool entered;        /* as said when it had left the newest generation: it was in it */
     uint64_t unsound;    /* the checkpoint of this step was not what it should be; 0: it was */
     bool odd;            /* it has loaded that, and does not know; step says 0 */
     char unread[256];    /* why it could not read the checkpoint; empty: it could, or had none to */
@@ -614,12 +616,15 @@ void poison_spread (const struct job_durable *job, uint8_t *map, const uint8_t *
 
 /* --- audit.c ---------------------------------------------------------------------------------- */
 
-enum audit_what { AUDIT_STATE, AUDIT_GRADIENT, AUDIT_WEIGHTS };
+enum audit_what { AUDIT_STATE, AUDIT_GRADIENT, AUDIT_WEIGHTS, AUDIT_PLACE };
 
 void audit_state (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 void audit_gradient (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 /* Its state was not the source's when a world formed. True: training goes back for it. */
 bool audit_differs (struct coord *coord, struct worker *worker, const struct mu_wire_down *down);
+/* Two members of the generation that is over say that they stand where not both can: all go back. */
+void audit_dispute_places (struct coord *coord, struct job *job, const struct worker *one,
+                           const struct worker *other);
 /* The hash of its weights after the job's last step, by its beat or by what it saved. False: no news. */
 bool audit_weights (struct coord *coord, struct worker *worker, const char *hash);
 /* Has all that was said of it been the same as that? */
@@ -681,6 +686,12 @@ void review_restarted (struct coord *coord, struct job *job);
 bool review_delays_pause (const struct coord *coord, const struct job *job);
 /* Between two that train: it leaves, now. False too of who leaves and stays to be compared. */
 bool review_lets_go (const struct coord *coord, const struct job *job, const struct worker *worker);
+
+/* --- apart.c ---------------------------------------------------------------------------------- */
+
+/* All have left a generation: who says that it stands where it cannot is let go, or all go back. True: the
+ * job is to be looked at again. */
+bool apart_mend (struct coord *coord, struct job *job);
 
 /* --- absent.c --------------------------------------------------------------------------------- */
 

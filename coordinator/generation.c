@@ -525,6 +525,7 @@ void generation_aborted (struct coord *coord, struct worker *worker, const struc
     position->attempt = said->attempt;
     position->made_of = said->made_of;
     position->blank = said->blank;
+    position->entered = said->entered;
     memset (worker->kept, 0, sizeof worker->kept);
     if (said->kept.size)
         memcpy (worker->kept, said->kept.data,

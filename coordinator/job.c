@@ -314,6 +314,10 @@ static void advance_breaking (struct coord *coord, struct job *job)
         return;
     if (job->soft.orders[ORDER_ABORT] || (!job->soft.worker_count && core_in_grace (coord)))
         return;
+    if (apart_mend (coord, job)) {
+        job_touch (coord, job);
+        return;
+    }
     if (leave_ranks (job) && job->durable.generation.started)
         review_left (coord, job);
     if (let_go (coord, job) || generation_try_form (coord, job))

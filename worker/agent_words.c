@@ -107,6 +107,7 @@ static void say_aborted (struct agent *agent)
     aborted->attempt = agent->job.attempt;
     aborted->blank = agent->job.blank;
     aborted->made_of = agent->job.made_of;
+    aborted->entered = agent->generation.formed == agent->generation.number;
     aborted->kept = (struct mu_blob){ agent->job.kept, agent->job.kept_size };
 }
 

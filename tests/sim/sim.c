@@ -148,10 +148,12 @@ static void choose_wrong (void)
     faults.wrong = luck >> 8 & 1 ? WRONG_GRADIENT : WRONG_STATE;
     if ((luck >> 40) % 4 == 0)
         faults.wrong = WRONG_SNAPSHOT;
+    if ((luck >> 44) % 8 == 0)
+        faults.wrong = WRONG_STEP;
     faults.wrong_worker = (uint32_t)(luck >> 16) % options.workers;
     faults.wrong_since_ms = clock_now () + (luck >> 32) % 20000;
     faults.audit_every = 1u << (luck >> 10) % 3 * 5;
-    faults.seen = luck >> 9 & 1;
+    faults.seen = luck >> 9 & 1 || faults.wrong == WRONG_STEP; /* a single survivor is believed */
     if (!faults.seen)
         return;
     faults = (struct faults){ .wrong = faults.wrong,
@@ -638,7 +640,8 @@ static void report (uint64_t seeds, double seconds)
         " checkpoints were not what was committed; %" PRIu64 " were not there, %" PRIu64
         " of them for good; %" PRIu64 " writers hung, %" PRIu64 " of them ended, %" PRIu64
         " checkpoints overdue; %" PRIu64 " results doubted, %" PRIu64 " trainers refused; %" PRIu64
-        " states came by half; %" PRIu64 " updates made of another's sums\n",
+        " states came by half; %" PRIu64 " updates made of another's sums; %" PRIu64
+        " steps misremembered\n",
         seeds, seconds, s->happenings, s->messages, s->steps, s->generations, s->rewinds,
         s->host_crashes, s->worker_crashes, s->trainer_crashes, s->collective_crashes,
         s->save_failures, s->cuts, s->swallowed, s->stops, s->hangs, s->kept, s->mismatches,
@@ -646,7 +649,7 @@ static void report (uint64_t seeds, double seconds)
         s->joint_steps, s->expelled, s->elsewhere, s->disputes, s->differing, s->wrong_steps,
         s->connected_ahead, s->shrunk, s->most_shrunk, s->watched, s->played, s->images, s->lies,
         s->disbelieved, s->blanks, s->unsound, s->away, s->unread, s->writers_hung,
-        s->writers_ended, s->overdue, s->doubts, s->refusals, s->halves, s->caught_up);
+        s->writers_ended, s->overdue, s->doubts, s->refusals, s->halves, s->caught_up, s->missteps);
 }
 
 int main (int argc, char **argv)

@@ -81,8 +81,9 @@ struct faults {
         WRONG_NOBODY,
         WRONG_GRADIENT,
         WRONG_STATE,
-        WRONG_SNAPSHOT /* what it writes, and says of that */
-    } wrong; /* one worker computes wrongly */
+        WRONG_SNAPSHOT, /* what it writes, and says of that */
+        WRONG_STEP      /* how far it has come, as it leaves a generation */
+    } wrong;            /* one worker computes wrongly */
     uint32_t wrong_worker;
     uint64_t wrong_since_ms;
     uint32_t audit_every; /* 0: in each step */
@@ -100,7 +101,7 @@ struct statistics {
     uint64_t happenings, messages, steps, generations, rewinds, replays;
     uint64_t host_crashes, worker_crashes, trainer_crashes, collective_crashes, save_failures;
     uint64_t differing, writers_hung, writers_ended, overdue;
-    uint64_t doubts, refusals, halves;
+    uint64_t doubts, refusals, halves, missteps;
     uint64_t kept, mismatches, cuts, swallowed, stops, hangs, proofs, joint_steps;
     uint64_t caught_up, expelled, elsewhere, disputes, wrong_steps, connected_ahead, shrunk,
         most_shrunk, watched;

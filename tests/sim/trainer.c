@@ -14,14 +14,17 @@
 /* --- what happens by chance, but not again at one step ---------------------------------------- */
 
 #define FLUKES_STEPS 4096u
+#define MISSTEP_MS   30000u
 static uint8_t
     flukes[64][FLUKES_STEPS]; /* by job and step: faults of memory that nobody is to blame for */
 static uint8_t glitched[64][FLUKES_STEPS]; /* ... and micro-batches that came out as no number */
+static uint64_t misstepped_ms;             /* when one last forgot how far it had come */
 
 void trainers_reset (void)
 {
     memset (flukes, 0, sizeof flukes);
     memset (glitched, 0, sizeof glitched);
+    misstepped_ms = 0;
 }
 
 /* --- what it says ----------------------------------------------------------------------------- */
@@ -376,9 +379,25 @@ static void say_hashed (uint32_t number, uint64_t generation)
     trainer_say (number, &hashed);
 }
 
+/* One bit, or more, of the number of its step fall over just before it says that, once in a while. */
+static void misstep (uint32_t number)
+{
+    struct trainer *trainer = &worker_at (number)->trainer;
+    if (!trainer_is_wrong (number, WRONG_STEP) || trainer->blank || !trainer->open ||
+        clock_now () < misstepped_ms + MISSTEP_MS)
+        return;
+    misstepped_ms = clock_now ();
+    trainer->step += 2 + mix (clock_now (), number) % 20;
+    statistics.missteps++;
+    if (sim_traces ())
+        sim_trace ("%s comes to believe that it stands after step %" PRIu64, worker_name (number),
+                   trainer->step);
+}
+
 static void say_left (uint32_t number, uint64_t generation, bool doubts, const char *why)
 {
     const struct trainer *trainer = &worker_at (number)->trainer;
+    misstep (number);
     uint8_t kept[8];
     for (uint32_t i = 0; i < sizeof kept; i++)
         kept[i] = (uint8_t)(trainer->kept >> 8 * i);

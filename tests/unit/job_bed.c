@@ -45,8 +45,13 @@ static void note_record (struct bed *bed, const struct mu_journal *record)
                   (int)record->overdue.text.size, (const char *)record->overdue.text.data);
     }
     bed->forms += record->type == MU_JOURNAL_FORM;
-    if (record->type == MU_JOURNAL_FORM)
+    if (record->type == MU_JOURNAL_FORM) {
         bed->leased = record->form.until_step;
+        bed->formed_step = record->form.step;
+    }
+    if (record->type == MU_JOURNAL_EXPEL)
+        snprintf (bed->expelled, sizeof bed->expelled, "%.*s", (int)record->expel.text.size,
+                  (const char *)record->expel.text.data);
     if (record->type == MU_JOURNAL_LEASE)
         bed->leased = record->lease.until_step;
 }

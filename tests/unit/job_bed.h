@@ -32,6 +32,8 @@ struct bed {
     unsigned hangs, broken, forms;
     uint64_t parameters; /* of the model; few, unless a test says another number before form () */
     uint64_t leased;     /* steps below this */
+    uint64_t formed_step;        /* where the newest generation begins */
+    char expelled[1024];         /* the newest EXPEL in words */
     struct mu_journal_hung hung; /* the newest */
     char names[256];             /* of all that hung */
     char reason[256], state[1024], turned_away[1024], overdue_text[1024];
