@@ -331,9 +331,55 @@ static uint64_t wrong_ones_step (const struct coord *coord, const struct job *jo
     return step;
 }
 
+/* Somebody else's gradient was wrong a short while ago. Two such workers are less likely than a trainer of somebody's own
+ * that gives other bits each time: it would have one after the other expelled. */
+static bool is_the_trainers (const struct coord *coord, const struct job *job, const char *name)
+{
+    const struct misfit *before = &job->soft.misfit;
+    return strchr (job_noted (job->durable.data_identity), '*') && *before->name &&
+           strcmp (before->name, name) != 0 && coord->now_ms < before->found_ms + COORD_MISFIT_MS;
+}
+
+static void fail_random (struct coord *coord, struct job *job, const struct comparison *comparison,
+                         const char *name)
+{
+    job_stop (
+        coord, job, MU_JOB_FAILED, MU_INTERNAL,
+        core_text (
+            coord,
+            "Worker %s differs from two others in %s, as worker %s did %llu s before in "
+            "a gradient. So the trainer, which is one of your own, probably does not "
+            "give the same bits for the same arguments (docs/trainer.md); if it does, "
+            "check the memory and processors of both. What was committed up to step "
+            "%llu was agreed on.",
+            name, describe (coord, comparison), job->soft.misfit.name,
+            (unsigned long long)(coord->now_ms - job->soft.misfit.found_ms) / 1000,
+            (unsigned long long)back_step (job, agreed_step (&job->durable, coord->unix_ms))));
+}
+
+/* True: the job fails for it. */
+static bool mind_misfit (struct coord *coord, struct job *job, const struct comparison *comparison,
+                         uint64_t right)
+{
+    for (uint32_t at = 0; at < comparison->ranks && comparison->what == AUDIT_GRADIENT; at++) {
+        const char *name = member_of (job, comparison, at)->name;
+        if (!is_wrong (job, comparison, at, right))
+            continue;
+        if (is_the_trainers (coord, job, name)) {
+            fail_random (coord, job, comparison, name);
+            return true;
+        }
+        SET (job->soft.misfit.name, name);
+        job->soft.misfit.found_ms = coord->now_ms;
+    }
+    return false;
+}
+
 static void expel (struct coord *coord, struct job *job, const struct comparison *comparison,
                    uint64_t right)
 {
+    if (mind_misfit (coord, job, comparison, right))
+        return;
     uint32_t count = 0, *wrong = core_scratch (coord, comparison->ranks * sizeof *wrong);
     struct mu_journal *records = core_scratch (coord, comparison->ranks * sizeof *records);
     const char *others = name_those (coord, job, comparison, right, true), *why = "";

@@ -359,6 +359,12 @@ struct overdue {
     char worker[64], *text; /* text: a note */
 };
 
+/* Whose gradient was found wrong last, in this reign; audit.c. */
+struct misfit {
+    char name[64]; /* empty: nobody's */
+    uint64_t found_ms;
+};
+
 /* What came out of a step cannot be; doubt.c. */
 struct doubt {
     uint64_t at; /* that step plus one; 0: none was doubted in this reign */
@@ -413,6 +419,7 @@ struct job_soft {
     struct missing missing;
     struct overdue overdue;
     struct doubt doubt;
+    struct misfit misfit;
     uint32_t open_rounds;  /* of trainers that hung while they opened it, and none that did */
     uint64_t open_hung_ms; /* the newest began */
     uint64_t writer_still_longest_ms; /* that ended by itself */

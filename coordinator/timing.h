@@ -130,6 +130,10 @@
  * checkpoint from there is kept. */
 #define COORD_ABSENT_MS 600000u
 
+/* Two workers of a job whose gradients are found wrong, each by two others, within so long, and its trainer is somebody's own:
+ * then it is the trainer, and the job fails. */
+#define COORD_MISFIT_MS 3600000u
+
 /* A break that lets members go waits so long for the comparison of what they did, or as long as some
  * steps take, if that is longer: the one that is under way, the one that was named, and another if the word
  * came too late. But no longer than who goes unseen is remembered. It is asked for in a step that begins
