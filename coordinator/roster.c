@@ -377,6 +377,13 @@ static void replace (struct coord *coord, struct worker *worker, const struct mu
     worker->lost = false;
 }
 
+/* On a line that has just led nowhere many HELLOs may wait, and come all at once: an order is said to the first. */
+static bool is_one_of_many (const struct coord *coord, const struct worker *worker, uint32_t peer)
+{
+    return worker->connected && worker->peer == peer &&
+           coord->now_ms < worker->order_said_ms + worker->beat_ms;
+}
+
 static void on_hello (struct coord *coord, uint32_t peer, const struct mu_wire_hello *hello)
 {
     if (!*hello->name) { /* everything that is known of a worker is known by its name */
@@ -405,6 +412,7 @@ static void on_hello (struct coord *coord, uint32_t peer, const struct mu_wire_h
         return;
     }
     bool first = !worker->heard_ms || worker->lost;
+    bool again = !first && is_one_of_many (coord, worker, peer);
     if (hello->incarnation > worker->incarnation) {
         replace (coord, worker, hello);
         first = false;
@@ -423,7 +431,7 @@ static void on_hello (struct coord *coord, uint32_t peer, const struct mu_wire_h
         if (worker->job)
             job_touch (coord, worker->job);
     }
-    if (worker->order != ORDER_NONE)
+    if (worker->order != ORDER_NONE && !again)
         order_say (coord, worker);
     else if (first && worker_is_prepared (worker) && worker->holds != worker->job->durable.number)
         worker_reprepare (coord, worker);

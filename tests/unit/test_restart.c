@@ -123,6 +123,22 @@ static void nobody_is_missed_where_none_has_come (void **state)
     assert_non_null (coord_member (bed.coord, 1, 2));
 }
 
+/* Said while nobody was there, they come all at once. */
+static void who_says_hello_many_times_is_told_once (void **state)
+{
+    (void)state;
+    running (&bed, 5);
+    break_of (0);
+    restart (&bed);
+    assert_string_equal (bed.told[0], "ABORT ");
+    for (int i = 0; i < 10; i++)
+        hello (&bed, 0);
+    assert_string_equal (bed.told[0], "ABORT ");
+    pass (&bed, BEAT_MS);
+    hello (&bed, 0);
+    assert_string_equal (bed.told[0], "ABORT ABORT ");
+}
+
 /* The first that is said to a word of that term; NULL: nothing is. */
 static const struct mu_wire *answer_to (struct coord *coord, struct coord_actions *actions,
                                         struct mu_wire wire, uint64_t term)
@@ -186,6 +202,7 @@ int main (void)
         RESTART_TEST (the_last_that_comes_counts),
         RESTART_TEST (a_pause_of_its_own_is_not_theirs),
         RESTART_TEST (nobody_is_missed_where_none_has_come),
+        RESTART_TEST (who_says_hello_many_times_is_told_once),
         cmocka_unit_test (who_served_a_database_that_is_lost_is_sent_away),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
