@@ -189,6 +189,7 @@ void agree (uint64_t step)
 void save_by (uint32_t worker, uint64_t generation, uint64_t step)
 {
     struct mu_wire wire = { .type = MU_WIRE_SAVED,
+                            .term = bed.term,
                             .saved = { .job = bed.job->durable.number,
                                        .generation = generation,
                                        .step = step,

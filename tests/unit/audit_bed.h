@@ -21,6 +21,7 @@ struct audit_bed {
     struct worker *workers[RANKS_MAX];
     struct coord_actions actions;
     const char *hash;        /* of what is saved */
+    uint64_t term;           /* in which that is said */
     bool reloads;            /* form (): all have loaded a checkpoint */
     uint32_t made_of;        /* form (): those behind are given these sums */
     uint32_t loaders;        /* form (): so many of the last ones have */

@@ -390,6 +390,20 @@ static struct told_sums {
     return told;
 }
 
+/* It waited where nobody heard it; what its writer compared comes before it says that again. */
+static void what_was_said_in_the_reign_before_does_not_count (void **state)
+{
+    (void)state;
+    bed.coord->durable.term = 2;
+    bed.term = 1;
+    save_by (0, 1, 40);
+    assert_int_equal (committed (), 0);
+    agree (40);
+    bed.term = 2;
+    save_by (0, 1, 40);
+    assert_int_equal (job_newest_commit (bed.job)->state_sum, 7);
+}
+
 /* Of those that may still be saved: an older record of that kind is not kept. */
 static void the_next_reign_knows_the_sums (void **state)
 {
@@ -463,6 +477,7 @@ int main (void)
         SAVERS_TEST (it_does_not_wait_for_ever),
         SAVERS_TEST (the_last_one_is_not_waited_for_for_ever),
         SAVERS_TEST (who_has_let_go_does_not_decide_about_the_last),
+        SAVERS_TEST (what_was_said_in_the_reign_before_does_not_count),
         SAVERS_TEST (the_next_reign_knows_the_sums),
         SAVERS_TEST (sums_are_given_up_with_the_states),
         SAVERS_TEST (old_savers_are_forgotten),
