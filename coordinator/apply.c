@@ -32,7 +32,10 @@ static uint8_t *copy_maps (struct mu_blob first, struct mu_blob second)
 #define SET(field, text)                                                                           \
     (memset (field, 0, sizeof (field)), mu_text_set (field, sizeof (field), text))
 
-#define LOST_MAX 1000u /* jobs in a row whose SUBMITs lack: more than damage takes */
+/* Jobs in a row whose SUBMITs lack: more than damage takes. If there are more, what said that they were
+ * forgotten is the one record that is damaged. */
+#define LOST_MAX      1000u
+#define FORGOTTEN_MAX (1u << 24)
 
 static int no_job (struct mu_error *error, uint64_t number)
 {
@@ -89,6 +92,24 @@ static int apply_reign (struct coord *coord, const struct mu_journal *record,
     return 0;
 }
 
+void job_put (struct durable *durable, struct job *job)
+{
+    uint32_t at = durable->job_count - durable->job_base;
+    durable->jobs = core_grow (durable->jobs, at, &durable->job_capacity, sizeof (struct job *));
+    durable->jobs[at] = job;
+    durable->job_count++;
+}
+
+void job_put_forgotten (struct durable *durable, uint32_t upto)
+{
+    uint32_t base = durable->job_base, count = upto - durable->job_count;
+    if (durable->job_count == base) /* there is none before */
+        durable->job_base = durable->job_count = upto;
+    while (durable->job_count < upto)
+        job_put (durable, NULL);
+    durable->forgotten_count += count;
+}
+
 static struct job *add_job (struct coord *coord, const struct mu_journal_submit *submit)
 {
     struct durable *durable = &coord->durable;
@@ -115,9 +136,7 @@ static struct job *add_job (struct coord *coord, const struct mu_journal_submit 
     mine->keep = submit->keep;
     mine->submitted_ms = submit->time_ms;
     mine->reason = copy_text (core_blob (""));
-    durable->jobs = core_grow (durable->jobs, durable->job_count, &durable->job_capacity,
-                               sizeof (struct job *));
-    durable->jobs[durable->job_count++] = job;
+    job_put (durable, job);
     durable->live = core_grow (durable->live, durable->live_count, &durable->live_capacity,
                                sizeof (struct job *));
     durable->live[durable->live_count++] = job;
@@ -152,16 +171,26 @@ static void add_lost (struct coord *coord, uint64_t number, uint64_t time_ms)
     job_leave_live (&coord->durable, job);
 }
 
+int job_fill (struct coord *coord, uint64_t number, uint64_t time_ms, struct mu_error *error)
+{
+    struct durable *durable = &coord->durable;
+    const uint64_t next = (uint64_t)durable->job_count + 1;
+    if (number < next || number - next > FORGOTTEN_MAX || number >= NONE)
+        return mu_fail (error, MU_CONFLICT, "job %llu is submitted after job %u",
+                        (unsigned long long)number, durable->job_count);
+    if (number - next > LOST_MAX)
+        job_put_forgotten (durable, (uint32_t)number - 1);
+    for (uint64_t lacks = (uint64_t)durable->job_count + 1; lacks < number; lacks++)
+        add_lost (coord, lacks, time_ms);
+    return 0;
+}
+
 static int apply_submit (struct coord *coord, const struct mu_journal *record,
                          struct mu_error *error)
 {
     const struct mu_journal_submit *submit = &record->submit;
-    const uint64_t next = (uint64_t)coord->durable.job_count + 1;
-    if (submit->job < next || submit->job - next > LOST_MAX)
-        return mu_fail (error, MU_CONFLICT, "job %llu is submitted after job %u",
-                        (unsigned long long)submit->job, coord->durable.job_count);
-    for (uint64_t number = next; number < submit->job; number++)
-        add_lost (coord, number, submit->time_ms);
+    if (job_fill (coord, submit->job, submit->time_ms, error))
+        return -1;
     add_job (coord, submit);
     return 0;
 }
@@ -665,19 +694,20 @@ static int apply_rewind (struct coord *coord, const struct mu_journal *record,
 typedef int applier (struct coord *coord, const struct mu_journal *record, struct mu_error *error);
 
 static applier *const appliers[] = {
-    [MU_JOURNAL_REIGN] = apply_reign,     [MU_JOURNAL_SUBMIT] = apply_submit,
-    [MU_JOURNAL_SIZED] = apply_sized,     [MU_JOURNAL_FORM] = apply_form,
-    [MU_JOURNAL_START] = apply_start,     [MU_JOURNAL_BROKEN] = apply_broken,
-    [MU_JOURNAL_LEASE] = apply_lease,     [MU_JOURNAL_TRAINED] = apply_trained,
-    [MU_JOURNAL_COMMIT] = apply_commit,   [MU_JOURNAL_STATE] = apply_state,
-    [MU_JOURNAL_DRAIN] = apply_drain,     [MU_JOURNAL_CRASH] = apply_crash,
-    [MU_JOURNAL_REWIND] = apply_rewind,   [MU_JOURNAL_QUARANTINE] = apply_quarantine,
-    [MU_JOURNAL_SCALE] = apply_scale,     [MU_JOURNAL_HUNG] = apply_hung,
-    [MU_JOURNAL_POISON] = apply_poison,   [MU_JOURNAL_EXPEL] = apply_expel,
-    [MU_JOURNAL_AGREED] = apply_agreed,   [MU_JOURNAL_FOLDED] = fold_apply,
-    [MU_JOURNAL_SAVE] = apply_save,       [MU_JOURNAL_DISBELIEVED] = apply_told,
-    [MU_JOURNAL_UNSOUND] = apply_unsound, [MU_JOURNAL_TURNED_AWAY] = apply_told,
-    [MU_JOURNAL_OVERDUE] = apply_told,    [MU_JOURNAL_UNEVALUATED] = apply_told,
+    [MU_JOURNAL_REIGN] = apply_reign,      [MU_JOURNAL_SUBMIT] = apply_submit,
+    [MU_JOURNAL_SIZED] = apply_sized,      [MU_JOURNAL_FORM] = apply_form,
+    [MU_JOURNAL_START] = apply_start,      [MU_JOURNAL_BROKEN] = apply_broken,
+    [MU_JOURNAL_LEASE] = apply_lease,      [MU_JOURNAL_TRAINED] = apply_trained,
+    [MU_JOURNAL_COMMIT] = apply_commit,    [MU_JOURNAL_STATE] = apply_state,
+    [MU_JOURNAL_DRAIN] = apply_drain,      [MU_JOURNAL_CRASH] = apply_crash,
+    [MU_JOURNAL_REWIND] = apply_rewind,    [MU_JOURNAL_QUARANTINE] = apply_quarantine,
+    [MU_JOURNAL_SCALE] = apply_scale,      [MU_JOURNAL_HUNG] = apply_hung,
+    [MU_JOURNAL_POISON] = apply_poison,    [MU_JOURNAL_EXPEL] = apply_expel,
+    [MU_JOURNAL_AGREED] = apply_agreed,    [MU_JOURNAL_FOLDED] = fold_apply,
+    [MU_JOURNAL_SAVE] = apply_save,        [MU_JOURNAL_DISBELIEVED] = apply_told,
+    [MU_JOURNAL_UNSOUND] = apply_unsound,  [MU_JOURNAL_TURNED_AWAY] = apply_told,
+    [MU_JOURNAL_OVERDUE] = apply_told,     [MU_JOURNAL_UNEVALUATED] = apply_told,
+    [MU_JOURNAL_FORGOTTEN] = forget_apply,
 };
 
 int coord_apply (struct coord *coord, const struct mu_journal *record, struct mu_error *error)

@@ -136,9 +136,10 @@ void core_wake (struct coord *coord, uint64_t when_ms)
 
 struct job *core_job (const struct coord *coord, uint64_t number)
 {
-    if (number == 0 || number > coord->durable.job_count)
+    const struct durable *durable = &coord->durable;
+    if (number <= durable->job_base || number > durable->job_count)
         return NULL;
-    return coord->durable.jobs[number - 1];
+    return durable->jobs[number - 1 - durable->job_base];
 }
 
 /* Until then workers may still come back that hold what we do not know of. */
@@ -197,6 +198,7 @@ static void timer (struct coord *coord)
 {
     excuse_stall (coord);
     coord->deadline_ms = coord->now_ms + IDLE_MS;
+    forget_mind (coord); /* first: nothing is touched yet */
     mind_grace (coord);
     roster_scan (coord);
     trust_mind (coord);
@@ -279,7 +281,7 @@ struct coord *coord_create (const struct coord_options *options)
     return coord;
 }
 
-static void destroy_job (struct job *job)
+void job_destroy (struct job *job)
 {
     struct job_durable *durable = &job->durable;
     generation_clear (job);
@@ -317,8 +319,8 @@ void coord_destroy (struct coord **coord_p)
     struct coord *coord = *coord_p;
     if (!coord)
         return;
-    for (uint32_t i = 0; i < coord->durable.job_count; i++)
-        destroy_job (coord->durable.jobs[i]);
+    for (uint64_t number = 0; (number = coord_job_next (coord, number));)
+        job_destroy (core_job (coord, number));
     for (uint32_t i = 0; i < coord->worker_count; i++)
         free (coord->workers[i]);
     free (coord->durable.jobs);
@@ -341,6 +343,20 @@ uint64_t coord_term (const struct coord *coord) { return coord->durable.term; }
 bool coord_deposed (const struct coord *coord) { return coord->deposed; }
 uint64_t coord_later_term (const struct coord *coord) { return coord->later_term; }
 uint32_t coord_job_count (const struct coord *coord) { return coord->durable.job_count; }
+
+uint64_t coord_job_next (const struct coord *coord, uint64_t after)
+{
+    for (uint64_t number = higher (after, coord->durable.job_base) + 1;
+         number <= coord->durable.job_count; number++)
+        if (core_job (coord, number))
+            return number;
+    return 0;
+}
+
+bool coord_job_is_forgotten (const struct coord *coord, uint64_t number)
+{
+    return number && number <= coord->durable.job_count && !core_job (coord, number);
+}
 
 bool coord_job_is_lost (const struct coord *coord, uint64_t number)
 {
@@ -387,9 +403,24 @@ uint64_t core_number (const char *text)
 
 uint64_t coord_job_find (const struct coord *coord, const char *number_or_name)
 {
-    for (uint32_t i = coord->durable.job_count; i > 0; i--)
-        if (!strcmp (coord->durable.jobs[i - 1]->durable.name, number_or_name))
-            return i;
+    for (uint64_t number = coord->durable.job_count; number > coord->durable.job_base; number--) {
+        const struct job *job = core_job (coord, number);
+        if (job && !strcmp (job->durable.name, number_or_name))
+            return number;
+    }
     uint64_t number = core_number (number_or_name);
     return core_job (coord, number) ? number : 0;
+}
+
+void coord_job_missing (const struct coord *coord, const char *number_or_name, char *text,
+                        size_t size)
+{
+    if (coord_job_is_forgotten (coord, core_number (number_or_name)))
+        snprintf (
+            text, size,
+            "Job %s ended long ago and is forgotten, as the coordinator's options --keep-jobs and "
+            "--history-days say; checkpoints that it left lie where they were.",
+            number_or_name);
+    else
+        snprintf (text, size, "There is no job %s; `muster jobs` lists them.", number_or_name);
 }

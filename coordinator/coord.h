@@ -30,6 +30,8 @@ struct coord_options {
     uint32_t save_try_ms, hang_ms, stall_ms;                  /* the same */
     uint32_t quarantine_failures; /* in a short time, of a worker; 0: none is quarantined */
     uint32_t workers_max;                                     /* on the roster; 0: 65535 */
+    uint32_t jobs_max;   /* ended and remembered, however long ago that was; 0: all are */
+    uint64_t history_ms; /* so long after its end no job is forgotten */
     bool faults; /* pass orders to break things on */
     const char *version;                                      /* valid as long as the core */
 };
@@ -46,7 +48,7 @@ enum coord_event_type {
 struct coord_event {
     enum coord_event_type type;
     uint64_t now_ms;  /* monotonic */
-    uint64_t unix_ms; /* for people: goes into records; decides only how long absent.c remembers */
+    uint64_t unix_ms; /* for people: goes into records; decides only what is remembered how long */
     /* START: what REIGN is to say, where there is a register (reign.h). Term 0: the next. */
     struct coord_reign {
         uint64_t term, leader;
@@ -133,7 +135,10 @@ uint64_t coord_term (const struct coord *coord);
  * then, and coord_later_term () tells of the highest, so that the register can be asked. */
 bool coord_deposed (const struct coord *coord);
 uint64_t coord_later_term (const struct coord *coord);
-uint32_t coord_job_count (const struct coord *coord);
+uint32_t coord_job_count (const struct coord *coord); /* also those that were forgotten */
+/* The next job above that number that was not forgotten; 0: there is none. */
+uint64_t coord_job_next (const struct coord *coord, uint64_t after);
+bool coord_job_is_forgotten (const struct coord *coord, uint64_t job); /* it was submitted */
 /* Is nothing known of that job but its number, as its SUBMIT lacks? */
 bool coord_job_is_lost (const struct coord *coord, uint64_t job);
 uint32_t coord_worker_count (const struct coord *coord);
@@ -147,6 +152,10 @@ int coord_job_info (const struct coord *coord, uint64_t job, struct mu_wire_job_
 
 /* The job that a number or a name means (the newest of that name); 0 if there is none. */
 uint64_t coord_job_find (const struct coord *coord, const char *number_or_name);
+
+/* Why there is none, for people. */
+void coord_job_missing (const struct coord *coord, const char *number_or_name, char *text,
+                        size_t size);
 
 /* Rank r of the job's newest generation: its worker's name, or NULL. */
 const char *coord_member (const struct coord *coord, uint64_t job, uint32_t rank);

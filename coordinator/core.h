@@ -31,6 +31,7 @@
  *     halt.c        who leaves a generation ends with a whole step, and all do where one joins
  *     trust.c       quarantine of workers that fail again and again
  *     fold.c        the records of a job that has ended, as one
+ *     forget.c      which jobs that have ended are remembered
  *     seal.c        a running hash over a job's records, so that the journal can be checked
  *     query.c       answers for people
  *     fault.c       orders to break a worker on purpose, passed on
@@ -206,8 +207,9 @@ struct job_durable {
 struct durable {
     uint64_t term;
     uint64_t lacks_below; /* who served a lower term may know what is lost; 0: nothing is */
-    struct job **jobs; /* job n at n - 1 */
-    uint32_t job_count, job_capacity;
+    struct job **jobs;    /* job n at n - 1 - job_base; NULL: it was forgotten */
+    uint32_t job_count, job_capacity;   /* count: ever submitted */
+    uint32_t job_base, forgotten_count; /* no room is kept for the first job_base, all forgotten */
     struct job **live; /* those that have not ended, by number */
     uint32_t live_count, live_capacity;
     struct index keys; /* idempotency key -> job */
@@ -454,6 +456,7 @@ struct coord {
     uint64_t trust_again_ms; /* when quarantines are looked at next */
     uint64_t place_at_ms;    /* when queue_place () looks again */
     uint64_t placed_ms;      /* when it last did */
+    uint64_t forget_at; /* when so many jobs are remembered that have ended, see which may go */
     struct job **touched;
     uint32_t touched_count, touched_capacity;
 
@@ -562,8 +565,21 @@ uint64_t job_step (const struct job *job);
 const struct commit *job_newest_commit (const struct job *job); /* or NULL */
 uint64_t job_committed_step (const struct job *job);
 
+void job_destroy (struct job *job);
+
 /* apply.c's: it has ended. */
 void job_leave_live (struct durable *durable, const struct job *job);
+/* It gets the next number; up to a number, all were forgotten. */
+void job_put (struct durable *durable, struct job *job);
+void job_put_forgotten (struct durable *durable, uint32_t upto);
+/* Jobs up to that one, not with it, were submitted, and nothing tells of them any more. -1: that cannot be. */
+int job_fill (struct coord *coord, uint64_t number, uint64_t time_ms, struct mu_error *error);
+
+/* --- forget.c --------------------------------------------------------------------------------- */
+
+void forget_mind (struct coord *coord);
+/* Apply's part. */
+int forget_apply (struct coord *coord, const struct mu_journal *record, struct mu_error *error);
 
 /* --- fold.c ----------------------------------------------------------------------------------- */
 

@@ -159,8 +159,10 @@ uint64_t coord_digest (const struct coord *coord)
 {
     uint64_t digest = coord->durable.term;
     mix (&digest, coord->durable.lacks_below);
-    for (uint32_t i = 0; i < coord->durable.job_count; i++)
-        mix_job (&digest, &coord->durable.jobs[i]->durable);
+    if (coord->durable.forgotten_count)
+        mix (&digest, coord->durable.job_count);
+    for (uint64_t number = 0; (number = coord_job_next (coord, number));)
+        mix_job (&digest, &core_job (coord, number)->durable);
     for (uint32_t i = 0; i < coord->durable.drained.count; i++)
         mix_text (&digest, coord->durable.drained.list[i]);
     for (uint32_t i = 0; i < coord->durable.quarantined.count; i++)

@@ -20,7 +20,7 @@
 #define RECORD_BIT 0x80u
 
 /* A recorded core must be created with the same options: whoever adds one adds it to OPEN. */
-_Static_assert(sizeof (struct coord_options) == 9 * sizeof (uint32_t) + 4 + sizeof (char *),
+_Static_assert(sizeof (struct coord_options) == 10 * sizeof (uint32_t) + 8 + 8 + sizeof (char *),
                "recording.schema, frames_open () and player.c know every option");
 
 /* --- writing ----------------------------------------------------------------------------------- */
@@ -79,6 +79,8 @@ int frames_open (struct msgpack_sbuffer *out, const struct coord_options *option
                   .stall_ms = options->stall_ms,
                   .quarantine_failures = options->quarantine_failures,
                   .workers_max = options->workers_max,
+                  .jobs_max = options->jobs_max,
+                  .history_ms = options->history_ms,
                   .faults = options->faults },
     };
     mu_text_set (record.open.version, sizeof record.open.version,

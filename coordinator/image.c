@@ -42,10 +42,10 @@ struct table {
 #define S coord
 static const struct field coord_fields[] = {
     P (options), F (durable.term), F (durable.lacks_below), P (durable.jobs), P (durable.job_count),
-    P (durable.job_capacity), P (durable.live), P (durable.live_count), P (durable.live_capacity),
+    P (durable.job_capacity), P (durable.job_base), P (durable.forgotten_count), P (durable.live), P (durable.live_count), P (durable.live_capacity),
     P (durable.keys), P (durable.drained), P (durable.quarantined), P (workers), P (worker_count),
     P (worker_capacity), P (names), P (peers), F (started), F (deposed), F (registered), F (later_term), F (orders),
-    F (grace_end_ms), F (came_ms), F (deadline_ms), F (trust_again_ms), F (place_at_ms), F (placed_ms), P (touched),
+    F (grace_end_ms), F (came_ms), F (deadline_ms), F (trust_again_ms), F (place_at_ms), F (placed_ms), F (forget_at), P (touched),
     P (touched_count), P (touched_capacity), F (now_ms), F (unix_ms), P (out), P (scratch),
     P (nowhere),
 };
@@ -610,22 +610,37 @@ static void pass_durable_job (struct pass *pass, struct job_durable *job)
     job->savers = pass_list (pass, SAVER, job->savers, &job->saver_count, &job->saver_capacity);
 }
 
+static struct job *load_job (struct pass *pass, struct durable *durable, uint32_t number)
+{
+    struct job *job = need (1, sizeof *job);
+    pass->bad = pass->bad || number <= durable->job_count;
+    if (!pass->bad)
+        job_put_forgotten (durable, number - 1);
+    job_put (durable, job);
+    return job;
+}
+
 static void pass_jobs (struct pass *pass, struct coord *coord)
 {
     struct durable *durable = &coord->durable;
-    uint32_t count = pass_count (pass, durable->job_count);
+    uint32_t submitted = pass_number (pass, durable->job_count), at = 0;
+    uint32_t count = pass_count (pass, durable->job_count - durable->forgotten_count);
     for (uint32_t i = 0; i < count && !pass->bad; i++) {
-        if (!pass->out) {
-            durable->jobs =
-                core_grow (durable->jobs, i, &durable->job_capacity, sizeof (struct job *));
-            durable->jobs[i] = need (1, sizeof (struct job));
-            durable->job_count = i + 1;
+        struct job *job = NULL;
+        if (pass->out) {
+            at = (uint32_t)coord_job_next (coord, at);
+            job = core_job (coord, at);
         }
-        struct job *job = durable->jobs[i];
+        at = pass_number (pass, at);
+        if (!pass->out)
+            job = load_job (pass, durable, at);
         pass_durable_job (pass, &job->durable);
         if (!pass->out && *job->durable.key)
-            index_add (&durable->keys, index_hash_text (job->durable.key), i + 1);
+            index_add (&durable->keys, index_hash_text (job->durable.key), at);
     }
+    pass->bad = pass->bad || submitted < durable->job_count;
+    if (!pass->out && !pass->bad)
+        job_put_forgotten (durable, submitted);
     uint32_t live = pass_count (pass, durable->live_count);
     for (uint32_t i = 0; i < live; i++) {
         uint32_t number =
@@ -779,8 +794,8 @@ static void pass_core (struct pass *pass, struct coord *coord)
     pass_names (pass, &coord->durable.quarantined);
     pass_jobs (pass, coord);
     pass_workers (pass, coord);
-    for (uint32_t i = 0; i < coord->durable.job_count && !pass->bad; i++)
-        pass_soft_job (pass, coord, coord->durable.jobs[i]);
+    for (uint64_t number = 0; !pass->bad && (number = coord_job_next (coord, number));)
+        pass_soft_job (pass, coord, core_job (coord, number));
 }
 
 /* --- the interface ---------------------------------------------------------------------------- */

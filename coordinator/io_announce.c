@@ -102,6 +102,13 @@ static void tell (const struct mu_journal *record, char *text, size_t size)
         snprintf (text, size, "%" PRIu64 " records of it, long ended, were folded into this one",
                   record->folded.records);
         break;
+    case MU_JOURNAL_FORGOTTEN:
+        snprintf (text, size,
+                  "of jobs %" PRIu64 " to %" PRIu64
+                  " those that were remembered ended long ago: they are "
+                  "forgotten",
+                  record->forgotten.job, record->forgotten.last);
+        break;
     case MU_JOURNAL_SCALE:
         snprintf (text, size, "it may have %u to %u workers from now on",
                   record->scale.workers_min, record->scale.workers_max);

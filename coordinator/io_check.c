@@ -132,7 +132,7 @@ static int check_row (struct work *work, sqlite3_stmt *row, struct mu_error *err
 static void check_jobs (struct work *work)
 {
     work->check->jobs = coord_job_count (work->coord);
-    for (uint64_t job = 1; job <= work->check->jobs && !work->check->set_aside; job++)
+    for (uint64_t job = 0; !work->check->set_aside && (job = coord_job_next (work->coord, job));)
         if (coord_job_is_lost (work->coord, job))
             find (work->check,
                   "job %" PRIu64

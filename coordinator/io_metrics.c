@@ -49,7 +49,7 @@ static void add_states (struct list *list, const struct coord *coord)
 {
     uint32_t count[MU_JOB_STATES] = { 0 };
     struct mu_wire_job_info job;
-    for (uint64_t number = 1; number <= coord_job_count (coord); number++)
+    for (uint64_t number = 0; (number = coord_job_next (coord, number));)
         for (int state = 0; !coord_job_info (coord, number, &job) && state < MU_JOB_STATES; state++)
             if (!strcmp (job.state, mu_job_state_name (state)))
                 count[state]++;
@@ -85,7 +85,7 @@ static void add_jobs (struct list *list, const struct coord *coord)
         const char *by = mu_metric_info[metric].label;
         if (!by || strcmp (by, "job"))
             continue;
-        for (uint64_t number = 1; number <= coord_job_count (coord); number++) {
+        for (uint64_t number = 0; (number = coord_job_next (coord, number));) {
             if (coord_job_info (coord, number, &job) || job.ended_ms)
                 continue;
             snprintf (label, sizeof label, "%" PRIu64, number);

@@ -42,8 +42,8 @@ static uint64_t named_job (const struct requests *requests, struct turn *turn, u
 {
     uint64_t job = coord_job_find (requests->coord, name);
     if (!job) {
-        struct mu_error error;
-        mu_fail (&error, MU_NOT_FOUND, "there is no job %s (`muster jobs` lists them)", name);
+        struct mu_error error = { .code = MU_NOT_FOUND };
+        coord_job_missing (requests->coord, name, error.text, sizeof error.text);
         requests_refuse (turn, peer, coord_term (requests->coord), request, &error);
     }
     return job;

@@ -334,12 +334,21 @@ static int read_damaged (struct store *store, struct mu_error *error)
     return 0;
 }
 
+/* The highest number of a job that it gives; 0: it gives none. */
+static uint64_t numbers_to (const struct mu_journal *record)
+{
+    if (record->type == MU_JOURNAL_FORGOTTEN)
+        return record->forgotten.last;
+    return record->type == MU_JOURNAL_SUBMIT ? record->submit.job : 0;
+}
+
 int store_replay (struct store *store,
                   int (*each) (void *arg, const struct mu_journal *record, struct mu_error *error),
                   void *arg, uint64_t *records, uint64_t *bad, struct mu_error *error)
 {
     *records = *bad = 0;
     store->lost_jobs = 0;
+    uint64_t newest_job = 0;
     sqlite3_stmt *row = NULL;
     msgpack_zone zone;
     if (!msgpack_zone_init (&zone, 8192))
@@ -355,8 +364,11 @@ int store_replay (struct store *store,
         if (!decode_row (row, 1, &record, &zone, &why) && !check_columns (row, &record, &why) &&
             !each (arg, &record, &why)) {
             ++*records;
-            if (record.type == MU_JOURNAL_SUBMIT)
+            uint64_t job = numbers_to (&record);
+            if (job > newest_job) {
                 store->lost_jobs = 0;
+                newest_job = job;
+            }
             note_given (store, record.type,
                         mu_shape_is_latest (mu_shape_find (&mu_journal_family, record.type)));
         } else if (is_readable_elsewhere (&why)) {

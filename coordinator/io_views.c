@@ -86,6 +86,13 @@ static char *sql_of (const struct mu_journal *record)
     case MU_JOURNAL_EXPEL: return went_back (record->expel.job, record->expel.back_step);
     case MU_JOURNAL_UNSOUND: return went_back (record->unsound.job, record->unsound.back_step);
     case MU_JOURNAL_FOLDED: return folded_sql (&record->folded);
+    case MU_JOURNAL_FORGOTTEN: {
+        long long first = (long long)record->forgotten.job,
+                  last = (long long)record->forgotten.last;
+        return sqlite3_mprintf ("DELETE FROM job WHERE job BETWEEN %lld AND %lld; "
+                                "DELETE FROM checkpoint WHERE job BETWEEN %lld AND %lld",
+                                first, last, first, last);
+    }
     case MU_JOURNAL_SUBMIT:
     case MU_JOURNAL_AGREED:
     case MU_JOURNAL_REIGN:
@@ -111,8 +118,8 @@ bool views_follow (uint32_t type)
 {
     return type == MU_JOURNAL_SUBMIT || type == MU_JOURNAL_SIZED || type == MU_JOURNAL_FORM ||
            type == MU_JOURNAL_START || type == MU_JOURNAL_BROKEN || type == MU_JOURNAL_STATE ||
-           type == MU_JOURNAL_COMMIT || type == MU_JOURNAL_EXPEL ||
-           type == MU_JOURNAL_UNSOUND || type == MU_JOURNAL_FOLDED;
+           type == MU_JOURNAL_COMMIT || type == MU_JOURNAL_EXPEL || type == MU_JOURNAL_UNSOUND ||
+           type == MU_JOURNAL_FOLDED || type == MU_JOURNAL_FORGOTTEN;
 }
 
 /* --- new jobs --------------------------------------------------------------------------------- */

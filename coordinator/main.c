@@ -94,6 +94,8 @@ static int open_core (struct daemon *daemon, bool record, struct mu_error *error
         .save_try_ms = (uint32_t)options->save_try_s * 1000,
         .quarantine_failures = (uint32_t)options->quarantine_failures,
         .workers_max = (uint32_t)options->workers_max,
+        .jobs_max = (uint32_t)options->keep_jobs,
+        .history_ms = options->history_days * 86400000,
         .faults = options->enable_faults,
         .version = PACKAGE_VERSION,
     };

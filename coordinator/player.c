@@ -78,6 +78,8 @@ static int open_core (struct player *player, const struct mu_recording_open *ope
         .stall_ms = open->stall_ms,
         .quarantine_failures = open->quarantine_failures,
         .workers_max = open->workers_max,
+        .jobs_max = open->jobs_max,
+        .history_ms = open->history_ms,
         .faults = open->faults,
         .version = player->open.version,
     };

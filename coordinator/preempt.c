@@ -259,8 +259,10 @@ void preempt_for_growth (struct coord *coord, struct line *line, const struct jo
 static bool still_wants (const struct coord *coord, const struct job *giver,
                          const struct job *taker)
 {
+    if (!taker || job_ended (taker))
+        return false;
     enum mu_job_state state = taker->durable.state;
-    return !job_ended (taker) && state != MU_JOB_PAUSED && state != MU_JOB_STOPPING &&
+    return state != MU_JOB_PAUSED && state != MU_JOB_STOPPING &&
            taker->durable.target == MU_JOB_PENDING &&
            (taker->durable.priority > giver->durable.priority ||
             queue_lacks_minimum (coord, taker));

@@ -22,10 +22,12 @@ void query_accept (struct coord *coord, uint32_t peer, uint64_t request, const c
 
 struct job *query_job (struct coord *coord, uint32_t peer, uint64_t request, const char *job)
 {
+    char why[MU_ERROR_TEXT_MAX];
     uint64_t number = coord_job_find (coord, job);
-    if (!number)
-        query_refuse (coord, peer, request, MU_NOT_FOUND,
-                      core_text (coord, "There is no job %s; `muster jobs` lists them.", job));
+    if (!number) {
+        coord_job_missing (coord, job, why, sizeof why);
+        query_refuse (coord, peer, request, MU_NOT_FOUND, why);
+    }
     return core_job (coord, number);
 }
 
@@ -134,22 +136,29 @@ int coord_job_info (const struct coord *coord, uint64_t number, struct mu_wire_j
     return 0;
 }
 
+#define LISTED_MAX 65536u /* the list's limit: the newest */
+
 static void answer_jobs (struct coord *coord, uint32_t peer, const struct mu_wire *wire)
 {
-    uint32_t count = coord->durable.job_count, first = 0;
+    uint32_t count = coord->durable.job_count - coord->durable.forgotten_count, beyond = 0;
+    uint64_t number = 0;
     if (*wire->jobs.job) {
         const struct job *job = query_job (coord, peer, wire->jobs.request, wire->jobs.job);
         if (!job)
             return;
-        first = (uint32_t)job->durable.number - 1;
+        number = job->durable.number - 1;
         count = 1;
-    } else if (count > 65536) { /* the list's limit: the newest */
-        first = count - 65536;
-        count = 65536;
+    } else if (count > LISTED_MAX) {
+        beyond = count - LISTED_MAX;
+        count = LISTED_MAX;
     }
     struct mu_wire_job_info *list = core_scratch (coord, count * sizeof *list);
-    for (uint32_t i = 0; i < count; i++)
-        coord_job_info (coord, first + i + 1, &list[i]);
+    while (beyond--)
+        number = coord_job_next (coord, number);
+    for (uint32_t i = 0; i < count; i++) {
+        number = coord_job_next (coord, number);
+        coord_job_info (coord, number, &list[i]);
+    }
     struct mu_wire_job_list *said = &core_say (coord, peer, MU_WIRE_JOB_LIST)->job_list;
     said->request = wire->jobs.request;
     said->jobs.items = list;

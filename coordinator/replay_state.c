@@ -64,7 +64,7 @@ static void print_jobs (const struct shown *shown)
 {
     struct table *table = table_create (">ID|NAME|STATE|>STEP|>STEPS|>GENERATION|>WORKERS|"
                                         ">RESTARTS|>SAVED|WEIGHTS|WHY");
-    for (uint64_t number = 1; number <= coord_job_count (shown->coord); number++) {
+    for (uint64_t number = 0; (number = coord_job_next (shown->coord, number));) {
         struct mu_wire_job_info job;
         if (is_shown (shown, number) && !coord_job_info (shown->coord, number, &job))
             print_job (table, &job);
@@ -111,7 +111,7 @@ static void print_table (const struct shown *shown)
     print_head (shown);
     putchar ('\n');
     print_jobs (shown);
-    for (uint64_t number = 1; number <= coord_job_count (shown->coord); number++)
+    for (uint64_t number = 0; (number = coord_job_next (shown->coord, number));)
         if (is_shown (shown, number))
             print_generation (shown, number);
     putchar ('\n');
@@ -123,7 +123,7 @@ static void print_table (const struct shown *shown)
 static json_t *jobs_to_json (const struct shown *shown)
 {
     json_t *jobs = json_array ();
-    for (uint64_t number = 1; number <= coord_job_count (shown->coord); number++) {
+    for (uint64_t number = 0; (number = coord_job_next (shown->coord, number));) {
         struct mu_wire_job_info info;
         if (!is_shown (shown, number) || coord_job_info (shown->coord, number, &info))
             continue;

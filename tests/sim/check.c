@@ -43,6 +43,8 @@ struct seen_job {
     bool gone_unseen;  /* it was lost, and nobody compared it */
     uint64_t copies;   /* bits: whose state is another's, and was not compared since */
     bool overwritten;  /* its state may have been wrong, and is that of others now: 0030 */
+    uint64_t ended_ms; /* as its record says */
+    bool forgotten;
     uint32_t micro_batches, crashes, hangs, lines;
     bool by_chance;         /* trainers may have died of something else than poison */
     uint32_t skips, deaths; /* deaths: of which something was accused */
@@ -84,6 +86,7 @@ bool check_is_running (uint64_t job) { return seen[job].state == MU_JOB_RUNNING;
 static struct seen_job *of (uint64_t job)
 {
     CHECK (job >= 1 && job <= job_count, "a record speaks of job %" PRIu64, job);
+    CHECK (!seen[job].forgotten, "job %" PRIu64 " is spoken of, and was forgotten", job);
     return &seen[job];
 }
 
@@ -410,6 +413,12 @@ static uint64_t steps_of (const struct sim_job *job)
     return whole + ((double)whole < steps);
 }
 
+static bool is_over (const struct seen_job *job)
+{
+    return job->state == MU_JOB_DONE || job->state == MU_JOB_FAILED ||
+           job->state == MU_JOB_CANCELLED;
+}
+
 static void on_state (const struct mu_journal *record)
 {
     struct seen_job *job = of (record->state.job);
@@ -426,8 +435,32 @@ static void on_state (const struct mu_journal *record)
     job->needs_wrong =
         job->wrong_member &&
         (job->overwritten || job->ranks <= client_job (record->state.job)->workers_min);
+    if (is_over (job))
+        job->ended_ms = record->state.time_ms;
     if (job->state == MU_JOB_FAILED)
         CHECK (record->state.reason.size && record->state.code, "a job fails without saying why");
+}
+
+/* Of those that have ended the newest are remembered, and none is forgotten before its time. */
+static void on_forgotten (const struct mu_journal *record)
+{
+    const struct mu_journal_forgotten *forgotten = &record->forgotten;
+    CHECK (forgotten->job && forgotten->last <= job_count && !seen[forgotten->job].forgotten &&
+               !seen[forgotten->last].forgotten,
+           "jobs %" PRIu64 " to %" PRIu64 " are forgotten", forgotten->job, forgotten->last);
+    uint32_t kept = 0;
+    for (uint64_t i = forgotten->last + 1; i <= job_count; i++)
+        kept += is_over (&seen[i]);
+    CHECK (faults.jobs_max && kept >= faults.jobs_max, "%u that ended are remembered", kept);
+    for (uint64_t i = forgotten->job; i <= forgotten->last; i++) {
+        CHECK (is_over (&seen[i]), "job %" PRIu64 " is forgotten, and is %s", i,
+               mu_job_state_name ((int)seen[i].state));
+        CHECK (!faults.history_ms ||
+                   seen[i].ended_ms + faults.history_ms < 1700000000000 + clock_now (),
+               "job %" PRIu64 " is forgotten early", i);
+        statistics.forgotten += !seen[i].forgotten;
+        seen[i].forgotten = true;
+    }
 }
 
 static void on_submit (const struct mu_journal *record)
@@ -572,6 +605,7 @@ static checker *const checkers[] = {
     [MU_JOURNAL_UNSOUND] = on_unsound,
     [MU_JOURNAL_SAVE] = on_save,
     [MU_JOURNAL_OVERDUE] = on_overdue,
+    [MU_JOURNAL_FORGOTTEN] = on_forgotten,
 };
 
 void check_record (const struct mu_journal *record)
@@ -621,6 +655,10 @@ void check_restart (const struct coord *coord)
            coord_job_count (coord), job_count);
     for (uint64_t i = 1; i <= job_count; i++) {
         struct mu_wire_job_info info;
+        CHECK (coord_job_is_forgotten (coord, i) == seen[i].forgotten, "job %" PRIu64 " is %s", i,
+               seen[i].forgotten ? "remembered again" : "forgotten");
+        if (seen[i].forgotten)
+            continue;
         CHECK (coord_job_info (coord, i, &info) == 0, "job %" PRIu64 " is gone", i);
         CHECK (info.generation == seen[i].generation && info.weights_step == seen[i].committed &&
                    !strcmp (info.state, mu_job_state_name ((int)seen[i].state)),
@@ -708,11 +746,13 @@ void check_end (void)
         const struct sim_job *what = client_job_at ((uint32_t)strtoul (seen[i].key, NULL, 10));
         struct mu_wire_job_info info;
         uint32_t state = seen[i].state;
-        coord_job_info (host_coord (), i, &info);
-        bool over = state == MU_JOB_DONE || state == MU_JOB_FAILED || state == MU_JOB_CANCELLED;
+        bool over = is_over (&seen[i]);
         statistics.done += state == MU_JOB_DONE;
         statistics.failed += state == MU_JOB_FAILED;
         statistics.cancelled += state == MU_JOB_CANCELLED;
+        if (seen[i].forgotten)
+            continue;
+        coord_job_info (host_coord (), i, &info);
         CHECK (over || fitting (what) < what->workers_min,
                "job %" PRIu64 " needs %u of %u workers and is still %s at step %" PRIu64
                " of %" PRIu64 ": %.*s",

@@ -2,7 +2,8 @@
 /* folds.c - jobs that have ended, folded as compaction folds them, leave the same core
  *
  * One core replays the whole journal; another replays SUBMIT and SIZED of each ended job and then what
- * the first makes of it, through its bytes. Their images are equal, whatever happened to the job. */
+ * the first makes of it, through its bytes. Of a job that was forgotten it replays nothing but that, where the job
+ * was submitted. Their images are equal, whatever happened to the job. */
 #include "sim.h"
 
 #include <msgpack.h>
@@ -66,6 +67,17 @@ static void unfold (struct coord *core, const struct fold *fold)
     msgpack_zone_destroy (&zone);
 }
 
+static void forget (struct coord *core, const struct mu_journal *record)
+{
+    if (record->type == MU_JOURNAL_SUBMIT)
+        must_apply (core,
+                    &(struct mu_journal){ .type = MU_JOURNAL_FORGOTTEN,
+                                          .forgotten = { .job = record->submit.job,
+                                                         .last = record->submit.job,
+                                                         .numbers = 1,
+                                                         .time_ms = record->submit.time_ms } });
+}
+
 void folds_check (uint64_t count)
 {
     static const struct coord_options none = { .version = "folds" };
@@ -80,7 +92,12 @@ void folds_check (uint64_t count)
     struct fold *folds = fold_all (full, count);
     for (uint64_t at = 0; at < count; at++) {
         host_record (at, &record);
-        const struct fold *fold = &folds[mu_record_number (&mu_journal_family, &record, "job")];
+        const uint64_t job = mu_record_number (&mu_journal_family, &record, "job");
+        const struct fold *fold = &folds[job];
+        if (coord_job_is_forgotten (full, job)) {
+            forget (left, &record);
+            continue;
+        }
         if (!fold->size || stays (&record))
             must_apply (left, &record);
         if (fold->size && at == fold->last)

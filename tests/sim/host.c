@@ -288,7 +288,9 @@ static struct coord_options settings_of_seed (void)
 {
     return (struct coord_options){ .version = "0.1.0",
                                    .lease_ahead_ms = faults.lease_ahead_ms,
-                                   .quarantine_failures = faults.quarantine_failures };
+                                   .quarantine_failures = faults.quarantine_failures,
+                                   .jobs_max = faults.jobs_max,
+                                   .history_ms = faults.history_ms };
 }
 
 static void tell_lies (const struct coord_event *event)

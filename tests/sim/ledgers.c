@@ -187,7 +187,8 @@ void ledgers_check (uint64_t count)
             struct mu_journal record;
             host_record (at, &record);
             uint64_t job = mu_record_number (&mu_journal_family, &record, "job");
-            if (!job || job > jobs || (compacted && superseded[at]))
+            if (!job || job > jobs || (compacted && superseded[at]) ||
+                record.type == MU_JOURNAL_FORGOTTEN)
                 continue;
             if (!ledgers[job])
                 ledgers[job] = ledger_create ();

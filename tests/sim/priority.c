@@ -134,9 +134,9 @@ static void every_second (uint32_t who, uint64_t tag, void *data)
 {
     static struct mu_wire_job_info all[JOBS_MAX];
     (void)who, (void)tag, (void)data;
-    uint32_t count = host_is_up () ? coord_job_count (host_coord ()) : 0;
-    for (uint32_t i = 0; i < count; i++)
-        coord_job_info (host_coord (), i + 1, &all[i]);
+    uint32_t count = 0;
+    for (uint64_t job = 0; host_is_up () && (job = coord_job_next (host_coord (), job));)
+        coord_job_info (host_coord (), job, &all[count++]);
     for (uint32_t i = 0; i < count; i++)
         watch_job (all, count, &all[i]);
     statistics.watched += count > 0;

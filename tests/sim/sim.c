@@ -457,6 +457,8 @@ static void stop_faults (void)
                               .part = { old.part[0], old.part[1] },
                               .lease_ahead_ms = lease_ahead_ms,
                               .quarantine_failures = quarantine_failures,
+                              .jobs_max = old.jobs_max,
+                              .history_ms = old.history_ms,
                               .latency_max_ms = latency_max_ms < 50 ? latency_max_ms : 50,
                               .disk_max_ms = disk_max_ms < 50 ? disk_max_ms : 50,
                               .in_order = in_order };
@@ -482,7 +484,7 @@ static void stop_faults (void)
 
 static bool all_over (void)
 {
-    for (uint32_t i = 1; i <= coord_job_count (host_coord ()); i++) {
+    for (uint64_t i = 0; (i = coord_job_next (host_coord (), i));) {
         struct mu_wire_job_info info;
         coord_job_info (host_coord (), i, &info);
         if (!info.ended_ms)
@@ -565,10 +567,19 @@ static void run_until_over (void)
     }
 }
 
+/* By the seed and not by draw (), so that older seeds keep their runs. */
+static void choose_memory (void)
+{
+    uint64_t luck = mix (options.seed, 6301);
+    faults.jobs_max = luck % 3 == 0;
+    faults.history_ms = luck / 3 % 2 ? 0 : (uint32_t)(luck / 6 % 20000);
+}
+
 static void run_seed (void)
 {
     sim_reset (options.seed);
     choose_faults ();
+    choose_memory ();
     choose_wrong ();
     choose_parted ();
     begin ();
@@ -627,7 +638,8 @@ static void report (uint64_t seeds, double seconds)
         " worker, %" PRIu64 " trainer, %" PRIu64 " collective crashes, %" PRIu64
         " failed saves, %" PRIu64 " cuts, %" PRIu64 " lines swallowed, %" PRIu64 " stops, %" PRIu64
         " hangs; %" PRIu64 " micro-batches kept, %" PRIu64
-        " mismatches; jobs: %u done, %u failed, %u cancelled; poison: %u found, %u skipped; "
+        " mismatches; jobs: %u done, %u failed, %u cancelled, %u forgotten; poison: %u found, %u "
+        "skipped; "
         "%" PRIu64 " replays, %" PRIu64 " ledgers proven, %" PRIu64
         " steps finished by a second generation; %" PRIu64 " workers expelled, %" PRIu64
         " for what they did elsewhere, %" PRIu64 " disputes, %" PRIu64
@@ -645,7 +657,7 @@ static void report (uint64_t seeds, double seconds)
         seeds, seconds, s->happenings, s->messages, s->steps, s->generations, s->rewinds,
         s->host_crashes, s->worker_crashes, s->trainer_crashes, s->collective_crashes,
         s->save_failures, s->cuts, s->swallowed, s->stops, s->hangs, s->kept, s->mismatches,
-        s->done, s->failed, s->cancelled, s->poisons, s->skips, s->replays, s->proofs,
+        s->done, s->failed, s->cancelled, s->forgotten, s->poisons, s->skips, s->replays, s->proofs,
         s->joint_steps, s->expelled, s->elsewhere, s->disputes, s->differing, s->wrong_steps,
         s->connected_ahead, s->shrunk, s->most_shrunk, s->watched, s->played, s->images, s->lies,
         s->disbelieved, s->blanks, s->unsound, s->away, s->unread, s->writers_hung,

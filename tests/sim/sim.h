@@ -75,6 +75,7 @@ struct faults {
     uint32_t quick_ms; /* at most, of what is around the cores (quiet.c); 0: as it comes */
     uint32_t lease_ahead_ms;      /* 0: the default */
     uint32_t quarantine_failures; /* 0: nobody is quarantined */
+    uint32_t jobs_max, history_ms; /* of those that have ended: 0: all are remembered */
     bool in_order;
     bool gentle; /* words get lost and nothing worse: no wait may run into its limit */
     enum wrong {
@@ -106,7 +107,7 @@ struct statistics {
     uint64_t caught_up, expelled, elsewhere, disputes, wrong_steps, connected_ahead, shrunk,
         most_shrunk, watched;
     uint64_t played, images, lies, disbelieved, blanks, unsound, unread, away;
-    uint32_t done, failed, cancelled, poisons, skips;
+    uint32_t done, failed, cancelled, forgotten, poisons, skips;
 };
 
 extern struct sim_options options;
