@@ -52,6 +52,16 @@ static void reigns (const struct mu_journal_reign *reign, char *text, size_t siz
                   reign->lacks_ms);
 }
 
+static void forgot (const struct mu_journal_forgotten *forgotten, char *text, size_t size)
+{
+    if (forgotten->job == forgotten->last)
+        snprintf (text, size, "it ended long ago, and is forgotten");
+    else
+        snprintf (text, size,
+                  "jobs %" PRIu64 " to %" PRIu64 " are forgotten, all of which ended long ago",
+                  forgotten->job, forgotten->last);
+}
+
 static void say (struct mu_blob said, char *text, size_t size)
 {
     snprintf (text, size, "%.*s", (int)said.size, said.size ? (const char *)said.data : "");
@@ -102,13 +112,7 @@ static void tell (const struct mu_journal *record, char *text, size_t size)
         snprintf (text, size, "%" PRIu64 " records of it, long ended, were folded into this one",
                   record->folded.records);
         break;
-    case MU_JOURNAL_FORGOTTEN:
-        snprintf (text, size,
-                  "of jobs %" PRIu64 " to %" PRIu64
-                  " those that were remembered ended long ago: they are "
-                  "forgotten",
-                  record->forgotten.job, record->forgotten.last);
-        break;
+    case MU_JOURNAL_FORGOTTEN: forgot (&record->forgotten, text, size); break;
     case MU_JOURNAL_SCALE:
         snprintf (text, size, "it may have %u to %u workers from now on",
                   record->scale.workers_min, record->scale.workers_max);

@@ -404,6 +404,43 @@ def clock_ahead():
         cluster.muster("ledger", "verify", "1")
 
 
+def forgotten():
+    """of jobs that ended long ago the newest are remembered: others are said to be forgotten, their rows go, their checkpoints stay"""
+    with Cluster(1, coordinator_options=("--history-days", "0", "--keep-jobs", "3")) as cluster:
+        path = os.path.join(state(cluster), "muster.db")
+        saved = cluster.wait_done(cluster.submit(cluster.mlp("trained", steps=20)))["checkpoint"]
+        waits = cluster.muster("submit", cluster.mlp("waits", workers=(8, 8)), "--key", "waits").strip()
+        for number in range(8):
+            cluster.muster("cancel", cluster.submit(cluster.mlp(f"ended-{number}", workers=(8, 8))))
+        wait_for("job 1 is forgotten", lambda: cluster.try_muster("status", "1").returncode == 102)
+        wait_for("all but three are", lambda: len(cluster.jobs()) == 4)
+        for command in (("status", "1"), ("checkpoints", "1"), ("ledger", "verify", "1"), ("events", "--job", "1"), ("cancel", "1"), ("logs", "1")):
+            gone = cluster.try_muster(*command)
+            assert gone.returncode == 102 and "is forgotten" in gone.stderr, (command, gone)
+        assert [job["name"] for job in cluster.jobs()] == ["waits", "ended-5", "ended-6", "ended-7"], cluster.jobs()
+        cluster.kill_coordinator()
+        cluster.start_coordinator()
+        wait_for("their rows are gone", lambda: query(path, "SELECT count (*) FROM record WHERE job IN (3, 4, 5, 6, 7) AND type <> 71") == [(0,)])
+        assert query(path, "SELECT count (*) FROM record WHERE job = 1 AND type <> 71") == [(0,)]
+        assert [row[0] for row in query(path, "SELECT job FROM job ORDER BY job")] == [int(waits), 8, 9, 10]
+        assert query(path, "SELECT count (*) FROM checkpoint") == [(0,)] and os.path.isdir(saved)
+        assert check(cluster, path)[0] == 0
+        before = said_of(cluster, ("8", "9", "10"))
+        file = os.path.join(cluster.dir, "backup.db")
+        cluster.muster("admin", "backup", "--dir", state(cluster), file)
+        cluster.kill_coordinator()
+        cluster.muster("admin", "compact", "--dir", state(cluster), "--history-days", "0")
+        cluster.muster("admin", "restore", "--replace", "--dir", state(cluster), file)
+        cluster.start_coordinator()
+        assert said_of(cluster, ("8", "9", "10")) == before
+        assert cluster.muster("submit", os.path.join(cluster.dir, "waits.yaml"), "--key", "waits").strip() == waits
+        cluster.kill_worker("w0")
+        cluster.start_worker("w1")  # it has not served what was lost
+        job = cluster.submit(cluster.mlp("trained", steps=40), f"checkpoint.resume={saved}", f"checkpoint.dir={cluster.dir}/on")
+        assert job == "11" and cluster.wait_done(job)["step"] == 40
+        cluster.muster("ledger", "verify", job)
+
+
 def compact_killed():
     """kill -9 and full disks in the middle of compact: the database says the same as before, folded or not"""
     with Cluster() as cluster:
@@ -553,4 +590,4 @@ def set_aside(cluster):
 
 if __name__ == "__main__":
     sys.exit(Tap().run(golden, downgrade, backups, restored, pruned_since, old_workers, killed, mistakes, no_room, damaged, each_type, one_of_many, the_newest, one_bit_of_one, compacted,
-                       folded_meanwhile, clock_ahead, compact_killed))
+                       folded_meanwhile, clock_ahead, forgotten, compact_killed))

@@ -400,6 +400,58 @@ def folds_while_leading():
             assert check.returncode == 0, check.stdout + check.stderr
 
 
+def rows_left(cluster, name):
+    with contextlib.closing(sqlite3.connect(f"file:{stored(cluster, name)}/muster.db?mode=ro", uri=True)) as database:
+        return database.execute("SELECT count (*) FROM record WHERE type <> 1").fetchone()[0]
+
+
+def all_said(cluster):
+    return sorted((job["id"], job["name"], job["state"]) for job in cluster.jobs())
+
+
+def forgets_while_killed():
+    """jobs that ended are forgotten while leader and standby are killed in turn: no number is given twice, what waits and the newest stay"""
+    keep = 20
+    with Crew(0, coordinator_options=("--history-days", "0", "--keep-jobs", str(keep))) as cluster:
+        spec = cluster.mlp("job", workers=(8, 8))
+        live, numbers = cluster.muster("submit", spec, "--key", "live").strip(), []
+
+        def end_jobs(count):
+            for _ in range(count):
+                numbers.append(cluster.submit(spec))
+                cluster.muster("cancel", numbers[-1])
+
+        for number in range(6):
+            thread = threading.Thread(target=end_jobs, args=(40,))
+            thread.start()
+            wait_for("some have ended", lambda: len(numbers) >= 40 * number + 5 + 5 * number)
+            leader = cluster.leader()
+            victims = [leader] if number % 3 == 0 else [cluster.other(leader)] if number % 3 == 1 else cluster.names
+            for victim in victims:
+                cluster.kill(victim)
+            for victim in victims:
+                cluster.start(victim)
+            thread.join()
+            cluster.wait_in_sync(2)
+        assert [int(job) for job in numbers] == list(range(2, 2 + len(numbers))), numbers
+        assert cluster.muster("submit", spec, "--key", "live").strip() == live
+        said = all_said(cluster)
+        assert (int(live), "job", "pending") in said and said[-keep:] == [(int(job), "job", "cancelled") for job in numbers[-keep:]], said
+        assert len(said) <= keep + 3, said
+        gone = cluster.try_muster("status", numbers[0])
+        assert gone.returncode == 102 and "is forgotten" in gone.stderr, gone
+        for name in cluster.names:  # each lets rows go by itself, seconds after its start, and the other leads meanwhile
+            cluster.kill(name)
+            cluster.start(name)
+            cluster.wait_in_sync(2)
+            wait_for("rows of the forgotten are gone", lambda: rows_left(cluster, name) <= 2 * keep + 10)  # pylint: disable=cell-var-from-loop
+            assert all_said(cluster) == said
+        assert not [e for name in cluster.names for e in cluster.events(name) if e["event"] in ("bad_record", "not_folded")]
+        for name in cluster.names:
+            check = cluster.try_muster("admin", "check", "--dir", os.path.join(cluster.dir, f"state-{name}"))
+            assert check.returncode == 0, check.stdout + check.stderr
+
+
 def start_beside(cluster, name, snapshot):
     """A copy of its folder as it is now, at other ports. snapshot: as one of the whole disk, in which each file is the same one."""
     folder = os.path.join(cluster.dir, f"copy-of-{name}")
@@ -604,4 +656,4 @@ def bad_usage():
         assert refused.returncode == 75 and cluster.endpoints[leader] in refused.stderr, refused.stderr
 
 
-sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, standby_disk_is_full, register_is_full, leader_disk_is_full, both_die, majority_with_witness, hands_over, standby_is_told_to_stop, async_loses_only_answers, folds_while_leading, copies_do_not_reign, snapshots_ask_first, standbys_snapshot_is_sent_away, register_goes_back, damaged_rows_are_got_back, takes_over_without_what_is_lost, bad_usage))
+sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, standby_disk_is_full, register_is_full, leader_disk_is_full, both_die, majority_with_witness, hands_over, standby_is_told_to_stop, async_loses_only_answers, folds_while_leading, forgets_while_killed, copies_do_not_reign, snapshots_ask_first, standbys_snapshot_is_sent_away, register_goes_back, damaged_rows_are_got_back, takes_over_without_what_is_lost, bad_usage))
