@@ -525,6 +525,14 @@ const struct compaction_counts *compaction_counts (const struct compaction *comp
     return &compaction->counts;
 }
 
+bool compaction_forgot (const struct compaction *compaction, uint64_t job)
+{
+    if (job <= compaction->base)
+        return job > 0;
+    return job - compaction->base < compaction->job_count &&
+           compaction->jobs[job - compaction->base].goes;
+}
+
 /* --- carrying it out -------------------------------------------------------------------------- */
 
 static int run_with (sqlite3 *writer, sqlite3_stmt *statement, uint64_t number,

@@ -35,6 +35,9 @@ int compaction_sure_ms (const char *dir, uint64_t *unix_ms, struct mu_error *err
 void compaction_destroy (struct compaction **compaction_p);
 const struct compaction_counts *compaction_counts (const struct compaction *compaction);
 
+/* Was that job forgotten, and are its rows gone when the plan is carried out? */
+bool compaction_forgot (const struct compaction *compaction, uint64_t job);
+
 /* By the thread that the store belongs to. */
 int compaction_apply (const struct compaction *compaction, struct store *store,
                       struct mu_error *error);

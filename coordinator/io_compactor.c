@@ -4,15 +4,17 @@
  * Reading the journal twice costs some microseconds a row. Waiting until rows that may go some day have come,
  * half as many as were left and GROWN_MIN at least, keeps that below the cost of having stored them; jobs
  * that wait are no reason to look, however many. A failure is logged and tried again at the next
- * look: nothing depends on it but room. */
+ * look: nothing depends on it but room. With the rows of a job that was forgotten its log goes. */
 #include "io_compactor.h"
 
 #include "clock.h"
 #include "io_compact.h"
+#include "io_logs.h"
 #include "log.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -108,6 +110,8 @@ static void tell (const struct compactor *compactor, const struct planned *plann
                 counts->gone - counts->jobs, counts->rows, counts->jobs);
 }
 
+static bool is_gone (const void *plan, uint64_t job) { return compaction_forgot (plan, job); }
+
 /* True: look again at once. */
 static bool look (struct compactor *compactor)
 {
@@ -123,11 +127,17 @@ static bool look (struct compactor *compactor)
         counts = *compaction_counts (planned.plan);
         failed = counts.gone && carry_out (compactor, &planned);
     }
+    if (!failed)
+        job_logs_sweep (options->dir, is_gone, planned.plan);
     compaction_destroy (&planned.plan);
+    if (counts
+            .gone) /* cores were made for it, and jobs forgotten before: the system gets their memory back */
+        malloc_trim (0);
     uint64_t left = counts.rows - counts.gone, grown = left / 2;
     compactor->next = given + (grown > GROWN_MIN ? grown : GROWN_MIN);
-    if (failed && planned.error.code == MU_TRY_AGAIN)
-        compactor->next = FOLDED_MIN; /* the journal is another one now, or busy */
+    if (failed ? planned.error.code == MU_TRY_AGAIN : counts.more)
+        compactor->next =
+            FOLDED_MIN; /* the journal is another one now, or busy; or there is more */
     tell (compactor, &planned, failed, &counts);
     return !failed && counts.more;
 }

@@ -4,6 +4,7 @@
  * Called from the loop's thread and, through the log's hook, from the commit thread: one lock. */
 #include "io_logs.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -144,4 +145,19 @@ size_t job_logs_read (struct job_logs *logs, uint64_t job, uint64_t offset, char
         return 0; /* a line is being written */
     *next = offset + length;
     return length;
+}
+
+/* Failures are silent: it is tried again. */
+void job_logs_sweep (const char *dir, bool (*is_gone) (const void *arg, uint64_t job),
+                     const void *arg)
+{
+    char path[4200];
+    uint64_t job;
+    snprintf (path, sizeof path, "%s/logs", dir);
+    DIR *folder = opendir (path);
+    for (struct dirent *entry; folder && (entry = readdir (folder));)
+        if (sscanf (entry->d_name, "job-%" SCNu64 ".jsonl", &job) == 1 && is_gone (arg, job))
+            unlinkat (dirfd (folder), entry->d_name, 0);
+    if (folder)
+        closedir (folder);
 }

@@ -11,6 +11,7 @@
 
 #include "error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,5 +30,9 @@ void job_logs_add (struct job_logs *logs, uint64_t job, const char *line, size_t
  * the length, 0 at the end or where there is no log. */
 size_t job_logs_read (struct job_logs *logs, uint64_t job, uint64_t offset, char *text, size_t size,
                       uint64_t *next);
+
+/* Remove the logs in DIR/logs of jobs that are gone. Any thread. */
+void job_logs_sweep (const char *dir, bool (*is_gone) (const void *arg, uint64_t job),
+                     const void *arg);
 
 #endif

@@ -63,7 +63,8 @@ dist_decisions_DATA = \
     %D%/decisions/0057-who-is-one-update-behind-makes-it-itself.md \
     %D%/decisions/0058-what-a-state-is-read-by-is-kept-twice.md \
     %D%/decisions/0060-what-a-waiting-job-costs-is-the-memory-it-touches.md \
-    %D%/decisions/0062-who-stands-where-it-cannot-is-not-believed.md
+    %D%/decisions/0062-who-stands-where-it-cannot-is-not-believed.md \
+    %D%/decisions/0063-what-ended-long-ago-is-forgotten.md
 
 linearexampledir = $(docdir)/examples/linear
 dist_linearexample_DATA = examples/linear/linear.c examples/linear/linear.yaml examples/linear/Makefile

@@ -424,6 +424,8 @@ def forgotten():
         assert query(path, "SELECT count (*) FROM record WHERE job = 1 AND type <> 71") == [(0,)]
         assert [row[0] for row in query(path, "SELECT job FROM job ORDER BY job")] == [int(waits), 8, 9, 10]
         assert query(path, "SELECT count (*) FROM checkpoint") == [(0,)] and os.path.isdir(saved)
+        wait_for("so are their logs", lambda: sorted(os.listdir(f"{state(cluster)}/logs")) == [
+            f"job-{job}.jsonl" for job in (10, 8, 9)])
         assert check(cluster, path)[0] == 0
         before = said_of(cluster, ("8", "9", "10"))
         file = os.path.join(cluster.dir, "backup.db")
@@ -439,6 +441,37 @@ def forgotten():
         job = cluster.submit(cluster.mlp("trained", steps=40), f"checkpoint.resume={saved}", f"checkpoint.dir={cluster.dir}/on")
         assert job == "11" and cluster.wait_done(job)["step"] == 40
         cluster.muster("ledger", "verify", job)
+
+
+def forgotten_killed():
+    """kill -9 in the middle of letting rows of forgotten jobs go: all that is remembered says what it said, before and after"""
+    with Cluster() as cluster:
+        path = os.path.join(state(cluster), "muster.db")
+        spec = cluster.mlp(workers=(8, 8))
+        for number in range(60):
+            job = cluster.submit(spec)
+            if number % 10:
+                cluster.muster("cancel", job)
+        cluster.kill_coordinator()
+        cluster.start_coordinator("--history-days", "0", "--keep-jobs", "5")
+        wait_for("jobs are forgotten", lambda: len(cluster.jobs()) == 6 + 5)
+        before = [(job["id"], job["state"]) for job in cluster.jobs()]
+        cluster.kill_coordinator()
+        deaths = 0
+        for number in range(200):
+            process = cluster.spawn("killed", "muster", "admin", "compact", "--dir", state(cluster), "--history-days", "0")
+            time.sleep(0.001 * (number % 40))
+            process.kill()
+            deaths += process.wait() < 0
+            assert check(cluster, path)[0] == 0
+            if deaths >= 20:
+                break
+        cluster.muster("admin", "compact", "--dir", state(cluster), "--history-days", "0")
+        assert query(path, "SELECT count (*) FROM journal WHERE type <> 1")[0][0] <= 6 + 2 * 5 + 6
+        assert check(cluster, path)[0] == 0
+        cluster.start_coordinator()
+        assert [(job["id"], job["state"]) for job in cluster.jobs()] == before
+        assert cluster.submit(spec) == "61"
 
 
 def compact_killed():
@@ -590,4 +623,4 @@ def set_aside(cluster):
 
 if __name__ == "__main__":
     sys.exit(Tap().run(golden, downgrade, backups, restored, pruned_since, old_workers, killed, mistakes, no_room, damaged, each_type, one_of_many, the_newest, one_bit_of_one, compacted,
-                       folded_meanwhile, clock_ahead, forgotten, compact_killed))
+                       folded_meanwhile, clock_ahead, forgotten, forgotten_killed, compact_killed))
