@@ -344,6 +344,11 @@ bool coord_deposed (const struct coord *coord) { return coord->deposed; }
 uint64_t coord_later_term (const struct coord *coord) { return coord->later_term; }
 uint32_t coord_job_count (const struct coord *coord) { return coord->durable.job_count; }
 
+uint32_t coord_jobs_known (const struct coord *coord)
+{
+    return coord->durable.job_count - coord->durable.forgotten_count;
+}
+
 uint64_t coord_job_next (const struct coord *coord, uint64_t after)
 {
     for (uint64_t number = higher (after, coord->durable.job_base) + 1;

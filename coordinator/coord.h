@@ -136,6 +136,7 @@ uint64_t coord_term (const struct coord *coord);
 bool coord_deposed (const struct coord *coord);
 uint64_t coord_later_term (const struct coord *coord);
 uint32_t coord_job_count (const struct coord *coord); /* also those that were forgotten */
+uint32_t coord_jobs_known (const struct coord *coord);
 /* The next job above that number that was not forgotten; 0: there is none. */
 uint64_t coord_job_next (const struct coord *coord, uint64_t after);
 bool coord_job_is_forgotten (const struct coord *coord, uint64_t job); /* it was submitted */

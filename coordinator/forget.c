@@ -11,15 +11,15 @@
  * (docs/decisions/0063). */
 #include "core.h"
 
-#define LOOK_JOBS  4096u /* are forgotten in one look, at most: some milliseconds */
+#define LOOK_JOBS  4096u /* are forgotten in one look, at most */
 #define LOOK_RUNS  64u   /* records, the same */
 #define AGAIN_MS   100u  /* after a look that left some */
 #define SURE_MS    86400000u
 #define EARLIER(n) ((n) / 16) /* a look reads all jobs: not for each that ends */
 
-static uint64_t ended_count (const struct durable *durable)
+static uint64_t ended_count (const struct coord *coord)
 {
-    return durable->job_count - durable->forgotten_count - durable->live_count;
+    return coord_jobs_known (coord) - coord->durable.live_count;
 }
 
 /* --- deciding --------------------------------------------------------------------------------- */
@@ -49,7 +49,7 @@ static uint64_t find_before (const struct coord *coord)
     return now_ms > history_ms ? now_ms - history_ms : 0;
 }
 
-/* Jobs up to this one have so many behind them that ended later, or were submitted later and have ended. */
+/* The newest job behind which so many have ended. */
 static uint64_t find_upto (const struct coord *coord)
 {
     uint64_t number = coord->durable.job_count;
@@ -105,11 +105,11 @@ static bool look (struct coord *coord, uint64_t before_ms, uint64_t upto)
 
 void forget_mind (struct coord *coord)
 {
-    uint64_t most = coord->options.jobs_max, ended = ended_count (&coord->durable);
+    uint64_t most = coord->options.jobs_max, ended = ended_count (coord);
     if (!most || ended <= most + EARLIER (most) || ended < coord->forget_at)
         return;
     bool more = look (coord, find_before (coord), find_upto (coord));
-    ended = ended_count (&coord->durable);
+    ended = ended_count (coord);
     coord->forget_at = more ? 0 : ended + EARLIER (ended) + 1;
     if (more)
         core_wake (coord, coord->now_ms + AGAIN_MS);
@@ -135,7 +135,7 @@ static void trim (struct durable *durable)
     uint32_t count = durable->job_count - durable->job_base, gone = 0;
     while (gone < count && !durable->jobs[gone])
         gone++;
-    if (gone < count - gone)
+    if (!gone || gone < count - gone)
         return;
     memmove (durable->jobs, durable->jobs + gone, (count - gone) * sizeof (struct job *));
     durable->job_base += gone;

@@ -624,7 +624,7 @@ static void pass_jobs (struct pass *pass, struct coord *coord)
 {
     struct durable *durable = &coord->durable;
     uint32_t submitted = pass_number (pass, durable->job_count), at = 0;
-    uint32_t count = pass_count (pass, durable->job_count - durable->forgotten_count);
+    uint32_t count = pass_count (pass, coord_jobs_known (coord));
     for (uint32_t i = 0; i < count && !pass->bad; i++) {
         struct job *job = NULL;
         if (pass->out) {

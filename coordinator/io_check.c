@@ -131,7 +131,7 @@ static int check_row (struct work *work, sqlite3_stmt *row, struct mu_error *err
 /* Where rows were set aside, those are the reason. */
 static void check_jobs (struct work *work)
 {
-    work->check->jobs = coord_job_count (work->coord);
+    work->check->jobs = coord_jobs_known (work->coord);
     for (uint64_t job = 0; !work->check->set_aside && (job = coord_job_next (work->coord, job));)
         if (coord_job_is_lost (work->coord, job))
             find (work->check,

@@ -57,7 +57,7 @@ static void pong (const struct requests *requests, struct turn *turn, uint32_t p
         .request = wire->ping.request,
         .term = coord_term (requests->coord),
         .uptime_ms = now_ms - requests->started_ms,
-        .jobs = coord_job_count (requests->coord),
+        .jobs = coord_jobs_known (requests->coord),
         .workers = coord_worker_count (requests->coord),
         .commits = committer_commits (requests->committer),
         .records = store_newest (requests->store),

@@ -140,7 +140,7 @@ int coord_job_info (const struct coord *coord, uint64_t number, struct mu_wire_j
 
 static void answer_jobs (struct coord *coord, uint32_t peer, const struct mu_wire *wire)
 {
-    uint32_t count = coord->durable.job_count - coord->durable.forgotten_count, beyond = 0;
+    uint32_t count = coord_jobs_known (coord), beyond = 0;
     uint64_t number = 0;
     if (*wire->jobs.job) {
         const struct job *job = query_job (coord, peer, wire->jobs.request, wire->jobs.job);
