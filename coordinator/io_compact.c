@@ -28,10 +28,8 @@ struct job_rows {
     uint64_t count, stands_for; /* what was folded before counts as what it was */
     uint64_t last, newest;      /* last one in journal; newest one at all */
     uint64_t kept;              /* those of SUBMIT and SIZED */
-    uint64_t born,
-        born_ms; /* which row gave its number; 0: that of a later job, or an earlier one */
-    bool has_progress, folds;
-    bool goes;           /* it was forgotten */
+    uint64_t born, born_ms;     /* which row gave its number; 0: that of another job */
+    bool has_progress, folds, goes; /* goes: it was forgotten */
     size_t offset, size; /* of FOLDED's bytes */
 };
 
