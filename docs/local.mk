@@ -62,6 +62,7 @@ dist_decisions_DATA = \
     %D%/decisions/0056-who-served-what-is-lost-is-sent-away.md \
     %D%/decisions/0057-who-is-one-update-behind-makes-it-itself.md \
     %D%/decisions/0058-what-a-state-is-read-by-is-kept-twice.md \
+    %D%/decisions/0059-progress-is-found-by-one-number.md \
     %D%/decisions/0060-what-a-waiting-job-costs-is-the-memory-it-touches.md \
     %D%/decisions/0062-who-stands-where-it-cannot-is-not-believed.md \
     %D%/decisions/0063-what-ended-long-ago-is-forgotten.md
