@@ -7,6 +7,7 @@ polls a condition with a generous limit and says what it waited for. Tap prints 
 import ctypes
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -23,6 +24,13 @@ LIMIT_S = float(os.environ.get("MUSTER_TEST_LIMIT", "120"))
 
 # Ends of a job, as `muster status` names them.
 ENDS = ("done", "failed", "cancelled")
+
+# For who claims that nothing disturbs a job, or how many generations it has: on a full machine a worker may get no turn for
+# a second, and is lost by right.
+PATIENT = ("--lost-ms", "4000")
+
+# A job that is never trained to its end: it cannot be over before a test has done what it does to it.
+ENDLESS = {"steps": 1_000_000, "every": 50}
 
 
 def wait_for(what, condition, limit_s=LIMIT_S):
@@ -71,10 +79,25 @@ def stop_on_signals():
             signal.signal(number, stop)
 
 
+PORTS = range(10_000, 32_000)  # below those that the kernel gives to connections
+RESERVED = []  # what says that they are this test's
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One that no other test is given as long as this one runs: it is not listened at before a program is started, nor
+    between a coordinator's death and the next."""
+    while True:
+        port = random.choice(PORTS)
+        reserved = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            reserved.bind(f"\0muster-test-port-{port}")  # the kernel lets go of it when the test ends, however it does
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            reserved.close()
+            continue
+        RESERVED.append(reserved)
+        return port
 
 
 def process_stat(pid):

@@ -48,7 +48,7 @@ class Crew(Cluster):
     def start_coordinator(self, *options):
         for name in [*self.witnesses, *self.names]:
             self.start(name, *options)
-        wait_for("a coordinator reigns", self.leader, 30)
+        self.reigning()
         self.wait_in_sync(len(self.names))
 
     def kill(self, name):
@@ -68,6 +68,10 @@ class Crew(Cluster):
         """Who answers as the one that reigns: a change of nothing is refused by the others (exit 75)."""
         leaders = [name for name in self.alive() if self.ask(name, "drain", "nobody-of-this-name").returncode == 102]
         return leaders[0] if len(leaders) == 1 else None
+
+    def reigning(self):
+        """Who reigns: on a full machine nobody may, for a moment."""
+        return wait_for("a coordinator reigns", self.leader, 60)
 
     def other(self, name):
         """Of two."""
