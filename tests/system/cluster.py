@@ -25,8 +25,7 @@ LIMIT_S = float(os.environ.get("MUSTER_TEST_LIMIT", "120"))
 # Ends of a job, as `muster status` names them.
 ENDS = ("done", "failed", "cancelled")
 
-# For who claims that nothing disturbs a job, or how many generations it has: on a full machine a worker may get no turn for
-# a second, and is lost by right.
+# On a full machine a worker may get no turn for a second, and is lost by right.
 PATIENT = ("--lost-ms", "4000")
 
 # A job that is never trained to its end: it cannot be over before a test has done what it does to it.
@@ -232,6 +231,13 @@ class Cluster:
         self.workers[name].kill()
         self.workers.pop(name).wait()
 
+    def kill_all_workers(self):
+        """At once: none of them sees another's death."""
+        for worker in self.workers.values():
+            worker.kill()
+        for name in list(self.workers):
+            self.kill_worker(name)
+
     def command(self, *arguments):
         return self.on_host("coordinator", [os.path.join(BUILD, "muster"), "--coordinator", self.endpoint, *arguments])
 
@@ -376,6 +382,13 @@ optimizer: {{learning_rate: 1e-2}}
 workers: {{min: {workers[0]}, max: {workers[1]}}}
 checkpoint: {{every: 1000, keep: 2, dir: {self.dir}/checkpoints-{name}}}
 {extra}""")
+
+
+class PatientCluster(Cluster):
+    """For who claims that nothing disturbs a job, how many generations it has, or who is to blame of those in one."""
+
+    def __init__(self, workers=0, *coordinator_options, **worker_options):
+        super().__init__(workers, (*PATIENT, *coordinator_options), **worker_options)
 
 
 def calm_weights(at, **spec):

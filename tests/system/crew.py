@@ -11,7 +11,7 @@ from cluster import BUILD, Cluster, free_port, wait_for
 class Crew(Cluster):
     """Coordinators by name: each has a folder, an endpoint for workers and clients, and one for the others."""
 
-    peer_lost_ms = 500
+    peer_lost_ms = 1500  # on a full machine one that lives may get no turn for a second, and is to stay in sync
 
     def __init__(self, workers=0, names=("a", "b"), register="file", witnesses=(), **keywords):
         self.names, self.register_kind, self.witnesses = list(names), register, list(witnesses)
@@ -51,13 +51,15 @@ class Crew(Cluster):
         self.reigning()
         self.wait_in_sync(len(self.names))
 
-    def kill(self, name):
-        self.processes[name].kill()
-        self.processes[name].wait()
+    def kill(self, *names):
+        for name in names:
+            self.processes[name].kill()
+        for name in names:
+            self.processes[name].wait()
 
-    def ask(self, name, *arguments, limit_s=30):
+    def ask(self, name, *arguments, limit_s=30, patience_s=8):
         """That coordinator alone."""
-        return subprocess.run([os.path.join(BUILD, "muster"), "--coordinator", self.endpoints[name], "--timeout", "3", *arguments],
+        return subprocess.run([os.path.join(BUILD, "muster"), "--coordinator", self.endpoints[name], "--timeout", str(patience_s), *arguments],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=limit_s,
                               env=dict(os.environ, HOME=self.dir), check=False)
 
@@ -66,7 +68,7 @@ class Crew(Cluster):
 
     def leader(self):
         """Who answers as the one that reigns: a change of nothing is refused by the others (exit 75)."""
-        leaders = [name for name in self.alive() if self.ask(name, "drain", "nobody-of-this-name").returncode == 102]
+        leaders = [name for name in self.alive() if self.ask(name, "drain", "nobody-of-this-name", patience_s=3).returncode == 102]
         return leaders[0] if len(leaders) == 1 else None
 
     def reigning(self):

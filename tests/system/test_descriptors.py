@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 
-from cluster import BUILD, Cluster, Tap, need_no_sanitizer, process_stat, wait_for
+from cluster import BUILD, Cluster, PatientCluster, Tap, need_no_sanitizer, process_stat, wait_for
 
 LIMIT = 192        # of open files
 CROWD = 400        # connections: the kernel's queue has room for the rest
@@ -16,7 +16,7 @@ LOOK_S = 4         # how long CPU is measured
 CPU_MAX = 0.5      # libzmq alone takes 0.97 of a core at the limit
 
 
-class LowCluster(Cluster):
+class LowCluster(PatientCluster):
     """Its coordinator may open few files."""
 
     def on_host(self, name, command):

@@ -70,11 +70,11 @@ def drills():
             cluster.wait_step(job, cluster.status(job)["step"] + 5)
 
         trainer = child(cluster, "w1", "muster-trainer")
-        order(cluster, "stop", "w1", "--process", "trainer", "--for", "1s")
+        order(cluster, "stop", "w1", "--process", "trainer", "--for", "3s")
         wait_for("the trainer is stopped", lambda: state_of(trainer) == "T")
         wait_for("the trainer goes on", lambda: state_of(trainer) != "T")
         agent = cluster.workers["w1"].pid
-        order(cluster, "stop", "w1", "--process", "agent", "--for", "2500ms")
+        order(cluster, "stop", "w1", "--process", "agent", "--for", "5s")
         wait_for("the agent is stopped", lambda: state_of(agent) == "T")
         wait_for("w1 is lost", lambda: worker_state(cluster, "w1") == "lost")
         wait_for("w1 is back", lambda: worker_state(cluster, "w1") != "lost" and state_of(agent) != "T")
@@ -92,7 +92,7 @@ def drills():
 
         for more in ((), ("--peers",), ("--direction", "in")):
             ended = log_of(cluster, "w2").count("is lost any more")
-            order(cluster, "partition", "w2", "--for", "2500ms", *more)
+            order(cluster, "partition", "w2", "--for", "5s", *more)
             if more != ("--direction", "in"):  # its beats are still heard then
                 wait_for("w2 is lost", lambda: worker_state(cluster, "w2") == "lost")
             wait_for("w2 hears again", lambda was=ended: log_of(cluster, "w2").count("is lost any more") > was)

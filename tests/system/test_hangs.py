@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 
-from cluster import Cluster, Tap, children, wait_for
+from cluster import PatientCluster, Tap, children, wait_for
 
 
 def submit(cluster, path, name, fault, least=1):
@@ -57,7 +57,7 @@ def check_named(cluster, job, worker, process, phases):
 
 def trainer_stopped():
     """a trainer that is stopped is named and replaced; the others go on with their sums, to the same answer"""
-    with Cluster(3) as cluster:
+    with PatientCluster(3) as cluster:
         calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=1500)))
         job = cluster.submit(cluster.gpt("stopped", steps=1500))
         cluster.wait_step(job, 60)
@@ -73,7 +73,7 @@ def trainer_stopped():
 
 def collectives_stopped():
     """a collective that is stopped breaks its generation; a stopped spare is found before it joins the next"""
-    with Cluster(3) as cluster:
+    with PatientCluster(3) as cluster:
         calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=1500)))
         job = cluster.submit(cluster.gpt("stopped", steps=1500))
         cluster.wait_step(job, 60)
@@ -92,9 +92,7 @@ def collectives_stopped():
 
 def only_trainer_stopped():
     """where nobody else holds the state there is more patience; then training goes back to the checkpoint"""
-    with Cluster(1) as cluster:
-        cluster.kill_coordinator()
-        cluster.start_coordinator("--hang-ms", "1500")
+    with PatientCluster(1, "--hang-ms", "1500") as cluster:
         calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=2000)))
         job = cluster.submit(cluster.gpt("stopped", steps=2000, every=50))
         wait_for("a checkpoint is committed", lambda: cluster.status(job)["weights_step"] >= 50)
@@ -116,9 +114,7 @@ def writer_of(cluster, job):
 
 def writer_stopped():
     """a checkpoint's writer that is stopped is named, ended and replaced; training goes on without a break"""
-    with Cluster(2) as cluster:
-        cluster.kill_coordinator()
-        cluster.start_coordinator("--hang-ms", "1500")
+    with PatientCluster(2, "--hang-ms", "3000") as cluster:
         calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=3000, workers=(2, 2))))
         job = cluster.submit(cluster.gpt("stopped", steps=3000, workers=(2, 2), every=50))
         wait_for("a checkpoint is committed", lambda: cluster.status(job)["weights_step"] >= 50)
@@ -127,11 +123,11 @@ def writer_stopped():
         os.kill(writers[0], signal.SIGSTOP)
         begun, over = wait_for("it is told of", lambda: len(told := events(cluster, job, "OVERDUE")) == 2 and told)
         assert begun["worker"] == worker and not begun["over"] and over["over"], (begun, over)
-        assert begun["process"] == "stopped" and 1500 <= begun["time_ms"] - begun["since_ms"] < 4000, begun
+        assert begun["process"] == "stopped" and 3000 <= begun["time_ms"] - begun["since_ms"] < 10_000, begun
         assert f"worker {worker}'s writer (stopped) has not moved for" in begun["text"], begun
         assert f"the checkpoint of step {begun['step']} is overdue" in begun["text"], begun
         again = re.search(r"would go back to step (\d+) and do (\d+) steps again", begun["text"])
-        assert again and 50 <= int(again[1]) < begun["step"] and int(again[2]) > 50, begun
+        assert again and 50 <= int(again[1]) < begun["step"] and int(again[2]) > 0, begun
         lines = [line for line in cluster.log_lines("coordinator") if line["event"] == "overdue"]
         assert [line["level"] for line in lines] == ["warn", "info"], lines
         assert [line["text"] for line in lines] == [begun["text"], over["text"]], lines
@@ -184,9 +180,7 @@ class Disk:
 
 def storage_frozen():
     """checkpoints on storage that stands still are overdue, and say so; training goes on, and so do they when it answers"""
-    with Disk() as disk, Cluster(2) as cluster:
-        cluster.kill_coordinator()
-        cluster.start_coordinator("--hang-ms", "1500")
+    with Disk() as disk, PatientCluster(2, "--hang-ms", "3000") as cluster:
         calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=3000)))
         job = cluster.submit(cluster.gpt("frozen", steps=3000, every=50), f"checkpoint.dir={disk.path}/checkpoints")
         wait_for("a checkpoint is committed", lambda: cluster.status(job)["weights_step"] >= 50)
@@ -205,7 +199,7 @@ def storage_frozen():
 
 def user_code():
     """a plug-in that sleeps, waits for a file, or spins for ever is named and replaced; one that is busy is not"""
-    with Cluster(2) as cluster:
+    with PatientCluster(2) as cluster:
         path = cluster.bad_trainer()
         os.mkfifo(os.path.join(cluster.dir, "fifo"))
         calm = cluster.wait_done(submit(cluster, path, "calm", "none"))
@@ -231,9 +225,7 @@ def user_code():
 
 def asleep_from_the_beginning():
     """a plug-in that sleeps in open () or init (): its job says at once who hangs, and why it waits; others are served"""
-    with Cluster(1) as cluster:
-        cluster.kill_coordinator()
-        cluster.start_coordinator("--hang-ms", "1000")
+    with PatientCluster(1, "--hang-ms", "1000") as cluster:
         path = cluster.bad_trainer()
         for fault in ("opensleep", "initsleep"):
             job = submit(cluster, path, fault, f"{fault}@0.0")
@@ -242,17 +234,15 @@ def asleep_from_the_beginning():
             assert "its trainer (sleeping) hangs in phase opening: it has not moved for" in told["reason"], told
             hangs(cluster, job)
             check_named(cluster, job, "w0", "trainer (sleeping)", ("opening",))
-            waits = wait_for("it waits", lambda: (s := cluster.status(job))["state"] == "pending" and s)
-            assert "as w0: its trainer (sleeping) hung while it opened the job" in waits["reason"], waits
+            wait_for("it waits, and says why", lambda: (s := cluster.status(job))["state"] == "pending"  # pylint: disable=cell-var-from-loop
+                     and "as w0: its trainer (sleeping) hung while it opened the job" in s["reason"])
             cluster.wait_done(submit(cluster, path, "calm", "none"))
             cluster.muster("cancel", job)
 
 
 def storage():
     """data that cannot be read when a job is opened costs the worker the job, and only that worker"""
-    with Cluster(2) as cluster:
-        cluster.kill_coordinator()
-        cluster.start_coordinator("--hang-ms", "1000")
+    with PatientCluster(2, "--hang-ms", "1000") as cluster:
         path = cluster.bad_trainer()
         os.mkfifo(os.path.join(cluster.dir, "fifo"))
         calm = cluster.wait_done(submit(cluster, path, "calm", "none"))

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from cluster import BUILD, ENDLESS, LIMIT_S, PATIENT, Cluster, Tap, children, wait_for
+from cluster import BUILD, ENDLESS, LIMIT_S, Cluster, PatientCluster, Tap, children, wait_for
 
 
 def submit_and_wait():
@@ -100,7 +100,7 @@ def pause_and_resume():
 
 def coordinator_dies():
     """kill -9 of the coordinator disturbs no step"""
-    with Cluster(2, coordinator_options=PATIENT) as cluster:
+    with PatientCluster(2) as cluster:
         job = cluster.submit(cluster.gpt(**ENDLESS))
         before = cluster.wait_members(job, 2)
         for _ in range(3):
@@ -198,8 +198,7 @@ def all_workers_die():
     with Cluster(2) as cluster:
         job = cluster.submit(cluster.gpt(**ENDLESS))
         wait_for("a checkpoint is committed", lambda: cluster.status(job)["weights_step"] >= 50)
-        cluster.kill_worker("w0")
-        cluster.kill_worker("w1")
+        cluster.kill_all_workers()
         cluster.start_worker("w2")
         wait_for("w2 has it", lambda: list(cluster.members(job).values()) == ["w2"])
         cluster.wait_step(job, cluster.status(job)["step"] + 50)
@@ -214,7 +213,7 @@ def quarantine():
     def trainer(cluster, killed):
         pids = children(cluster.workers["w2"].pid, "muster-trainer")
         return pids and pids[0] not in killed and cluster.status("bad")["workers"] == 3 and pids[0]
-    with Cluster(3, coordinator_options=PATIENT) as cluster:  # who is lost has another trainer afterwards
+    with PatientCluster(3) as cluster:  # who is lost has another trainer afterwards
         job = cluster.submit(cluster.gpt("bad", steps=1000000))
         killed = []
         for _ in range(3):
@@ -235,7 +234,7 @@ def quarantine():
 
 def drain():
     """a drained worker leaves at a step's end and takes no more work"""
-    with Cluster(2, coordinator_options=PATIENT) as cluster:
+    with PatientCluster(2) as cluster:
         job = cluster.submit(cluster.gpt(**ENDLESS))
         cluster.wait_members(job, 2)
         assert cluster.try_muster("drain", "1abc").returncode == 102, "a number and more is no number"
@@ -248,7 +247,7 @@ def drain():
 
 def logs_and_events():
     """logs are JSON lines, events tell the story"""
-    with Cluster(1, coordinator_options=PATIENT) as cluster:
+    with PatientCluster(1) as cluster:
         job = cluster.submit(cluster.gpt(steps=20))
         cluster.wait_done(job)
         import json

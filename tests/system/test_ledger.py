@@ -6,7 +6,7 @@ import os
 import sqlite3
 import sys
 
-from cluster import Cluster, Tap, wait_for
+from cluster import ENDLESS, Cluster, PatientCluster, Tap, wait_for
 
 
 def verify(cluster, job, *options):
@@ -30,21 +30,22 @@ def whole(part_list, micro_batches):
 
 def deaths():
     """workers and the coordinator die: the ledger is proven meanwhile and afterwards, and names who trained what"""
-    with Cluster(3) as cluster:
-        job = cluster.submit(cluster.gpt(steps=3000, every=100))
-        cluster.wait_step(job, 40)
+    with PatientCluster(3) as cluster:
+        job = cluster.submit(cluster.gpt(**ENDLESS))
+        cluster.wait_members(job, 3)
         cluster.kill_worker("w1")
-        cluster.wait_step(job, 150)
+        cluster.wait_step(job, cluster.wait_members(job, 2)["step"] + 50)
         code, proof = verify(cluster, job)
-        assert code == 0 and proof["proven"] and proof["compared"] and 0 < proof["steps_trained"] < 3000, proof
+        assert code == 0 and proof["proven"] and proof["compared"] and 0 < proof["steps_trained"] < ENDLESS["steps"], proof
         cluster.kill_coordinator()
         cluster.start_worker("w1")
         cluster.start_coordinator()
-        cluster.wait_step(job, 300)
+        cluster.wait_step(job, cluster.wait_members(job, 3)["step"] + 50)
         cluster.kill_worker("w0")
-        cluster.wait_done(job)
+        end = cluster.wait_step(job, cluster.wait_members(job, 2)["step"] + 50)["step"]
+        wait_for("more is trained", lambda: verify(cluster, job)[1]["steps_trained"] >= end)
         code, proof = verify(cluster, job)
-        assert code == 0 and proof["steps_trained"] == proof["steps"] == 3000, proof
+        assert code == 0 and proof["proven"] and proof["compared"], proof
         assert proof["generations"] == proof["generations_surviving"] >= 3 and proof["steps_given_up"] == 0, proof
         generations = cluster.json("ledger", "show", job)
         begins = [generation["survives"]["from"] for generation in generations]
@@ -62,23 +63,22 @@ def deaths():
 
 def all_die():
     """all workers die: what was given up is shown as given up, and the history that survives is proven"""
-    with Cluster(2) as cluster:
-        job = cluster.submit(cluster.gpt(steps=3000, every=500))
-        wait_for("a checkpoint is committed", lambda: cluster.status(job)["weights_step"] >= 500)
-        wait_for("more is trained", lambda: verify(cluster, job)[1]["steps_trained"] >= 520)
-        for name in list(cluster.workers):
-            cluster.kill_worker(name)
+    with PatientCluster(2) as cluster:
+        job = cluster.submit(cluster.gpt(steps=1_000_000, every=1000))
+        wait_for("a checkpoint is committed", lambda: cluster.status(job)["weights_step"] >= 1000)
+        wait_for("more is trained", lambda: verify(cluster, job)[1]["steps_trained"] >= 1020)
+        cluster.kill_all_workers()
         cluster.start_worker("late")
-        cluster.wait_done(job)
+        wait_for("late has it", lambda: list(cluster.members(job).values()) == ["late"])
+        cluster.wait_step(job, cluster.status(job)["step"] + 20)
         code, proof = verify(cluster, job)
-        assert code == 0 and proof["steps_trained"] == 3000, proof
+        assert code == 0 and proof["proven"] and proof["compared"], proof
         assert proof["rewinds"] >= 1 and proof["steps_given_up"] > 0, proof
         generations = cluster.json("ledger", "show", job)
-        resumed = generations[-1]
+        resumed = next(generation for generation in generations if generation["workers"] == ["late"])
         before = generations[resumed["after"] - 1]
-        assert resumed["workers"] == ["late"] and before["workers"] != ["late"], generations
         lost = before["given_up"]
-        assert lost["from"] == resumed["survives"]["from"] < lost["below"] and lost["from"] % 500 == 0, generations
+        assert lost["from"] == resumed["survives"]["from"] < lost["below"] and lost["from"] % 1000 == 0, generations
         assert step(cluster, job, lost["from"])["given_up"] == [before["generation"]]
 
 
@@ -112,9 +112,9 @@ def alter(cluster, sql, *values):
     cluster.start_coordinator()
 
 
-def body_of(cluster, kind):
+def body_of(cluster, job, kind):
     database = sqlite3.connect(f"file:{cluster.dir}/state/muster.db?mode=ro", uri=True)
-    row = database.execute("SELECT number, body FROM journal WHERE type = ? ORDER BY number LIMIT 1", (kind,)).fetchone()
+    row = database.execute("SELECT number, body FROM journal WHERE job = ? AND type = ? ORDER BY number LIMIT 1", (job, kind)).fetchone()
     database.close()
     return row
 
@@ -128,7 +128,7 @@ def altered():
         cluster.wait_done(job)
         cluster.wait_done(other)
         assert verify(cluster, job)[0] == 0 and verify(cluster, other)[0] == 0
-        number, body = body_of(cluster, form)
+        number, body = body_of(cluster, job, form)
         swapped = bytearray(body)
         swapped[body.index(bytes([0, 0] * 4 + [1, 0] * 4))] = 1  # micro-batch 0 is the other's: as good a map, but not what was stored
         alter(cluster, "UPDATE journal SET body = ? WHERE number = ?", bytes(swapped), number)
@@ -140,7 +140,7 @@ def altered():
         alter(cluster, "UPDATE journal SET body = ? WHERE number = ?", body, number)
         assert verify(cluster, job)[0] == 0
         # a record that no coordinator can read is set aside, with those that rest on it; other jobs are not touched
-        number, body = body_of(cluster, started)
+        number, body = body_of(cluster, job, started)
         alter(cluster, "UPDATE journal SET body = ? WHERE number = ?", body[:-1], number)
         code, proof = verify(cluster, job)
         assert code == 65 and any(f"record {number}" in text for text in proof["damages"]), proof

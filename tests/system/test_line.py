@@ -113,7 +113,7 @@ def swallowed():
     with Relayed() as cluster:
         job = cluster.submit(cluster.gpt(**SPEC))
         cluster.both_train(job)
-        assert cluster.relay.swallow() == 1
+        assert cluster.relay.swallow() >= 1
         wait_for("w0 dials again", lambda: cluster.says("w0", "redial"))
         cluster.both_train(job)
         cluster.same_as_calm(job, **SPEC)
@@ -124,7 +124,7 @@ def another_coordinator():
     with Relayed() as cluster:
         job = cluster.submit(cluster.gpt(**SPEC))
         cluster.both_train(job)
-        assert cluster.relay.swallow() == 1
+        assert cluster.relay.swallow() >= 1
         cluster.kill_coordinator()
         cluster.start_coordinator()
         wait_for("w0 dials again", lambda: cluster.says("w0", "redial"))

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from cluster import Cluster, Tap, children, ends_by_signals, wait_for
+from cluster import PatientCluster, Tap, children, ends_by_signals, wait_for
 from test_bad_input import bystander, fails, job_with
 
 BAD_ROW = 300
@@ -56,7 +56,7 @@ def kill_trainers(cluster):
 def fail_names_it():
     """poison: fail (the default) names step, micro-batch, file and row, after three deaths on different workers"""
     for workers, threads in ((1, 1), (1, 4), (2, 2), (3, 1), (4, 2)):
-        with Cluster(workers, threads=threads, env=ends_by_signals()) as cluster:
+        with PatientCluster(workers, threads=threads, env=ends_by_signals()) as cluster:
             all_there(cluster)
             other = bystander(cluster) if workers == 4 else None
             path = cluster.bad_trainer()
@@ -78,7 +78,7 @@ def skip_is_one_answer():
     """poison: skip leaves out the same micro-batches on 1, 2 and 3 workers and several threads: one hash"""
     answers, calm = {}, None
     for workers, threads in ((1, 1), (1, 4), (2, 1), (3, 2)):
-        with Cluster(workers, threads=threads) as cluster:
+        with PatientCluster(workers, threads=threads) as cluster:
             all_there(cluster)
             path = cluster.bad_trainer()
             if calm is None:
@@ -106,11 +106,11 @@ def skip_is_one_answer():
 
 def skip_under_kills():
     """while poison is looked for, trainers, a worker and the coordinator are killed: the same answer"""
-    with Cluster(3, threads=2) as cluster:
+    with PatientCluster(3, threads=2) as cluster:
         path = cluster.bad_trainer()
-        spec, sets = job(cluster, path, "quiet", poison="skip", steps=120)
+        spec, sets = job(cluster, path, "quiet", poison="skip", steps=80)
         quiet = cluster.wait_done(cluster.submit(spec, *sets))
-        spec, sets = job(cluster, path, "loud", poison="skip", steps=120)
+        spec, sets = job(cluster, path, "loud", poison="skip", steps=80)
         number = cluster.submit(spec, *sets, "checkpoint.every=10")
 
         def deaths(count):
@@ -128,7 +128,7 @@ def skip_under_kills():
 
 def limit():
     """poison_limit: a trainer that dies of everything does not skip everything"""
-    with Cluster(2, threads=2) as cluster:
+    with PatientCluster(2, threads=2) as cluster:
         path = cluster.bad_trainer()
         spec, sets = job(cluster, path, "limit", poison="skip", poison_limit=1)
         number = fails(cluster, spec, "left out 1 before", "poison_limit", sets=sets)
@@ -140,7 +140,7 @@ def whole_step():
     """a step whose only micro-batch is poison is left out whole"""
     answers = set()
     for workers in (1, 2):
-        with Cluster(workers) as cluster:
+        with PatientCluster(workers) as cluster:
             spec, sets = job(cluster, cluster.bad_trainer(), "whole", poison="skip")
             status = cluster.wait_done(cluster.submit(spec, *sets, "batch.global=4"), 240)
             assert status["step"] == 60 and status["skipped"] >= 1, status
@@ -150,7 +150,7 @@ def whole_step():
 
 def kills_condemn_nothing():
     """kill -9 of trainers by hand, again and again at one micro-batch, accuses none and changes nothing"""
-    with Cluster(2) as cluster:
+    with PatientCluster(2) as cluster:
         path = cluster.bad_trainer()
         spec, sets = job(cluster, path, "calm", "", steps=8)
         calm = cluster.wait_done(cluster.submit(spec, *sets, "batch.global=4", f"data.path={cluster.csv()}"))

@@ -11,11 +11,10 @@ import re
 import signal
 import sys
 
-from cluster import BUILD, Cluster, Tap, children, process_stat, processor_seconds, wait_for
+from cluster import BUILD, ENDLESS, Cluster, PatientCluster, Tap, children, process_stat, processor_seconds, wait_for
 
 COLLECTIVE = os.path.join(BUILD, "muster-collective")
 STEPS = 120
-ENDLESS = {"steps": 1_000_000, "every": 50}
 KEEP_ALL = ("--quarantine-failures", "0")
 LAUNCHERS = {"PMI_FD": "777", "PMI_RANK": "3", "PMI_SIZE": "9", "PMI_PORT": "127.0.0.1:1", "PMI_ID": "3", "PMIX_RANK": "3",
              "PMIX_NAMESPACE": "x", "OMPI_COMM_WORLD_RANK": "3", "OMPI_COMM_WORLD_SIZE": "9", "OMPI_MCA_btl": "self",
@@ -99,7 +98,7 @@ def two_generations():
     """two generations alive at once: the older one wakes up while the newer trains, and changes nothing"""
     with Cluster(3, KEEP_ALL) as cluster:
         job = cluster.submit(cluster.gpt(**ENDLESS))
-        cluster.wait_step(job, 40)
+        cluster.wait_members(job, 3)
         agent = cluster.workers["w1"].pid
         old = children(agent, "muster-collective") + children(agent, "muster-trainer")
         signal_all([*old, agent], signal.SIGSTOP)
@@ -116,7 +115,7 @@ def two_generations():
 
 def fence_never_completes():
     """a fence that never completes: who does not reach it is named, and left out the second time"""
-    with Cluster(2, ("--form-limit-ms", "1500", *KEEP_ALL)) as cluster:
+    with PatientCluster(2, "--form-limit-ms", "4000", *KEEP_ALL) as cluster:
         spins = script(cluster, "spins", "while kill -0 $PPID; do sleep 0.002; done\n")
         cluster.start_worker("odd", "--collective", spins, "--spare", "no")
         wait_for("three workers", lambda: len(cluster.json("workers")) == 3)
@@ -156,11 +155,11 @@ def agent_dies_in_form():
 
 def base_step():
     """a joiner that does not know the base step is told it, and gets the state first"""
-    with Cluster(1) as cluster:
+    with PatientCluster(1) as cluster:
         job = cluster.submit(cluster.gpt(**ENDLESS))
         cluster.wait_step(job, 60)
         cluster.start_worker("late")
-        wait_for("it joins", lambda: (s := cluster.status(job))["generation"] == 2 and s["state"] == "running")
+        cluster.wait_members(job, 2)
         goes_on(cluster, job)
         with open(os.path.join(cluster.dir, "late.log"), encoding="utf-8") as log:
             said = [line["text"] for line in map(json.loads, log) if line["event"] == "forming"][0]
@@ -176,7 +175,7 @@ def processor_time(cluster, program):
 def more_ranks_than_cores():
     """ranks more than cores: six workers on one core train, those that wait leave it to the others, and equal weights"""
     allowed = os.sched_getaffinity(0)
-    with Cluster() as cluster:
+    with PatientCluster() as cluster:
         os.sched_setaffinity(0, {min(allowed)})
         try:
             for number in range(6):
@@ -207,7 +206,7 @@ def shared_memory():
         cluster.start_worker("w1", "--collective", dies, "--spare", "no")
         calm.check(cluster.wait_done(cluster.submit(cluster.gpt(steps=STEPS, workers=(2, 2)))))
         assert os.path.getsize(listed) == 0, "not all of them were killed"
-    assert segments() <= before, segments() - before
+    wait_for("nothing is left", lambda: segments() <= before, 30)  # what other tests have there for a moment goes
 
 
 def orphans():
