@@ -186,7 +186,7 @@ static void a_stopped_writer_is_given_up_and_another_writes (void **unused)
                       0);
     const pid_t first = writer.pid;
     kill (first, SIGSTOP);
-    for (int turn = 0; turn < 1000 && look.letter != 'T'; turn++) {
+    for (int turn = 0; turn < 30000 && look.letter != 'T'; turn++) {
         mu_checkpoint_look (&writer, &look);
         usleep (1000);
     }
@@ -200,7 +200,7 @@ static void a_stopped_writer_is_given_up_and_another_writes (void **unused)
         fail_msg ("%s", error.text);
     assert_int_equal (saved.step, state->step);
     assert_true (writer.pid != first);
-    for (int turn = 0; turn < 1000 && writer.leaving; turn++) {
+    for (int turn = 0; turn < 30000 && writer.leaving; turn++) {
         if (waitpid (writer.leaving, NULL, WNOHANG) != 0)
             writer.leaving = 0;
         usleep (1000);
@@ -253,7 +253,7 @@ static void a_writer_ends_with_its_parent (void **unused)
     assert_int_equal (waitpid (parent, &how, 0), parent);
     assert_true (WIFSIGNALED (how));
     assert_int_equal (read (ends[0], &writer, sizeof writer), sizeof writer);
-    for (int turn = 0; turn < 10000 && !ended; turn++) {
+    for (int turn = 0; turn < 30000 && !ended; turn++) {
         ended = waitpid (writer, &how, WNOHANG);
         usleep (1000);
     }
