@@ -43,6 +43,12 @@ def below(parent):
     return found
 
 
+class Rivals(Crew):
+    """Whom they think lost they need not be right about."""
+
+    peer_lost_ms = 500
+
+
 class Coordinator:
     """One coordinator's process; a cluster may have several."""
 
@@ -364,7 +370,7 @@ def main(arguments=None):
     stop_on_signals()
     print("1..4", flush=True)
     quiet = ("--quarantine-failures", "0")  # or hardly any worker would be left
-    with (Crew if options.standby else Cluster)(coordinator_options=(*quiet, "--enable-faults") if options.by_command else quiet) as cluster:
+    with (Rivals if options.standby else Cluster)(coordinator_options=(*quiet, "--enable-faults") if options.by_command else quiet) as cluster:
         job = cluster.submit(cluster.gpt("torture", **spec))
         torture = Torture(cluster, job, options)
         torture.add_worker()

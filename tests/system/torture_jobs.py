@@ -14,8 +14,7 @@ import argparse
 import sys
 
 from cluster import Cluster, calm_weights, stop_on_signals, wait_for
-from crew import Crew
-from torture import ENDLESS, WORKERS_MIN, Torture
+from torture import ENDLESS, WORKERS_MIN, Rivals, Torture
 
 # As the calm run has them but for workers and priority, which must not matter.
 SPECS = {"low": {"steps": ENDLESS, "every": 100, "batch": 32}, "middle": {"steps": ENDLESS, "every": 80, "batch": 24, "dropout": 0.1},
@@ -126,7 +125,7 @@ def main(arguments=None):
     again += " --standby" if options.standby else ""
     stop_on_signals()
     print("1..4", flush=True)
-    with (Crew if options.standby else Cluster)(coordinator_options=("--quarantine-failures", "0")) as cluster:
+    with (Rivals if options.standby else Cluster)(coordinator_options=("--quarantine-failures", "0")) as cluster:
         crowd = Crowd(cluster, options)
         for _ in range(WORKERS_MIN + 1):
             crowd.add_worker()
