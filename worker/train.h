@@ -271,6 +271,7 @@ struct train_saver {
     pthread_mutex_t lock;
     struct mu_checkpoint_writer writer;
     uint64_t generation, step;
+    bool last;                       /* the job's last step is written, or was */
     struct mu_wire_progress reached; /* loss and evaluation when the snapshot was taken */
     uint64_t begun_ms;
     uint64_t written;   /* newest step on storage plus one; 0: none by this process */

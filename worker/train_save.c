@@ -80,6 +80,7 @@ bool train_save (struct train_saver *saver, const struct train_job *job, uint64_
     if (free_now) {
         saver->generation = generation;
         saver->step = job->state->step;
+        saver->last = saver->step == job->optimizer.steps;
         saver->begun_ms = train_now_ms ();
         saver->reached = train_report_reached (report, saver->step);
         describe (&about, job, generation, id, config, sizeof config);
@@ -195,7 +196,8 @@ bool train_saver_has (struct train_saver *saver, uint64_t step)
 }
 
 /* Whoever has never written here leaves the folder alone: it may be another worker's. Whoever wrote
- * here before another rank did still removes its own. */
+ * here before another rank did still removes its own. The writer does it, but after the last step: it ends
+ * with this process, which is ended as soon as this is said to be done. */
 void train_prune (struct train_saver *saver, const struct train_job *job,
                   const struct mu_wire_prune *prune)
 {
@@ -203,9 +205,10 @@ void train_prune (struct train_saver *saver, const struct train_job *job,
     const size_t keep = (size_t)job->spec.checkpoint.keep;
     const uint64_t protect[] = { prune->step, prune->anchor };
     pthread_mutex_lock (&saver->lock);
+    const bool last = saver->last && saver->written == prune->step + 1;
     const bool done =
         saver->written == 0 ||
-        mu_checkpoint_prune_by (&saver->writer, job->checkpoint_dir, keep, protect, 2);
+        (!last && mu_checkpoint_prune_by (&saver->writer, job->checkpoint_dir, keep, protect, 2));
     pthread_mutex_unlock (&saver->lock);
     if (!done && mu_checkpoint_prune (job->checkpoint_dir, keep, protect, 2, NULL, &error) < 0)
         say_not_removed (&error);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What a job file and the command line can ask for, each asked for once on the whole system."""
+import contextlib
 import gzip
 import json
 import os
@@ -12,8 +13,9 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 
-from cluster import BUILD, ENDLESS, SOURCE, Cluster, PatientCluster, Tap, children, wait_for
+from cluster import BUILD, ENDLESS, LIMIT_S, SOURCE, Cluster, PatientCluster, Tap, children, wait_for
 
 
 def resume():
@@ -95,6 +97,23 @@ def keep():
         assert listed[-1]["step"] == 1000, listed
         there = sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.startswith("step-"))
         assert sorted(os.path.realpath(entry["path"]) for entry in listed) == list(map(os.path.realpath, there)), (listed, there)
+
+
+def keep_at_the_end():
+    """the writer gets no turn any more when the last checkpoint has its name: what that makes room of is removed all the same"""
+    for steps in (400, 401, 402):
+        with PatientCluster(1) as cluster:
+            job = cluster.submit(cluster.gpt("keep", steps=steps, every=1))
+            folder, agent, writers = os.path.join(cluster.dir, "checkpoints-keep"), cluster.workers["w0"].pid, []
+            last, end = os.path.join(folder, f"step-{steps:08}"), time.monotonic() + LIMIT_S
+            while not os.path.exists(last) and time.monotonic() < end:  # more often than wait_for () would
+                writers = writers or [pid for trainer in children(agent, "muster-trainer") for pid in children(trainer, "muster-trainer")]
+            for pid in writers:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSTOP)
+            cluster.wait_done(job)
+            wait_for("two stay", lambda path=folder: sum(name.startswith("step-") for name in os.listdir(path)) == 2)
+            assert os.path.exists(last), os.listdir(folder)
 
 
 def sample():
@@ -462,5 +481,5 @@ Tap().run(endless)
 
 
 if __name__ == "__main__":
-    sys.exit(Tap().run(resume, resume_newest, resume_by_id, init_from_weights, keep, sample, host_bits, classes, plugin,
+    sys.exit(Tap().run(resume, resume_newest, resume_by_id, init_from_weights, keep, keep_at_the_end, sample, host_bits, classes, plugin,
                        own_tokens, every_format, evaluation, failed_evaluation, config_file, ctrl_c, scale, slow_worker, under_mpirun, up, stopped_tests))

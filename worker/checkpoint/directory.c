@@ -104,7 +104,7 @@ int mu_directory_move_away (int parent, const char *name, uint64_t step, const c
 {
     char other[MU_DIRECTORY_NAME_MAX];
     mu_directory_other_name (other, step, kind);
-    if (renameat (parent, name, parent, other) < 0)
+    if (renameat (parent, name, parent, other) < 0 && errno != ENOENT) /* another is removing it */
         return mu_fail_errno (error, MU_IO, errno, "cannot rename %s to remove it", name);
     mu_directory_remove (parent, other);
     return 0;
