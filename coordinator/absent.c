@@ -9,7 +9,9 @@
  *                             doubtful as what it does now, until a comparison says that it is right;
  *                             and it is remembered all the same
  *     it is found wrong       in whatever job: this one goes back too (EXPEL names the other)
- *     training goes back      to where it was known to be right: then there is nothing to remember
+ *     training goes back      to where it was known to be right: nothing is left of its work, if all who were
+ *                             there give up their states. If not, one may come back that holds such a
+ *                             state, and is given to all: it is remembered as it was
  *
  * Meanwhile the anchor is no newer than those steps. It is known by its name, for it may have been
  * started anew since: the machine is the same. docs/decisions/0030.
@@ -125,15 +127,16 @@ static void follow_members (struct job_durable *job, const struct generation *be
     }
 }
 
-/* Those whose time is over, or of whose work nothing is left. */
-static void forget_some (struct job_durable *job, const struct mu_journal_form *form)
+/* Those whose time is over, or of whose work nothing is left: no state that was there before counts any more. */
+static void forget_some (struct job_durable *job, const struct generation *before,
+                         const struct mu_journal_form *form)
 {
     uint32_t kept = 0;
+    bool given_up = job->distrusted == before->number;
     for (uint32_t i = 0; i < job->absentee_count; i++) {
         struct absentee *absentee = &job->absentees[i];
-        absentee->state_step = lower (form->step, absentee->state_step);
-        absentee->gradient_step = lower (form->step, absentee->gradient_step);
-        if (is_recent (absentee, form->time_ms) && known_of (job, absentee) < form->step)
+        if (is_recent (absentee, form->time_ms) &&
+            (!given_up || known_of (job, absentee) < form->step))
             job->absentees[kept++] = *absentee;
     }
     job->absentee_count = kept;
@@ -174,12 +177,12 @@ static struct absentee *find_same (const struct job_durable *job, const struct a
     return NULL;
 }
 
-static void remember (struct job_durable *job, const struct member *member,
-                      const struct mu_journal_form *form, uint32_t *hint)
+static void remember (struct job_durable *job, const struct member *member, uint64_t time_ms,
+                      uint32_t *hint)
 {
-    struct absentee about = { .state_step = lower (form->step, member->state_step),
-                              .gradient_step = lower (form->step, member->gradient_step),
-                              .left_ms = form->time_ms };
+    struct absentee about = { .state_step = member->state_step,
+                              .gradient_step = member->gradient_step,
+                              .left_ms = time_ms };
     SET (about.name, member->name);
     struct absentee *same = find_same (job, &about, hint);
     if (same) {
@@ -196,14 +199,27 @@ void absent_follow (struct job_durable *job, const struct generation *before,
 {
     uint32_t hint = 0, same_hint = 0;
     follow_members (job, before, form);
-    forget_some (job, form);
+    forget_some (job, before, form);
     uint32_t witnesses = count_witnesses (job, form);
     for (uint32_t rank = 0; rank < before->size; rank++) {
         const struct member *member = &before->members[rank];
         const struct member *stays = find_member (&job->generation, member->name, &hint);
         if (audit_known_step (job, member->state_step, member->gradient_step) < form->step &&
             !(stays && is_comparable (job, form, stays, witnesses)))
-            remember (job, member, form, &same_hint);
+            remember (job, member, form->time_ms, &same_hint);
+    }
+}
+
+void absent_go_back (struct job_durable *job, uint64_t trained_step, uint64_t time_ms)
+{
+    const struct generation *generation = &job->generation;
+    uint32_t hint = 0;
+    if (job->distrusted == generation->number)
+        return;
+    for (uint32_t rank = 0; rank < generation->size; rank++) {
+        const struct member *member = &generation->members[rank];
+        if (audit_known_step (job, member->state_step, member->gradient_step) < trained_step)
+            remember (job, member, time_ms, &hint);
     }
 }
 

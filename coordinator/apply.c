@@ -683,6 +683,7 @@ static int apply_rewind (struct coord *coord, const struct mu_journal *record,
                         (unsigned long long)record->rewind.job, (unsigned long long)step,
                         (unsigned long long)trained);
     uint64_t windows = step / job->durable.window_steps;
+    absent_go_back (&job->durable, trained, record->rewind.time_ms);
     if (step < generation->step)
         generation->step = step;
     for (uint32_t rank = 0; rank < generation->size; rank++)

@@ -722,6 +722,8 @@ bool apart_mend (struct coord *coord, struct job *job);
  * before, and of those who are members no more; a job that has ended asks for nothing. */
 void absent_follow (struct job_durable *job, const struct generation *before,
                     const struct mu_journal_form *form);
+/* The same, before training goes back from there behind what its members have done. */
+void absent_go_back (struct job_durable *job, uint64_t trained_step, uint64_t time_ms);
 void absent_forget (struct job_durable *job);
 /* Up to where all who left lately, or those of this name, are known to have been right; UINT64_MAX: there is
  * nobody. */

@@ -248,13 +248,48 @@ static void equal_states_of_one_vouch_for_nothing_before (void **state)
     assert_int_equal (job_of (1)->absentee_count, 1); /* now they are */
 }
 
-static void going_back_settles_it (void **state)
+/* All states are given up then. */
+static void going_back_from_who_was_wrong_settles_it (void **state)
 {
     (void)state;
     leave_at_80 ();
-    generation_break (bed.coord, bed.job, true, "test");
+    say_state (0, 90, 7);
+    say_state (1, 90, 9);
+    assert_int_equal (expelled ()->back_step, 45);
     form (2, 45, 2);
     assert_int_equal (job_of (1)->absentee_count, 0);
+}
+
+static void go_back (uint64_t step)
+{
+    struct mu_journal record = { .type = MU_JOURNAL_REWIND,
+                                 .rewind = {
+                                     .job = 1, .step = step, .time_ms = bed.coord->unix_ms } };
+    core_store (bed.coord, &record);
+}
+
+/* w0 holds what w2 added to, and is silent while the others train again; then all are given its state. */
+static void who_comes_back_with_a_state_that_was_lost_is_asked_for_what_is_in_it (void **state)
+{
+    (void)state;
+    open_job (3);
+    agree (50);
+    save (1, 45);
+    generation_break (bed.coord, bed.job, true, "test");
+    form (3, 80, 3);
+    generation_break (bed.coord, bed.job, true, "test");
+    go_back (45);
+    form (2, 45, 2);
+    assert_int_equal (absent_known_step (job_of (1), "w0", bed.coord->unix_ms), 50);
+    assert_int_equal (absent_known_step (job_of (1), "w2", bed.coord->unix_ms), 50);
+    generation_break (bed.coord, bed.job, true, "test");
+    form (2, 80, 1);
+    assert_int_equal (job_of (1)->generation.members[0].state_step, 45);
+    assert_int_equal (absent_known_step (job_of (1), "w2", bed.coord->unix_ms), 50);
+    find_out (3);
+    assert_int_equal (expelled ()->job, 1);
+    assert_string_equal (expelled ()->worker, "w2");
+    assert_int_equal (expelled ()->back_step, 45);
 }
 
 static void a_job_that_ends_asks_for_nothing (void **state)
@@ -404,7 +439,8 @@ int main (void)
         ABSENT_TEST (who_is_given_a_state_loses_its_own),
         ABSENT_TEST (who_is_given_sums_keeps_its_own),
         ABSENT_TEST (equal_states_of_one_vouch_for_nothing_before),
-        ABSENT_TEST (going_back_settles_it),
+        ABSENT_TEST (going_back_from_who_was_wrong_settles_it),
+        ABSENT_TEST (who_comes_back_with_a_state_that_was_lost_is_asked_for_what_is_in_it),
         ABSENT_TEST (a_job_that_ends_asks_for_nothing),
         ABSENT_TEST (opinions_are_heard_while_it_breaks),
         ABSENT_TEST (a_generation_is_judged_once),
