@@ -331,29 +331,45 @@ static uint64_t wrong_ones_step (const struct coord *coord, const struct job *jo
     return step;
 }
 
-/* Somebody else's gradient was wrong a short while ago. Two such workers are less likely than a trainer of somebody's own
- * that gives other bits each time: it would have one after the other expelled. */
+/* The gradients of two others were wrong a short while ago. Three such workers are less likely than a trainer of
+ * somebody's own that gives other bits each time: it would have one after the other expelled. */
 static bool is_the_trainers (const struct coord *coord, const struct job *job, const char *name)
 {
-    const struct misfit *before = &job->soft.misfit;
-    return strchr (job_noted (job->durable.data_identity), '*') && *before->name &&
-           strcmp (before->name, name) != 0 && coord->now_ms < before->found_ms + COORD_MISFIT_MS;
+    const struct misfit *last = job->soft.misfits, *before = last + 1;
+    return strchr (job_noted (job->durable.data_identity), '*') && before->name &&
+           strcmp (last->name, name) != 0 && strcmp (before->name, name) != 0 &&
+           coord->now_ms < before->found_ms + COORD_MISFIT_MS;
+}
+
+/* The newest two of different workers. */
+static void note_misfit (struct misfit *misfits, const char *name, uint64_t now_ms)
+{
+    if (strcmp (job_noted (misfits[0].name), name) != 0) {
+        struct misfit oldest = misfits[1];
+        misfits[1] = misfits[0];
+        misfits[0] = oldest;
+        job_note (&misfits[0].name, name);
+    }
+    misfits[0].found_ms = now_ms;
 }
 
 static void fail_random (struct coord *coord, struct job *job, const struct comparison *comparison,
                          const char *name)
 {
+    const struct misfit *last = job->soft.misfits, *before = last + 1;
     job_stop (
         coord, job, MU_JOB_FAILED, MU_INTERNAL,
         core_text (
             coord,
-            "Worker %s differs from two others in %s, as worker %s did %llu s before in "
-            "a gradient. So the trainer, which is one of your own, probably does not "
-            "give the same bits for the same arguments (docs/trainer.md); if it does, "
-            "check the memory and processors of both. What was committed up to step "
-            "%llu was agreed on.",
-            name, describe (coord, comparison), job->soft.misfit.name,
-            (unsigned long long)(coord->now_ms - job->soft.misfit.found_ms) / 1000,
+            "Worker %s differs from two others in %s, as workers %s and %s did in gradients %llu "
+            "and "
+            "%llu s before. So the trainer, which is one of your own, probably does not give the "
+            "same "
+            "bits for the same arguments (docs/trainer.md); if it does, check the memory and "
+            "processors of all three. What was committed up to step %llu was agreed on.",
+            name, describe (coord, comparison), before->name, last->name,
+            (unsigned long long)(coord->now_ms - before->found_ms) / 1000,
+            (unsigned long long)(coord->now_ms - last->found_ms) / 1000,
             (unsigned long long)back_step (job, agreed_step (&job->durable, coord->unix_ms))));
 }
 
@@ -369,8 +385,7 @@ static bool mind_misfit (struct coord *coord, struct job *job, const struct comp
             fail_random (coord, job, comparison, name);
             return true;
         }
-        SET (job->soft.misfit.name, name);
-        job->soft.misfit.found_ms = coord->now_ms;
+        note_misfit (job->soft.misfits, name, coord->now_ms);
     }
     return false;
 }

@@ -295,6 +295,8 @@ void job_destroy (struct job *job)
     free (job->soft.stands);
     free (job->soft.unevaluated);
     free (job->soft.overdue.text);
+    for (int i = 0; i < MISFITS; i++)
+        free (job->soft.misfits[i].name);
     for (uint32_t i = 0; i < durable->commit_count; i++)
         free (durable->commits[i].path);
     free (durable->commits);

@@ -361,9 +361,11 @@ struct overdue {
     char worker[64], *text; /* text: a note */
 };
 
-/* Whose gradient was found wrong last, in this reign; audit.c. */
+#define MISFITS 2
+
+/* Whose gradient was found wrong, in this reign; audit.c. */
 struct misfit {
-    char name[64]; /* empty: nobody's */
+    char *name; /* a note; NULL: nobody's */
     uint64_t found_ms;
 };
 
@@ -421,7 +423,7 @@ struct job_soft {
     struct missing missing;
     struct overdue overdue;
     struct doubt doubt;
-    struct misfit misfit;
+    struct misfit misfits[MISFITS]; /* the newest first, of different workers */
     uint32_t open_rounds;  /* of trainers that hung while they opened it, and none that did */
     uint64_t open_hung_ms; /* the newest began */
     uint64_t writer_still_longest_ms; /* that ended by itself */

@@ -130,8 +130,8 @@
  * checkpoint from there is kept. */
 #define COORD_ABSENT_MS 600000u
 
-/* Two workers of a job whose gradients are found wrong, each by two others, within so long, and its trainer is somebody's own:
- * then it is the trainer, and the job fails. */
+/* Three workers of a job whose gradients are found wrong, each by two others, within so long, and its trainer is somebody's
+ * own: then it is the trainer, and the job fails. */
 #define COORD_MISFIT_MS 3600000u
 
 /* A break that lets members go waits so long for the comparison of what they did, or as long as some

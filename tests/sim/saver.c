@@ -115,6 +115,7 @@ static uint64_t takes_to_write (uint32_t number, struct snapshot *snapshot)
     trainer->stuck = snapshot->stuck = stuck_next++;
     trainer->stuck_step = snapshot->step;
     trainer->stuck_generation = snapshot->generation;
+    worker_at (number)->writer_hung_before_ms = worker_at (number)->writer_hung_ms;
     trainer->stuck_ms = worker_at (number)->writer_hung_ms = clock_now ();
     trainer->stuck_letter = "TDS"[luck / 8 % 3];
     statistics.writers_hung++;

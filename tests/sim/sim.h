@@ -247,6 +247,7 @@ struct sim_worker {
     uint64_t incarnation, life, peer, timer_ms, frozen_until_ms;
     uint64_t held_ms; /* when a child was last held up */
     uint64_t writer_hung_ms; /* since when the newest of its writers that hung did; 0: none has */
+    uint64_t writer_hung_before_ms; /* the same, the one before */
     uint64_t looked_ms;
     bool prepared;   /* PREPARED was said since the last generation */
     bool told_sums;  /* ABORTED told what its sums hold, and nothing else came after it */

@@ -65,48 +65,55 @@ static void an_owner_is_judged_by_two_others (void **state)
     assert_int_equal (expelled ()->micro_batch, 4);
 }
 
-/* Each of these is expelled by two others, the second after `ms`. */
-static void two_are_wrong_one_after_the_other (const char *trainer, uint64_t ms)
+/* Two others find the last of those who train wrong. */
+static void last_is_wrong (uint32_t ranks)
+{
+    say_gradient (ranks - 3, 32, ranks - 3, 7);
+    say_gradient (ranks - 2, 32, ranks - 3, 7);
+    say_gradient (ranks - 1, 32, ranks - 3, 9);
+}
+
+/* w4, w3 at once, and w2 after `ms`. */
+static void three_are_wrong_one_after_the_other (const char *trainer, uint64_t ms)
 {
     open_job (5);
     job_note (&bed.job->durable.data_identity, trainer);
-    say_gradient (4, 64, 4, 9);
-    say_gradient (0, 64, 4, 7);
-    say_gradient (1, 64, 4, 7);
+    last_is_wrong (5);
     assert_string_equal (expelled ()->worker, "w4");
-    bed.coord->now_ms += ms;
     form (4, 0, 4);
-    say_gradient (1, 32, 1, 7);
-    say_gradient (2, 32, 1, 7);
-    say_gradient (3, 32, 1, 9);
+    last_is_wrong (4);
+    assert_string_equal (expelled ()->worker, "w3");
+    bed.coord->now_ms += ms;
+    form (3, 0, 3);
+    last_is_wrong (3);
 }
 
 static void a_trainer_that_differs_each_time_is_named (void **state)
 {
     (void)state;
-    two_are_wrong_one_after_the_other ("data*build", COORD_MISFIT_MS - 1);
-    assert_int_equal (stored (MU_JOURNAL_EXPEL), 1);
+    three_are_wrong_one_after_the_other ("data*build", COORD_MISFIT_MS - 1);
+    assert_int_equal (stored (MU_JOURNAL_EXPEL), 2);
     assert_int_equal (bed.job->durable.target, MU_JOB_FAILED);
     assert_non_null (strstr (bed.job->durable.reason,
-                             "Worker w3 differs from two others in the gradient of micro-batch 1 "
-                             "of step 32, as worker w4 did 3599 s before in a gradient. So the "
-                             "trainer"));
+                             "Worker w2 differs from two others in the gradient of micro-batch 0 "
+                             "of step 32, as workers w4 and w3 did in gradients 3599 and 3599 s "
+                             "before. So the trainer"));
 }
 
 static void one_of_ours_does_not (void **state)
 {
     (void)state;
-    two_are_wrong_one_after_the_other ("data", 1000);
-    assert_int_equal (stored (MU_JOURNAL_EXPEL), 2);
-    assert_string_equal (expelled ()->worker, "w3");
+    three_are_wrong_one_after_the_other ("data", 1000);
+    assert_int_equal (stored (MU_JOURNAL_EXPEL), 3);
+    assert_string_equal (expelled ()->worker, "w2");
 }
 
 static void nor_is_it_the_trainer_long_after (void **state)
 {
     (void)state;
-    two_are_wrong_one_after_the_other ("data*build", COORD_MISFIT_MS);
-    assert_int_equal (stored (MU_JOURNAL_EXPEL), 2);
-    assert_string_equal (expelled ()->worker, "w3");
+    three_are_wrong_one_after_the_other ("data*build", COORD_MISFIT_MS);
+    assert_int_equal (stored (MU_JOURNAL_EXPEL), 3);
+    assert_string_equal (expelled ()->worker, "w2");
 }
 
 static void an_opinion_that_is_missing_decides_nothing (void **state)
