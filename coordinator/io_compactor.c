@@ -130,14 +130,14 @@ static bool look (struct compactor *compactor)
     if (!failed)
         job_logs_sweep (options->dir, is_gone, planned.plan);
     compaction_destroy (&planned.plan);
-    if (counts
-            .gone) /* cores were made for it, and jobs forgotten before: the system gets their memory back */
+    /* Cores were made for it, and jobs forgotten before: the system gets their memory back. */
+    if (counts.gone)
         malloc_trim (0);
     uint64_t left = counts.rows - counts.gone, grown = left / 2;
     compactor->next = given + (grown > GROWN_MIN ? grown : GROWN_MIN);
+    /* The journal is another one now, or busy; or there is more. */
     if (failed ? planned.error.code == MU_TRY_AGAIN : counts.more)
-        compactor->next =
-            FOLDED_MIN; /* the journal is another one now, or busy; or there is more */
+        compactor->next = FOLDED_MIN;
     tell (compactor, &planned, failed, &counts);
     return !failed && counts.more;
 }
