@@ -35,7 +35,7 @@ static uint8_t *copy_maps (struct mu_blob first, struct mu_blob second)
 /* Jobs in a row whose SUBMITs lack: more than damage takes. If there are more, what said that they were
  * forgotten is the one record that is damaged. */
 #define LOST_MAX      1000u
-#define FORGOTTEN_MAX (1u << 24)
+#define FORGOTTEN_MAX (1u << 20)
 
 static int no_job (struct mu_error *error, uint64_t number)
 {

@@ -202,7 +202,8 @@ static bool make (struct making *making, struct mu_journal *record)
     uint32_t count = making->coord->durable.job_count;
     uint64_t job = count ? 1 + pick (count) : 0;
     memset (record, 0, sizeof *record);
-    making->job = job ? &core_job (making->coord, job)->durable : NULL;
+    const struct job *about = core_job (making->coord, job); /* NULL: forgotten, or there is none */
+    making->job = about ? &about->durable : NULL;
     making->ranks = making->job ? making->job->generation.size : 0;
     uint32_t type = some_type (making);
     const struct mu_shape *shape = mu_shape_find (&mu_journal_family, type);
@@ -316,10 +317,10 @@ static void ask (struct life *life)
     struct mu_wire jobs = { .type = MU_WIRE_JOBS }, workers = { .type = MU_WIRE_WORKERS };
     say (life, 100, &jobs);
     say (life, 100, &workers);
-    for (uint32_t i = 1; i <= coord_job_count (life->coord); i++) {
+    for (uint64_t i = 0; (i = coord_job_next (life->coord, i));) {
         struct mu_wire shards = { .type = MU_WIRE_SHARDS }, list = { .type = MU_WIRE_CHECKPOINTS };
-        snprintf (shards.shards.job, sizeof shards.shards.job, "%u", i);
-        snprintf (list.checkpoints.job, sizeof list.checkpoints.job, "%u", i);
+        snprintf (shards.shards.job, sizeof shards.shards.job, "%llu", (unsigned long long)i);
+        snprintf (list.checkpoints.job, sizeof list.checkpoints.job, "%llu", (unsigned long long)i);
         say (life, 100, &shards);
         say (life, 100, &list);
     }
