@@ -361,12 +361,11 @@ static void fail_random (struct coord *coord, struct job *job, const struct comp
         coord, job, MU_JOB_FAILED, MU_INTERNAL,
         core_text (
             coord,
-            "Worker %s differs from two others in %s, as workers %s and %s did in gradients %llu "
-            "and "
-            "%llu s before. So the trainer, which is one of your own, probably does not give the "
-            "same "
-            "bits for the same arguments (docs/trainer.md); if it does, check the memory and "
-            "processors of all three. What was committed up to step %llu was agreed on.",
+            "Worker %s differs from two others in %s, as workers %s and %s did in gradients "
+            "%llu and %llu s before. So the trainer, which is one of your own, probably does "
+            "not give the same bits for the same arguments (docs/trainer.md); if it does, check "
+            "the memory and processors of all three. What was committed up to step %llu was "
+            "agreed on.",
             name, describe (coord, comparison), before->name, last->name,
             (unsigned long long)(coord->now_ms - before->found_ms) / 1000,
             (unsigned long long)(coord->now_ms - last->found_ms) / 1000,

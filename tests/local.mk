@@ -78,9 +78,11 @@ unit_tests += %D%/unit/test_damage
 
 # The coordinator's database.
 unit_tests += %D%/unit/test_compact
+%C%_unit_test_compact_SOURCES = %D%/unit/test_compact.c %D%/unit/compact_bed.c %D%/unit/compact_bed.h
 %C%_unit_test_compact_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)
 %C%_unit_test_compact_LDADD = coordinator/libstore.la $(LDADD) $(SQLITE_LIBS)
 unit_tests += %D%/unit/test_forget
+%C%_unit_test_forget_SOURCES = %D%/unit/test_forget.c %D%/unit/compact_bed.c %D%/unit/compact_bed.h
 %C%_unit_test_forget_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)
 %C%_unit_test_forget_LDADD = coordinator/libstore.la $(LDADD) $(SQLITE_LIBS)
 unit_tests += %D%/unit/test_store

@@ -442,6 +442,19 @@ def forgotten():
         cluster.muster("ledger", "verify", job)
 
 
+def kill_compactions(cluster, path, most):
+    """In every part of it, until 20 have died; the database is sound after each."""
+    deaths = 0
+    for number in range(most):
+        process = cluster.spawn("killed", "muster", "admin", "compact", "--dir", state(cluster), "--history-days", "0")
+        time.sleep(0.001 * (number % 40))
+        process.kill()
+        deaths += process.wait() < 0
+        assert check(cluster, path)[0] == 0
+        if deaths >= 20:
+            break
+
+
 def forgotten_killed():
     """kill -9 in the middle of letting rows of forgotten jobs go: all that is remembered says what it said, before and after"""
     with Cluster() as cluster:
@@ -456,15 +469,7 @@ def forgotten_killed():
         wait_for("jobs are forgotten", lambda: len(cluster.jobs()) == 6 + 5)
         before = [(job["id"], job["state"]) for job in cluster.jobs()]
         cluster.kill_coordinator()
-        deaths = 0
-        for number in range(200):
-            process = cluster.spawn("killed", "muster", "admin", "compact", "--dir", state(cluster), "--history-days", "0")
-            time.sleep(0.001 * (number % 40))
-            process.kill()
-            deaths += process.wait() < 0
-            assert check(cluster, path)[0] == 0
-            if deaths >= 20:
-                break
+        kill_compactions(cluster, path, 200)
         cluster.muster("admin", "compact", "--dir", state(cluster), "--history-days", "0")
         assert query(path, "SELECT count (*) FROM journal WHERE type <> 1")[0][0] <= 6 + 2 * 5 + 6
         assert check(cluster, path)[0] == 0
@@ -483,16 +488,9 @@ def compact_killed():
         database = sqlite3.connect(path)
         database.execute("PRAGMA journal_mode=DELETE")
         database.close()
-        whole, deaths = open(path, "rb").read(), 0
+        whole = open(path, "rb").read()
         muster = os.path.join(os.environ.get("top_builddir", os.getcwd()), "muster")
-        for number in range(1000):
-            process = cluster.spawn("killed", "muster", "admin", "compact", "--dir", state(cluster), "--history-days", "0")
-            time.sleep(0.001 * (number % 40))
-            process.kill()
-            deaths += process.wait() < 0
-            assert check(cluster, path)[0] == 0
-            if deaths >= 20:
-                break
+        kill_compactions(cluster, path, 1000)
         for blocks in (1, 16, 64, 100):
             for name in os.listdir(state(cluster)):
                 if name.startswith("muster.db"):

@@ -3,8 +3,8 @@
  */
 #include "coordinator/coord.h"
 #include "coordinator/followers.h"
-#include "coordinator/io_check.h"
 #include "coordinator/io_compact.h"
+#include "tests/unit/compact_bed.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -149,27 +149,7 @@ static uint64_t digest (uint64_t *records)
 
 static struct compaction_counts compact (uint64_t before_ms)
 {
-    struct compaction *plan = NULL;
-    struct mu_error error = { .text = "" };
-    if (compaction_plan (dir, before_ms, NULL, &plan, &error) ||
-        compaction_apply (plan, store, &error))
-        fail_msg ("%s", error.text);
-    struct compaction_counts counts = *compaction_counts (plan);
-    compaction_destroy (&plan);
-    return counts;
-}
-
-static void check_file (void)
-{
-    char path[128];
-    struct check check;
-    struct mu_error error = { .text = "" };
-    snprintf (path, sizeof path, "%s/muster.db", dir);
-    if (check_database (path, &check, &error))
-        fail_msg ("%s", error.text);
-    if (check.findings)
-        fail_msg ("%s", check.finding[0]);
-    check_clear (&check);
+    return compact_store (store, dir, before_ms);
 }
 
 struct question {
@@ -223,7 +203,7 @@ static void ended_jobs_become_some_rows_each (void **state)
                          (3 * (JOBS - 1) + 4 * GENERATIONS + 3) * (round + 1) + 50);
         if (!round)
             first_pages = page_count ();
-        check_file ();
+        check_store (dir);
     }
     /* three rounds later it holds three times as many folded jobs, in the room that was let go */
     assert_in_range (page_count (), 1, first_pages + first_pages / 2);
@@ -311,7 +291,7 @@ static void a_plan_outlives_what_is_appended (void **state)
     assert_int_equal (compaction_apply (plan, store, NULL), 0);
     compaction_destroy (&plan);
     assert_int_equal (digest (&records), before);
-    check_file ();
+    check_store (dir);
 }
 
 static void a_bad_row_is_not_folded_away (void **state)

@@ -4,8 +4,8 @@
  * A core decides, its records go into a store, and whoever replays that store forgets the same, however much of it
  * is folded away. */
 #include "coordinator/core.h"
-#include "coordinator/io_check.h"
 #include "coordinator/io_compact.h"
+#include "tests/unit/compact_bed.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -174,28 +174,8 @@ static uint32_t remembered (const struct coord *coord)
 
 static struct compaction_counts compact (uint64_t before_ms)
 {
-    struct compaction *plan = NULL;
-    struct mu_error error = { .text = "" };
     commit ();
-    if (compaction_plan (bed.dir, before_ms, NULL, &plan, &error) ||
-        compaction_apply (plan, bed.store, &error))
-        fail_msg ("%s", error.text);
-    struct compaction_counts counts = *compaction_counts (plan);
-    compaction_destroy (&plan);
-    return counts;
-}
-
-static void check_file (void)
-{
-    char path[128];
-    struct check check;
-    struct mu_error error = { .text = "" };
-    snprintf (path, sizeof path, "%s/muster.db", bed.dir);
-    if (check_database (path, &check, &error))
-        fail_msg ("%s", error.text);
-    if (check.findings)
-        fail_msg ("%s", check.finding[0]);
-    check_clear (&check);
+    return compact_store (bed.store, bed.dir, before_ms);
 }
 
 /* Who replays the store knows the same. How many records that takes. */
@@ -364,7 +344,7 @@ static void rows_of_the_forgotten_go (void **state)
         assert_in_range (check_replay (), 1, 2 * 10 + 1 + 2 + 1);
         assert_int_equal (compact (UINT64_MAX).gone, 0);
     }
-    check_file ();
+    check_store (bed.dir);
     restart (0);
     assert_int_equal (submit ("live"), live);
     assert_int_equal (submit (""), 3002);
@@ -384,7 +364,7 @@ static void what_forgot_them_stays_while_it_is_young (void **state)
     assert_int_equal (compact (BEGIN_MS + 1).gone, 0);
     assert_int_equal (compact (BEGIN_MS + DAY_MS + 1).gone, 1);
     assert_int_equal (check_replay (), 2 * 10 + 1 + 1);
-    check_file ();
+    check_store (bed.dir);
 }
 
 /* A plan takes so many rows, and leaves the rest to the next. */
@@ -403,7 +383,7 @@ static void a_plan_takes_a_part (void **state)
     }
     assert_int_equal (check_replay (), 2 * 10 + 1 + 1);
     assert_int_equal (compact (UINT64_MAX).gone, 0);
-    check_file ();
+    check_store (bed.dir);
 }
 
 static uint64_t drawn;
@@ -446,7 +426,7 @@ static void in_any_order (void **state)
         look ();
         compact (UINT64_MAX);
         check_replay ();
-        check_file ();
+        check_store (bed.dir);
         bed.options.history_ms = 0;
         restart (0);
         look ();
