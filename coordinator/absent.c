@@ -11,7 +11,8 @@
  *     it is found wrong       in whatever job: this one goes back too (EXPEL names the other)
  *     training goes back      to where it was known to be right: nothing is left of its work, if all who were
  *                             there give up their states. If not, one may come back that holds such a
- *                             state, and is given to all: it is remembered as it was
+ *                             state, and is given to all: all who were there are remembered, and who was
+ *                             remembered stays so
  *
  * Meanwhile the anchor is no newer than those steps. It is known by its name, for it may have been
  * started anew since: the machine is the same. docs/decisions/0030.
@@ -194,17 +195,49 @@ static void remember (struct job_durable *job, const struct member *member, uint
     job->absentees[job->absentee_count++] = about;
 }
 
+/* It ends with a state of `before`: nobody that was in it stands more than one update further on. */
+static bool has_any_of (const struct mu_journal_form *form, const struct generation *before)
+{
+    for (uint32_t rank = 0; rank < form->members.count; rank++)
+        if (form->members.items[rank].generation == before->number)
+            return true;
+    return false;
+}
+
+/* Nobody that was in it stands further on, with what all of them added. */
+static uint64_t furthest_step (const struct generation *generation)
+{
+    return generation->started ? generation->until_step : generation->step;
+}
+
+/* Whose work up to that step is not known to be right, whether they stay or not. */
+static void remember_all (struct job_durable *job, const struct generation *generation,
+                          uint64_t step, uint64_t time_ms)
+{
+    uint32_t hint = 0;
+    if (job->distrusted == generation->number)
+        return;
+    for (uint32_t rank = 0; rank < generation->size; rank++) {
+        const struct member *member = &generation->members[rank];
+        if (audit_known_step (job, member->state_step, member->gradient_step) < step)
+            remember (job, member, time_ms, &hint);
+    }
+}
+
 void absent_follow (struct job_durable *job, const struct generation *before,
                     const struct mu_journal_form *form)
 {
     uint32_t hint = 0, same_hint = 0;
+    uint64_t step = form->step + before->started;
     follow_members (job, before, form);
     forget_some (job, before, form);
+    if (!has_any_of (form, before))
+        remember_all (job, before, furthest_step (before), form->time_ms);
     uint32_t witnesses = count_witnesses (job, form);
     for (uint32_t rank = 0; rank < before->size; rank++) {
         const struct member *member = &before->members[rank];
         const struct member *stays = find_member (&job->generation, member->name, &hint);
-        if (audit_known_step (job, member->state_step, member->gradient_step) < form->step &&
+        if (audit_known_step (job, member->state_step, member->gradient_step) < step &&
             !(stays && is_comparable (job, form, stays, witnesses)))
             remember (job, member, form->time_ms, &same_hint);
     }
@@ -212,15 +245,9 @@ void absent_follow (struct job_durable *job, const struct generation *before,
 
 void absent_go_back (struct job_durable *job, uint64_t trained_step, uint64_t time_ms)
 {
-    const struct generation *generation = &job->generation;
-    uint32_t hint = 0;
-    if (job->distrusted == generation->number)
-        return;
-    for (uint32_t rank = 0; rank < generation->size; rank++) {
-        const struct member *member = &generation->members[rank];
-        if (audit_known_step (job, member->state_step, member->gradient_step) < trained_step)
-            remember (job, member, time_ms, &hint);
-    }
+    uint64_t furthest = furthest_step (&job->generation);
+    remember_all (job, &job->generation, furthest > trained_step ? furthest : trained_step,
+                  time_ms);
 }
 
 void absent_forget (struct job_durable *job)

@@ -56,9 +56,10 @@ void form (uint32_t ranks, uint64_t step, uint32_t behind)
                                           .time_ms = bed.coord->unix_ms,
                                           .first_map = { map, sizeof map },
                                           .map = { map, sizeof map } } });
-    apply (
-        (struct mu_journal){ .type = MU_JOURNAL_START,
-                             .start = { .job = bed.job->durable.number, .generation = number } });
+    if (!bed.unstarted)
+        apply ((struct mu_journal){
+            .type = MU_JOURNAL_START,
+            .start = { .job = bed.job->durable.number, .generation = number } });
     audit_clear (bed.job);
     free (bed.job->soft.ranks);
     bed.job->soft.ranks = calloc (ranks, sizeof (struct worker *));

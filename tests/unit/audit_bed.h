@@ -25,6 +25,7 @@ struct audit_bed {
     bool reloads;            /* form (): all have loaded a checkpoint */
     uint32_t made_of;        /* form (): those behind are given these sums */
     uint32_t loaders;        /* form (): so many of the last ones have */
+    bool unstarted;          /* form (): and it never trains */
     msgpack_sbuffer journal; /* all records, for restart () */
     size_t sizes[RECORDS_MAX], record_count, kept;
 };

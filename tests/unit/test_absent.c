@@ -121,11 +121,12 @@ static void a_job_that_waits_goes_back_too (void **state)
     assert_int_equal (job_committed_step (core_job (bed.coord, 1)), 40);
 }
 
+/* One update beyond what the others hold, too. */
 static void who_was_right_all_the_time_has_nothing_to_be_asked_for (void **state)
 {
     (void)state;
     open_job (3);
-    agree (80);
+    agree (81);
     generation_break (bed.coord, bed.job, true, "test");
     form (2, 80, 2);
     assert_int_equal (job_of (1)->absentee_count, 0);
@@ -292,6 +293,57 @@ static void who_comes_back_with_a_state_that_was_lost_is_asked_for_what_is_in_it
     assert_int_equal (expelled ()->back_step, 45);
 }
 
+/* Not a window had been trained of which the coordinator knew, so there is no record that training goes back. */
+static void the_same_where_the_coordinator_had_not_heard_how_far_it_was (void **state)
+{
+    (void)state;
+    open_job (3);
+    agree (50);
+    save (1, 45);
+    generation_break (bed.coord, bed.job, true, "test");
+    bed.loaders = 2;
+    form (2, 45, 2);
+    bed.loaders = 0;
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal (absent_known_step (job_of (1), bed.workers[i]->name, bed.coord->unix_ms),
+                          50);
+    generation_break (bed.coord, bed.job, true, "test");
+    form (2, 80, 1); /* w0 was silent, and stands there */
+    find_out (3);
+    assert_int_equal (expelled ()->job, 1);
+    assert_string_equal (expelled ()->worker, "w2");
+    assert_int_equal (expelled ()->back_step, 45);
+}
+
+/* A break that finds w1 before an update, and may have lost w2 behind it. */
+static void who_may_be_one_update_further_on_is_remembered (void **state)
+{
+    (void)state;
+    open_job (3);
+    agree (50);
+    generation_break (bed.coord, bed.job, true, "test");
+    form (2, 50, 2);
+    assert_int_equal (absent_known_step (job_of (1), "w2", bed.coord->unix_ms), 50);
+    assert_int_equal (absent_known_step (job_of (1), "w1", bed.coord->unix_ms), UINT64_MAX);
+}
+
+/* Who has nothing more to be asked for than what the new generation begins with. */
+static void who_never_trained_is_not_remembered (void **state)
+{
+    (void)state;
+    open_job (3);
+    agree (50);
+    generation_break (bed.coord, bed.job, true, "test");
+    bed.loaders = 3;
+    bed.unstarted = true;
+    form (3, 0, 3);
+    generation_break (bed.coord, bed.job, true, "test");
+    bed.coord->unix_ms += COORD_ABSENT_MS;
+    form (3, 0, 3);
+    bed.loaders = 0;
+    assert_int_equal (job_of (1)->absentee_count, 0);
+}
+
 static void a_job_that_ends_asks_for_nothing (void **state)
 {
     (void)state;
@@ -441,6 +493,9 @@ int main (void)
         ABSENT_TEST (equal_states_of_one_vouch_for_nothing_before),
         ABSENT_TEST (going_back_from_who_was_wrong_settles_it),
         ABSENT_TEST (who_comes_back_with_a_state_that_was_lost_is_asked_for_what_is_in_it),
+        ABSENT_TEST (the_same_where_the_coordinator_had_not_heard_how_far_it_was),
+        ABSENT_TEST (who_may_be_one_update_further_on_is_remembered),
+        ABSENT_TEST (who_never_trained_is_not_remembered),
         ABSENT_TEST (a_job_that_ends_asks_for_nothing),
         ABSENT_TEST (opinions_are_heard_while_it_breaks),
         ABSENT_TEST (a_generation_is_judged_once),
