@@ -707,3 +707,15 @@ bool audit_is_agreed (const struct job *job, const char *hash)
     }
     return true;
 }
+
+bool audit_outvotes (const struct job *job, const char *hash)
+{
+    uint64_t digest = index_hash_text (hash);
+    uint32_t count[2] = { 0 };
+    for (uint32_t i = 0; i < states_begun (&job->soft); i++) {
+        const struct comparison *it = &job->soft.comparisons[i];
+        for (uint32_t at = 0; at < it->ranks && it->what == AUDIT_WEIGHTS; at++)
+            count[it->opinions[at].digest == digest] += it->opinions[at].said;
+    }
+    return count[false] > count[true];
+}

@@ -279,7 +279,7 @@ struct worker {
     uint64_t letting_go;    /* ORDER_RELEASE: of this job */
     bool again;             /* ... and then ASSIGN once more */
     bool unseen;            /* what it did in a generation that ended was not compared; review.c */
-    bool kept_once;         /* it was to leave, and is a member once more to be compared */
+    uint8_t times_kept;     /* it was to leave, and is a member so many times more to be compared */
     bool halts;             /* it was told to make no further step; halt.c */
     bool yields;            /* it leaves its job, though it stays here */
     uint64_t yields_to;     /* ... which is shrunk for this one; 0: for another reason */
@@ -654,6 +654,8 @@ void audit_dispute_places (struct coord *coord, struct job *job, const struct wo
 bool audit_weights (struct coord *coord, struct worker *worker, const char *hash);
 /* Has all that was said of it been the same as that? */
 bool audit_is_agreed (const struct job *job, const char *hash);
+/* Do more say something else of it? */
+bool audit_outvotes (const struct job *job, const char *hash);
 /* Have some, and not all, said what their states come to after that step? */
 bool audit_is_open (const struct job *job, uint64_t step);
 /* The generation's comparisons are forgotten: those that lack an opinion do not count. */
@@ -724,7 +726,7 @@ bool apart_mend (struct coord *coord, struct job *job);
  * before, and of those who are members no more; a job that has ended asks for nothing. */
 void absent_follow (struct job_durable *job, const struct generation *before,
                     const struct mu_journal_form *form);
-/* The same, before training goes back from there behind what its members have done. */
+/* Before training goes back from there: all of the generation are remembered. */
 void absent_go_back (struct job_durable *job, uint64_t trained_step, uint64_t time_ms);
 void absent_forget (struct job_durable *job);
 /* Up to where all who left lately, or those of this name, are known to have been right; UINT64_MAX: there is

@@ -198,7 +198,9 @@ static void advance_preparing (struct coord *coord, struct job *job)
 static const char *why_break (struct coord *coord, struct job *job)
 {
     const struct worker *leaver = find_leaver (coord, job, true);
-    if (job->durable.target == MU_JOB_PAUSED && !review_delays_pause (coord, job))
+    /* Once a rank has finished the others are about to: what comes is compared, and the job is done. */
+    if (job->durable.target == MU_JOB_PAUSED && !job->soft.finished &&
+        !review_delays_pause (coord, job))
         return "paused on request";
     if (leaver && leaver->yields_to)
         return preempt_why (coord, job, leaver->yields_to);

@@ -13,7 +13,8 @@
  *                                   weights when it has finished, and it is not committed before all
  *                                   have; who is wrong then is judged as for states (audit.c)
  *
- * What a worker is told to SAVE is proven in the same way: where some are to leave, all say what they hold
+ * What a worker is told to SAVE is proven in the same way, the last state by what ranks said of it when they had
+ * finished: where some are to leave, all say what they hold
  * when they are told to end the generation. But it may stand between two tries at a step, with other scales
  * than after the one before, or ranks may have come a step apart: then nothing is known of its sum. Nor is
  * there anybody to ask where a worker trains alone. */
@@ -169,12 +170,34 @@ static bool others_write_it (const struct coord *coord, const struct job *job,
                            coord->now_ms < job->soft.ended_ms + COORD_SAVE_LIMIT_MS);
 }
 
+/* One that is to be paused trains as others do until it breaks; and its last checkpoint is its result like any other's. */
+static bool goes_on (const struct job_durable *job, const struct mu_wire_saved *saved)
+{
+    return job->target == MU_JOB_PENDING ||
+           (job->target == MU_JOB_PAUSED &&
+            (job->state == MU_JOB_RUNNING || saved->step == job->steps));
+}
+
+/* It was told to save what others have said that they hold, too, when they had finished. */
+static bool turns_away (struct coord *coord, struct job *job, struct worker *worker,
+                        const struct mu_wire_saved *saved)
+{
+    if (saved->step < job->durable.steps || !audit_outvotes (job, saved->weights_hash))
+        return false;
+    worker_turn_away (coord, worker, "what it saved is not the last state that others have");
+    job_touch (coord, job);
+    return true;
+}
+
 bool proof_withholds (struct coord *coord, struct job *job, struct worker *worker,
                       const struct mu_wire_saved *saved)
 {
     const struct job_durable *durable = &job->durable;
-    if (worker->order == ORDER_SAVE || durable->target != MU_JOB_PENDING ||
-        durable->generation.size < 2)
+    if (durable->generation.size < 2)
+        return false;
+    if (worker->job == job && worker->order == ORDER_SAVE)
+        return turns_away (coord, job, worker, saved);
+    if (!goes_on (durable, saved))
         return false;
     if (worker->job != job || !worker_is_prepared (worker))
         return saved->step == durable->steps && others_write_it (coord, job, worker);

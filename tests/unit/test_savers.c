@@ -217,6 +217,55 @@ static void the_last_one_waits_for_the_others (void **state)
     assert_int_equal (stored (MU_JOURNAL_EXPEL), 0);
 }
 
+/* Nobody will load it: it is done, not paused. */
+static void it_does_so_where_the_job_is_to_be_paused (void **state)
+{
+    (void)state;
+    job_move (bed.coord, bed.job, MU_JOB_RUNNING, MU_JOB_PAUSED, MU_OK, "test");
+    save_by (0, 1, 1000);
+    finish (1, "right");
+    save_by (0, 1, 1000);
+    assert_int_equal (committed (), 0);
+    job_advance (bed.coord, bed.job);
+    assert_int_equal (bed.job->durable.state, MU_JOB_RUNNING);
+    finish (2, "right");
+    finish (0, "right");
+    save_by (0, 1, 1000);
+    assert_int_equal (committed (), 1000);
+    job_advance (bed.coord, bed.job);
+    assert_int_equal (bed.job->durable.target, MU_JOB_DONE);
+}
+
+static void it_does_so_while_a_generation_breaks_for_a_pause (void **state)
+{
+    (void)state;
+    finish (1, "right");
+    break_up ();
+    job_move (bed.coord, bed.job, MU_JOB_BREAKING, MU_JOB_PAUSED, MU_OK, "test");
+    save_by (0, 1, 1000);
+    assert_int_equal (committed (), 0);
+}
+
+/* All leave, say. Two others had finished with another state. */
+static void who_is_told_to_save_the_last_is_held_to_what_others_said (void **state)
+{
+    (void)state;
+    finish (1, "right");
+    finish (2, "right");
+    break_up ();
+    tell (0, 1000);
+    bed.hash = "wrong";
+    save_by (0, 1, 1000);
+    assert_int_equal (committed (), 0);
+    assert_int_equal (bed.workers[0]->order, ORDER_RELEASE);
+    worker_detach (bed.coord, bed.workers[0]);
+    tell (1, 1000);
+    bed.hash = "right";
+    save_by (1, 1, 1000);
+    assert_int_equal (committed (), 1000);
+    assert_string_equal (job_newest_commit (bed.job)->weights_hash, "right");
+}
+
 static void who_does_not_know_the_hash_is_not_waited_for (void **state)
 {
     (void)state;
@@ -467,6 +516,9 @@ int main (void)
         SAVERS_TEST (the_next_reign_knows_who_was_told),
         SAVERS_TEST (what_is_committed_is_not_said_to_be_something_else),
         SAVERS_TEST (the_last_one_waits_for_the_others),
+        SAVERS_TEST (it_does_so_where_the_job_is_to_be_paused),
+        SAVERS_TEST (it_does_so_while_a_generation_breaks_for_a_pause),
+        SAVERS_TEST (who_is_told_to_save_the_last_is_held_to_what_others_said),
         SAVERS_TEST (who_does_not_know_the_hash_is_not_waited_for),
         SAVERS_TEST (one_that_says_another_hash_of_the_last_is_expelled),
         SAVERS_TEST (of_two_nobody_can_say_who_is_wrong),
