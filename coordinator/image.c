@@ -97,7 +97,7 @@ static const struct field worker_fields[] = {
     F (letting_go),
     F (again),
     F (unseen),
-    F (kept_once),
+    F (times_kept),
     F (halts),
     F (yields),
     F (yields_to),

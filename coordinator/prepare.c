@@ -22,7 +22,8 @@ void worker_attach (struct worker *worker, struct job *job)
     worker->job = job;
     worker->rank = NONE;
     worker->again = worker->opened = false;
-    worker->unseen = worker->kept_once = worker->halts = false;
+    worker->unseen = worker->halts = false;
+    worker->times_kept = 0;
     worker->finished = worker->reducing = worker->idle = false;
     worker->doubts = 0;
     worker->position = (struct position){ 0 };

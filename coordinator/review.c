@@ -15,8 +15,8 @@
  * and those who left are remembered (absent.c).
  *
  * A break that nobody planned waits for nothing. Who is to leave then, or is told to before the next
- * generation trains, is a member of that one, too, and is compared there: once, and for COORD_REVIEW_MS at
- * most. The same if the job is to be paused: all leave then. Who was compared before a break is soft, so after
+ * generation trains, is a member of that one, too, and is compared there, or in the next, if that breaks as well:
+ * COORD_KEPT_MAX times, and for COORD_REVIEW_MS after each break at most. The same if the job is to be paused: all leave then. Who was compared before a break is soft, so after
  * a restart in the middle of one nobody was. */
 #include "core.h"
 
@@ -119,14 +119,20 @@ bool review_awaits (struct coord *coord, struct job *job)
     return true;
 }
 
-/* It leaves, and was waited for until it was compared or the time was over; or was kept once before,
- * however that generation ended: one that had nobody to be compared with would be kept for ever. */
+/* A quarantined one has failed often, and may have made the breaks itself. */
+static uint32_t may_be_kept (const struct coord *coord, const struct worker *worker, bool planned)
+{
+    return planned || trust_lacks (coord, worker) ? 1 : COORD_KEPT_MAX;
+}
+
+/* It leaves, and was waited for until it was compared or the time was over; or was kept often enough, however that
+ * generation ended: one that had nobody to be compared with would be kept for ever. */
 static bool had_its_turn (const struct coord *coord, const struct job *job,
                           const struct worker *worker, uint64_t known, bool planned)
 {
     const struct review *review = &job->soft.review;
-    if (!planned || worker->kept_once)
-        return worker->kept_once;
+    if (!planned || worker->times_kept)
+        return worker->times_kept >= may_be_kept (coord, worker, planned);
     return review->since_ms && (known >= review->since_step ||
                                 coord->now_ms >= review->since_ms + review_limit_ms (job));
 }
@@ -170,7 +176,10 @@ void review_started (const struct coord *coord, const struct job *job)
     for (uint32_t rank = 0; rank < job->durable.generation.size; rank++) {
         struct worker *worker = job->soft.ranks[rank];
         worker->unseen = false;
-        worker->kept_once = review_leaves (coord, job, rank);
+        if (!review_leaves (coord, job, rank))
+            worker->times_kept = 0;
+        else if (worker->times_kept < COORD_KEPT_MAX)
+            worker->times_kept++;
     }
 }
 
@@ -203,9 +212,4 @@ bool review_lets_go (const struct coord *coord, const struct job *job, const str
     return worker_leaves (coord, worker) && !is_kept (coord, job, worker);
 }
 
-void review_forget (struct job *job)
-{
-    job->soft.review = (struct review){ 0 };
-    for (uint32_t i = 0; i < job->soft.worker_count; i++)
-        job->soft.workers[i]->kept_once = false;
-}
+void review_forget (struct job *job) { job->soft.review = (struct review){ 0 }; }

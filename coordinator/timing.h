@@ -138,12 +138,14 @@
  * steps take, if that is longer: the one that is under way, the one that was named, and another if the word
  * came too late. But no longer than who goes unseen is remembered. It is asked for in a step that begins
  * so long after what was last heard. Who is to leave when a generation breaks is kept for the next, if that
- * trains COORD_REVIEW_MS after the end of the one before. Then it waits half as long, at most, until those who
+ * trains COORD_REVIEW_MS after the end of the one before, and for the one after it if that breaks, too, but no more than
+ * COORD_KEPT_MAX times: so many deaths in a row isolate a micro-batch that kills. Then it waits half as long, at most, until those who
  * leave have ended a step: the one that is under way, and another if there are several (halt.c). */
 #define COORD_REVIEW_MS      10000u
 #define COORD_REVIEW_STEPS   4u
 #define COORD_REVIEW_MAX_MS  COORD_ABSENT_MS
 #define COORD_REVIEW_LEAD_MS 100u
+#define COORD_KEPT_MAX       3u
 
 /* No worker can read a job's newest checkpoint: its storage may come back. It is tried again after so long,
  * then after a fourth of the time waited, at most MISSING_RETRY_MAX_MS. Nobody waits longer than the steps
