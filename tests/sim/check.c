@@ -268,8 +268,17 @@ static void check_sum (const struct seen_job *job, const struct mu_journal_commi
            "step %" PRIu64 " is committed with another sum", commit->step);
 }
 
+/* It saves what all will load, and nobody is left to ask: a single survivor is believed. */
+static bool is_its_word_alone (const struct mu_journal_save *save)
+{
+    return faults.wrong && !strcmp (save->worker, worker_name (faults.wrong_worker)) &&
+           trainer_is_alone (faults.wrong_worker);
+}
+
 static void on_save (const struct mu_journal *record)
 {
+    struct seen_job *job = of (record->save.job);
+    job->gone_unseen = job->gone_unseen || is_its_word_alone (&record->save);
     if (record->save.attempt)
         of (record->save.job)->between = record->save.step;
 }

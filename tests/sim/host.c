@@ -23,9 +23,10 @@ struct waiting { /* a word that waits for the disk */
     char *bytes;
 };
 
-/* Who is drained stays so long at most, to be compared, though a generation breaks. Whoever reigns after a restart
- * knows of no comparison (docs/decisions/0043), and begins to count. */
-#define COMPARED_MS UINT64_C (60000)
+/* Who is drained stays so long at most, to be compared, though a generation breaks: some steps are waited for, of
+ * which the longest here take half a minute. Whoever reigns after a restart knows of no comparison
+ * (docs/decisions/0043), and begins to count. */
+#define COMPARED_MS UINT64_C (180000)
 
 struct peer {
     uint32_t worker;

@@ -484,6 +484,8 @@ static void stop_faults (void)
 
 static bool all_over (void)
 {
+    if (!host_is_up ())
+        return false;
     for (uint64_t i = 0; (i = coord_job_next (host_coord (), i));) {
         struct mu_wire_job_info info;
         coord_job_info (host_coord (), i, &info);

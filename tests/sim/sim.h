@@ -297,6 +297,7 @@ void trainers_reset (void);
 void trainer_drop_sums (struct trainer *trainer);
 void trainer_say (uint32_t number, struct mu_wire *wire); /* to its agent */
 bool trainer_is_wrong (uint32_t number, enum wrong kind); /* it is the one, by now */
+bool trainer_is_alone (uint32_t number);                  /* no other of its job holds a state */
 
 /* --- saver.c ---------------------------------------------------------------------------------- */
 

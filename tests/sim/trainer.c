@@ -73,6 +73,17 @@ bool trainer_is_wrong (uint32_t number, enum wrong kind)
            clock_now () >= faults.wrong_since_ms;
 }
 
+bool trainer_is_alone (uint32_t number)
+{
+    uint64_t job = worker_at (number)->trainer.job;
+    for (uint32_t i = 0; i < options.workers; i++) {
+        const struct trainer *other = &worker_at (i)->trainer;
+        if (i != number && other->alive && other->open && !other->blank && other->job == job)
+            return false;
+    }
+    return true;
+}
+
 /* --- steps ------------------------------------------------------------------------------------ */
 
 /* A bit of its memory falls over, once in a trainer's life. */
@@ -379,12 +390,13 @@ static void say_hashed (uint32_t number, uint64_t generation)
     trainer_say (number, &hashed);
 }
 
-/* One bit, or more, of the number of its step fall over just before it says that, once in a while. */
+/* One bit, or more, of the number of its step fall over just before it says that, once in a while. Not where nobody else
+ * holds a state: a single survivor is believed. */
 static void misstep (uint32_t number)
 {
     struct trainer *trainer = &worker_at (number)->trainer;
     if (!trainer_is_wrong (number, WRONG_STEP) || trainer->blank || !trainer->open ||
-        clock_now () < misstepped_ms + MISSTEP_MS)
+        clock_now () < misstepped_ms + MISSTEP_MS || trainer_is_alone (number))
         return;
     misstepped_ms = clock_now ();
     trainer->step += 2 + mix (clock_now (), number) % 20;
