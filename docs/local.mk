@@ -65,7 +65,8 @@ dist_decisions_DATA = \
     %D%/decisions/0059-progress-is-found-by-one-number.md \
     %D%/decisions/0060-what-a-waiting-job-costs-is-the-memory-it-touches.md \
     %D%/decisions/0062-who-stands-where-it-cannot-is-not-believed.md \
-    %D%/decisions/0063-what-ended-long-ago-is-forgotten.md
+    %D%/decisions/0063-what-ended-long-ago-is-forgotten.md \
+    %D%/decisions/0064-what-a-connection-costs-is-libzmqs.md
 
 linearexampledir = $(docdir)/examples/linear
 dist_linearexample_DATA = examples/linear/linear.c examples/linear/linear.yaml examples/linear/Makefile
