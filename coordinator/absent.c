@@ -277,7 +277,7 @@ static void go_back_too (struct coord *coord, struct job *job, const struct mu_j
     record.expel.in_job = found->job;
     record.expel.job = job->durable.number;
     audit_fill_back (job, &record.expel,
-                     audit_right_step (&job->durable, found->worker, coord->unix_ms));
+                     audit_right_step (&job->durable, found->worker, coord->unix_ms), NULL);
     const char *why =
         core_text (coord, "worker %s was wrong in job %llu, and what it did here was not compared",
                    found->worker, (unsigned long long)found->job);

@@ -78,18 +78,21 @@ uint64_t audit_right_step (const struct job_durable *job, const char *name, uint
     return step == UINT64_MAX ? agreed_step (job, unix_ms) : step;
 }
 
-/* The newest checkpoint is on storage, and so is the anchor; others may be pruned. */
-static uint64_t back_step (const struct job *job, uint64_t right_step)
+/* The newest checkpoint is on storage, and so is the anchor; others may be pruned. `doubted`: as in unsound_upto (). */
+static uint64_t back_step (const struct job *job, uint64_t right_step, const char *doubted)
 {
     uint64_t committed = job_committed_step (job);
-    return committed <= right_step ? committed : job->durable.anchor;
+    const struct commit *commit =
+        unsound_upto (job, committed <= right_step ? committed : job->durable.anchor, doubted);
+    return commit ? commit->step : 0;
 }
 
-void audit_fill_back (const struct job *job, struct mu_journal_expel *expel, uint64_t right_step)
+void audit_fill_back (const struct job *job, struct mu_journal_expel *expel, uint64_t right_step,
+                      const char *doubted)
 {
     expel->generation = job->durable.generation.number;
     expel->agreed_step = right_step;
-    expel->back_step = back_step (job, right_step);
+    expel->back_step = back_step (job, right_step, doubted);
 }
 
 /* --- apply ------------------------------------------------------------------------------------ */
@@ -282,7 +285,8 @@ static bool is_wrong (const struct job *job, const struct comparison *comparison
 }
 
 static struct mu_journal make_record (const struct coord *coord, const struct job *job,
-                                      const struct comparison *comparison, const char *others,
+                                      const struct comparison *comparison,
+                                      const struct member *wrong, const char *others,
                                       uint64_t right_step)
 {
     struct mu_journal record = { .type = MU_JOURNAL_EXPEL,
@@ -291,7 +295,12 @@ static struct mu_journal make_record (const struct coord *coord, const struct jo
                                             .step = comparison->step,
                                             .micro_batch = comparison->micro_batch,
                                             .time_ms = coord->unix_ms } };
-    audit_fill_back (job, &record.expel, right_step);
+    bool has_written = comparison->what == AUDIT_WEIGHTS; /* what nobody else holds */
+    if (wrong) {
+        SET (record.expel.worker, wrong->name);
+        record.expel.incarnation = wrong->incarnation;
+    }
+    audit_fill_back (job, &record.expel, right_step, wrong && has_written ? wrong->name : NULL);
     SET (record.expel.others, others);
     return record;
 }
@@ -369,7 +378,8 @@ static void fail_random (struct coord *coord, struct job *job, const struct comp
             name, describe (coord, comparison), before->name, last->name,
             (unsigned long long)(coord->now_ms - before->found_ms) / 1000,
             (unsigned long long)(coord->now_ms - last->found_ms) / 1000,
-            (unsigned long long)back_step (job, agreed_step (&job->durable, coord->unix_ms))));
+            (unsigned long long)back_step (job, agreed_step (&job->durable, coord->unix_ms),
+                                           NULL)));
 }
 
 /* True: the job fails for it. */
@@ -397,21 +407,25 @@ static void expel (struct coord *coord, struct job *job, const struct comparison
     uint32_t count = 0, *wrong = core_scratch (coord, comparison->ranks * sizeof *wrong);
     struct mu_journal *records = core_scratch (coord, comparison->ranks * sizeof *records);
     const char *others = name_those (coord, job, comparison, right, true), *why = "";
-    uint64_t right_step = wrong_ones_step (coord, job, comparison, right);
+    uint64_t right_step = wrong_ones_step (coord, job, comparison, right), back = UINT64_MAX;
     for (uint32_t at = 0; at < comparison->ranks; at++) {
         if (!is_wrong (job, comparison, at, right))
             continue;
         const struct member *member = member_of (job, comparison, at);
         struct mu_journal *record = &records[count];
-        *record = make_record (coord, job, comparison, others, right_step);
-        SET (record->expel.worker, member->name);
-        record->expel.incarnation = member->incarnation;
+        *record = make_record (coord, job, comparison, member, others, right_step);
+        back = lower (back, record->expel.back_step);
         why = core_text (coord, "worker %s was wrong: %s is not that of %s", member->name,
                          describe (coord, comparison), others);
-        record->expel.text =
-            core_blob (core_text (coord, "%s; it is expelled, and training goes back to step %llu",
-                                  why, (unsigned long long)record->expel.back_step));
+        record->expel.text = core_blob (why);
         wrong[count++] = rank_of (job, comparison, at);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct mu_journal_expel *said = &records[i].expel;
+        said->back_step = back;
+        said->text = core_blob (core_text (
+            coord, "%.*s; it is expelled, and training goes back to step %llu",
+            (int)said->text.size, (const char *)said->text.data, (unsigned long long)back));
     }
     audit_go_back (coord, job, why, records, count);
     for (uint32_t i = 0; i < count; i++) {
@@ -431,7 +445,7 @@ static void fail_disputed (struct coord *coord, struct job *job,
                          "a third worker; what was committed up to step %llu was agreed on.",
                          names, describe (coord, comparison),
                          (unsigned long long)back_step (
-                             job, agreed_step (&job->durable, coord->unix_ms))));
+                             job, agreed_step (&job->durable, coord->unix_ms), NULL)));
 }
 
 /* After going back all do, and if these differ then, somebody can be said to be wrong. */
@@ -447,7 +461,7 @@ static void go_back_disputed (struct coord *coord, struct job *job,
                               const struct comparison *comparison, const char *names)
 {
     uint64_t right_step = agreed_step (&job->durable, coord->unix_ms);
-    struct mu_journal record = make_record (coord, job, comparison, names, right_step);
+    struct mu_journal record = make_record (coord, job, comparison, NULL, names, right_step);
     const char *why = core_text (coord, "workers %s differ in %s, and nobody can say who is wrong",
                                  names, describe (coord, comparison));
     record.expel.text = core_blob (core_text (coord, "%s; training goes back to step %llu", why,

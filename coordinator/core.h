@@ -666,9 +666,10 @@ uint64_t audit_anchor (const struct job_durable *job, uint64_t also, uint64_t un
 /* Up to where somebody's contributions are known to be right. */
 uint64_t audit_known_step (const struct job_durable *job, uint64_t state_step,
                            uint64_t gradient_step);
-/* What is given up, and what is gone back to; then the break, if there is something to break, and the
- * records. */
-void audit_fill_back (const struct job *job, struct mu_journal_expel *expel, uint64_t right_step);
+/* What is given up, and what is gone back to (`doubted`: unsound_upto ()); then the break, if there is something to
+ * break, and the records. */
+void audit_fill_back (const struct job *job, struct mu_journal_expel *expel, uint64_t right_step,
+                      const char *doubted);
 /* Up to where a worker of this name is known to have been right, here and when it was here before. */
 uint64_t audit_right_step (const struct job_durable *job, const char *name, uint64_t unix_ms);
 void audit_go_back (struct coord *coord, struct job *job, const char *why,
@@ -945,7 +946,10 @@ bool unsound_give_up (struct coord *coord, struct job *job, struct worker **memb
 /* Give the newest checkpoint up: what it is, in words, and what to do. `unread`: it may be what it should be. */
 void unsound_drop (struct coord *coord, struct job *job, const char *found_by, bool unread,
                    const char *what, const char *advice);
-/* What would take its place; NULL: the start. */
+/* The newest of the checkpoints up to that step that are still on storage; none that `doubted` (NULL: nobody) wrote
+ * if nobody else has said what is in it. NULL: the start. */
+const struct commit *unsound_upto (const struct job *job, uint64_t step, const char *doubted);
+/* What would take the newest one's place if that cannot be read. */
 const struct commit *unsound_before (const struct job *job);
 /* It has loaded a checkpoint that was given up since. */
 bool unsound_was_loaded (const struct job *job, const struct mu_wire_prepared *prepared);

@@ -5,7 +5,9 @@
  * by its hashes. If all are below the newest one and could not load it, and one of them says that what
  * lies there is damaged or another state, then it is given up (UNSOUND, which names who wrote it), and
  * all load the one before; equal steps are equal bits, so that only time is lost. It is given up as well
- * if somebody has loaded another state than all ranks held at that step (proof.c), and nobody the right one.
+ * if somebody has loaded another state than all ranks held at that step (proof.c), and nobody the right one. Then
+ * who wrote it has written what it did not hold, and is not believed about others of which nobody else has said what
+ * they are.
  *
  * One that nobody could read says nothing about itself: its storage may come back. It is waited for
  * (missing.c).
@@ -37,13 +39,20 @@ bool unsound_was_loaded (const struct job *job, const struct mu_wire_prepared *p
            prepared->step > job_committed_step (job);
 }
 
-/* The newest of those before it that are still on storage. */
+const struct commit *unsound_upto (const struct job *job, uint64_t step, const char *doubted)
+{
+    for (uint32_t i = job->durable.commit_count; i-- > 0;) {
+        const struct commit *commit = &job->durable.commits[i];
+        if (commit->step <= step && !commit->pruned &&
+            (!doubted || commit->state_sum || strcmp (commit->worker, doubted) != 0))
+            return commit;
+    }
+    return NULL;
+}
+
 const struct commit *unsound_before (const struct job *job)
 {
-    for (uint32_t i = job->durable.commit_count - 1; i-- > 0;)
-        if (!job->durable.commits[i].pruned)
-            return &job->durable.commits[i];
-    return NULL;
+    return unsound_upto (job, job_committed_step (job) - 1, NULL);
 }
 
 /* Who found it, with commas; NULL: nobody did, or somebody has loaded it. Who could not load it matters if
@@ -64,10 +73,10 @@ static const char *finders (struct coord *coord, struct worker **members, uint32
     return names;
 }
 
-void unsound_drop (struct coord *coord, struct job *job, const char *found_by, bool unread,
-                   const char *what, const char *advice)
+static void drop (struct coord *coord, struct job *job, const struct commit *before,
+                  const char *found_by, bool unread, const char *what, const char *advice)
 {
-    const struct commit *newest = job_newest_commit (job), *before = unsound_before (job);
+    const struct commit *newest = job_newest_commit (job);
     uint64_t back_step = before ? before->step : 0;
     const char *text = core_text (coord,
                                   "the checkpoint of step %llu, which worker %s wrote, %s; "
@@ -89,6 +98,20 @@ void unsound_drop (struct coord *coord, struct job *job, const char *found_by, b
     job_touch (coord, job);
 }
 
+void unsound_drop (struct coord *coord, struct job *job, const char *found_by, bool unread,
+                   const char *what, const char *advice)
+{
+    drop (coord, job, unsound_before (job), found_by, unread, what, advice);
+}
+
+static bool is_odd (struct worker *const *members, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (members[i]->position.odd)
+            return true;
+    return false;
+}
+
 bool unsound_give_up (struct coord *coord, struct job *job, struct worker **members, uint32_t count,
                       bool all_behind)
 {
@@ -96,12 +119,13 @@ bool unsound_give_up (struct coord *coord, struct job *job, struct worker **memb
     const char *names = newest ? finders (coord, members, count, newest, all_behind) : NULL;
     if (!names)
         return false;
-    unsound_drop (coord, job, names, false,
-                  core_text (coord,
-                             "is not what was committed: %s found it damaged, or of another state "
-                             "(the job's log says which)",
-                             names),
-                  "Look at that worker's memory and at the storage of the checkpoints.");
+    const char *doubted = is_odd (members, count) ? newest->worker : NULL;
+    drop (coord, job, unsound_upto (job, newest->step - 1, doubted), names, false,
+          core_text (coord,
+                     "is not what was committed: %s found it damaged, or of another state "
+                     "(the job's log says which)",
+                     names),
+          "Look at that worker's memory and at the storage of the checkpoints.");
     for (uint32_t i = 0; i < count; i++)
         if (members[i]->position.odd)
             worker_release (coord, members[i], true);

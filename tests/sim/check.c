@@ -81,6 +81,7 @@ uint64_t check_progress (void)
 uint64_t check_hangs (uint64_t job) { return seen[job].hangs; }
 uint64_t check_lines (uint64_t job) { return seen[job].lines; }
 uint64_t check_generation (uint64_t job) { return seen[job].generation; }
+bool check_is_forgotten (uint64_t job) { return seen[job].forgotten; }
 bool check_is_running (uint64_t job) { return seen[job].state == MU_JOB_RUNNING; }
 
 static struct seen_job *of (uint64_t job)

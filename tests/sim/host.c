@@ -462,7 +462,10 @@ void host_hear (uint64_t peer, const struct mu_wire *wire)
     if (wire->type == MU_WIRE_HELLO && peers[peer].life > newest[peers[peer].worker].life)
         heard = &peers[peer];
     if (wire->type == MU_WIRE_SUBMIT) {
-        client_fill_submit ((uint32_t)strtoul (wire->submit.key, NULL, 10), &submit);
+        uint32_t at = (uint32_t)strtoul (wire->submit.key, NULL, 10);
+        if (check_is_forgotten (client_job_at (at)->number)) /* so late it would make another */
+            return;
+        client_fill_submit (at, &submit);
         event.submit = &submit;
     }
     if (heard && !queue_count) /* words that wait for the disk may be for the process before */

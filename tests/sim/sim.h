@@ -388,6 +388,7 @@ check_lines (uint64_t job);      /* generations that broke because nothing moved
 uint64_t check_progress (void);  /* grows with each checkpoint that is newer than all before */
 uint64_t check_unplanned (void); /* how many generations broke unplanned */
 uint64_t check_generation (uint64_t job);
+bool check_is_forgotten (uint64_t job);
 bool check_is_running (uint64_t job);
 
 /* --- priority.c ------------------------------------------------------------------------------- */

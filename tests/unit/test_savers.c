@@ -290,6 +290,23 @@ static void one_that_says_another_hash_of_the_last_is_expelled (void **state)
     assert_int_equal (bed.job->durable.state, MU_JOB_BREAKING);
 }
 
+/* Of the one before nobody but w0 has said what it is: 500 is the newest that others wrote, or agreed on. */
+static void who_is_expelled_is_not_believed_about_what_it_wrote (void **state)
+{
+    (void)state;
+    agree (500);
+    save_by (0, 1, 500);
+    save_by (0, 1, 900);
+    agree (1000);
+    finish (1, "right");
+    finish (2, "right");
+    bed.hash = "wrong";
+    save_by (0, 1, 1000);
+    assert_string_equal (expelled ()->worker, "w0");
+    assert_int_equal (expelled ()->back_step, 500);
+    assert_int_equal (committed (), 500);
+}
+
 static void of_two_nobody_can_say_who_is_wrong (void **state)
 {
     (void)state;
@@ -521,6 +538,7 @@ int main (void)
         SAVERS_TEST (who_is_told_to_save_the_last_is_held_to_what_others_said),
         SAVERS_TEST (who_does_not_know_the_hash_is_not_waited_for),
         SAVERS_TEST (one_that_says_another_hash_of_the_last_is_expelled),
+        SAVERS_TEST (who_is_expelled_is_not_believed_about_what_it_wrote),
         SAVERS_TEST (of_two_nobody_can_say_who_is_wrong),
         SAVERS_TEST (a_checkpoint_is_committed_with_its_sum),
         SAVERS_TEST (what_a_checkpoint_reached_is_known_in_the_next_reign),

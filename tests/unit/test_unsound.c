@@ -159,14 +159,19 @@ static void digest (struct bed *bed, uint32_t worker, uint64_t at, uint64_t sum)
                             .digest = { .job = 1, .generation = 1, .step = at, .digest = sum } });
 }
 
-/* Before the second of two checkpoints all ranks say what their states come to. */
+/* Before a checkpoint all ranks say what their states come to. */
+static void all_compared (struct bed *bed, uint64_t at)
+{
+    for (uint32_t w = 0; w < WORKERS; w++)
+        digest (bed, w, at, 0xabc);
+    say_saved (bed, 0, 1, at);
+}
+
 static void lose_all_compared (struct bed *bed)
 {
     running (bed, 6);
-    say_saved (bed, 0, 1, 3);
-    for (uint32_t w = 0; w < WORKERS; w++)
-        digest (bed, w, 5, 0xabc);
-    say_saved (bed, 0, 1, 5);
+    all_compared (bed, 3);
+    all_compared (bed, 5);
     all_start_anew (bed, 2);
 }
 
@@ -180,8 +185,25 @@ static void what_all_held_is_not_what_is_loaded (void **state)
     all_open (&bed, 5, 0);
     assert_int_equal (committed (&bed), 3);
     assert_int_equal (bed.forms, 1);
+    snprintf (sum_text, sizeof sum_text, "%016x", 0xabcu);
     all_open (&bed, 3, 0);
+    snprintf (sum_text, sizeof sum_text, "d");
     assert_int_equal (bed.forms, 2);
+    finish (&bed);
+}
+
+/* It wrote what nobody held; of the one before it alone has said what that is. */
+static void its_writer_is_not_believed_about_others (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running (&bed, 6);
+    say_saved (&bed, 0, 1, 3);
+    all_compared (&bed, 5);
+    all_start_anew (&bed, 2);
+    all_open (&bed, 5, 0);
+    all_open (&bed, 5, 0);
+    assert_int_equal (committed (&bed), 0);
     finish (&bed);
 }
 
@@ -229,6 +251,7 @@ int main (void)
         cmocka_unit_test (nor_if_somebody_could_load_it),
         cmocka_unit_test (it_is_not_committed_once_more),
         cmocka_unit_test (what_all_held_is_not_what_is_loaded),
+        cmocka_unit_test (its_writer_is_not_believed_about_others),
         cmocka_unit_test (one_that_loads_another_state_than_others_is_turned_away),
         cmocka_unit_test (the_next_reign_knows_it),
     };
