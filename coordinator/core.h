@@ -281,6 +281,7 @@ struct worker {
     bool unseen;            /* what it did in a generation that ended was not compared; review.c */
     uint8_t times_kept;     /* it was to leave, and is a member so many times more to be compared */
     bool halts;             /* it was told to make no further step; halt.c */
+    uint64_t leased;        /* steps below this, as was said on its connection of now */
     bool yields;            /* it leaves its job, though it stays here */
     uint64_t yields_to;     /* ... which is shrunk for this one; 0: for another reason */
     bool opened;            /* the trainer that was ASSIGNed was heard of */
@@ -821,7 +822,8 @@ void shards_progress (struct coord *coord, struct worker *worker, const struct m
 void shards_trained (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 /* Updates that the records prove: those before the generation, and those of trained windows. */
 uint64_t shards_trained_step (const struct job_durable *job);
-void shards_say_lease (struct coord *coord, const struct worker *worker);
+void shards_say_lease (struct coord *coord, struct worker *worker);
+void shards_welcome (struct coord *coord, struct worker *worker); /* it said HELLO */
 /* How long a step takes, as measured in this generation, or else at best before; 0: not known. */
 uint64_t shards_step_ms (const struct job *job);
 double shards_steps_a_second (const struct coord *coord, const struct job *job);

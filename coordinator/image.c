@@ -99,6 +99,7 @@ static const struct field worker_fields[] = {
     F (unseen),
     F (times_kept),
     F (halts),
+    F (leased),
     F (yields),
     F (yields_to),
     F (opened),

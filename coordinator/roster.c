@@ -79,6 +79,7 @@ static void connect_peer (struct coord *coord, struct worker *worker, uint32_t p
     if (worker->connected)
         index_drop (&coord->peers, peer_hash (worker->peer), worker->number);
     worker->connected = true;
+    worker->leased = 0;
     worker->peer = peer;
     index_add (&coord->peers, peer_hash (peer), worker->number);
 }
@@ -216,6 +217,7 @@ void roster_gone (struct coord *coord, uint32_t peer)
         worker->lost_at_ms = soon_ms;
     core_wake (coord, worker->lost_at_ms);
     worker->gone = true;
+    worker->leased = 0;
     if (holds_up_others (worker))
         roster_lose_if_gone (coord, worker);
 }
@@ -437,6 +439,7 @@ static void on_hello (struct coord *coord, uint32_t peer, const struct mu_wire_h
         worker_reprepare (coord, worker);
     else
         worker_claim (coord, worker);
+    shards_welcome (coord, worker);
     queue_want (coord);
 }
 

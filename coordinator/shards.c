@@ -184,7 +184,7 @@ uint64_t shards_first_lease (const struct coord *coord, const struct job *job,
     return reach (coord, &job->durable, step, rate);
 }
 
-void shards_say_lease (struct coord *coord, const struct worker *worker)
+void shards_say_lease (struct coord *coord, struct worker *worker)
 {
     const struct job_durable *job = &worker->job->durable;
     struct mu_wire_lease *said = &core_tell (coord, worker, MU_WIRE_LEASE)->lease;
@@ -194,6 +194,18 @@ void shards_say_lease (struct coord *coord, const struct worker *worker)
     said->stop = worker->halts;
     if (worker->halts && worker->job->soft.halt.step < said->until_step)
         said->until_step = worker->job->soft.halt.step;
+    worker->leased = worker->connected ? job->generation.until_step : 0;
+}
+
+/* LEASE may have been said when it could not hear, and would be said again when it needs it: by nobody, if we are
+ * gone by then. */
+void shards_welcome (struct coord *coord, struct worker *worker)
+{
+    const struct job *job = worker->job;
+    if (job && worker->rank != NONE && job->durable.state == MU_JOB_RUNNING &&
+        worker->generation == job->durable.generation.number &&
+        worker->leased < job->durable.generation.until_step)
+        shards_say_lease (coord, worker);
 }
 
 static void renew (struct coord *coord, struct job *job)
@@ -231,12 +243,20 @@ static double rate_between (const struct sample *first, const struct sample *las
     return (double)(last->step - first->step) * 1000.0 / (double)(end_ms - first->time_ms);
 }
 
+/* START, whose time is that of its step. The first beat after a restart has one of another time: all come at once. */
+static bool has_begun_here (const struct job *job)
+{
+    return job->soft.sample_count == 1 && newest (&job->soft)->step == job->durable.generation.step;
+}
+
 /* The best pace is that of a single interval: whatever held the others up is not its own. The first
  * one of a generation does not count; much is done there that is done once. */
-static void sample (const struct coord *coord, struct job_soft *soft)
+static void sample (const struct coord *coord, struct job *job)
 {
+    struct job_soft *soft = &job->soft;
     struct sample now = { coord->now_ms, soft->step };
-    if (soft->sample_count > 1 && now.time_ms < newest (soft)->time_ms + SAMPLE_MS)
+    if (soft->sample_count && !has_begun_here (job) &&
+        now.time_ms < newest (soft)->time_ms + SAMPLE_MS)
         return;
     if (soft->sample_count >= 2) {
         double rate = rate_between (newest (soft), &now, now.time_ms);
@@ -248,7 +268,13 @@ static void sample (const struct coord *coord, struct job_soft *soft)
     soft->samples[soft->sample_count++ % SAMPLES] = now;
 }
 
-void shards_started (const struct coord *coord, struct job *job) { sample (coord, &job->soft); }
+/* FORM has told all members how far they may go. */
+void shards_started (const struct coord *coord, struct job *job)
+{
+    sample (coord, job);
+    for (uint32_t rank = 0; rank < job->durable.generation.size; rank++)
+        job->soft.ranks[rank]->leased = job->durable.generation.until_step;
+}
 
 double shards_steps_a_second (const struct coord *coord, const struct job *job)
 {
@@ -356,7 +382,7 @@ void shards_progress (struct coord *coord, struct worker *worker, const struct m
         soft->step = beat->step;
         soft->failures = 0;
         hang_note_step (coord, job);
-        sample (coord, soft);
+        sample (coord, job);
         renew (coord, job);
         if (review_is_gone_by (job))
             job_touch (coord, job);

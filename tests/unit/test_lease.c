@@ -70,6 +70,48 @@ static void a_restart_before_lease_was_heard (void **state)
     finish (&bed);
 }
 
+/* It still has work, and who would say LEASE when it needs it may be gone by then. */
+static void who_comes_back_is_told_at_once (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running_large (&bed, 24);
+    restart (&bed);
+    unsigned stored = bed.stored;
+    for (uint32_t w = 0; w < WORKERS; w++) {
+        assert_true (was_told (&bed, w, "LEASE"));
+        assert_int_equal (bed.until[w], bed.leased);
+        assert_false (bed.stops[w]);
+    }
+    assert_true (bed.leased > FIRST_LEASE);
+    assert_int_equal (bed.stored, stored);
+    finish (&bed);
+}
+
+/* Beats of different times come at once: what lies between them is no pace. */
+static void the_first_beats_after_a_restart_are_no_pace (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running_large (&bed, 24);
+    restart (&bed);
+    uint64_t leased = bed.leased;
+    for (uint32_t w = 0; w < WORKERS; w++) {
+        bed.now_ms++;
+        reach (&bed, w, 1, 30 + w, MU_PHASE_COMPUTING, MU_DUTY_TRAINER);
+        say_beat (&bed, w);
+    }
+    assert_int_equal (bed.leased, leased);
+    for (uint64_t at = 40; at < leased; at += 10) {
+        for (uint32_t w = 0; w < WORKERS; w++)
+            reach (&bed, w, 1, at, MU_PHASE_COMPUTING, MU_DUTY_TRAINER);
+        pass (&bed, BEAT_MS);
+    }
+    assert_true (bed.leased > leased); /* ten steps a beat, and it is renewed in time */
+    assert_true (bed.leased < leased + 20 * COORD_LEASE_AHEAD_MS / BEAT_MS);
+    finish (&bed);
+}
+
 /* Nothing was measured yet, and the coordinator may die before it is. */
 static void a_first_lease_lasts (void **state)
 {
@@ -133,6 +175,8 @@ int main (void)
         cmocka_unit_test (the_next_generation_knows_the_pace),
         cmocka_unit_test (a_restart_when_all_is_trained),
         cmocka_unit_test (a_restart_before_lease_was_heard),
+        cmocka_unit_test (who_comes_back_is_told_at_once),
+        cmocka_unit_test (the_first_beats_after_a_restart_are_no_pace),
     };
     return cmocka_run_group_tests_name ("lease", tests, NULL, NULL);
 }
