@@ -185,7 +185,7 @@ static void fill_worker (const struct coord *coord, const struct worker *worker,
     SET (info->isa, worker->isa);
     SET (info->compute_class, worker->compute_class);
     info->threads = worker->threads;
-    info->silent_ms = coord->now_ms - worker->heard_ms;
+    info->silent_ms = roster_silent_ms (coord, worker);
     SET (info->version, worker->version);
     info->factor = pace_factor (worker);
     SET (info->duty, mu_duty_state_name ((int)worker->duty));

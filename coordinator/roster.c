@@ -177,11 +177,20 @@ static void heard (struct coord *coord, struct worker *worker)
     }
 }
 
+/* Of who was not heard since the restart: since that. */
+uint64_t roster_silent_ms (const struct coord *coord, const struct worker *worker)
+{
+    uint64_t since_ms = worker->heard_ms;
+    if (!since_ms)
+        since_ms = higher (worker->lost_at_ms, COORD_RESTART_GRACE_MS + 1) - COORD_RESTART_GRACE_MS;
+    return coord->now_ms - lower (since_ms, coord->now_ms);
+}
+
 void roster_lose (struct coord *coord, struct worker *worker, bool planned, const char *why)
 {
     struct job *job = worker->job;
     bool member = job && worker->rank != NONE && job_has_live_generation (job);
-    worker->heard_ms = worker->heard_ms ? worker->heard_ms : 1;
+    worker->heard_ms = coord->now_ms - roster_silent_ms (coord, worker);
     worker->lost = true;
     worker->yields = false;
     order_clear (worker);
@@ -245,7 +254,7 @@ void roster_scan (struct coord *coord)
         if (worker->lost)
             continue;
         if (coord->now_ms >= lost_at (coord, worker)) {
-            uint64_t silent_ms = coord->now_ms - (worker->heard_ms ? worker->heard_ms : 0);
+            uint64_t silent_ms = roster_silent_ms (coord, worker);
             const char *why =
                 worker->heard_ms
                     ? core_text (coord, "was silent for %llu ms", (unsigned long long)silent_ms)

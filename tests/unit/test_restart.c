@@ -123,6 +123,33 @@ static void nobody_is_missed_where_none_has_come (void **state)
     assert_non_null (coord_member (bed.coord, 1, 2));
 }
 
+/* As people are told. */
+static uint64_t silence_of (uint32_t worker)
+{
+    struct mu_wire ask = { .type = MU_WIRE_WORKERS, .workers = { .request = 1 } };
+    step (&bed, (struct coord_event){ .type = COORD_RECEIVE, .peer = 100, .wire = &ask });
+    for (uint32_t i = 0; i < bed.actions.count; i++)
+        if (bed.actions.list[i].type == COORD_SEND)
+            return bed.actions.list[i].send.wire.worker_list.workers.items[worker].silent_ms;
+    fail ();
+    return 0;
+}
+
+/* Not for as long as the machine is up. */
+static void who_was_not_heard_yet_is_silent_since_the_restart (void **state)
+{
+    (void)state;
+    begin (2);
+    assert_int_equal (silence_of (2), 0);
+    pass (&bed, 4 * BEAT_MS);
+    assert_int_equal (silence_of (0), 0);
+    assert_in_range (silence_of (2), 3 * BEAT_MS, 4 * BEAT_MS); /* the first counts as a stall */
+    pass (&bed, COORD_RESTART_GRACE_MS);
+    assert_int_equal (bed.broken, 1);
+    assert_in_range (silence_of (2), COORD_RESTART_GRACE_MS,
+                     COORD_RESTART_GRACE_MS + 4 * BEAT_MS); /* lost, but known */
+}
+
 /* Said while nobody was there, they come all at once. */
 static void who_says_hello_many_times_is_told_once (void **state)
 {
@@ -202,6 +229,7 @@ int main (void)
         RESTART_TEST (the_last_that_comes_counts),
         RESTART_TEST (a_pause_of_its_own_is_not_theirs),
         RESTART_TEST (nobody_is_missed_where_none_has_come),
+        RESTART_TEST (who_was_not_heard_yet_is_silent_since_the_restart),
         RESTART_TEST (who_says_hello_many_times_is_told_once),
         cmocka_unit_test (who_served_a_database_that_is_lost_is_sent_away),
     };
