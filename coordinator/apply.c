@@ -33,7 +33,7 @@ static uint8_t *copy_maps (struct mu_blob first, struct mu_blob second)
     (memset (field, 0, sizeof (field)), mu_text_set (field, sizeof (field), text))
 
 /* Jobs in a row whose SUBMITs lack: more than damage takes. If there are more, what said that they were
- * forgotten is the one record that is damaged. */
+ * forgotten is the one record that is damaged. Behind jobs that are known each costs room. */
 #define LOST_MAX      1000u
 #define FORGOTTEN_MAX (1u << 20)
 
@@ -175,7 +175,8 @@ int job_fill (struct coord *coord, uint64_t number, uint64_t time_ms, struct mu_
 {
     struct durable *durable = &coord->durable;
     const uint64_t next = (uint64_t)durable->job_count + 1;
-    if (number < next || number - next > FORGOTTEN_MAX || number >= NONE)
+    const bool needs_room = durable->job_count > durable->job_base;
+    if (number < next || number >= NONE || (needs_room && number - next > FORGOTTEN_MAX))
         return mu_fail (error, MU_CONFLICT, "job %llu is submitted after job %u",
                         (unsigned long long)number, durable->job_count);
     if (number - next > LOST_MAX)

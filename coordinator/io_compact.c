@@ -219,8 +219,12 @@ static void note_forgotten (struct planning *planning, const struct row *row, ui
     job_of (plan, forgotten->last);
 }
 
-static void note_kept (struct compaction *plan, const struct row *row)
+/* Where the record that forgot the first ones was lost they need no room either. */
+static void note_kept (const struct planning *planning, const struct row *row)
 {
+    struct compaction *plan = planning->plan;
+    if (!plan->job_count && coord_job_next (planning->coord, 0) == row->job)
+        plan->base = row->job - 1;
     if (row->record.type == MU_JOURNAL_SUBMIT)
         note_born (plan, row, row->job, row->record.submit.time_ms);
     job_of (plan, row->job)->kept++;
@@ -262,7 +266,7 @@ static int note (struct planning *planning, const struct row *row, struct mu_err
         follow (&planning->quarantined, record->quarantine.worker, record->quarantine.quarantined,
                 row->number);
     else if (row->job && store_keeps (row->record.type))
-        note_kept (planning->plan, row);
+        note_kept (planning, row);
     else if (row->job)
         note_job (planning->plan, row);
     return 0;

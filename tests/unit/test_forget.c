@@ -461,6 +461,36 @@ static void what_gives_their_numbers_is_damaged (void **state)
     }
 }
 
+/* Where no job is known before it takes no room, however many they are. */
+static void what_gives_the_numbers_of_millions_is_damaged (void **state)
+{
+    (void)state;
+    const uint64_t many = 300 * UINT64_C (1000000);
+    struct mu_journal record = { .type = MU_JOURNAL_FORGOTTEN,
+                                 .forgotten = { .job = 1, .last = many, .numbers = many } };
+    open_bed (10, 0);
+    assert_int_equal (store_batch_add (bed.batch, &record, NULL), 0);
+    restart (0);
+    uint64_t live = submit ("live");
+    assert_int_equal (live, many + 1);
+    commit ();
+    sql ("UPDATE journal SET body = x'00' WHERE type = 71");
+    restart (1);
+    assert_int_equal (submit ("live"), live);
+    end_jobs (100, 0);
+    look ();
+    assert_int_equal (remembered (bed.coord), 11);
+    compact (UINT64_MAX);
+    check_replay ();
+    cancel (live);
+    end_jobs (100, 0);
+    look ();
+    compact (UINT64_MAX);
+    assert_int_equal (check_replay (), 2 * 10 + 1 + 1);
+    assert_int_equal (compact (UINT64_MAX).gone, 0);
+    assert_int_equal (submit (""), many + 202);
+}
+
 /* The last job's SUBMIT is damaged, and a later record forgets others: its number is not given again. */
 static void a_lost_submit_behind_the_forgotten (void **state)
 {
@@ -511,6 +541,7 @@ int main (void)
         FORGET_TEST (a_plan_takes_a_part),
         FORGET_TEST (in_any_order),
         FORGET_TEST (what_gives_their_numbers_is_damaged),
+        FORGET_TEST (what_gives_the_numbers_of_millions_is_damaged),
         FORGET_TEST (a_lost_submit_behind_the_forgotten),
         FORGET_TEST (a_bit_of_it_falls_over),
     };
