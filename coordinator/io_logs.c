@@ -147,6 +147,16 @@ size_t job_logs_read (struct job_logs *logs, uint64_t job, uint64_t offset, char
     return length;
 }
 
+/* Not a copy that somebody put beside it. */
+static bool is_log (const char *name, uint64_t *job)
+{
+    char whole[64];
+    if (sscanf (name, "job-%" SCNu64, job) != 1)
+        return false;
+    snprintf (whole, sizeof whole, "job-%" PRIu64 ".jsonl", *job);
+    return !strcmp (name, whole);
+}
+
 /* Failures are silent: it is tried again. */
 void job_logs_sweep (const char *dir, bool (*is_gone) (const void *arg, uint64_t job),
                      const void *arg)
@@ -156,7 +166,7 @@ void job_logs_sweep (const char *dir, bool (*is_gone) (const void *arg, uint64_t
     snprintf (path, sizeof path, "%s/logs", dir);
     DIR *folder = opendir (path);
     for (struct dirent *entry; folder && (entry = readdir (folder));)
-        if (sscanf (entry->d_name, "job-%" SCNu64 ".jsonl", &job) == 1 && is_gone (arg, job))
+        if (is_log (entry->d_name, &job) && is_gone (arg, job))
             unlinkat (dirfd (folder), entry->d_name, 0);
     if (folder)
         closedir (folder);
