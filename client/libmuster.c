@@ -241,14 +241,15 @@ static int read_refusal (const struct mu_wire *wire, struct mu_error *why)
 
 /* Where there are several coordinators, one that is silent may be dead, and one that does not reign
  * may be about to, or know who does: they are asked again which of them it is, as long as there is
- * time. Every request can be said twice. */
+ * time. Every request can be said twice. What one has said then counts more than the others' silence. */
 static int ask_someone (struct muster *muster, const msgpack_sbuffer *bytes,
                         struct muster_answer *answer, struct mu_error *why)
 {
     uint64_t end_ms = mu_now_ms () + muster->timeout_ms;
+    struct mu_error said = { .code = MU_OK };
     for (;;) {
-        uint64_t limit_ms = muster->count > 1 ? mu_now_ms () + PATIENCE_MS : end_ms;
         int rc = connect_socket (muster, why);
+        uint64_t limit_ms = muster->count > 1 ? mu_now_ms () + PATIENCE_MS : end_ms;
         if (!rc)
             rc = wait_for_answer (muster, bytes, answer, limit_ms < end_ms ? limit_ms : end_ms, why);
         if (!rc)
@@ -259,8 +260,12 @@ static int ask_someone (struct muster *muster, const msgpack_sbuffer *bytes,
         if (muster->socket)
             zmq_close (muster->socket);
         muster->socket = NULL;
-        if (mu_now_ms () + PAUSE_MS >= end_ms)
+        if (why->code == MU_NOT_LEADER)
+            said = *why;
+        if (mu_now_ms () + PAUSE_MS >= end_ms) {
+            *why = said.code ? said : *why;
             return rc;
+        }
         zmq_poll (NULL, 0, PAUSE_MS);
     }
 }

@@ -18,13 +18,15 @@ static void pause_a_while (void)
     nanosleep (&pause, NULL);
 }
 
-/* In following, a coordinator that answered before is waited for. */
+/* In following, a coordinator that answered before is waited for; and one that may take the leader's place. */
 static bool is_away (const struct muster_error *error, bool follow, bool *told)
 {
-    if (!follow || (error->code != MU_UNAVAILABLE && error->code != MU_TRY_AGAIN))
+    const bool follows = error->code == MU_NOT_LEADER;
+    if (!follow || (!follows && error->code != MU_UNAVAILABLE && error->code != MU_TRY_AGAIN))
         return false;
     if (!*told)
-        fprintf (stderr, "the coordinator does not answer; waiting for it\n");
+        fprintf (stderr, "%s; waiting for it\n",
+                 follows ? error->text : "the coordinator does not answer");
     *told = true;
     pause_a_while ();
     return true;

@@ -72,12 +72,13 @@ static void pong (const struct requests *requests, struct turn *turn, uint32_t p
     turn_say (turn, peer, &answer);
 }
 
-static void logs (const struct requests *requests, struct turn *turn, uint32_t peer,
+/* Lines lie where they were told: one that follows has those of when it reigned. False: it has none. */
+static bool logs (const struct requests *requests, struct turn *turn, uint32_t peer,
                   const struct mu_wire *wire)
 {
     uint64_t job = named_job (requests, turn, peer, wire->logs.request, wire->logs.job);
     if (!job)
-        return;
+        return true;
     char *text = malloc (wire->logs.limit);
     if (!text)
         abort ();
@@ -86,8 +87,11 @@ static void logs (const struct requests *requests, struct turn *turn, uint32_t p
     size_t size = job_logs_read (requests->logs, job, wire->logs.offset, text, wire->logs.limit,
                                  &answer.log_text.next);
     answer.log_text.text = (struct mu_blob){ text, (uint32_t)size };
-    turn_say (turn, peer, &answer);
+    const bool knows = !requests->follows || size || wire->logs.offset;
+    if (knows)
+        turn_say (turn, peer, &answer);
     free (text);
+    return knows;
 }
 
 /* A line of a job that there is, and one line: a log is read line by line. */
@@ -244,7 +248,7 @@ bool requests_answer (const struct requests *requests, struct turn *turn, uint32
     if (wire->type == MU_WIRE_PING)
         pong (requests, turn, peer, wire, now_ms);
     else if (wire->type == MU_WIRE_LOGS)
-        logs (requests, turn, peer, wire);
+        return logs (requests, turn, peer, wire);
     else if (wire->type == MU_WIRE_EVENTS)
         events (requests, turn, peer, wire);
     else if (wire->type == MU_WIRE_RECORDS)

@@ -102,6 +102,9 @@ def standby_loses_its_disk():
         cluster.start(other)
         cluster.wait_in_sync(2)
         assert "alone" in cluster.ask(other, "jobs").stdout, "the standby does not know the job"
+        logs = cluster.ask(other, "logs", job)  # they lie where the workers told them
+        assert logs.returncode == 75 and cluster.endpoints[leader] in logs.stderr, logs.stderr
+        assert cluster.ask(leader, "logs", job).stdout
         cluster.kill(leader)
         assert next_leader(cluster, leader) == other
         assert [j["name"] for j in cluster.json("jobs")].count("alone") == 1
@@ -656,4 +659,17 @@ def bad_usage():
         assert refused.returncode == 75 and cluster.endpoints[leader] in refused.stderr, refused.stderr
 
 
-sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, standby_disk_is_full, register_is_full, leader_disk_is_full, both_die, majority_with_witness, hands_over, standby_is_told_to_stop, async_loses_only_answers, folds_while_leading, forgets_while_killed, copies_do_not_reign, snapshots_ask_first, standbys_snapshot_is_sent_away, register_goes_back, damaged_rows_are_got_back, takes_over_without_what_is_lost, bad_usage))
+def standby_alone_answers():
+    """of several that are named only a standby is there, and cannot reign: it answers, and who wants a change hears why it is not made"""
+    with Court(0) as cluster:
+        leader = cluster.reigning()
+        cluster.wait_in_sync(2)
+        other = cluster.other(leader)
+        named = ("-c", "tcp://127.0.0.1:1")  # where nobody is
+        known = cluster.ask(other, *named, "jobs", "-o", "json")
+        assert known.returncode == 0, known.stderr
+        refused = cluster.ask(other, *named, "drain", "x")
+        assert refused.returncode == 75 and cluster.endpoints[leader] in refused.stderr, refused.stderr
+
+
+sys.exit(Tap().run(leaders_die, leader_stands_still, standby_loses_its_disk, standby_disk_is_full, register_is_full, leader_disk_is_full, both_die, majority_with_witness, hands_over, standby_is_told_to_stop, async_loses_only_answers, folds_while_leading, forgets_while_killed, copies_do_not_reign, snapshots_ask_first, standbys_snapshot_is_sent_away, register_goes_back, damaged_rows_are_got_back, takes_over_without_what_is_lost, standby_alone_answers, bad_usage))
