@@ -84,10 +84,16 @@ uint64_t check_generation (uint64_t job) { return seen[job].generation; }
 bool check_is_forgotten (uint64_t job) { return seen[job].forgotten; }
 bool check_is_running (uint64_t job) { return seen[job].state == MU_JOB_RUNNING; }
 
-static struct seen_job *of (uint64_t job)
+/* Also if it was forgotten: what was said before waited for the disk, and leaves with that. */
+static struct seen_job *ever (uint64_t job)
 {
     CHECK (job >= 1 && job <= job_count, "a record speaks of job %" PRIu64, job);
-    CHECK (!seen[job].forgotten, "job %" PRIu64 " is spoken of, and was forgotten", job);
+    return &seen[job];
+}
+
+static struct seen_job *of (uint64_t job)
+{
+    CHECK (!ever (job)->forgotten, "job %" PRIu64 " is spoken of, and was forgotten", job);
     return &seen[job];
 }
 
@@ -637,7 +643,7 @@ void check_record (const struct mu_journal *record)
 /* All members of a generation leave out what the journal says, and the same. */
 static void check_form_word (const struct mu_wire_form *form)
 {
-    const struct seen_job *job = of (form->job);
+    const struct seen_job *job = ever (form->job);
     CHECK (form->generation <= job->generation, "FORM before its record");
     bool live = job->state == MU_JOB_FORMING || job->state == MU_JOB_RUNNING;
     CHECK (!live || form->generation < job->generation || form->skips.size == 12 * job->skips,
@@ -652,17 +658,17 @@ void check_word (const struct mu_wire *wire)
         CHECK (wire->submitted.job <= job_count, "job %" PRIu64 " is acknowledged, not stored",
                wire->submitted.job);
     if (wire->type == MU_WIRE_COMMITTED)
-        CHECK (wire->committed.step <= of (wire->committed.job)->promised,
+        CHECK (wire->committed.step <= ever (wire->committed.job)->promised,
                "step %" PRIu64 " is promised, not stored", wire->committed.step);
     if (wire->type == MU_WIRE_FORM)
         check_form_word (&wire->form);
     if (wire->type == MU_WIRE_GO)
-        CHECK (of (wire->go.job)->generation > wire->go.generation ||
-                   of (wire->go.job)->state != MU_JOB_FORMING,
+        CHECK (ever (wire->go.job)->generation > wire->go.generation ||
+                   ever (wire->go.job)->state != MU_JOB_FORMING,
                "GO before START");
     if (wire->type == MU_WIRE_LEASE)
-        CHECK (wire->lease.generation < of (wire->lease.job)->generation ||
-                   wire->lease.until_step <= of (wire->lease.job)->until_step,
+        CHECK (wire->lease.generation < ever (wire->lease.job)->generation ||
+                   wire->lease.until_step <= ever (wire->lease.job)->until_step,
                "LEASE before its record");
 }
 
