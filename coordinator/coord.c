@@ -170,15 +170,31 @@ static void start (struct coord *coord, const struct coord_reign *reign)
     job_submit_lost (coord, reign->lost_jobs);
 }
 
-/* When we were stopped or starved, the others' words are still in the queue: give them the time. */
+/* Since then something is waited for; 0: nothing is. */
+static void put_off (const struct coord *coord, uint64_t *since_ms, uint64_t by_ms)
+{
+    if (*since_ms)
+        *since_ms = lower (*since_ms + by_ms, coord->now_ms);
+}
+
+/* When we were stopped or starved, or had no timer because nothing that we decided was said (io_loop.c), the
+ * others' words are still in the queue, or they look for us: give them the time. */
 static void excuse_stall (struct coord *coord)
 {
     uint64_t late_ms = coord->now_ms - coord->deadline_ms;
-    if (coord->now_ms < coord->deadline_ms || late_ms < STALL_MS)
+    if (!coord->started || coord->now_ms < coord->deadline_ms || late_ms < STALL_MS)
         return;
-    for (uint32_t i = 0; i < coord->worker_count; i++)
+    coord->deadline_ms = coord->now_ms; /* the timer is due, and so much is excused */
+    put_off (coord, &coord->came_ms, late_ms);
+    for (uint32_t i = 0; i < coord->worker_count; i++) {
         coord->workers[i]->lost_at_ms += late_ms;
-    coord->came_ms += coord->came_ms ? late_ms : 0;
+        put_off (coord, &coord->workers[i]->order_since_ms, late_ms);
+    }
+    for (uint32_t i = 0; i < coord->durable.live_count; i++) {
+        struct job_soft *soft = &coord->durable.live[i]->soft;
+        soft->form_limit_ms += late_ms;
+        put_off (coord, &soft->stuck_ms, late_ms);
+    }
 }
 
 /* Once everybody is back there is nothing to wait for. */
@@ -196,7 +212,6 @@ static void mind_grace (struct coord *coord)
 
 static void timer (struct coord *coord)
 {
-    excuse_stall (coord);
     coord->deadline_ms = coord->now_ms + IDLE_MS;
     forget_mind (coord); /* first: nothing is touched yet */
     mind_grace (coord);
@@ -235,6 +250,7 @@ void coord_step (struct coord *coord, const struct coord_event *event, struct co
     coord->unix_ms = event->unix_ms;
     assert (coord->started || event->type == COORD_START ||
             (event->type == COORD_RECEIVE && coord_may_answer (event->wire)));
+    excuse_stall (coord);
     switch (event->type) {
     case COORD_START: start (coord, &event->reign); break;
     case COORD_TIMER: timer (coord); break;

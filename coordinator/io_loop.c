@@ -6,7 +6,8 @@
  * At most RECEIVE_MAX messages are taken, for at most RECEIVE_MS, between two looks at the clock
  * and the commit thread. While the store cannot be written nothing more is read or decided once a
  * turn is full: peers' queues fill, and they go on with the leases they hold; nobody is called
- * silent who was not listened to. */
+ * silent who was not listened to. Nor who was not spoken to: while what was decided cannot be said
+ * the core has no timer, and when it has one again it excuses that (docs/decisions/0066). */
 #include "io_loop.h"
 
 #include "clock.h"
@@ -207,11 +208,16 @@ static void collect_turn (struct loop *loop)
         pass_turn (loop);
 }
 
+static bool has_timer (const struct loop *loop, uint64_t now_ms)
+{
+    return !turn_is_full (loop->filling) && !outbox_is_mute (loop->outbox, now_ms);
+}
+
 /* A full turn waits for its commit alone. */
-static uint64_t wait_us (const struct loop *loop, bool full)
+static uint64_t wait_us (const struct loop *loop)
 {
     uint64_t now = mu_now_ms (), deadline = coord_deadline (loop->options->coord);
-    if (full)
+    if (!has_timer (loop, now))
         deadline = UINT64_MAX;
     if (loop->options->lead && lead_deadline (loop->options->lead) < deadline)
         deadline = lead_deadline (loop->options->lead);
@@ -264,7 +270,7 @@ static int wait_for_something (struct loop *loop)
     if (!full)
         items[count++] =
             (zmq_pollitem_t){ sockets_router (loop->options->sockets), 0, ZMQ_POLLIN, 0 };
-    if (wait_for_any (items, count, wait_us (loop, full)) && errno != EINTR)
+    if (wait_for_any (items, count, wait_us (loop)) && errno != EINTR)
         return -1;
     if (items[1].revents && loop_told_to_stop (loop->options->signal_fd))
         told_to_stop (loop);
@@ -274,8 +280,8 @@ static int wait_for_something (struct loop *loop)
 static int on_time (struct loop *loop, struct mu_error *error)
 {
     struct coord_event timer = { .type = COORD_TIMER };
-    if (turn_is_full (loop->filling) ||
-        mu_now_ms () < coord_deadline (loop->options->coord))
+    uint64_t now_ms = mu_now_ms ();
+    if (now_ms < coord_deadline (loop->options->coord) || !has_timer (loop, now_ms))
         return 0;
     return step (loop, &timer, no_wire, error);
 }

@@ -208,7 +208,7 @@ void roster_lose (struct coord *coord, struct worker *worker, bool planned, cons
 
 /* While a generation trains, its collectives tell of a death before its silence does. While it ends or
  * forms nobody does: the others wait for words that are not coming. If it only dials again it is taken
- * back. */
+ * back; while we were not heard ourselves all do, and then the timer, which is due, comes behind their HELLOs. */
 static bool holds_up_others (const struct worker *worker)
 {
     const struct job *job = worker->job;
@@ -227,7 +227,7 @@ void roster_gone (struct coord *coord, uint32_t peer)
     core_wake (coord, worker->lost_at_ms);
     worker->gone = true;
     worker->leased = 0;
-    if (holds_up_others (worker))
+    if (holds_up_others (worker) && coord->now_ms < coord->deadline_ms)
         roster_lose_if_gone (coord, worker);
 }
 
@@ -253,6 +253,10 @@ void roster_scan (struct coord *coord)
         struct worker *worker = coord->workers[i];
         if (worker->lost)
             continue;
+        if (worker->gone && holds_up_others (worker)) {
+            roster_lose_if_gone (coord, worker);
+            continue;
+        }
         if (coord->now_ms >= lost_at (coord, worker)) {
             uint64_t silent_ms = roster_silent_ms (coord, worker);
             const char *why =

@@ -4,8 +4,10 @@
  * Records are written in the order they were stored and become durable a moment later; words wait
  * for the records before them, as the contract in coord.h says. A crash comes between two actions:
  * of the records not yet durable any number of the first may survive, of the words that waited none
- * leaves. */
+ * leaves. A disk may stand still: then words wait, the core has no timer, and clocks go on. */
 #include "sim.h"
+
+#include "timing.h"
 
 #include <msgpack.h>
 #include <stdlib.h>
@@ -28,6 +30,10 @@ struct waiting { /* a word that waits for the disk */
  * (docs/decisions/0043), and begins to count. */
 #define COMPARED_MS UINT64_C (180000)
 
+/* As in io_outbox.c: for so long after the first record that is not durable the core has its timer. */
+#define MUTE_MS (COORD_LOST_MS / 2)
+#define LOOK_MS 5u
+
 struct peer {
     uint32_t worker;
     uint64_t life, incarnation;
@@ -35,6 +41,8 @@ struct peer {
 
 static struct coord *coord;
 static uint64_t life, timer_ms, started_ms;
+/* Until when the disk stands still, and since when something is not durable; 0: all is. */
+static uint64_t disk_ms, waiting_ms;
 static struct coord_actions out;
 static struct stored *journal;
 static uint64_t record_count, record_capacity, durable_count,
@@ -82,6 +90,7 @@ void host_reset (void)
     record_count = durable_count = 0;
     drop_queue ();
     peer_count = 0;
+    disk_ms = waiting_ms = 0;
     life++;
     free (newest);
     newest = calloc (options.workers, sizeof *newest);
@@ -207,6 +216,7 @@ static void synced (uint32_t who, uint64_t its_life, void *data)
         read_record (durable_count, &record);
         check_record (&record);
     }
+    waiting_ms = durable_count < record_count ? clock_now () : 0;
     uint32_t sent = 0;
     for (; sent < queue_count && queue[sent].records <= durable_count; sent++) {
         struct mu_wire wire;
@@ -262,6 +272,14 @@ static uint64_t how_many_survive (void)
     return draw (0, 1) ? record_count : turn;
 }
 
+void host_disk_stands (uint64_t for_ms)
+{
+    if (sim_traces ())
+        sim_trace ("the coordinator's disk stands still");
+    disk_ms = clock_now () + for_ms;
+    statistics.disks++;
+}
+
 void host_crash (uint64_t back_after_ms)
 {
     uint64_t survive = how_many_survive ();
@@ -273,6 +291,7 @@ void host_crash (uint64_t back_after_ms)
         check_record (&record);
     }
     drop_queue ();
+    waiting_ms = 0;
     recordings_check (coord);
     coord_destroy (&coord);
     statistics.host_crashes++;
@@ -354,7 +373,9 @@ static void step (struct coord_event *event)
         if (!upto)
             abort ();
         *upto = record_count;
-        clock_after (draw (0, faults.disk_max_ms), synced, 0, life, upto);
+        waiting_ms = waiting_ms ? waiting_ms : clock_now ();
+        uint64_t stands_ms = disk_ms > clock_now () ? disk_ms - clock_now () : 0;
+        clock_after (stands_ms + draw (0, faults.disk_max_ms), synced, 0, life, upto);
         if (chance ((uint32_t)(UINT64_C (20000000) * 200 / (200 + record_count))))
             host_check_replay ();
     }
@@ -366,6 +387,10 @@ static void on_timer (uint32_t who, uint64_t its_life, void *data)
     (void)who, (void)data;
     if (!coord || its_life != life || clock_now () < timer_ms)
         return;
+    if (waiting_ms && clock_now () >= waiting_ms + MUTE_MS) {
+        clock_after (LOOK_MS, on_timer, 0, life, NULL);
+        return;
+    }
     timer_ms = UINT64_MAX;
     step (&(struct coord_event){ .type = COORD_TIMER });
 }

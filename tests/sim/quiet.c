@@ -62,6 +62,8 @@ void quiet_computed (uint64_t job, uint64_t step, uint64_t micro_batches)
 
 static uint32_t size;                  /* workers that train when it begins */
 static uint32_t lease_ahead_ms;        /* 0: the default */
+/* Who is welcome nowhere says after so many what it has trained, and little else. */
+static uint32_t window_steps;
 static uint64_t mark;                  /* a generation */
 static uint32_t want;                  /* members, or the worker in question */
 
@@ -81,7 +83,7 @@ static void submit (uint32_t min, uint32_t max, int64_t priority, uint64_t steps
 {
     client_submit (&(struct sim_job){ .micro_batches = batches (),
                                       .global_batch = 4 * batches (),
-                                      .window_steps = 8,
+                                      .window_steps = window_steps,
                                       .workers_min = min,
                                       .workers_max = max,
                                       .save_every = save_every,
@@ -499,6 +501,36 @@ static void coordinator_restarts (void)
     check_again (1, 0);
 }
 
+/* Nothing that is decided is said, so workers look for somebody who speaks; nobody is held to be gone for that. */
+static void disk_stands_still (void)
+{
+    window_steps = 256;
+    train (1, 0);
+    uint64_t stands_ms = draw (100, COORD_LEASE_AHEAD_MS / 2);
+    host_disk_stands (stands_ms);
+    clock_run_until (clock_now () + stands_ms);
+    wait_for (is_known_to_all, MU_DIAL_LIMIT_MS + hops (4), "the coordinator's words");
+    clock_run_until (clock_now () + COORD_RESTART_GRACE_MS);
+    CHECK (check_generation (1) == mark, "the coordinator's disk cost a generation");
+    check_gap (1, step_ms (size), "the coordinator's disk stood still");
+    check_again (1, 0);
+}
+
+/* It cannot be said that the generation is over, nor whose place each takes in the next. */
+static void collective_dies_meanwhile (void)
+{
+    window_steps = 256;
+    train (1, 0);
+    uint64_t stands_ms = draw (100, COORD_LEASE_AHEAD_MS / 2), end_ms = clock_now () + stands_ms;
+    host_disk_stands (stands_ms);
+    clock_run_until (clock_now () + draw (0, stands_ms));
+    collective_kill (victim ());
+    clock_run_until (end_ms);
+    want = size;
+    wait_for (has_members, MU_DIAL_LIMIT_MS + redo_ms (size), "all members");
+    check_again (1, 0);
+}
+
 /* The others are back, and whoever has not come for so long after them is lost. */
 static void worker_dies_meanwhile (void)
 {
@@ -545,6 +577,8 @@ static const struct scene scenes[] = {
     { "saves", saves, 1 },
     { "ends", ends, 1 },
     { "coordinator-restarts", coordinator_restarts, 1 },
+    { "disk-stands-still", disk_stands_still, 1 },
+    { "collective-dies-meanwhile", collective_dies_meanwhile, 2 },
     { "worker-dies-meanwhile", worker_dies_meanwhile, 2 },
     { "joins-after-restart", joins_after_restart, 1 },
 };
@@ -558,6 +592,7 @@ static void play (const struct scene *scene)
     for (; options.seed < first + seeds; options.seed++) {
         size = scene->least + (uint32_t)(options.seed % (WORKERS_MAX + 1 - scene->least));
         lease_ahead_ms = 0;
+        window_steps = 8;
         scene->play ();
         host_check_replay ();
         host_check_recording ();

@@ -122,6 +122,7 @@ static void choose_faults (void)
     faults.undying = sometimes (1000000, 50000000);
     faults.writers_hang = mix (options.seed, 4211) % 4 == 0;
     faults.glitches = mix (options.seed, 6113) % 4 == 0;
+    faults.disk_stands = mix (options.seed, 6641) % 8 ? 0 : 30000000;
 }
 
 /* Most go on by themselves, also after longer than is waited for. */
@@ -261,6 +262,8 @@ static void every_second (uint32_t number, uint64_t tag, void *data)
         worker_crash (number, true);
     if (number == 0 && host_is_up () && chance (faults.host_crash * 10))
         host_crash (draw (100, 8000));
+    if (number == 0 && faults.disk_stands && chance (faults.disk_stands))
+        host_disk_stands (draw (500, 40000));
     if (faults.wrong == WRONG_STATE && number == faults.wrong_worker)
         clock_after (mix (clock_now (), 5) % 1000, trainer_decay, number, 0, NULL);
     clock_after (1000, every_second, number, 0, NULL);
@@ -662,7 +665,7 @@ static void report (uint64_t seeds, double seconds)
         " of them for good; %" PRIu64 " writers hung, %" PRIu64 " of them ended, %" PRIu64
         " checkpoints overdue; %" PRIu64 " results doubted, %" PRIu64 " trainers refused; %" PRIu64
         " states came by half; %" PRIu64 " updates made of another's sums; %" PRIu64
-        " steps misremembered\n",
+        " steps misremembered; the disk stood still %" PRIu64 " times\n",
         seeds, seconds, s->happenings, s->messages, s->steps, s->generations, s->rewinds,
         s->host_crashes, s->worker_crashes, s->trainer_crashes, s->collective_crashes,
         s->save_failures, s->cuts, s->swallowed, s->stops, s->hangs, s->kept, s->mismatches,
@@ -670,7 +673,8 @@ static void report (uint64_t seeds, double seconds)
         s->joint_steps, s->expelled, s->elsewhere, s->disputes, s->differing, s->wrong_steps,
         s->connected_ahead, s->shrunk, s->most_shrunk, s->watched, s->played, s->images, s->lies,
         s->disbelieved, s->blanks, s->unsound, s->away, s->unread, s->writers_hung,
-        s->writers_ended, s->overdue, s->doubts, s->refusals, s->halves, s->caught_up, s->missteps);
+        s->writers_ended, s->overdue, s->doubts, s->refusals, s->halves, s->caught_up, s->missteps,
+        s->disks);
 }
 
 int main (int argc, char **argv)

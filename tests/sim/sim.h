@@ -68,6 +68,7 @@ struct faults {
     uint32_t trainer_stop, collective_stop; /* the same */
     uint32_t trainer_stuck, long_batch;     /* per step */
     uint32_t undying;                       /* a killed process takes its time */
+    uint32_t disk_stands;                   /* the coordinator's, per second */
     bool writers_hang;                      /* ... of checkpoints */
     bool
         glitches; /* what a trainer makes of a micro-batch is no number, and is one the next time */
@@ -107,6 +108,7 @@ struct statistics {
     uint64_t caught_up, expelled, elsewhere, disputes, wrong_steps, connected_ahead, shrunk,
         most_shrunk, watched;
     uint64_t played, images, lies, disbelieved, blanks, unsound, unread, away;
+    uint64_t disks;
     uint32_t done, failed, cancelled, forgotten, poisons, skips;
 };
 
@@ -161,6 +163,7 @@ void packet_read (const struct packet *packet, struct mu_wire *wire);
 void host_reset (void);
 void host_start (void);
 void host_crash (uint64_t back_after_ms);
+void host_disk_stands (uint64_t for_ms);
 bool host_is_up (void);
 const struct coord *host_coord (void);
 void host_hear (uint64_t peer, const struct mu_wire *wire);

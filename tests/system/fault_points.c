@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fault_points.c - preloaded into a daemon: its Nth write, sync, rename or send fails, or is its last
+/* fault_points.c - preloaded into a daemon: its Nth write, sync, rename or send fails, or is its last, or syncs stand still
  *
  * A point is a call of write, writev, pwrite, ftruncate, fsync, fdatasync, rename or renameat on a
  * file below one of FAULT_PATHS (colons between them), and with FAULT_SENDS=1 a send on a network
  * socket. Points are counted in a file that FAULT_CONTROL names, which all processes with this
  * library share and the test reads and writes: struct control, fault_points.py knows it too. Who
- * counts `countdown` down past 0 does `action`, once.
+ * counts `countdown` down past 0 does `action`, once. While `action` is STAND no sync returns.
  *
  * Built by the test that uses it: cc -shared -fPIC fault_points.c */
 #define _GNU_SOURCE
@@ -25,7 +25,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum action { COUNT, FAIL, DIE, HALF }; /* HALF: of what is written half is there, then it dies */
+/* HALF: of what is written half is there, then it dies. */
+enum action { COUNT, FAIL, DIE, HALF, STAND };
 
 struct control {
     _Atomic int32_t countdown; /* points that pass yet */
@@ -94,7 +95,8 @@ static _Noreturn void die (void)
 static enum action point (const char *call, const char *path)
 {
     atomic_fetch_add (&control->seen, 1);
-    if (atomic_load (&control->action) == COUNT || atomic_fetch_sub (&control->countdown, 1) != 0)
+    int32_t what = atomic_load (&control->action);
+    if (what == COUNT || what == STAND || atomic_fetch_sub (&control->countdown, 1) != 0)
         return COUNT;
     snprintf (control->what, sizeof control->what, "%s %.200s", call, path);
     atomic_store (&control->hits, 1);
@@ -111,6 +113,15 @@ static enum action at_file (const char *call, int fd)
     enum action action = control && path_of (fd, path) ? point (call, path) : COUNT;
     errno = kept;
     return action;
+}
+
+/* As on a disk that does not answer. */
+static void await_disk (void)
+{
+    while (control && atomic_load (&control->action) == STAND) {
+        atomic_store (&control->hits, 1);
+        usleep (10000);
+    }
 }
 
 #define REAL(name) ((__typeof__ (&name))dlsym (RTLD_NEXT, #name))
@@ -168,6 +179,7 @@ int fsync (int fd)
 {
     if (at_file ("fsync", fd) == FAIL)
         return errno = EIO, -1;
+    await_disk ();
     return REAL (fsync) (fd);
 }
 
@@ -175,6 +187,7 @@ int fdatasync (int fd)
 {
     if (at_file ("fdatasync", fd) == FAIL)
         return errno = EIO, -1;
+    await_disk ();
     return REAL (fdatasync) (fd);
 }
 

@@ -8,7 +8,7 @@ import subprocess
 
 from cluster import SOURCE, Cluster, Tap
 
-ACTIONS = {"count": 0, "fail": 1, "die": 2, "half": 3}
+ACTIONS = {"count": 0, "fail": 1, "die": 2, "half": 3, "stand": 4}
 
 
 class Points:
@@ -35,6 +35,10 @@ class Points:
         """The point after `number` more that pass."""
         self.map[:] = struct.pack("<iiii", number, ACTIONS[action], 0, 0).ljust(256, b"\0")
 
+    def stand(self):
+        """No sync returns until disarm ()."""
+        self.arm(0, "stand")
+
     def disarm(self):
         self.arm(0, "count")
 
@@ -51,9 +55,9 @@ class Points:
 class FaultyCluster(Cluster):
     """A cluster of which one program is started with points."""
 
-    def __init__(self, program):
+    def __init__(self, program, *options):
         self.program, self.points = program, None
-        super().__init__()
+        super().__init__(coordinator_options=options)
 
     def spawn(self, name, *arguments, env=None):
         faults = self.points.environment if self.points and arguments[0] == self.program else {}

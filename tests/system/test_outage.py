@@ -6,6 +6,7 @@ import sys
 import time
 
 from cluster import PatientCluster, Tap, children, wait_for
+from fault_points import FaultyCluster, Points
 
 EVERY = 25
 
@@ -109,5 +110,32 @@ def leases_end():
         cluster.same_as_calm(job, **spec)
 
 
+def disk_stands_still():
+    """the coordinator's disk answers nothing for a while: nobody is lost for looking for somebody who speaks, no generation ends"""
+    every = 250
+    spec = {"name": "disk", "steps": 1000000, "batch": 64, "every": every}
+    with FaultyCluster("muster-coordinator", "--lost-ms", "1500") as cluster:  # they look every 2 s
+        cluster.kill_coordinator()
+        cluster.points = Points(cluster.dir, os.path.join(cluster.dir, "state"))
+        cluster.points.disarm()
+        cluster.start_coordinator()
+        for name in ("w0", "w1", "w2"):
+            cluster.start_worker(name)
+        # little is heard of those who are not answered
+        job = cluster.submit(cluster.gpt(**spec, workers=(3, 3)), "window=256", "audit_every=10000", "hash_every=10000")
+        before = cluster.wait_members(job, 3)
+        processes = trainers(cluster)
+        cluster.points.stand()
+        for name in cluster.workers:
+            wait_for(f"{name} makes new connections", lambda: cluster.says(name, "redial"))  # pylint: disable=cell-var-from-loop
+        at = newest(cluster, "disk")
+        wait_for("steps of the outage", lambda: newest(cluster, "disk") >= at + 2 * every)
+        cluster.points.disarm()
+        after = wait_for("its checkpoints are told", lambda: (s := cluster.status(job))["weights_step"] >= at and s)
+        assert (after["generation"], after["restarts"]) == (before["generation"], before["restarts"]), (before, after)
+        assert trainers(cluster) == processes
+        cluster.same_as_calm(job, **spec)
+
+
 if __name__ == "__main__":
-    sys.exit(Tap().run(steps_go_on, first_moments, death_meanwhile, leases_end))
+    sys.exit(Tap().run(steps_go_on, first_moments, death_meanwhile, leases_end, disk_stands_still))
