@@ -29,16 +29,20 @@ static struct follower *find (struct followers *followers, uint64_t id)
 /* A word of a dead one may come late, so it must have come back twice. */
 #define RETURNS_MAX 3u
 
-static struct rivals rivals_of (const struct follower *old, uint32_t peer, uint64_t now_ms)
+/* Where the leader stood still, all that a dead one and the one after it have asked meanwhile comes at once, by turns.
+ * Two that live ask again after half of lost_ms. */
+static struct rivals rivals_of (const struct follower *old, uint32_t peer, uint32_t lost_ms,
+                                uint64_t now_ms)
 {
     struct rivals rivals = old->rivals;
     if (peer == old->peer)
         return rivals;
     if (rivals.any && peer == rivals.other)
-        rivals.returns++;
+        rivals.returns += now_ms >= rivals.other_ms + lost_ms / 4;
     else
         rivals = (struct rivals){ .any = true, .first = old->peer };
     rivals.other = old->peer;
+    rivals.other_ms = old->followed_ms;
     rivals.since_ms = now_ms;
     return rivals;
 }
@@ -56,7 +60,7 @@ struct follower *followers_follow (struct followers *followers, struct claim *cl
     struct follower *follower = find (followers, id);
     struct rivals rivals = { .any = false };
     if (follower)
-        rivals = rivals_of (follower, peer, now_ms);
+        rivals = rivals_of (follower, peer, followers->lost_ms, now_ms);
     if (follower && follower->counts)
         claim_lost (claim, id);
     if (!follower)
@@ -72,6 +76,7 @@ struct follower *followers_follow (struct followers *followers, struct claim *cl
                                    .fresh = !is_prefix,
                                    .filling = !is_prefix,
                                    .heard_ms = now_ms,
+                                   .followed_ms = now_ms,
                                    .disputed = rivals.any,
                                    .rivals = rivals };
     return follower;

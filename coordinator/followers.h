@@ -25,7 +25,8 @@ struct rivals {
     bool any;
     uint32_t first,
         other;        /* peers: who had the id before the first displacement, and before the last */
-    uint32_t returns; /* how often since a displaced one has come back */
+    uint64_t other_ms; /* when that one followed */
+    uint32_t returns;  /* how often since a displaced one has come back, not at once */
     uint64_t since_ms; /* of the last displacement */
 };
 
@@ -34,7 +35,7 @@ struct follower {
     uint32_t peer;
     uint64_t stream;
     uint64_t sent, have; /* numbers of records: said to it, durable there */
-    uint64_t heard_ms;
+    uint64_t heard_ms, followed_ms;
     uint64_t whole_at; /* once it has this, it has all from before it was live, or counted */
     bool begun;        /* its first rows were sent */
     bool fresh;        /* what it has is of no use: it begins with nothing */

@@ -407,6 +407,22 @@ static void of_two_with_one_id_the_later_is_sent_away (void **state)
     assert_int_equal (other, 1);
 }
 
+/* The leader stood still while one asked, died, and asked again as another. */
+static void what_comes_all_at_once_is_no_return (void **state)
+{
+    struct claim claim;
+    struct followers followers;
+    uint32_t other;
+    (void)state;
+    lead (&claim, &followers);
+    claim_swapped (&claim, 1);
+    for (uint32_t i = 1; i < 9; i++) {
+        struct follower *follower =
+            followers_follow (&followers, &claim, i % 2, STANDBY, true, 5, 3 * LOST_MS + i);
+        assert_false (followers_are_two (follower, &other));
+    }
+}
+
 static void who_follows_no_more_is_taken_out_without_waiting (void **state)
 {
     struct claim claim;
@@ -508,6 +524,7 @@ int main (void)
         cmocka_unit_test (who_has_resigned_changes_nothing_and_sees_the_next),
         cmocka_unit_test (who_came_back_is_in_sync_when_the_one_before_is_silent),
         cmocka_unit_test (of_two_with_one_id_the_later_is_sent_away),
+        cmocka_unit_test (what_comes_all_at_once_is_no_return),
         cmocka_unit_test (who_follows_no_more_is_taken_out_without_waiting),
         cmocka_unit_test (who_has_confirmed_nothing_is_not_waited_for),
         cmocka_unit_test (who_could_not_store_asks_again_after_a_while),
