@@ -257,6 +257,7 @@ static int apply_form (struct coord *coord, const struct mu_journal *record, str
     free (generation->first_map);
     *generation = (struct generation){ .number = form->generation,
                                        .step = form->step,
+                                       .began = form->step,
                                        .until_step = form->until_step,
                                        .time_ms = form->time_ms,
                                        .attempt = form->attempt,
@@ -549,6 +550,7 @@ static int apply_state (struct coord *coord, const struct mu_journal *record,
         savers_forget (&job->durable);
         proof_forget (&job->durable);
         job->durable.unsound_step = job->durable.unsound_generation = 0;
+        job->durable.generation.began = job->durable.generation.step; /* nobody asks */
         job_leave_live (&coord->durable, job);
     }
     return 0;

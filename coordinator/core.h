@@ -79,6 +79,7 @@ struct member {
 struct generation {
     uint64_t number; /* 0: the job never had one */
     uint64_t step, until_step, time_ms;
+    uint64_t began; /* after this step: `step`, but for a REWIND that no FORM has followed yet */
     uint32_t attempt, source_rank, size;
     uint32_t made_of; /* some are one update behind, and get these sums (behind.h) */
     bool transfer, started, over;

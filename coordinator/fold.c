@@ -177,6 +177,7 @@ static void unfold_generation (struct job_durable *job, const struct mu_journal_
 #define COPY(field) generation->field = folded->field;
     SAME_GENERATION_FIELDS (COPY)
 #undef COPY
+    generation->began = generation->step;
     SET (generation->world, folded->world);
     generation->size = folded->members.count;
     generation->members = zeroed (generation->size, sizeof *generation->members);

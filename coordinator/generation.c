@@ -489,7 +489,7 @@ void generation_limit (struct coord *coord, struct job *job)
 static uint64_t trained_in (const struct generation *left, const struct position *before,
                             const struct mu_wire_aborted *said)
 {
-    if (said->step == left->step || (left->started && said->step > left->step))
+    if (said->step == left->began || (left->started && said->step > left->began))
         return left->number;
     return said->step == before->step ? before->generation : 0;
 }

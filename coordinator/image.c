@@ -146,7 +146,7 @@ static const struct field job_fields[] = {
     F (mixed), F (audited), F (lost), F (keep), F (submitted_ms), F (started_ms), F (ended_ms), F (sized), F (records),
     F (parameters), F (targets), P (data_identity), P (compute_class), F (state), F (target),
     F (code), P (reason), F (generation.number), F (generation.step), F (generation.until_step),
-    F (generation.time_ms), F (generation.attempt), F (generation.source_rank),
+    F (generation.time_ms), F (generation.began), F (generation.attempt), F (generation.source_rank),
     F (generation.size), F (generation.made_of), F (generation.transfer), F (generation.started), F (generation.over),
     F (generation.connected), P (generation.members), P (generation.first_map), P (generation.map),
     F (generation.world), P (commits), P (commit_count), P (commit_capacity), F (crashes),
