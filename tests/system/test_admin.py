@@ -168,7 +168,7 @@ def restored():
 def pruned_since():
     """restored where the checkpoints that the backup knows were removed since: the job says so, and what is there, from which a new one goes on"""
     with Cluster(1) as cluster:
-        spec = cluster.gpt(steps=1000, every=50, batch=16)
+        spec = cluster.gpt(steps=6000, every=50, batch=16)
         job = cluster.submit(spec)
         wait_for("a checkpoint", lambda: cluster.status(job)["weights_step"] >= 50)
         file = os.path.join(cluster.dir, "backup.db")
@@ -186,15 +186,15 @@ def pruned_since():
         assert there and os.path.exists(f"{cluster.dir}/checkpoints-gpt/step-{int(there[1]):08}"), reason
         cluster.muster("cancel", job)
         on = cluster.submit(spec, "checkpoint.resume=newest")
-        assert cluster.wait_step(on, int(there[1])) and cluster.wait_done(on)["weights_step"] == 1000
+        assert cluster.wait_step(on, int(there[1])) and cluster.wait_done(on)["weights_step"] == 6000
         with Cluster(1) as calm:
-            assert calm.wait_done(calm.submit(calm.gpt(steps=1000, batch=16)))["weights_hash"] == cluster.status(on)["weights_hash"]
+            assert calm.wait_done(calm.submit(calm.gpt(steps=6000, batch=16)))["weights_hash"] == cluster.status(on)["weights_hash"]
 
 
 def old_workers():
     """restored while workers live that have served the lost one since: they end with a sentence, and nothing that they hold is mixed with what comes"""
     with Cluster(1) as cluster:
-        spec = {"steps": 2000, "every": 100, "workers": (1, 3)}
+        spec = {"steps": 8000, "every": 100, "workers": (1, 3)}
         job = cluster.submit(cluster.gpt(**spec), "checkpoint.keep=1000")  # what the backup knows stays
         wait_for("a checkpoint", lambda: cluster.status(job)["weights_step"] >= 100)
         file = os.path.join(cluster.dir, "backup.db")

@@ -8,6 +8,7 @@ import sys
 from cluster import BUILD, Cluster, Tap, children, process_stat, wait_for
 
 FLAG = "--enable-faults"
+NO_FAULTS = "this build has no faults: ./configure --enable-faults"
 
 
 def built_in():
@@ -17,7 +18,7 @@ def built_in():
 
 def need_faults():
     if not built_in():
-        raise Tap.Skip("this build has no faults: ./configure --enable-faults")
+        raise Tap.Skip(NO_FAULTS)
 
 
 def cluster_of(count):
