@@ -374,7 +374,7 @@ static void jsonl_is_text_or_rows (void **state)
     check_row (data, 1, (float[]){ 4 }, 1, 1);
     mu_data_close (&data);
     of_a_job.text_field = "body";
-    refuse_spec (&of_a_job, MU_BAD_INPUT, "f.jsonl:1: no string \"body\"");
+    refuse_spec (&of_a_job, MU_BAD_INPUT, "f.jsonl:1: no string \"body\"; data.field of");
     static const struct {
         const char *text, *words;
     } cases[] = {

@@ -52,9 +52,9 @@ static void text_that_is_missing_or_too_short_is_named (void **state)
 {
     (void)state;
     refuse_path (in_folder ("nowhere.txt"), MU_NO_INPUT, "nowhere.txt");
-    refuse_path (write_text ("empty.txt", ""), MU_BAD_INPUT, "empty.txt is empty");
+    refuse_path (write_text ("empty.txt", ""), MU_BAD_INPUT, "empty.txt is empty; name the");
     refuse_path (write_text ("short.txt", "abcd"), MU_BAD_INPUT,
-                 "4 tokens, but one record needs 5");
+                 "4 tokens, but one record needs 5 (the context and one more); use more data");
     refuse_path (write_bytes ("binary", "\0\1\2", 3), MU_BAD_INPUT, "neither text nor");
     refuse_path ("/dev/null", MU_NO_INPUT, "not a regular file");
     refuse_path (write_gzip ("nothing.txt.gz", "", 0), MU_BAD_INPUT, "0 tokens");

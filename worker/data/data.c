@@ -106,7 +106,7 @@ static int open_part (struct mu_data *data, const struct mu_opening *opening, co
     data->part_count++;
     data->info.bytes += part->source.size;
     if (part->source.size == 0)
-        return mu_fail (error, MU_BAD_INPUT, "%s is empty", path);
+        return mu_fail (error, MU_BAD_INPUT, "%s is empty; name the file that has the data", path);
     if (settle_format (data, opening, &part->source, error) < 0 ||
         data->format->open (opening, part, error) < 0)
         return -1;
@@ -261,7 +261,7 @@ static int find_records (struct mu_data *data, const struct mu_data_spec *spec,
     if (all == 0 && tokens)
         return mu_fail (error, MU_BAD_INPUT,
                         "%s%s has %" PRIu64 " tokens, but one record needs %" PRIu32
-                        " (the context and one more)",
+                        " (the context and one more); use more data, or a smaller context",
                         data->parts[0].source.path,
                         data->part_count > 1 ? " and the files behind it" : "", units,
                         data->info.tokens);

@@ -46,7 +46,10 @@ static int put_text (const json_t *object, const char *field, const char *place,
 {
     const json_t *text = json_object_get (object, field);
     if (!json_is_string (text))
-        return mu_fail (error, MU_BAD_INPUT, "%s: no string \"%s\"", place, field);
+        return mu_fail (error, MU_BAD_INPUT,
+                        "%s: no string \"%s\"; data.field of a job file, or --field, names the "
+                        "member that holds the text",
+                        place, field);
     if (sink->text (sink->user, json_string_value (text), json_string_length (text), error) < 0)
         return -1;
     return sink->end (sink->user, error);
