@@ -363,7 +363,7 @@ def scale():
 
 def slow_worker():
     """a worker that is often held up loses micro-batches to the others, says so, and no bit changes"""
-    steps = 3000
+    steps = 9000
     with Cluster(1) as cluster:
         calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=steps)))["weights_hash"]
     with PatientCluster(2) as cluster:

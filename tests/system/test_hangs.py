@@ -74,8 +74,8 @@ def trainer_stopped():
 def collectives_stopped():
     """a collective that is stopped breaks its generation; a stopped spare is found before it joins the next"""
     with PatientCluster(3) as cluster:
-        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=1500)))
-        job = cluster.submit(cluster.gpt("stopped", steps=1500))
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=6000)))
+        job = cluster.submit(cluster.gpt("stopped", steps=6000))
         cluster.wait_step(job, 60)
         wait_for("w2 has a spare", lambda: len(children(cluster.workers["w2"].pid, "muster-collective")) == 2)
         trainers = [children(agent.pid, "muster-trainer") for agent in cluster.workers.values()]
@@ -181,8 +181,8 @@ class Disk:
 def storage_frozen():
     """checkpoints on storage that stands still are overdue, and say so; training goes on, and so do they when it answers"""
     with Disk() as disk, PatientCluster(2, "--hang-ms", "3000") as cluster:
-        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=3000)))
-        job = cluster.submit(cluster.gpt("frozen", steps=3000, every=50), f"checkpoint.dir={disk.path}/checkpoints")
+        calm = cluster.wait_done(cluster.submit(cluster.gpt("calm", steps=12_000)))
+        job = cluster.submit(cluster.gpt("frozen", steps=12_000, every=50), f"checkpoint.dir={disk.path}/checkpoints")
         wait_for("a checkpoint is committed", lambda: cluster.status(job)["weights_step"] >= 50)
         disk.freeze()
         status = wait_for("it is overdue", lambda: (s := cluster.status(job))["overdue"] and s)

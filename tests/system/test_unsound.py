@@ -44,7 +44,7 @@ def lose_all_workers(cluster, job):
 
 def resume_from_the_one_before(spoil):
     with Cluster(2) as cluster:
-        job = cluster.submit(cluster.gpt(steps=STEPS, workers=(2, 2), every=EVERY))
+        job = cluster.submit(cluster.gpt(steps=STEPS, workers=(2, 2), every=EVERY), "checkpoint.keep=1000")  # also what is committed
         wait_for("two checkpoints", lambda: len(cluster.json("checkpoints", job)) >= 2)
         lose_all_workers(cluster, job)
         before, newest = cluster.json("checkpoints", job)[-2:]
