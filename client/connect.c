@@ -19,16 +19,17 @@
  * which nobody reigns, and who asks ever more seldom sleeps through its end. */
 #define SOON_MS 50u
 
-int connect_one (void *context, const char *endpoint, void **socket, struct mu_error *why)
+/* `immediate`: nothing can be sent until the connection stands. */
+static int open_socket (void *context, const char *endpoint, bool immediate, void **socket,
+                        struct mu_error *why)
 {
-    static const struct {
+    const struct {
         int option, value;
     } options[] = { { ZMQ_LINGER, 0 },
                     { ZMQ_RECONNECT_IVL, 50 },
                     { ZMQ_RECONNECT_IVL_MAX, 1000 },
-                    { ZMQ_SNDHWM, 16 } };
-    if (mu_resolve (endpoint, MU_RESOLVE_MS, why))
-        return -1;
+                    { ZMQ_SNDHWM, 16 },
+                    { ZMQ_IMMEDIATE, immediate } };
     *socket = zmq_socket (context, ZMQ_DEALER);
     if (!*socket)
         return mu_fail (why, MU_UNAVAILABLE, "ZeroMQ cannot make a socket: %s",
@@ -42,6 +43,24 @@ int connect_one (void *context, const char *endpoint, void **socket, struct mu_e
     zmq_close (*socket);
     *socket = NULL;
     return -1;
+}
+
+int connect_one (void *context, const char *endpoint, void **socket, struct mu_error *why)
+{
+    if (mu_resolve (endpoint, MU_RESOLVE_MS, why))
+        return -1;
+    return open_socket (context, endpoint, false, socket, why);
+}
+
+bool connect_stands (void *context, const char *endpoint, uint32_t limit_ms)
+{
+    struct mu_error why;
+    zmq_pollitem_t item = { .events = ZMQ_POLLOUT };
+    if (open_socket (context, endpoint, true, &item.socket, &why))
+        return false;
+    bool stands = zmq_poll (&item, 1, (long)limit_ms) > 0;
+    zmq_close (item.socket);
+    return stands;
 }
 
 static void say_ping (void *socket)

@@ -25,6 +25,7 @@
 #define REPEAT_MS  1000
 #define PATIENCE_MS 2000u /* with one of several coordinators that says nothing */
 #define PAUSE_MS   100
+#define STANDS_MS   500u
 #define LOG_BYTES  (256u << 10)
 #define SPEC_MAX   65536u /* as wire.schema says */
 
@@ -201,6 +202,12 @@ static int nobody_answers (struct muster *muster, struct mu_error *why)
     const char *coordinator = muster_coordinator (muster);
     if (mu_resolve (coordinator, MU_RESOLVE_MS, why)) /* it did when we connected */
         return -1;
+    if (muster->count == 1 && connect_stands (muster->context, coordinator, STANDS_MS))
+        return mu_fail (why, MU_UNAVAILABLE,
+                        "the coordinator at %s has not answered within %u ms, though it is there: "
+                        "its disk may be slow or hang (its log may say more). It may yet do what "
+                        "was asked: look before you ask again",
+                        coordinator, muster->timeout_ms);
     return mu_fail (why, MU_UNAVAILABLE,
                     "no coordinator answers at %s within %u ms: is it running? start one "
                     "with `muster up`, or name another with --coordinator or "

@@ -142,6 +142,11 @@ unit_tests += %D%/unit/test_socket
 %C%_unit_test_socket_CPPFLAGS = $(AM_CPPFLAGS) $(ZMQ_CFLAGS)
 %C%_unit_test_socket_LDADD = $(LDADD) $(ZMQ_LIBS)
 
+unit_tests += %D%/unit/test_silent
+%C%_unit_test_silent_SOURCES = %D%/unit/test_silent.c client/libmuster.c client/connect.c
+%C%_unit_test_silent_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_builddir)/client/include $(ZMQ_CFLAGS)
+%C%_unit_test_silent_LDADD = $(LDADD) $(ZMQ_LIBS) $(JANSSON_LIBS)
+
 unit_tests += %D%/unit/test_turn
 %C%_unit_test_turn_SOURCES = %D%/unit/test_turn.c coordinator/io_outbox.c coordinator/io_outbox.h \
     coordinator/io_turn.c coordinator/io_turn.h \
