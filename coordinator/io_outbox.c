@@ -35,6 +35,7 @@ struct outbox {
     bool committing; /* the newest is not durable yet */
     uint32_t given_records;              /* of the newest turn */
     uint64_t given_us, idle_us, took_us; /* when; since when it is durable; how long that took */
+    uint64_t spoken_ms;                  /* when words last left that had waited */
 };
 
 static uint32_t turns_on_the_way (const struct lead *lead)
@@ -105,7 +106,8 @@ bool outbox_is_held (const struct outbox *outbox, uint64_t now_ms)
 
 bool outbox_is_mute (const struct outbox *outbox, uint64_t now_ms)
 {
-    return outbox->count && now_ms >= outbox->passing[0].given_ms + MUTE_MS;
+    return outbox->count && now_ms >= outbox->passing[0].given_ms + MUTE_MS &&
+           now_ms >= outbox->spoken_ms + MUTE_MS;
 }
 
 bool outbox_is_idle (const struct outbox *outbox)
@@ -196,6 +198,7 @@ int outbox_speak (struct outbox *outbox, struct mu_error *error)
         outbox->spare[outbox->spare_count++] = outbox->passing[spoken++].turn;
     }
     outbox->count -= spoken;
+    outbox->spoken_ms = spoken ? mu_now_ms () : outbox->spoken_ms;
     memmove (outbox->passing, outbox->passing + spoken, outbox->count * sizeof *outbox->passing);
     answer_ahead (outbox);
     return committer_check (outbox->options.committer, error);

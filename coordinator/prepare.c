@@ -141,6 +141,19 @@ void worker_reprepare (struct coord *coord, struct worker *worker)
     job_touch (coord, job);
 }
 
+/* Steps that are in no checkpoint, and that nobody else has brought: one that is doubted may hold them alone. */
+static bool brings_steps (const struct job *job, const struct worker *worker)
+{
+    if (job_has_live_generation (job) || worker->step <= job_committed_step (job))
+        return false;
+    for (uint32_t i = 0; i < job->soft.worker_count; i++) {
+        const struct worker *other = job->soft.workers[i];
+        if (worker_is_prepared (other) && other->position.step >= worker->step)
+            return false;
+    }
+    return true;
+}
+
 void worker_claim (struct coord *coord, struct worker *worker)
 {
     if (!worker->holds || worker->job || worker->order != ORDER_NONE ||
@@ -150,7 +163,8 @@ void worker_claim (struct coord *coord, struct worker *worker)
     if (!job || job_ended (job) || job->durable.state == MU_JOB_STOPPING ||
         job->durable.state == MU_JOB_PAUSED || job->durable.target != MU_JOB_PENDING ||
         job->soft.worker_count >= queue_useful_max (job) || worker_leaves (coord, worker) ||
-        !queue_accepts (coord, job, worker) || !trust_takes (coord, job, worker)) {
+        !queue_accepts (coord, job, worker) ||
+        (!trust_takes (coord, job, worker) && !brings_steps (job, worker))) {
         release_stray (coord, worker);
         return;
     }

@@ -6,7 +6,7 @@
  * COORD_PENALTY_HALF_MS. At the number that the operator chose it is quarantined, until the penalty
  * has sunk to one: it gets no work that others can do, for every failure costs its whole job a
  * generation. A job that would lack its minimum without it gets it all the same: a doubtful worker
- * is better than none.
+ * is better than none. And so does one whose newest steps it alone may hold (prepare.c).
  *
  * Who is quarantined is durable; penalties are soft. After a restart those in quarantine begin it
  * anew. */

@@ -26,6 +26,7 @@ unit_tests += %D%/unit/test_poison
 unit_tests += %D%/unit/test_preempt
 unit_tests += %D%/unit/test_reign
 unit_tests += %D%/unit/test_trust
+%C%_unit_test_trust_SOURCES = %D%/unit/test_trust.c $(job_bed)
 
 # Stories of a job's three workers, and of two that differ.
 unit_tests += %D%/unit/test_blank

@@ -535,6 +535,42 @@ static void a_collective_that_does_not_connect_is_named (void **state)
     finish (&bed);
 }
 
+/* Its disk hung: what it would have said waited, and the workers, who were not answered, said HELLO now and then. */
+static void who_was_mute_accuses_nobody (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running (&bed, 3);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        reducing (&bed, w, 3);
+    pass (&bed, BEAT_MS);
+    for (unsigned i = 0; i < 10; i++) {
+        bed.now_ms += 1900;
+        for (uint32_t w = 0; w < WORKERS; w++)
+            hello (&bed, w);
+        say_saved (&bed, 0, 1, 3); /* a word that has the job looked at */
+    }
+    bed.now_ms += 1500;
+    step (&bed, (struct coord_event){ .type = COORD_TIMER });
+    for (uint32_t w = 0; w < WORKERS; w++)
+        reducing (&bed, w, 900);
+    pass (&bed, 5000);
+    assert_int_equal (bed.broken + bed.hangs, 0);
+
+    /* Who died meanwhile is lost as soon as if it had been there until now. */
+    bed.now_ms += 18500;
+    for (uint32_t w = 0; w < WORKERS; w++)
+        hello (&bed, w);
+    bed.now_ms += 1500;
+    bed.quiet[2] = true;
+    step (&bed, (struct coord_event){ .type = COORD_TIMER });
+    pass (&bed, COORD_LOST_MS - BEAT_MS);
+    assert_int_equal (bed.broken, 0);
+    pass (&bed, 2 * BEAT_MS);
+    assert_int_equal (bed.broken, 1);
+    finish (&bed);
+}
+
 static void a_cut_line_breaks_the_generation_and_names_nobody (void **state)
 {
     (void)state;
@@ -658,6 +694,7 @@ int main (void)
         cmocka_unit_test (storage_that_never_answers_fails_no_job),
         cmocka_unit_test (a_stopped_collective_breaks_its_generation),
         cmocka_unit_test (a_collective_that_does_not_connect_is_named),
+        cmocka_unit_test (who_was_mute_accuses_nobody),
         cmocka_unit_test (a_cut_line_breaks_the_generation_and_names_nobody),
         cmocka_unit_test (all_reduce_but_one_that_has_its_sums),
         cmocka_unit_test (a_slow_network_is_no_cut_line),

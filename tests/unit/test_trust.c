@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_trust.c - penalties add up, fade, and put a worker in quarantine for a while */
 #include "coordinator/core.h"
+#include "tests/unit/job_bed.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -105,6 +106,35 @@ static void it_ends (void **state)
     assert_int_equal (stored (), 2);
 }
 
+/* All were silent too long, w0 for the third time. The job goes to w1, whose state is gone, and then w0 is back with
+ * what it has trained: in quarantine or not, nobody else has those steps. */
+static void steps_that_it_alone_holds_are_taken (void **state)
+{
+    (void)state;
+    struct bed story;
+    running (&story, 20);
+    story.coord->options.quarantine_failures = 3;
+    struct worker *lone = roster_by_name (story.coord, "w0");
+    lone->penalty = 2 * 1024;
+    lone->penalty_ms = story.now_ms;
+    for (uint32_t w = 0; w < WORKERS; w++)
+        story.quiet[w] = true;
+    pass (&story, COORD_LOST_MS + BEAT_MS);
+    assert_true (trust_lacks (story.coord, lone));
+    story.quiet[0] = story.quiet[1] = false;
+    start_anew (&story, 1, 2);
+    hello (&story, 0);
+    pass (&story, 2 * BEAT_MS);
+    assert_true (was_told (&story, 1, "ASSIGN"));
+    assert_true (was_told (&story, 0, "ABORT"));
+    story.told[0][0] = '\0';
+    story.beat[0].generation = 0; /* it has ended */
+    pass (&story, BEAT_MS);
+    assert_false (was_told (&story, 0, "RELEASE"));
+    assert_true (was_told (&story, 0, "ASSIGN"));
+    finish (&story);
+}
+
 #define TRUST_TEST(test) cmocka_unit_test_teardown (test, end)
 
 int main (void)
@@ -115,6 +145,7 @@ int main (void)
         TRUST_TEST (nobody_is_quarantined_where_nobody_is_to_be),
         TRUST_TEST (a_quarantined_worker_serves_the_minimum_alone),
         TRUST_TEST (it_ends),
+        cmocka_unit_test (steps_that_it_alone_holds_are_taken),
     };
     return cmocka_run_group_tests_name ("trust", tests, NULL, NULL);
 }

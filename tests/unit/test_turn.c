@@ -7,6 +7,7 @@
 #include "coordinator/io_outbox.h"
 #include "coordinator/io_turn.h"
 
+#include "clock.h"
 #include "log.h"
 
 #include <poll.h>
@@ -366,6 +367,39 @@ static void the_disk_need_not_wait_for_words (void **state)
     outbox_close (&outbox);
 }
 
+/* Workers that get no answer fall silent, and that is not their fault. But where one turn after the other is late and
+ * spoken, they are answered. */
+static void words_that_wait_long_make_it_mute (void **state)
+{
+    (void)state;
+    struct loop_counts counts = { 0 };
+    ahead = true, young = false;
+    struct outbox *outbox = open_outbox (&counts, false);
+    assert_false (outbox_is_mute (outbox, mu_now_ms () + LIMIT_MS)); /* nothing waits */
+    decide (turn);
+    outbox_pass (outbox, &turn);
+    uint64_t given_ms = mu_now_ms ();
+    assert_false (outbox_is_mute (outbox, given_ms));
+    assert_true (outbox_is_mute (outbox, given_ms + 500));
+    await_commit (outbox);
+    decide (turn);
+    outbox_pass (outbox, &turn);
+    await_commit (outbox);
+    assert_true (outbox_is_mute (outbox, given_ms + 500)); /* a standby has not confirmed them */
+    confirmed = 2;
+    struct timespec pause = { 0, 20 * 1000000 };
+    nanosleep (&pause, NULL);
+    assert_int_equal (outbox_speak (outbox, NULL), 0);
+    assert_int_equal (said, 1);
+    assert_false (outbox_is_mute (outbox, mu_now_ms ()));
+    assert_true (outbox_is_mute (outbox, mu_now_ms () + 500)); /* the other one still waits */
+    confirmed = 4;
+    assert_int_equal (outbox_speak (outbox, NULL), 0);
+    assert_false (outbox_is_mute (outbox, mu_now_ms () + LIMIT_MS));
+    committer_stop (&committer);
+    outbox_close (&outbox);
+}
+
 /* A commit for two, when a hundred ask, makes the others wait for the next one. */
 static void few_wait_a_moment_where_many_asked (void **state)
 {
@@ -497,6 +531,7 @@ int main (void)
         TURN_TEST (words_wait_for_their_records),
         TURN_TEST (the_disk_need_not_wait_for_words),
         TURN_TEST (few_wait_a_moment_where_many_asked),
+        TURN_TEST (words_that_wait_long_make_it_mute),
         TURN_TEST (all_wait_for_those_in_sync),
         TURN_TEST (clients_may_be_told_not_to_wait_and_workers_do),
         TURN_TEST (but_for_the_disk_all_wait),
