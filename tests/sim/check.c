@@ -443,6 +443,8 @@ static void on_state (const struct mu_journal *record)
     if (job->state == MU_JOB_DONE)
         CHECK (job->committed == steps_of (client_job (record->state.job)),
                "job %" PRIu64 " is done at step %" PRIu64, record->state.job, job->committed);
+    /* Too few were left for another generation, and it went elsewhere. */
+    job->gone_unseen = job->gone_unseen || (job->wrong_member && job->state == MU_JOB_PENDING);
     bool was_compared = faults.seen && !job->gone_unseen && !job->overwritten;
     if (job->state == MU_JOB_DONE && (!faults.wrong || was_compared || job->warned))
         CHECK (job->commits[job->commit_count - 1].state ==
