@@ -350,7 +350,7 @@ static void fold_all (struct coord *coord)
     struct mu_journal record;
     msgpack_sbuffer bytes;
     msgpack_sbuffer_init (&bytes);
-    for (uint64_t job = 1; job <= coord_job_count (coord); job++)
+    for (uint64_t job = 0; (job = coord_job_next (coord, job));)
         if (coord_fold (coord, job, UINT64_MAX, &record))
             must (!mu_record_encode (&mu_journal_family, &record, &bytes, NULL));
     msgpack_sbuffer_destroy (&bytes);
