@@ -286,8 +286,8 @@ def failed_evaluation():
             assert [event["text"] for event in told] == [f"worker {told[0]['worker']} cannot evaluate: {why}; training goes on"], told
             assert any(line["event"] == "unevaluated" and line["level"] == "warn" for line in cluster.log_lines("coordinator"))
             assert status["weights_hash"] == calm["weights_hash"], (calm, status)
-        status, told = run("evaluate@1600.0", 3000, 500)
-        assert len(told) == 1 and status["unevaluated"] == "" and status["evaluated_step"] == 3001, (status, told)
+        status, told = run("evaluate@16000.0", 30000, 5000)
+        assert len(told) == 1 and status["unevaluated"] == "" and status["evaluated_step"] == 30001, (status, told)
 
 
 def config_file():
