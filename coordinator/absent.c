@@ -245,8 +245,7 @@ void absent_follow (struct job_durable *job, const struct generation *before,
 
 void absent_go_back (struct job_durable *job, uint64_t trained_step, uint64_t time_ms)
 {
-    uint64_t furthest = furthest_step (&job->generation);
-    remember_all (job, &job->generation, furthest > trained_step ? furthest : trained_step,
+    remember_all (job, &job->generation, higher (furthest_step (&job->generation), trained_step),
                   time_ms);
 }
 

@@ -415,17 +415,16 @@ static void expel (struct coord *coord, struct job *job, const struct comparison
         struct mu_journal *record = &records[count];
         *record = make_record (coord, job, comparison, member, others, right_step);
         back = lower (back, record->expel.back_step);
-        why = core_text (coord, "worker %s was wrong: %s is not that of %s", member->name,
-                         describe (coord, comparison), others);
-        record->expel.text = core_blob (why);
         wrong[count++] = rank_of (job, comparison, at);
     }
     for (uint32_t i = 0; i < count; i++) {
         struct mu_journal_expel *said = &records[i].expel;
         said->back_step = back;
-        said->text = core_blob (core_text (
-            coord, "%.*s; it is expelled, and training goes back to step %llu",
-            (int)said->text.size, (const char *)said->text.data, (unsigned long long)back));
+        why = core_text (coord, "worker %s was wrong: %s is not that of %s", said->worker,
+                         describe (coord, comparison), others);
+        said->text =
+            core_blob (core_text (coord, "%s; it is expelled, and training goes back to step %llu",
+                                  why, (unsigned long long)back));
     }
     audit_go_back (coord, job, why, records, count);
     for (uint32_t i = 0; i < count; i++) {
@@ -710,26 +709,25 @@ bool audit_is_open (const struct job *job, uint64_t step)
     return false;
 }
 
-bool audit_is_agreed (const struct job *job, const char *hash)
+/* How many have said that of the last weights, or something else. */
+static uint32_t count_opinions (const struct job *job, const char *hash, bool the_same)
 {
     uint64_t digest = index_hash_text (hash);
+    uint32_t count = 0;
     for (uint32_t i = 0; i < states_begun (&job->soft); i++) {
         const struct comparison *it = &job->soft.comparisons[i];
         for (uint32_t at = 0; at < it->ranks && it->what == AUDIT_WEIGHTS; at++)
-            if (it->opinions[at].said && it->opinions[at].digest != digest)
-                return false;
+            count += it->opinions[at].said && (it->opinions[at].digest == digest) == the_same;
     }
-    return true;
+    return count;
+}
+
+bool audit_is_agreed (const struct job *job, const char *hash)
+{
+    return !count_opinions (job, hash, false);
 }
 
 bool audit_outvotes (const struct job *job, const char *hash)
 {
-    uint64_t digest = index_hash_text (hash);
-    uint32_t count[2] = { 0 };
-    for (uint32_t i = 0; i < states_begun (&job->soft); i++) {
-        const struct comparison *it = &job->soft.comparisons[i];
-        for (uint32_t at = 0; at < it->ranks && it->what == AUDIT_WEIGHTS; at++)
-            count[it->opinions[at].digest == digest] += it->opinions[at].said;
-    }
-    return count[false] > count[true];
+    return count_opinions (job, hash, false) > count_opinions (job, hash, true);
 }

@@ -947,9 +947,10 @@ void unsound_follow (struct job_durable *job, const struct mu_journal_unsound *u
  * up. `all_behind`: nor does any hold its state. True: it was given up. */
 bool unsound_give_up (struct coord *coord, struct job *job, struct worker **members,
                       uint32_t count, bool all_behind);
-/* Give the newest checkpoint up: what it is, in words, and what to do. `unread`: it may be what it should be. */
-void unsound_drop (struct coord *coord, struct job *job, const char *found_by, bool unread,
-                   const char *what, const char *advice);
+/* Give the newest checkpoint up: what it is, in words, and what to do. `unread`: it may be what it should be.
+ * `doubted`: unsound_upto (), of the one that takes its place. */
+void unsound_drop (struct coord *coord, struct job *job, const char *doubted, const char *found_by,
+                   bool unread, const char *what, const char *advice);
 /* The newest of the checkpoints up to that step that are still on storage; none that `doubted` (NULL: nobody) wrote
  * if nobody else has said what is in it. NULL: the start. */
 const struct commit *unsound_upto (const struct job *job, uint64_t step, const char *doubted);

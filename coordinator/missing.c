@@ -133,7 +133,7 @@ static void give_up (struct coord *coord, struct job *job, struct worker *const 
         coord, "cannot be read (%.300s; %s: %s) and is given up %s", job_newest_commit (job)->path,
         names, sentence_of (members, count),
         forgo ? "on request" : core_text (coord, "after %s", say_time (coord, waited_ms)));
-    unsound_drop (coord, job, names, true, what,
+    unsound_drop (coord, job, NULL, names, true, what,
                   "Should it be found, `checkpoint.resume` of a new job names it.");
     *missing = (struct missing){ .forgo = forgo }; /* those before it lie in the same place */
     generation_forget_tries (job->soft.workers, job->soft.worker_count);

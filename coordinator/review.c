@@ -15,9 +15,10 @@
  * and those who left are remembered (absent.c).
  *
  * A break that nobody planned waits for nothing. Who is to leave then, or is told to before the next
- * generation trains, is a member of that one, too, and is compared there, or in the next, if that breaks as well:
- * COORD_KEPT_MAX times, and for COORD_REVIEW_MS after each break at most. The same if the job is to be paused: all leave then. Who was compared before a break is soft, so after
- * a restart in the middle of one nobody was. */
+ * generation trains, is a member of that one, too, and is compared there, or in the next, if that breaks
+ * as well: COORD_KEPT_MAX times, and for COORD_REVIEW_MS after each break at most. The same if the job is
+ * to be paused: all leave then. Who was compared before a break is soft, so after a restart in the middle
+ * of one nobody was. */
 #include "core.h"
 
 bool review_leaves (const struct coord *coord, const struct job *job, uint32_t rank)

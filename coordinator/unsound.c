@@ -73,10 +73,11 @@ static const char *finders (struct coord *coord, struct worker **members, uint32
     return names;
 }
 
-static void drop (struct coord *coord, struct job *job, const struct commit *before,
-                  const char *found_by, bool unread, const char *what, const char *advice)
+void unsound_drop (struct coord *coord, struct job *job, const char *doubted, const char *found_by,
+                   bool unread, const char *what, const char *advice)
 {
-    const struct commit *newest = job_newest_commit (job);
+    const struct commit *newest = job_newest_commit (job),
+                        *before = unsound_upto (job, newest->step - 1, doubted);
     uint64_t back_step = before ? before->step : 0;
     const char *text = core_text (coord,
                                   "the checkpoint of step %llu, which worker %s wrote, %s; "
@@ -98,12 +99,6 @@ static void drop (struct coord *coord, struct job *job, const struct commit *bef
     job_touch (coord, job);
 }
 
-void unsound_drop (struct coord *coord, struct job *job, const char *found_by, bool unread,
-                   const char *what, const char *advice)
-{
-    drop (coord, job, unsound_before (job), found_by, unread, what, advice);
-}
-
 static bool is_odd (struct worker *const *members, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
@@ -119,13 +114,12 @@ bool unsound_give_up (struct coord *coord, struct job *job, struct worker **memb
     const char *names = newest ? finders (coord, members, count, newest, all_behind) : NULL;
     if (!names)
         return false;
-    const char *doubted = is_odd (members, count) ? newest->worker : NULL;
-    drop (coord, job, unsound_upto (job, newest->step - 1, doubted), names, false,
-          core_text (coord,
-                     "is not what was committed: %s found it damaged, or of another state "
-                     "(the job's log says which)",
-                     names),
-          "Look at that worker's memory and at the storage of the checkpoints.");
+    unsound_drop (coord, job, is_odd (members, count) ? newest->worker : NULL, names, false,
+                  core_text (coord,
+                             "is not what was committed: %s found it damaged, or of another state "
+                             "(the job's log says which)",
+                             names),
+                  "Look at that worker's memory and at the storage of the checkpoints.");
     for (uint32_t i = 0; i < count; i++)
         if (members[i]->position.odd)
             worker_release (coord, members[i], true);

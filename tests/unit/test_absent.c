@@ -33,6 +33,15 @@ static void find_out (uint32_t ranks)
         say_state (rank, 10, rank == 2 ? 9 : 7);
 }
 
+/* ... and job 1 goes back to its checkpoint. */
+static void find_out_and_go_back (void)
+{
+    find_out (3);
+    assert_int_equal (expelled ()->job, 1);
+    assert_string_equal (expelled ()->worker, "w2");
+    assert_int_equal (expelled ()->back_step, 45);
+}
+
 static void pass (uint64_t ms) { bed.coord->unix_ms += ms; }
 
 static void who_left_is_remembered (void **state)
@@ -287,10 +296,7 @@ static void who_comes_back_with_a_state_that_was_lost_is_asked_for_what_is_in_it
     form (2, 80, 1);
     assert_int_equal (job_of (1)->generation.members[0].state_step, 45);
     assert_int_equal (absent_known_step (job_of (1), "w2", bed.coord->unix_ms), 50);
-    find_out (3);
-    assert_int_equal (expelled ()->job, 1);
-    assert_string_equal (expelled ()->worker, "w2");
-    assert_int_equal (expelled ()->back_step, 45);
+    find_out_and_go_back ();
 }
 
 /* Not a window had been trained of which the coordinator knew, so there is no record that training goes back. */
@@ -309,10 +315,7 @@ static void the_same_where_the_coordinator_had_not_heard_how_far_it_was (void **
                           50);
     generation_break (bed.coord, bed.job, true, "test");
     form (2, 80, 1); /* w0 was silent, and stands there */
-    find_out (3);
-    assert_int_equal (expelled ()->job, 1);
-    assert_string_equal (expelled ()->worker, "w2");
-    assert_int_equal (expelled ()->back_step, 45);
+    find_out_and_go_back ();
 }
 
 /* A break that finds w1 before an update, and may have lost w2 behind it. */
