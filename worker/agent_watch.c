@@ -111,6 +111,20 @@ static void judge (struct agent *agent, const struct agent_look *look)
         watch->moved_ms = agent->now_ms;
 }
 
+/* One look may catch a thread that wakes for a moment to hear whether there are words. A process that hangs was
+ * running, starved by others, if each look since it moved saw it so. */
+static char steady (char was, char is, bool moved) { return is == 'R' && was && !moved ? was : is; }
+
+static void keep_letters (const struct agent *agent, struct agent_look *look)
+{
+    const struct agent_look *last = &agent->watch.last;
+    bool collective_moved = look->collective_cpu_us != last->collective_cpu_us;
+    look->trainer_state =
+        steady (last->trainer_state, look->trainer_state, trainer_moved (agent, look));
+    look->collective_state =
+        steady (last->collective_state, look->collective_state, collective_moved);
+}
+
 static void mind_killed (struct agent *agent)
 {
     struct agent_watch *watch = &agent->watch;
@@ -141,6 +155,9 @@ void agent_watch_look (struct agent *agent, const struct agent_look *look)
     uint64_t passed_ms = agent->now_ms - watch->looked_ms;
     mind_killed (agent);
     enum mu_duty_state duty = find_duty (agent, look);
+    struct agent_look told = *look;
+    if (duty == watch->duty)
+        keep_letters (agent, &told);
     if (duty != watch->duty) {
         watch->duty = duty;
         agent_watch_word (agent);
@@ -150,7 +167,7 @@ void agent_watch_look (struct agent *agent, const struct agent_look *look)
     } else {
         judge (agent, look);
     }
-    watch->last = *look;
+    watch->last = told;
     watch->looked_ms = agent->now_ms;
 }
 

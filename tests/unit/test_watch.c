@@ -175,6 +175,38 @@ static void a_trainer_asleep_in_user_code_is_still (void **state)
     finish (&bed);
 }
 
+/* One look may meet the control thread awake. */
+static void a_thread_that_wakes_for_a_moment_is_not_running (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running (&bed, MU_PHASE_COMPUTING);
+    bed.look.trainer_state = 'S';
+    pass (&bed, 3000, 100, 10);
+    bed.look.trainer_state = 'R';
+    pass (&bed, 250, 100, 10);
+    bed.look.trainer_state = 'S';
+    pass (&bed, 250, 100, 10);
+    assert_string_equal (bed.beat.process, "sleeping");
+    bed.look.trainer_state = 'R';
+    pass (&bed, 500, 100, 10);
+    assert_string_equal (bed.beat.process, "sleeping");
+    pass (&bed, 500, 200000, 10);
+    assert_string_equal (bed.beat.process, "running");
+    finish (&bed);
+}
+
+static void who_never_gets_a_processor_is_running (void **state)
+{
+    (void)state;
+    struct bed bed;
+    running (&bed, MU_PHASE_COMPUTING);
+    pass (&bed, 6000, 0, 10);
+    expect (&bed, MU_DUTY_TRAINER, 6000, 6000);
+    assert_string_equal (bed.beat.process, "running");
+    finish (&bed);
+}
+
 static void a_stopped_trainer_owes_in_every_phase (void **state)
 {
     (void)state;
@@ -364,6 +396,8 @@ int main (void)
         cmocka_unit_test (a_long_micro_batch_moves),
         cmocka_unit_test (a_starved_trainer_moves),
         cmocka_unit_test (a_trainer_asleep_in_user_code_is_still),
+        cmocka_unit_test (a_thread_that_wakes_for_a_moment_is_not_running),
+        cmocka_unit_test (who_never_gets_a_processor_is_running),
         cmocka_unit_test (a_stopped_trainer_owes_in_every_phase),
         cmocka_unit_test (opening_goes_on_with_any_processor_time),
         cmocka_unit_test (who_has_not_entered_owes_that),
