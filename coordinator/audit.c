@@ -496,13 +496,13 @@ static void store_agreed (struct coord *coord, struct job *job, const struct com
                     .step = comparison->step }
     };
     bool was_disputed = job->durable.disputed != NULL;
-    if (comparison->what == AUDIT_STATE)
-        proof_fill (coord, job, comparison, &record.agreed);
-    core_store (coord, &record);
     if (comparison->what == AUDIT_STATE) {
-        proof_agreed (coord, job);
+        proof_fill (coord, job, comparison, &record.agreed);
         doubt_agreed (job, comparison->step);
     }
+    core_store (coord, &record);
+    if (comparison->what == AUDIT_STATE)
+        proof_agreed (coord, job);
     if (was_disputed && !job->durable.disputed) /* who was kept off may come again */
         queue_want (coord);
     job_touch (coord, job);

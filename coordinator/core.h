@@ -375,8 +375,12 @@ struct misfit {
 struct doubt {
     uint64_t at; /* that step plus one; 0: none was doubted in this reign */
     uint32_t tries;
-    bool agreed;         /* all members held the same */
+    bool agreed; /* all members held the same, and not all of one */
+    uint64_t
+        lone_at; /* after this step, plus one, they held what one of them had held, or been given it */
+    char lone[64];       /* ... that one */
     uint64_t refused_at; /* the step that a member could not do, plus one; 0: all could */
+    bool refused_echo;   /* ... with a state that it had been given */
     char refused_by[64];
 };
 
@@ -889,7 +893,11 @@ void doubt_hear (struct coord *coord, struct job *job, const struct worker *work
 /* It cannot do this step, plus one, that others may: is that so for this worker alone, as far as is known? */
 bool doubt_is_its_own (const struct job *job, const struct worker *worker, uint64_t at);
 void doubt_refused (struct job *job, const struct worker *worker, uint64_t at);
-/* The states of all members after this step are equal. */
+/* Those that cannot do it have one and the same state: training has gone back then, or had before. False: it is the
+ * job's fault. */
+bool doubt_goes_back (struct coord *coord, struct job *job, const struct worker *worker,
+                      uint64_t at, const char *why);
+/* The states of all members after this step are equal; before that is stored. */
 void doubt_agreed (struct job *job, uint64_t step);
 
 /* --- overdue.c -------------------------------------------------------------------------------- */

@@ -10,7 +10,11 @@
  * A comparison may lack somebody, who died meanwhile, say: then all are asked again, but not for ever.
  *
  * A trainer that can make nothing of a record says so, and others may. It is the job's fault if another one says
- * the same of the same step; or the same one, with a new trainer, where the job cannot do without it. */
+ * the same of the same step; or the same one, with a new trainer, where the job cannot do without it.
+ *
+ * Who was given its state by another only repeats what that one's memory made of it, until a third was found to
+ * hold the same. Where nobody else says that a step cannot be, all go back to the newest checkpoint, once, and each
+ * loads it itself: what comes out then is the job's fault. */
 #include "core.h"
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
@@ -29,13 +33,46 @@ static bool is_compared (const struct job *job)
     return job->durable.audited && job->durable.generation.size > 1;
 }
 
+/* To before this step; it is no secret to the journal, and so none to the next reign. */
+static bool has_gone_back (const struct job *job, uint64_t at)
+{
+    return job->durable.disputed && job->durable.disputed_step == at;
+}
+
+/* Who is named is kept off where the job can do without it, until all have done that step and agreed. */
+static void go_back (struct coord *coord, struct job *job, uint64_t at, const char *names,
+                     const char *why)
+{
+    struct mu_journal record = {
+        .type = MU_JOURNAL_EXPEL,
+        .expel = { .job = job->durable.number, .step = at, .time_ms = coord->unix_ms }
+    };
+    struct mu_journal_expel *expel = &record.expel;
+    audit_fill_back (job, expel, job_committed_step (job), NULL);
+    SET (expel->others, names);
+    const char *text = core_text (
+        coord,
+        "%s; that may be the memory of %s, whose state it is: training goes back to step %llu", why,
+        names, (unsigned long long)expel->back_step);
+    expel->text = core_blob (text);
+    audit_go_back (coord, job, text, &record, 1);
+    job->soft.doubt = (struct doubt){ 0 };
+}
+
 void doubt_hear (struct coord *coord, struct job *job, const struct worker *worker,
                  const struct mu_wire_down *down)
 {
     struct doubt *doubt = &job->soft.doubt;
     if (doubt->at != down->doubts)
         doubt->at = down->doubts, doubt->tries = 0, doubt->agreed = false;
-    if (doubt->tries == TRIES_MAX || (doubt->tries && (doubt->agreed || !is_compared (job)))) {
+    bool again = doubt->tries != 0, lone = doubt->lone_at == doubt->at;
+    if (again && lone && !has_gone_back (job, doubt->at)) {
+        const char *why =
+            core_text (coord, "step %llu: %s", (unsigned long long)doubt->at - 1, down->text);
+        go_back (coord, job, doubt->at, doubt->lone, why);
+        return;
+    }
+    if (doubt->tries == TRIES_MAX || (again && (doubt->agreed || lone || !is_compared (job)))) {
         fail (coord, job, worker, down);
         return;
     }
@@ -47,10 +84,25 @@ void doubt_hear (struct coord *coord, struct job *job, const struct worker *work
                                  (unsigned long long)down->doubts - 1, down->text));
 }
 
+static bool is_echo (const struct job *job, uint32_t rank)
+{
+    return rank != NONE && job->durable.generation.members[rank].echo;
+}
+
 void doubt_agreed (struct job *job, uint64_t step)
 {
     struct doubt *doubt = &job->soft.doubt;
-    doubt->agreed = doubt->agreed || doubt->at == step + 1;
+    const struct generation *generation = &job->durable.generation;
+    const char *voice = "";
+    uint32_t voices = 0;
+    for (uint32_t rank = 0; rank < generation->size; rank++)
+        if (!is_echo (job, rank))
+            voice = generation->members[rank].name, voices++;
+    if (voices == 1) {
+        doubt->lone_at = step + 1;
+        SET (doubt->lone, voice);
+    }
+    doubt->agreed = doubt->agreed || (doubt->at == step + 1 && doubt->lone_at != doubt->at);
 }
 
 bool doubt_is_its_own (const struct job *job, const struct worker *worker, uint64_t at)
@@ -62,6 +114,22 @@ bool doubt_is_its_own (const struct job *job, const struct worker *worker, uint6
 
 void doubt_refused (struct job *job, const struct worker *worker, uint64_t at)
 {
-    job->soft.doubt.refused_at = at;
-    SET (job->soft.doubt.refused_by, worker->name);
+    struct doubt *doubt = &job->soft.doubt;
+    doubt->refused_at = at;
+    doubt->refused_echo = is_echo (job, worker->rank);
+    SET (doubt->refused_by, worker->name);
+}
+
+bool doubt_goes_back (struct coord *coord, struct job *job, const struct worker *worker,
+                      uint64_t at, const char *why)
+{
+    const struct doubt *doubt = &job->soft.doubt;
+    bool echo = is_echo (job, worker->rank), lone = doubt->lone_at == at;
+    if (at && audit_is_tainted (job, worker))
+        return true; /* it speaks of a state from before */
+    if (!at || doubt->refused_at != at || !strcmp (doubt->refused_by, worker->name) ||
+        !(echo || doubt->refused_echo || lone) || !is_compared (job) || has_gone_back (job, at))
+        return false;
+    go_back (coord, job, at, lone ? doubt->lone : echo ? doubt->refused_by : worker->name, why);
+    return true;
 }

@@ -419,6 +419,10 @@ void prepare_failed (struct coord *coord, struct worker *worker, const struct mu
         do_without (coord, job, worker, in_step, why);
         return;
     }
+    if (doubt_goes_back (coord, job, worker, failed->at, text)) {
+        worker_release (coord, worker, true);
+        return;
+    }
     job_stop (coord, job, MU_JOB_FAILED, (enum mu_code)code, text);
 }
 

@@ -205,6 +205,44 @@ static void nobody_is_left_to_ask (void **state)
     assert_string_equal (bed.state, "Worker w0: no such class");
 }
 
+/* Two that were given their state by w0: of the generation that formed first. */
+static void all_hold_what_one_has_made (void)
+{
+    compared ();
+    for (uint32_t w = 1; w < WORKERS; w++)
+        core_job (bed.coord, 1)->durable.generation.members[w].echo = true;
+}
+
+static void what_two_cannot_do_that_hold_one_state_is_done_again_from_a_checkpoint (void **state)
+{
+    (void)state;
+    all_hold_what_one_has_made ();
+    refuse (1, STEP + 1);
+    refuse (0, STEP + 1);
+    assert_false (has_failed ());
+    assert_non_null (strstr (bed.expelled, "that may be the memory of w0"));
+    assert_true (was_told (&bed, 0, "RELEASE"));
+    assert_int_equal (job_info (&bed).step, 0);
+    refuse (2, STEP + 1); /* of the state from before: it had not heard yet */
+    assert_false (has_failed ());
+    assert_true (was_told (&bed, 2, "RELEASE"));
+}
+
+static void what_comes_of_one_state_again_is_done_again_from_a_checkpoint (void **state)
+{
+    (void)state;
+    all_hold_what_one_has_made ();
+    doubt (1);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        say_state (w, 7);
+    assert_string_equal (bed.expelled, "");
+    go_on ();
+    doubt (0);
+    assert_false (has_failed ());
+    assert_non_null (strstr (bed.expelled, "step 6: no number; that may be the memory of w0"));
+    assert_string_equal (job_noted (core_job (bed.coord, 1)->durable.disputed), "w0");
+}
+
 #define DOUBT_TEST(test) cmocka_unit_test_teardown (test, end)
 
 int main (void)
@@ -219,6 +257,8 @@ int main (void)
         DOUBT_TEST (what_two_cannot_do_is_the_jobs_fault),
         DOUBT_TEST (who_cannot_be_spared_tries_again_at_once),
         DOUBT_TEST (nobody_is_left_to_ask),
+        DOUBT_TEST (what_two_cannot_do_that_hold_one_state_is_done_again_from_a_checkpoint),
+        DOUBT_TEST (what_comes_of_one_state_again_is_done_again_from_a_checkpoint),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
