@@ -410,6 +410,15 @@ static void refuses_other_state (void)
 
 /* --- more ranks than cores -------------------------------------------------------------------- */
 
+static uint64_t cpu_us_of_all (void)
+{
+    uint64_t sum = 0;
+    for (unsigned r = 0; r < bed.size; r++)
+        sum += mu_cpu_us (mu_collective_pid (bed.ranks[r].collective));
+    return sum;
+}
+
+/* How long it takes is up to the machine, and to who else is at work; what it costs is up to us. */
 static void crowds (void)
 {
     const struct mu_region_bucket bucket = { 0, 262144 };
@@ -418,17 +427,13 @@ static void crowds (void)
     bed_open (&bed, CROWD, &layout);
     bool formed = bed_world (&bed, bed_program ("muster-collective"), READY_MS);
     unsigned done = 0;
-    uint64_t slowest_ns = 0, total_ns = 0;
-    for (uint64_t step = 0; formed && step < TURNS; step++) {
+    uint64_t before = cpu_us_of_all ();
+    for (uint64_t step = 0; formed && step < TURNS; step++)
         done += bed_step (&bed, step);
-        uint64_t ns = bed.ranks[0].region->control->collective.reduced_ns;
-        total_ns += ns;
-        slowest_ns = ns > slowest_ns ? ns : slowest_ns;
-    }
-    /* Without the guard of epoll_wait: some 400 ms each on 2 cores. */
-    ok (done == CROWD * TURNS && bed.wrong == 0 && total_ns / TURNS < 150000000,
-        "8 ranks reduce 1 MiB in %.1f ms, %.1f the slowest", (double)total_ns / TURNS / 1e6,
-        (double)slowest_ns / 1e6);
+    double each_ms = (double)(cpu_us_of_all () - before) / 1e3 / TURNS;
+    /* Unguarded, 80 and more. */
+    ok (done == CROWD * TURNS && bed.wrong == 0 && before && each_ms < 30,
+        "8 ranks reduce 1 MiB, for %.1f ms of processor time", each_ms);
     bed_end (&bed);
     bed_close (&bed);
 }

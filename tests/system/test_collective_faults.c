@@ -443,7 +443,7 @@ static void tells_what_is_wrong (void)
     setenv ("UCX_TLS", "nothing", 1);
     bool formed = start_world (2, "muster-collective", &small);
     unsetenv ("UCX_TLS");
-    bool ended = bed_await_ends (&bed, 1000) || bed_status (&bed, 0);
+    bool ended = bed_await_ends (&bed, END_MS) || bed_status (&bed, 0);
     ok (!formed && ended && strstr (bed.ranks[0].text, "MPI_Init"),
         "an MPI that cannot start is told: %s", bed.ranks[0].text);
     stop_world ();
