@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from cluster import BUILD, PatientCluster, Tap, wait_for  # noqa: E402
+from cluster import BUILD, ENDLESS, PatientCluster, Tap, wait_for  # noqa: E402
 
 FACTS = ("id", "name", "state", "step", "steps", "generation", "workers", "workers_min", "workers_max", "restarts",
          "weights_hash", "weights_step", "checkpoint", "submitted_ms", "started_ms", "ended_ms", "micro_batches",
@@ -53,7 +53,7 @@ class Recorded(PatientCluster):
 def incident():
     """a worker and the coordinator are killed: each reign is played, and ends in what `muster status` said"""
     with Recorded(3) as cluster:
-        job = cluster.submit(cluster.gpt(steps=3000, every=50, workers=(1, 3)))
+        job = cluster.submit(cluster.gpt(workers=(1, 3), **ENDLESS))
         cluster.wait_members(job, 3)
         cluster.kill_worker("w1")
         cluster.wait_step(job, cluster.wait_members(job, 2)["step"] + 20)
@@ -74,11 +74,12 @@ def incident():
         assert len(before["jobs"][0]["members"]) == 3, before["jobs"]
 
         cluster.start_coordinator()
-        cluster.wait_done(job)
-        told = cluster.status(job)
+        cluster.wait_step(job, cluster.wait_members(job, 2)["step"] + 20)
+        cluster.muster("cancel", job)
+        told = cluster.wait_end(job)
         second = recordings(cluster.recordings)
         assert len(second) == 2 and second[0] == first[0], second
-        wait_for("the end is on disk", lambda: state_of(second[1])["jobs"][0]["state"] == "done")
+        wait_for("the end is on disk", lambda: state_of(second[1])["jobs"][0]["state"] == "cancelled")
         state = state_of(second[1], "--job", job)
         assert state["term"] == 2 and state["replayed"] > 5
         same_facts(state["jobs"][0], told)

@@ -6,10 +6,7 @@ import os
 import shutil
 import sys
 
-from cluster import Cluster, Tap, wait_for
-
-STEPS = 2000
-EVERY = 50
+from cluster import ENDLESS, Cluster, Tap, calm_weights, wait_for
 
 
 def events(cluster, name):
@@ -42,9 +39,14 @@ def lose_all_workers(cluster, job):
     wait_for("nobody has the job", lambda: cluster.status(job)["state"] in ("pending", "preparing"))
 
 
+def goes_on_beyond(cluster, job, step):
+    """Its newest checkpoint is one of a later step."""
+    return wait_for(f"a checkpoint after step {step}", lambda: (s := cluster.status(job))["weights_step"] > step and s)
+
+
 def resume_from_the_one_before(spoil):
     with Cluster(2) as cluster:
-        job = cluster.submit(cluster.gpt(steps=STEPS, workers=(2, 2), every=EVERY), "checkpoint.keep=1000")  # also what is committed
+        job = cluster.submit(cluster.gpt(workers=(2, 2), **ENDLESS), "checkpoint.keep=1000")  # also what is committed
         wait_for("two checkpoints", lambda: len(cluster.json("checkpoints", job)) >= 2)
         lose_all_workers(cluster, job)
         before, newest = cluster.json("checkpoints", job)[-2:]
@@ -52,25 +54,17 @@ def resume_from_the_one_before(spoil):
         cluster.start_worker("third")
         cluster.start_worker("fourth")
         wait_for("it is given up", lambda: unsound(cluster))
-        status = cluster.wait_done(job)
+        goes_on_beyond(cluster, job, newest["step"])
         found = unsound(cluster)
         assert [(one["step"], one["back_step"]) for one in found] == [(newest["step"], before["step"])], found
         assert found[0]["worker"].startswith("w") and "damaged, or of another state" in found[0]["text"], found
         sums = {line["step"]: line["state_sum"] for line in events(cluster, "COMMIT")}
         assert sums[before["step"]], "nobody could have told that what was loaded then is what all held"
-        again = [at for at in cluster.json("checkpoints", job) if at["step"] == STEPS]
-        assert again and again[0]["weights_hash"] == status["weights_hash"]
-        proven = cluster.try_muster("ledger", "verify", job)
-        assert proven.returncode == 0, proven.stdout + proven.stderr
+        again = {at["weights_hash"] for at in cluster.json("checkpoints", job) if at["step"] == newest["step"]}
+        assert again <= {calm_weights(newest["step"], **ENDLESS)}, again  # it may have been left out this time
         cluster.kill_coordinator()
         cluster.start_coordinator()
-        assert cluster.status(job)["weights_hash"] == status["weights_hash"]
-        return status["weights_hash"]
-
-
-def calm_hash():
-    with Cluster(1) as cluster:
-        return cluster.wait_done(cluster.submit(cluster.gpt(steps=STEPS)))["weights_hash"]
+        cluster.same_as_calm(job, **ENDLESS)
 
 
 def lose_the_folder(cluster, job):
@@ -93,45 +87,43 @@ def lose_the_folder(cluster, job):
 def not_mounted():
     """the checkpoint folder is empty when all workers die: the job waits, says so, and goes on when it is back"""
     with Cluster(2) as cluster:
-        job = cluster.submit(cluster.gpt(steps=STEPS, workers=(2, 2), every=EVERY))
+        job = cluster.submit(cluster.gpt(workers=(2, 2), **ENDLESS))
         newest, folder = lose_the_folder(cluster, job)
         os.rmdir(folder)
         os.rename(folder + ".unmounted", folder)
-        status = cluster.wait_done(job)
+        goes_on_beyond(cluster, job, newest["step"])
         assert not unsound(cluster), unsound(cluster)
         back = [line["step"] for line in events(cluster, "REWIND")]  # steps behind the checkpoint may have been made
         assert back in ([], [newest["step"]]), (back, newest)
         firsts = [line["step"] for line in events(cluster, "FORM")]
         assert newest["step"] in firsts, firsts
-        assert cluster.try_muster("ledger", "verify", job).returncode == 0
-    assert status["weights_hash"] == calm_hash()
+        cluster.same_as_calm(job, **ENDLESS)
 
 
 def gone_for_good():
     """the same, and somebody says that it does not come back: it begins anew, which is told, and ends as ever"""
     with Cluster(2) as cluster:
-        job = cluster.submit(cluster.gpt(steps=STEPS, workers=(2, 2), every=EVERY))
+        job = cluster.submit(cluster.gpt(workers=(2, 2), **ENDLESS))
         newest, _folder = lose_the_folder(cluster, job)
         cluster.muster("resume", "--forgo-checkpoint", job)
         again = cluster.try_muster("resume", "--forgo-checkpoint", job)
         assert again.returncode in (0, 65), again.stdout + again.stderr
-        status = cluster.wait_done(job)
-        found = unsound(cluster)
-        assert found and found[0]["step"] == newest["step"] and found[-1]["back_step"] == 0, found
+        found = wait_for("it begins anew", lambda: (told := unsound(cluster)) and told[-1]["back_step"] == 0 and told)
+        assert found[0]["step"] == newest["step"], found
         assert all(one["unread"] and "given up on request" in one["text"] for one in found), found
-        proven = cluster.try_muster("ledger", "verify", job)
-        assert proven.returncode == 0, proven.stdout + proven.stderr
-        assert status["weights_hash"] == calm_hash()
+        goes_on_beyond(cluster, job, 0)
+        assert unsound(cluster) == found
+        cluster.same_as_calm(job, **ENDLESS)
 
 
 def damaged():
     """a bit of the newest checkpoint is flipped and all workers die: the one before is loaded, and equal weights"""
-    assert resume_from_the_one_before(flip_a_bit) == calm_hash()
+    resume_from_the_one_before(flip_a_bit)
 
 
 def another_state():
     """the newest checkpoint is another step's: the same, and what lies in the way of the right one makes room"""
-    assert resume_from_the_one_before(put_another) == calm_hash()
+    resume_from_the_one_before(put_another)
 
 
 if __name__ == "__main__":
