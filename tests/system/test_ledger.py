@@ -66,7 +66,8 @@ def all_die():
     with PatientCluster(2) as cluster:
         job = cluster.submit(cluster.gpt(steps=1_000_000, every=1000))
         wait_for("a checkpoint is committed", lambda: cluster.status(job)["weights_step"] >= 1000)
-        wait_for("more is trained", lambda: verify(cluster, job)[1]["steps_trained"] >= 1020)
+        # Not just before the next checkpoint: where that is the last that is heard of, nothing is given up.
+        wait_for("more is trained", lambda: 20 <= verify(cluster, job)[1]["steps_trained"] % 1000 <= 500)
         cluster.kill_all_workers()
         cluster.start_worker("late")
         wait_for("late has it", lambda: list(cluster.members(job).values()) == ["late"])
