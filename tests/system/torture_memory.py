@@ -22,6 +22,7 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 
@@ -320,6 +321,19 @@ class Round:
                 self.order("drain", "--undo", worker["name"])
         return status if status["state"] in ENDS else None
 
+    @contextlib.contextmanager
+    def submitted(self):
+        """The job's number, before it is told: until the command has ended, a quick one may be over. Never on one worker alone:
+        that has nobody to be compared with (0017)."""
+        spec, number = self.cluster.gpt("decays", **dict(self.spec, workers=(2, 5))), "1"
+        sets = [word for assignment in self.sets for word in ("--set", assignment)]
+        with subprocess.Popen(self.cluster.command("submit", spec, "--key", "once", *sets), stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, text=True) as submit:
+            yield number
+            told = submit.communicate(timeout=60)[0].strip()
+        if told not in ("", number):  # "": no coordinator was left to answer
+            raise AssertionError(f"the first job of a new cluster is {told}")
+
     def run(self):
         """(status at the end, what was done, what is wrong with it)"""
         self.names_of_coordinators = ["a", "b"] if any(what == "takeover" for _, what in self.plan) else []
@@ -328,10 +342,9 @@ class Round:
             for name in self.names():
                 self.cluster.start_worker(name, FLAG)
             wait_for("all are here", lambda: sum(w["state"] == "free" for w in self.cluster.json("workers")) == self.count)
-            # never one alone: it has nobody to be compared with (0017)
-            self.job = self.cluster.submit(self.cluster.gpt("decays", **dict(self.spec, workers=(2, 5))), *self.sets)
-            self.wait_for_the_step()
-            said = self.happen()
+            with self.submitted() as self.job:
+                self.wait_for_the_step()
+                said = self.happen()
             try:
                 status = wait_for("the job ends", self.ended, 90)
             except AssertionError as why:
