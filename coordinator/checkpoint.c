@@ -89,18 +89,11 @@ static void commit (struct coord *coord, struct job *job, const struct worker *w
     overdue_committed (coord, job, saved->step);
 }
 
-/* It waited for a coordinator behind a HELLO. Once welcome, its worker says first what it compared before, of which this reign
- * may know nothing, and then this once more: only so it is known whether others hold the same. */
-static bool is_of_the_reign_before (const struct coord *coord, const struct mu_wire *wire)
-{
-    return wire->term && wire->term < coord->durable.term;
-}
-
 void checkpoint_saved (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
 {
     const struct mu_wire_saved *saved = &wire->saved;
     struct job *job = core_job (coord, saved->job);
-    if (is_of_the_reign_before (coord, wire))
+    if (roster_is_of_the_reign_before (coord, wire))
         return;
     if (!job || job_ended (job) || !job->durable.sized)
         return;

@@ -511,6 +511,9 @@ void roster_start (struct coord *coord);
 void roster_file (struct coord *coord, const struct worker *worker); /* under its name and peer */
 void roster_receive (struct coord *coord, const struct coord_event *event);
 bool roster_hears (const struct mu_wire *wire); /* is it a member's word about its job? */
+/* It waited for a coordinator behind a HELLO. Once welcome, its worker says first what it compared before, of which this
+ * reign may know nothing, and then this once more. */
+bool roster_is_of_the_reign_before (const struct coord *coord, const struct mu_wire *wire);
 void roster_gone (struct coord *coord, uint32_t peer);
 void roster_scan (struct coord *coord);
 /* Has everybody been heard that was on the roster before the restart? */
@@ -824,7 +827,7 @@ void shards_first_map (struct coord *coord, const struct job_durable *job, uint8
 uint64_t shards_first_lease (const struct coord *coord, const struct job *job,
                              struct worker *const *members, uint32_t count, uint64_t step);
 void shards_started (const struct coord *coord, struct job *job); /* its members train from now */
-void shards_progress (struct coord *coord, struct worker *worker, const struct mu_wire_beat *beat);
+void shards_progress (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 void shards_trained (struct coord *coord, struct worker *worker, const struct mu_wire *wire);
 /* Updates that the records prove: those before the generation, and those of trained windows. */
 uint64_t shards_trained_step (const struct job_durable *job);

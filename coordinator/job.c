@@ -262,7 +262,7 @@ static const char *why_unsaved (struct coord *coord, struct job *job)
 
 static void advance_running (struct coord *coord, struct job *job)
 {
-    /* A rank says that it is finished after it has said what it compared. */
+    /* A rank says that it is finished after it has said what it compared, to this reign too. */
     if (is_complete (job) && job->soft.finished == job->durable.generation.size) {
         finish (coord, job);
         return;

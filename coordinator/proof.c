@@ -131,13 +131,41 @@ void proof_finished (struct coord *coord, struct worker *worker, const char *has
         checkpoint_say (coord, writer, job);
 }
 
-/* It is said again until it is answered, also while the next generation forms, in which it is known. */
+static uint32_t count_other_holders (const struct job *job, const struct worker *saver)
+{
+    uint32_t holders = 0;
+    for (uint32_t i = 0; i < job->soft.worker_count; i++) {
+        const struct worker *worker = job->soft.workers[i];
+        holders += worker != saver && worker_is_prepared (worker) &&
+                   worker->position.step == job->durable.steps;
+    }
+    return holders;
+}
+
+/* They may be too few to form a generation. */
+static bool may_wait (const struct coord *coord, const struct job *job)
+{
+    return coord->now_ms < job->soft.ended_ms + COORD_SAVE_LIMIT_MS;
+}
+
+/* Its writer has let go; those that hold the last state, too, write it anew and are compared. */
+static bool others_write_it (const struct coord *coord, const struct job *job,
+                             const struct worker *saver)
+{
+    uint32_t holders = count_other_holders (job, saver);
+    return holders > 1 && (holders >= job->durable.workers_min || may_wait (coord, job));
+}
+
+/* It is said again until it is answered, also while the next generation forms, in which it is known, and while the job
+ * waits for a worker to form it with. */
 static bool withholds_last (struct coord *coord, struct job *job, struct worker *worker,
                             const struct mu_wire_saved *saved)
 {
     const struct job_durable *durable = &job->durable;
     if (durable->state == MU_JOB_BREAKING || durable->state == MU_JOB_FORMING)
         return true;
+    if (durable->state == MU_JOB_PREPARING)
+        return count_other_holders (job, worker) && may_wait (coord, job);
     if (durable->state != MU_JOB_RUNNING || worker->rank == NONE)
         return false;
     audit_weights (coord, worker, saved->weights_hash);
@@ -153,21 +181,6 @@ static bool lacks_sum (const struct job *job, const struct mu_wire_saved *saved)
            saved->generation == job->durable.generation.number &&
            (job->durable.state == MU_JOB_RUNNING || job->durable.state == MU_JOB_BREAKING) &&
            audit_is_open (job, saved->step);
-}
-
-/* Its writer has let go; those that hold the last state, too, write it anew and are compared. Not for ever,
- * if they are too few to form a generation. */
-static bool others_write_it (const struct coord *coord, const struct job *job,
-                             const struct worker *saver)
-{
-    uint32_t holders = 0;
-    for (uint32_t i = 0; i < job->soft.worker_count; i++) {
-        const struct worker *worker = job->soft.workers[i];
-        holders += worker != saver && worker_is_prepared (worker) &&
-                   worker->position.step == job->durable.steps;
-    }
-    return holders > 1 && (holders >= job->durable.workers_min ||
-                           coord->now_ms < job->soft.ended_ms + COORD_SAVE_LIMIT_MS);
 }
 
 /* One that is to be paused trains as others do until it breaks; and its last checkpoint is its result like any other's. */

@@ -456,6 +456,11 @@ static void on_hello (struct coord *coord, uint32_t peer, const struct mu_wire_h
     queue_want (coord);
 }
 
+bool roster_is_of_the_reign_before (const struct coord *coord, const struct mu_wire *wire)
+{
+    return wire->term && wire->term < coord->durable.term;
+}
+
 /* --- BEAT ------------------------------------------------------------------------------------- */
 
 /* A collective of a generation that is over runs there: have it ended. */
@@ -506,7 +511,7 @@ static void on_beat (struct coord *coord, struct worker *worker, const struct mu
     }
     worker->doubts = 0;
     worker->opened = true;
-    shards_progress (coord, worker, beat);
+    shards_progress (coord, worker, wire);
 }
 
 static void on_bye (struct coord *coord, struct worker *worker, const struct mu_wire *wire)

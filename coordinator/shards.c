@@ -365,8 +365,9 @@ static void mind_unleased (struct coord *coord, struct worker *worker,
 }
 
 /* Called for each BEAT of a member: no more work here than that of one worker. */
-void shards_progress (struct coord *coord, struct worker *worker, const struct mu_wire_beat *beat)
+void shards_progress (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
 {
+    const struct mu_wire_beat *beat = &wire->beat;
     struct job *job = worker->job;
     struct job_soft *soft = &job->soft;
     const struct generation *generation = &job->durable.generation;
@@ -392,7 +393,8 @@ void shards_progress (struct coord *coord, struct worker *worker, const struct m
         job_touch (coord, job);
     else if (beat->phase == MU_PHASE_UNLEASED)
         mind_unleased (coord, worker, beat);
-    if (beat->step == job->durable.steps && !worker->finished) {
+    if (beat->step == job->durable.steps && !worker->finished &&
+        !roster_is_of_the_reign_before (coord, wire)) {
         worker->finished = true;
         soft->finished_ms = coord->now_ms;
         if (++soft->finished == generation->size)

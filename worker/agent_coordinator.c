@@ -349,6 +349,7 @@ static bool mind_term (struct agent *agent, const struct mu_wire *wire)
     if (wire->term > coordinator->term) {
         coordinator->term = wire->term;
         coordinator->order = 0;
+        coordinator->welcome = false; /* until it says so itself */
         say_all_again (agent);
     }
     coordinator->heard_ms = agent->now_ms;

@@ -22,10 +22,10 @@ try () { # name, arguments
     fi
 }
 
-once=$(sed -n 's/^\([0-9][0-9]*\)\( --[a-z]*\)\{0,1\} .*/\1\2/p' "${top_srcdir:-.}/tests/sim/seeds.txt")
+once=$(sed -n 's/^\([0-9][0-9]*\(\( --[a-z]*\)\( [0-9][0-9]*\)\{0,1\}\)*\) .*/\1/p' "${top_srcdir:-.}/tests/sim/seeds.txt")
 echo 1..$(($(echo "$once" | wc -l) + 5))
-while read -r seed option; do
-    try "seed $seed${option:+ $option}, which once failed" --seed "$seed" ${option:+"$option"}
+while read -r seed options; do
+    try "seed $seed${options:+ $options}, which once failed" --seed "$seed" $options
 done <<EOF
 $once
 EOF

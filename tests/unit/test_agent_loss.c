@@ -91,6 +91,21 @@ static void opinions_are_said_again (void **state)
     finish (&story);
 }
 
+/* It had not missed the one before yet, and its HELLO was answered by the next: that one has not heard it either. */
+static void opinions_are_said_to_the_next_reign (void **state)
+{
+    (void)state;
+    struct story story;
+    running (&story);
+    said (&story, (struct mu_wire){ .type = MU_WIRE_HASHED, .hashed = { 1, 12, 7 } });
+    expect (&story, "DIGEST step 12");
+    hear_of (&story, 6, welcome ());
+    expect (&story, "DIGEST step 12");
+    hear_of (&story, 6, welcome ());
+    nothing (&story);
+    finish (&story);
+}
+
 static unsigned count (const struct story *story, const char *what)
 {
     unsigned found = 0;
@@ -262,6 +277,7 @@ int main (void)
         cmocka_unit_test (abort_of_an_unheard_generation),
         cmocka_unit_test (coordinator_gone),
         cmocka_unit_test (opinions_are_said_again),
+        cmocka_unit_test (opinions_are_said_to_the_next_reign),
         cmocka_unit_test (who_looks_for_one_is_heard_in_time),
         cmocka_unit_test (a_line_that_leads_to_nobody),
         cmocka_unit_test (a_line_that_leads_somewhere),

@@ -30,13 +30,15 @@ static const struct mu_journal_disbelieved *disbelieved (void)
 /* A rank has done the last step, and says what its weights come to; NULL: it is of an older version. */
 static void finish (uint32_t rank, const char *hash)
 {
-    struct mu_wire_beat beat = { .job = 1,
-                                 .generation = bed.job->durable.generation.number,
-                                 .phase = MU_PHASE_FINISHED,
-                                 .step = 1000 };
-    mu_text_set (beat.weights_hash, sizeof beat.weights_hash, hash ? hash : "");
+    struct mu_wire wire = { .type = MU_WIRE_BEAT,
+                            .term = bed.term,
+                            .beat = { .job = 1,
+                                      .generation = bed.job->durable.generation.number,
+                                      .phase = MU_PHASE_FINISHED,
+                                      .step = 1000 } };
+    mu_text_set (wire.beat.weights_hash, sizeof wire.beat.weights_hash, hash ? hash : "");
     bed.workers[rank]->phase = MU_PHASE_FINISHED;
-    shards_progress (bed.coord, bed.workers[rank], &beat);
+    shards_progress (bed.coord, bed.workers[rank], &wire);
 }
 
 static void break_up (void) { generation_break (bed.coord, bed.job, true, "test"); }
@@ -470,6 +472,44 @@ static void what_was_said_in_the_reign_before_does_not_count (void **state)
     assert_int_equal (job_newest_commit (bed.job)->state_sum, 7);
 }
 
+/* The same of the last step: what all ranks computed of it comes behind. */
+static void nobody_has_finished_who_said_so_in_the_reign_before (void **state)
+{
+    (void)state;
+    bed.coord->durable.term = 2;
+    bed.term = 2;
+    finish (1, "right");
+    finish (0, "right");
+    bed.term = 1;
+    finish (2, "right");
+    bed.term = 2;
+    save_by (0, 1, 1000);
+    assert_int_equal (committed (), 0);
+    finish (2, "right");
+    save_by (0, 1, 1000);
+    assert_int_equal (committed (), 1000);
+}
+
+/* They form once more, and are compared. */
+static void the_last_one_waits_while_a_worker_lacks (void **state)
+{
+    (void)state;
+    bed.job->durable.workers_min = 3;
+    break_up ();
+    job_move (bed.coord, bed.job, MU_JOB_PREPARING, MU_JOB_PENDING, MU_OK, "test");
+    for (uint32_t i = 0; i < 3; i++) {
+        order_clear (bed.workers[i]);
+        bed.workers[i]->position.step = 1000;
+    }
+    worker_detach (bed.coord, bed.workers[2]);
+    bed.job->soft.ended_ms = bed.coord->now_ms;
+    save_by (0, 1, 1000);
+    assert_int_equal (committed (), 0);
+    bed.coord->now_ms += COORD_SAVE_LIMIT_MS; /* not for ever */
+    save_by (0, 1, 1000);
+    assert_int_equal (committed (), 1000);
+}
+
 /* Of those that may still be saved: an older record of that kind is not kept. */
 static void the_next_reign_knows_the_sums (void **state)
 {
@@ -547,6 +587,8 @@ int main (void)
         SAVERS_TEST (it_does_not_wait_for_ever),
         SAVERS_TEST (the_last_one_is_not_waited_for_for_ever),
         SAVERS_TEST (who_has_let_go_does_not_decide_about_the_last),
+        SAVERS_TEST (the_last_one_waits_while_a_worker_lacks),
+        SAVERS_TEST (nobody_has_finished_who_said_so_in_the_reign_before),
         SAVERS_TEST (what_was_said_in_the_reign_before_does_not_count),
         SAVERS_TEST (the_next_reign_knows_the_sums),
         SAVERS_TEST (sums_are_given_up_with_the_states),
