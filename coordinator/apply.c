@@ -276,6 +276,7 @@ static int apply_form (struct coord *coord, const struct mu_journal *record, str
     }
     absent_follow (&job->durable, &before, form);
     savers_follow_form (&job->durable, &before);
+    proof_follow_form (&job->durable);
     free (before.members);
     generation->first_map = copy_maps (form->first_map, form->map);
     generation->map = generation->first_map + form->first_map.size;

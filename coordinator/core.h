@@ -932,6 +932,7 @@ bool savers_have (const struct job_durable *job, const struct worker *worker,
 void proof_fill (struct coord *coord, const struct job *job, const struct comparison *comparison,
                  struct mu_journal_agreed *agreed);
 void proof_follow (struct job_durable *job, const struct mu_journal_agreed *agreed);
+void proof_follow_form (struct job_durable *job); /* apply's part, too */
 void proof_forget (struct job_durable *job);
 uint64_t proof_sum (const struct job_durable *job, uint64_t step);
 /* What a worker has loaded is not what was committed: it is taken for one that could not load it. */

@@ -52,6 +52,19 @@ void proof_follow (struct job_durable *job, const struct mu_journal_agreed *agre
             (struct agreed_sum){ agreed->sums.items[i].step, agreed->sums.items[i].sum };
 }
 
+/* Nobody holds what came after it. It is trained again, and is the same unless a worker was wrong: a sum of then would tell
+ * against what is right now. */
+void proof_follow_form (struct job_durable *job)
+{
+    struct agreed_sum sums[SUMS];
+    uint32_t count = job->sum_count;
+    memcpy (sums, job->sums, sizeof sums);
+    proof_forget (job);
+    for (uint32_t i = 0; i < count; i++)
+        if (sums[i].step <= job->generation.step)
+            job->sums[job->sum_count++] = sums[i];
+}
+
 void proof_forget (struct job_durable *job)
 {
     memset (job->sums, 0, sizeof job->sums);

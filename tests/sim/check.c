@@ -212,6 +212,11 @@ static void on_form (const struct mu_journal *record)
                    "%s has two ranks", form->members.items[a].name);
     check_kept (job, form);
     move (job, MU_JOB_FORMING);
+    uint32_t agreed = 0;
+    for (uint32_t i = 0; i < job->agreed_count; i++)
+        if (job->agreed[i] <= form->step)
+            job->agreed[agreed++] = job->agreed[i];
+    job->agreed_count = agreed;
     job->generation = form->generation;
     job->until_step = form->until_step;
     job->ranks = form->members.count;
@@ -511,7 +516,11 @@ static void on_crash (const struct mu_journal *record)
     const struct mu_journal_crash *crash = &record->crash;
     struct seen_job *job = of (crash->job);
     job->crashes++;
-    job->by_chance = job->by_chance || faults.trainer_crash || client_job (crash->job)->crashes;
+    job->by_chance = job->by_chance || faults.trainer_crash || client_job (crash->job)->crashes ||
+                     says (crash->text, "signal 9");
+    /* What it had compared went with its trainer, and others' words may have broken the generation first. */
+    job->torn =
+        job->torn || (faults.wrong && !strcmp (crash->worker, worker_name (faults.wrong_worker)));
     if (!crash->suspects.size || job->deaths == DEATHS_MAX)
         return;
     CHECK (!says (crash->text, "signal 9"), "a kill from outside accuses");

@@ -525,6 +525,20 @@ static void the_next_reign_knows_the_sums (void **state)
     assert_int_equal (job_newest_commit (bed.job)->state_sum, 7);
 }
 
+/* No worker held them any more: what one makes of those steps alone is its own. */
+static void sums_are_given_up_with_lost_steps (void **state)
+{
+    (void)state;
+    agree (30);
+    agree (40);
+    break_up ();
+    form (1, 30, 2);
+    assert_int_equal (bed.job->durable.sum_count, 1);
+    save_by (0, 2, 40);
+    assert_int_equal (committed (), 40);
+    assert_int_equal (job_newest_commit (bed.job)->state_sum, 0);
+}
+
 /* They were those of wrong states. */
 static void sums_are_given_up_with_the_states (void **state)
 {
@@ -591,6 +605,7 @@ int main (void)
         SAVERS_TEST (nobody_has_finished_who_said_so_in_the_reign_before),
         SAVERS_TEST (what_was_said_in_the_reign_before_does_not_count),
         SAVERS_TEST (the_next_reign_knows_the_sums),
+        SAVERS_TEST (sums_are_given_up_with_lost_steps),
         SAVERS_TEST (sums_are_given_up_with_the_states),
         SAVERS_TEST (old_savers_are_forgotten),
     };
