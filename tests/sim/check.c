@@ -384,13 +384,21 @@ static void go_back (struct seen_job *job, uint64_t step)
     CHECK (job->committed == step, "step %" PRIu64 " was not committed", step);
 }
 
+/* That the job itself cannot do, and that all who said so had their state of one of them. */
+static bool is_tried_again (const struct seen_job *job, const struct mu_journal_expel *expel)
+{
+    const struct sim_job *what = client_job_at ((uint32_t)strtoul (job->key, NULL, 10));
+    return !*expel->worker && what->bad && expel->step == what->bad_step + 1;
+}
+
 /* Never somebody who was right. */
 static void on_expel (const struct mu_journal *record)
 {
     const struct mu_journal_expel *expel = &record->expel;
     struct seen_job *job = of (expel->job);
     const char *wrong = faults.wrong ? worker_name (faults.wrong_worker) : "";
-    CHECK (faults.wrong, "%s is expelled, and nobody was wrong", expel->worker);
+    CHECK (faults.wrong || is_tried_again (job, expel), "%s is expelled, and nobody was wrong",
+           expel->worker);
     CHECK (!*expel->worker || !strcmp (expel->worker, wrong), "%s is expelled in place of %s",
            expel->worker, wrong);
     CHECK (expel->back_step <= expel->agreed_step &&
