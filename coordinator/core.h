@@ -375,9 +375,8 @@ struct misfit {
 struct doubt {
     uint64_t at; /* that step plus one; 0: none was doubted in this reign */
     uint32_t tries;
-    bool agreed; /* all members held the same, and not all of one */
-    uint64_t
-        lone_at; /* after this step, plus one, they held what one of them had held, or been given it */
+    bool agreed;         /* all members held the same, and not all of one */
+    uint64_t lone_at;    /* after this step, plus one, all held what one had, or had given them */
     char lone[64];       /* ... that one */
     uint64_t refused_at; /* the step that a member could not do, plus one; 0: all could */
     bool refused_echo;   /* ... with a state that it had been given */

@@ -33,14 +33,14 @@ static bool is_compared (const struct job *job)
     return job->durable.audited && job->durable.generation.size > 1;
 }
 
-/* To before this step; it is no secret to the journal, and so none to the next reign. */
+/* To before this step. The journal says so, and thereby to the next reign. */
 static bool has_gone_back (const struct job *job, uint64_t at)
 {
     return job->durable.disputed && job->durable.disputed_step == at;
 }
 
 /* Who is named is kept off where the job can do without it, until all have done that step and agreed. */
-static void go_back (struct coord *coord, struct job *job, uint64_t at, const char *names,
+static void go_back (struct coord *coord, struct job *job, uint64_t at, const char *name,
                      const char *why)
 {
     struct mu_journal record = {
@@ -49,11 +49,11 @@ static void go_back (struct coord *coord, struct job *job, uint64_t at, const ch
     };
     struct mu_journal_expel *expel = &record.expel;
     audit_fill_back (job, expel, job_committed_step (job), NULL);
-    SET (expel->others, names);
+    SET (expel->others, name);
     const char *text = core_text (
         coord,
         "%s; that may be the memory of %s, whose state it is: training goes back to step %llu", why,
-        names, (unsigned long long)expel->back_step);
+        name, (unsigned long long)expel->back_step);
     expel->text = core_blob (text);
     audit_go_back (coord, job, text, &record, 1);
     job->soft.doubt = (struct doubt){ 0 };
