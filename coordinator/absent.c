@@ -280,9 +280,7 @@ static void go_back_too (struct coord *coord, struct job *job, const struct mu_j
     const char *why =
         core_text (coord, "worker %s was wrong in job %llu, and what it did here was not compared",
                    found->worker, (unsigned long long)found->job);
-    record.expel.text = core_blob (core_text (coord, "%s; training goes back to step %llu", why,
-                                              (unsigned long long)record.expel.back_step));
-    audit_go_back (coord, job, why, &record, 1);
+    audit_go_back_once (coord, job, why, &record);
 }
 
 void absent_accuse (struct coord *coord, const struct mu_journal_expel *found)

@@ -318,6 +318,14 @@ void audit_go_back (struct coord *coord, struct job *job, const char *why,
     job_touch (coord, job);
 }
 
+void audit_go_back_once (struct coord *coord, struct job *job, const char *why,
+                         struct mu_journal *record)
+{
+    record->expel.text = core_blob (core_text (coord, "%s; training goes back to step %llu", why,
+                                               (unsigned long long)record->expel.back_step));
+    audit_go_back (coord, job, why, record, 1);
+}
+
 static void put_out (struct coord *coord, struct job *job, uint32_t rank, const char *why)
 {
     struct worker *worker = job->soft.ranks[rank];
@@ -463,9 +471,7 @@ static void go_back_disputed (struct coord *coord, struct job *job,
     struct mu_journal record = make_record (coord, job, comparison, NULL, names, right_step);
     const char *why = core_text (coord, "workers %s differ in %s, and nobody can say who is wrong",
                                  names, describe (coord, comparison));
-    record.expel.text = core_blob (core_text (coord, "%s; training goes back to step %llu", why,
-                                              (unsigned long long)record.expel.back_step));
-    audit_go_back (coord, job, why, &record, 1);
+    audit_go_back_once (coord, job, why, &record);
 }
 
 static void dispute (struct coord *coord, struct job *job, const struct comparison *comparison)

@@ -683,6 +683,9 @@ void audit_fill_back (const struct job *job, struct mu_journal_expel *expel, uin
 uint64_t audit_right_step (const struct job_durable *job, const char *name, uint64_t unix_ms);
 void audit_go_back (struct coord *coord, struct job *job, const char *why,
                     struct mu_journal *records, uint32_t count);
+/* ... with one record, whose words are why, and how far. */
+void audit_go_back_once (struct coord *coord, struct job *job, const char *why,
+                         struct mu_journal *record);
 /* Does this worker hold a state from before the newest expulsion? */
 bool audit_is_tainted (const struct job *job, const struct worker *worker);
 /* Have such states loaded anew. True: somebody was told to. */
@@ -895,8 +898,7 @@ void doubt_hear (struct coord *coord, struct job *job, const struct worker *work
 /* It cannot do this step, plus one, that others may: is that so for this worker alone, as far as is known? */
 bool doubt_is_its_own (const struct job *job, const struct worker *worker, uint64_t at);
 void doubt_refused (struct job *job, const struct worker *worker, uint64_t at);
-/* Those that cannot do it have one and the same state: training has gone back then, or had before. False: it is the
- * job's fault. */
+/* Those that cannot do it have one and the same state: training has gone back then. False: it is the job's fault. */
 bool doubt_goes_back (struct coord *coord, struct job *job, const struct worker *worker,
                       uint64_t at, const char *why);
 /* The states of all members after this step are equal; before that is stored. */

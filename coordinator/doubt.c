@@ -47,15 +47,12 @@ static void go_back (struct coord *coord, struct job *job, uint64_t at, const ch
         .type = MU_JOURNAL_EXPEL,
         .expel = { .job = job->durable.number, .step = at, .time_ms = coord->unix_ms }
     };
-    struct mu_journal_expel *expel = &record.expel;
-    audit_fill_back (job, expel, job_committed_step (job), NULL);
-    SET (expel->others, name);
-    const char *text = core_text (
-        coord,
-        "%s; that may be the memory of %s, whose state it is: training goes back to step %llu", why,
-        name, (unsigned long long)expel->back_step);
-    expel->text = core_blob (text);
-    audit_go_back (coord, job, text, &record, 1);
+    audit_fill_back (job, &record.expel, job_committed_step (job), NULL);
+    SET (record.expel.others, name);
+    audit_go_back_once (
+        coord, job,
+        core_text (coord, "%s; that may be the memory of %s, whose state it is", why, name),
+        &record);
     job->soft.doubt = (struct doubt){ 0 };
 }
 
@@ -125,8 +122,6 @@ bool doubt_goes_back (struct coord *coord, struct job *job, const struct worker 
 {
     const struct doubt *doubt = &job->soft.doubt;
     bool echo = is_echo (job, worker->rank), lone = doubt->lone_at == at;
-    if (at && audit_is_tainted (job, worker))
-        return true; /* it speaks of a state from before */
     if (!at || doubt->refused_at != at || !strcmp (doubt->refused_by, worker->name) ||
         !(echo || doubt->refused_echo || lone) || !is_compared (job) || has_gone_back (job, at))
         return false;

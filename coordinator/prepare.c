@@ -407,6 +407,10 @@ void prepare_failed (struct coord *coord, struct worker *worker, const struct mu
     if (!job || failed->job != job->durable.number || worker->order == ORDER_RELEASE ||
         job->durable.state == MU_JOB_STOPPING)
         return;
+    if (failed->at && audit_is_tainted (job, worker)) { /* of a state that is given up already */
+        worker_release (coord, worker, true);
+        return;
+    }
     uint32_t code = failed->code ? failed->code : MU_FAILED;
     const char *why =
         core_text (coord, "%.*s", (int)failed->text.size, (const char *)failed->text.data);

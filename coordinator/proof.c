@@ -56,13 +56,11 @@ void proof_follow (struct job_durable *job, const struct mu_journal_agreed *agre
  * against what is right now. */
 void proof_follow_form (struct job_durable *job)
 {
-    struct agreed_sum sums[SUMS];
-    uint32_t count = job->sum_count;
-    memcpy (sums, job->sums, sizeof sums);
-    proof_forget (job);
-    for (uint32_t i = 0; i < count; i++)
-        if (sums[i].step <= job->generation.step)
-            job->sums[job->sum_count++] = sums[i];
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < job->sum_count; i++)
+        if (job->sums[i].step <= job->generation.step)
+            job->sums[kept++] = job->sums[i];
+    job->sum_count = kept;
 }
 
 void proof_forget (struct job_durable *job)

@@ -98,13 +98,17 @@ static bool trainer_moved (const struct agent *agent, const struct agent_look *l
     return used_us * IDLE_SHARE >= passed_us;
 }
 
+static bool collective_moved (const struct agent *agent, const struct agent_look *look)
+{
+    return look->collective_cpu_us != agent->watch.last.collective_cpu_us;
+}
+
 static void judge (struct agent *agent, const struct agent_look *look)
 {
     struct agent_watch *watch = &agent->watch;
     bool trainer = watch->duty == MU_DUTY_TRAINER;
     bool worked = trainer ? look->work != watch->last.work : look->moved != watch->last.moved;
-    bool moved = trainer ? trainer_moved (agent, look)
-                         : look->collective_cpu_us != watch->last.collective_cpu_us;
+    bool moved = trainer ? trainer_moved (agent, look) : collective_moved (agent, look);
     if (worked)
         watch->worked_ms = agent->now_ms;
     if (worked || moved)
@@ -118,11 +122,10 @@ static char steady (char was, char is, bool moved) { return is == 'R' && was && 
 static void keep_letters (const struct agent *agent, struct agent_look *look)
 {
     const struct agent_look *last = &agent->watch.last;
-    bool collective_moved = look->collective_cpu_us != last->collective_cpu_us;
     look->trainer_state =
         steady (last->trainer_state, look->trainer_state, trainer_moved (agent, look));
     look->collective_state =
-        steady (last->collective_state, look->collective_state, collective_moved);
+        steady (last->collective_state, look->collective_state, collective_moved (agent, look));
 }
 
 static void mind_killed (struct agent *agent)

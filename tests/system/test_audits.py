@@ -114,7 +114,7 @@ def falls_over_to_no_number(cluster, name):
 
 def wrong_state_without_numbers():
     """a weight of one worker becomes so large that nothing is a number, and no comparison is due: the job does not fail"""
-    spec = {"steps": 1_000_000, "every": 100, "hash_every": NEVER, "audit_every": NEVER}
+    spec = {**ENDLESS, "every": 100, "hash_every": NEVER, "audit_every": NEVER}
     for count, blamed in ((3, "w1"), (2, "")):
         with PatientCluster(count) as cluster:
             job = cluster.submit(cluster.gpt(workers=(1, count), **spec))
@@ -130,7 +130,7 @@ def wrong_state_without_numbers():
 
 def counter_falls_over():
     """one worker's memory says that it is further on than the others: it holds no state, and nobody is given what it has"""
-    spec = {"steps": 1_000_000, "every": 100, "hash_every": NEVER, "audit_every": NEVER}
+    spec = {**ENDLESS, "every": 100, "hash_every": NEVER, "audit_every": NEVER}
     with PatientCluster(2) as cluster:
         job = cluster.submit(cluster.gpt(workers=(2, 2), **spec))
         cluster.wait_step(job, 100)

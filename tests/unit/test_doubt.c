@@ -223,9 +223,11 @@ static void what_two_cannot_do_that_hold_one_state_is_done_again_from_a_checkpoi
     assert_non_null (strstr (bed.expelled, "that may be the memory of w0"));
     assert_true (was_told (&bed, 0, "RELEASE"));
     assert_int_equal (job_info (&bed).step, 0);
+    bed.turned_away[0] = '\0';
     refuse (2, STEP + 1); /* of the state from before: it had not heard yet */
     assert_false (has_failed ());
     assert_true (was_told (&bed, 2, "RELEASE"));
+    assert_string_equal (bed.turned_away, "");
 }
 
 static void what_comes_of_one_state_again_is_done_again_from_a_checkpoint (void **state)
