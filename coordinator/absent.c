@@ -20,7 +20,9 @@
  * A state that is gone cannot be compared any more, whoever held it: equal states afterwards say only
  * that all have the same. So a member that stays is remembered like one that leaves, if it has loaded a
  * checkpoint or is given another's state, or if all the others are, and theirs is only its own. */
-#include "core.h"
+#include "absent.h"
+
+#include "audit.h"
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 

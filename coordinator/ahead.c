@@ -12,7 +12,11 @@
  * member is lost, a collective ends, the coordinator is started again) leads to the next try, or,
  * after COORD_AHEAD_MS, to the break as it is without: the world is connected afterwards then. A
  * world is used only if FORM has exactly the members, in the order, that it was connected for. */
-#include "core.h"
+#include "ahead.h"
+
+#include "generation.h"
+#include "job.h"
+#include "late.h"
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 

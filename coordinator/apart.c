@@ -15,7 +15,12 @@
  *
  * Who is not believed is turned away for a while, or begins anew where the job cannot do without it.
  * A trainer that was started anew since is not asked: it was not in that generation, and stands where its checkpoint does. */
-#include "core.h"
+#include "apart.h"
+
+#include "audit.h"
+#include "job.h"
+#include "prepare.h"
+#include "trust.h"
 
 static bool is_asked (const struct job *job, const struct worker *worker)
 {

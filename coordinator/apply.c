@@ -4,7 +4,19 @@
  * A record comes from the core's own decisions or from a database that somebody may have mended by
  * hand; so each applier first checks everything and then writes everything. A generation's records
  * move the job by themselves: FORM to forming, START to running, BROKEN to breaking. */
+#include "absent.h"
+#include "audit.h"
+#include "checkpoint.h"
 #include "core.h"
+#include "fold.h"
+#include "forget.h"
+#include "job.h"
+#include "poison.h"
+#include "proof.h"
+#include "savers.h"
+#include "seal.h"
+#include "shards.h"
+#include "unsound.h"
 
 /* --- helpers ---------------------------------------------------------------------------------- */
 

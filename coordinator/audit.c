@@ -25,7 +25,21 @@
  * more, and every trainer that was started before, whatever it holds, is started anew. Which
  * trainers those are is told by the newest generation that was distrusted when they were started.
  * That checkpoint is the anchor: COMMITTED says it to those who prune. */
-#include "core.h"
+#include "audit.h"
+
+#include "absent.h"
+#include "checkpoint.h"
+#include "doubt.h"
+#include "generation.h"
+#include "job.h"
+#include "prepare.h"
+#include "proof.h"
+#include "queue.h"
+#include "roster.h"
+#include "savers.h"
+#include "shards.h"
+#include "trust.h"
+#include "unsound.h"
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 #define VOICES_MIN       3u

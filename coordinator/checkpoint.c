@@ -7,7 +7,18 @@
  *
  * checkpoint_wait () keeps a state from vanishing: when the workers that would stay are more than a
  * step behind one that leaves, or all leave, the best one is told to SAVE first. */
-#include "core.h"
+#include "checkpoint.h"
+
+#include "audit.h"
+#include "generation.h"
+#include "job.h"
+#include "orders.h"
+#include "overdue.h"
+#include "proof.h"
+#include "review.h"
+#include "roster.h"
+#include "savers.h"
+#include "unsound.h"
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 

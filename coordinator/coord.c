@@ -7,7 +7,19 @@
  * another one's decisions, and every decision is taken on a whole state.
  *
  * Fatal: memory running out, and a record that the core's own apply refuses. */
+#include "absent.h"
+#include "ahead.h"
+#include "audit.h"
 #include "core.h"
+#include "forget.h"
+#include "generation.h"
+#include "job.h"
+#include "query.h"
+#include "queue.h"
+#include "roster.h"
+#include "savers.h"
+#include "seal.h"
+#include "trust.h"
 
 #include <stdio.h>
 

@@ -1,10 +1,15 @@
 # The pure core: events in, actions out. No I/O, no clock; tests/unit/core_is_pure.sh asks nm.
 noinst_LTLIBRARIES += %D%/libcoord.la
-%C%_libcoord_la_SOURCES = %D%/coord.h %D%/core.h %D%/fences.h %D%/grow.h %D%/index.h %D%/names.h %D%/queue.h %D%/timing.h \
-    %D%/absent.c %D%/ahead.c %D%/apart.c %D%/apply.c %D%/audit.c %D%/checkpoint.c %D%/coord.c %D%/digest.c %D%/fault.c %D%/fences.c %D%/fold.c %D%/forget.c %D%/generation.c %D%/halt.c \
-    %D%/hang.c %D%/image.c %D%/index.c %D%/job.c %D%/late.c %D%/names.c %D%/orders.c %D%/pace.c %D%/poison.c \
-    %D%/followers.c %D%/followers.h %D%/following.c %D%/following.h %D%/reign.c %D%/reign.h \
-    %D%/preempt.c %D%/missing.c %D%/overdue.c %D%/doubt.c %D%/prepare.c %D%/proof.c %D%/query.c %D%/queue.c %D%/review.c %D%/roster.c %D%/savers.c %D%/scale.c %D%/seal.c %D%/shards.c %D%/trust.c %D%/unsound.c
+%C%_libcoord_la_SOURCES = %D%/coord.h %D%/core.h %D%/grow.h %D%/queue_line.h %D%/timing.h %D%/apply.c %D%/coord.c \
+    %D%/digest.c %D%/image.c %D%/absent.c %D%/absent.h %D%/ahead.c %D%/ahead.h %D%/apart.c %D%/apart.h %D%/audit.c \
+    %D%/audit.h %D%/checkpoint.c %D%/checkpoint.h %D%/doubt.c %D%/doubt.h %D%/fault.c %D%/fault.h %D%/fences.c \
+    %D%/fences.h %D%/fold.c %D%/fold.h %D%/followers.c %D%/followers.h %D%/following.c %D%/following.h %D%/forget.c \
+    %D%/forget.h %D%/generation.c %D%/generation.h %D%/halt.c %D%/halt.h %D%/hang.c %D%/hang.h %D%/index.c %D%/index.h \
+    %D%/job.c %D%/job.h %D%/late.c %D%/late.h %D%/missing.c %D%/missing.h %D%/names.c %D%/names.h %D%/orders.c \
+    %D%/orders.h %D%/overdue.c %D%/overdue.h %D%/pace.c %D%/pace.h %D%/poison.c %D%/poison.h %D%/preempt.c \
+    %D%/preempt.h %D%/prepare.c %D%/prepare.h %D%/proof.c %D%/proof.h %D%/query.c %D%/query.h %D%/queue.c %D%/queue.h \
+    %D%/reign.c %D%/reign.h %D%/review.c %D%/review.h %D%/roster.c %D%/roster.h %D%/savers.c %D%/savers.h %D%/scale.c \
+    %D%/scale.h %D%/seal.c %D%/seal.h %D%/shards.c %D%/shards.h %D%/trust.c %D%/trust.h %D%/unsound.c %D%/unsound.h
 
 # A recording of what a core was fed: its bytes, and a core that is fed them again.
 noinst_LTLIBRARIES += %D%/librecording.la

@@ -3,6 +3,7 @@
  *
  * Who plays a journal or a recording again compares it (a recording ends with it). Nothing is decided by it. */
 #include "core.h"
+#include "job.h"
 
 static void mix (uint64_t *digest, uint64_t value)
 {

@@ -15,7 +15,12 @@
  * Who was given its state by another only repeats what that one's memory made of it, until a third was found to
  * hold the same. Where nobody else says that a step cannot be, all go back to the newest checkpoint, once, and each
  * loads it itself: what comes out then is the job's fault. */
-#include "core.h"
+#include "doubt.h"
+
+#include "audit.h"
+#include "generation.h"
+#include "job.h"
+#include "review.h"
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 #define TRIES_MAX        5u

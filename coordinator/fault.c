@@ -5,7 +5,10 @@
  * back. A client repeats its request until it is answered and each repetition is passed on; the worker
  * knows it and obeys once. What the fault leads to is decided where it would be if it had come by
  * accident. An answer to another reign's order is nobody's: peers have other numbers now. */
-#include "core.h"
+#include "fault.h"
+
+#include "query.h"
+#include "roster.h"
 
 /* Why it is refused, or NULL. */
 static const char *objection (struct coord *coord, const struct mu_wire_fault *fault,

@@ -5,7 +5,10 @@
  * core which applies it has the same image as one that applied every record. Whoever adds a field to
  * job_durable that other records fill adds it here: compaction compares the images and refuses to
  * fold what would be forgotten (docs/decisions/0026). */
-#include "core.h"
+#include "fold.h"
+
+#include "job.h"
+#include "shards.h"
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 

@@ -9,7 +9,9 @@
  *
  * FORGOTTEN says it, so that a replay and a standby forget the same. A number is never given again
  * (docs/decisions/0063). */
-#include "core.h"
+#include "forget.h"
+
+#include "job.h"
 
 #define LOOK_JOBS  4096u /* are forgotten in one look, at most */
 #define LOOK_RUNS  64u   /* records, the same */

@@ -10,7 +10,26 @@
  * ABORTED tells where each trainer stands and which micro-batches of its next step it has summed,
  * so the next generation goes on from the highest step and computes only what the lost ones took
  * with them. Words about another generation are heard (they prove life) and not obeyed. */
-#include "core.h"
+#include "generation.h"
+
+#include "ahead.h"
+#include "audit.h"
+#include "doubt.h"
+#include "halt.h"
+#include "hang.h"
+#include "job.h"
+#include "late.h"
+#include "missing.h"
+#include "orders.h"
+#include "poison.h"
+#include "prepare.h"
+#include "proof.h"
+#include "queue.h"
+#include "review.h"
+#include "roster.h"
+#include "shards.h"
+#include "trust.h"
+#include "unsound.h"
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 

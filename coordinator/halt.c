@@ -20,7 +20,10 @@
  * All of this is soft, and a favour: a word that is lost is said again, and after the time of some steps the break
  * comes without. Whoever is not to leave any more is leased what the others are; and so is whoever stands
  * after a restart, for its beats say so (shards.c). docs/decisions/0044. */
-#include "core.h"
+#include "halt.h"
+
+#include "review.h"
+#include "shards.h"
 
 #define JOIN_STEP_MAX_MS (COORD_REVIEW_MS / 8)
 

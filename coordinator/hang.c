@@ -18,7 +18,14 @@
  *
  * A slow job is no hanging one: the limits grow with what was seen to end by itself, and with each
  * verdict that did not help (timing.h). */
-#include "core.h"
+#include "hang.h"
+
+#include "generation.h"
+#include "job.h"
+#include "prepare.h"
+#include "queue.h"
+#include "roster.h"
+#include "trust.h"
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 

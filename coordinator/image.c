@@ -9,6 +9,8 @@
  *
  * An image is trusted as memory is: its frame's check finds damage, nothing here finds malice. */
 #include "core.h"
+#include "job.h"
+#include "roster.h"
 
 #define TABLES     14u
 #define FIELDS_MAX 96u

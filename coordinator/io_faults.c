@@ -5,7 +5,7 @@
  * or said on the way, whatever the loop is doing then. */
 #include "io_faults.h"
 
-#include "fault.h"
+#include "common/fault.h"
 #include "log.h"
 
 #include <signal.h>

@@ -6,7 +6,21 @@
  * touched, and for all at each timer, and does nothing where nothing has changed. Where a job was
  * told to go (`target`: paused, cancelled, failed, done) is durable, so an accepted word is kept.
  */
-#include "core.h"
+#include "job.h"
+
+#include "ahead.h"
+#include "apart.h"
+#include "audit.h"
+#include "checkpoint.h"
+#include "generation.h"
+#include "halt.h"
+#include "hang.h"
+#include "missing.h"
+#include "preempt.h"
+#include "prepare.h"
+#include "query.h"
+#include "queue.h"
+#include "review.h"
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 

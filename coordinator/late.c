@@ -17,7 +17,12 @@
  * has gone on for some seconds, while the same members formed, is left out in the same way. And whose process
  * crashes twice in a row, at once: a host that lacks memory for it, mostly. If its world was
  * connected ahead, those that train do not notice. */
-#include "core.h"
+#include "late.h"
+
+#include "prepare.h"
+#include "queue.h"
+#include "roster.h"
+#include "trust.h"
 
 static bool is_late (const struct worker *worker, const struct fences *fences)
 {

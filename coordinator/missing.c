@@ -12,7 +12,16 @@
  * knows that it does not come back says so (`muster resume --forgo-checkpoint`).
  *
  * All of that is soft: a restart waits anew. What was given up is not. */
-#include "core.h"
+#include "missing.h"
+
+#include "generation.h"
+#include "job.h"
+#include "prepare.h"
+#include "query.h"
+#include "queue.h"
+#include "roster.h"
+#include "trust.h"
+#include "unsound.h"
 
 void missing_forget (struct job *job)
 {

@@ -7,7 +7,13 @@
  *
  * Orders are numbered as they are given, so that a worker tells one that the network held back from the
  * newest, and we its answer to it (docs/decisions/0036). */
-#include "core.h"
+#include "orders.h"
+
+#include "audit.h"
+#include "generation.h"
+#include "job.h"
+#include "prepare.h"
+#include "roster.h"
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 

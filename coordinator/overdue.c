@@ -13,7 +13,9 @@
  *
  * Two writers may be there for a moment. Each has a directory of its own, and gives it its name when all
  * of it is there (worker/checkpoint/write.c). */
-#include "core.h"
+#include "overdue.h"
+
+#include "job.h"
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 

@@ -13,7 +13,10 @@
  * Shares change when a generation forms anyway. When a generation's shares have become so uneven that others
  * would make the step shorter by a quarter, it is ended as planned, after a window; nothing is computed
  * twice for that. Who computes what does not change the answer, only how soon it comes. */
-#include "core.h"
+#include "pace.h"
+
+#include "generation.h"
+#include "shards.h"
 
 /* What one measurement covers at least: on a busy machine less says more of chance than of speed. */
 #define SAMPLE_BUSY_US UINT64_C (2000000)

@@ -13,7 +13,14 @@
  *
  * What is left out stays left out, whatever happens: all members of a generation have the same list
  * from its FORM, and none trains when the list grows. So no step is ever made both ways. */
-#include "core.h"
+#include "poison.h"
+
+#include "generation.h"
+#include "job.h"
+#include "prepare.h"
+#include "roster.h"
+#include "shards.h"
+#include "trust.h"
 
 #include <signal.h>
 #include <sys/wait.h>

@@ -20,7 +20,13 @@
  * It does not go back and forth: who takes has a higher priority than who gives, or lacks a minimum
  * that the giver has; the giver takes nothing back before the taker lets go of it.
  * docs/decisions/0022. */
+#include "preempt.h"
+
+#include "job.h"
 #include "queue.h"
+#include "queue_line.h"
+#include "roster.h"
+#include "trust.h"
 
 #define NAMED_MAX 3u
 

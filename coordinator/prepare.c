@@ -5,7 +5,21 @@
  * job; all others must have found the same data and the same model. Which worker has which job is
  * not journalled before FORM: after a restart, a worker that still holds a trainer says so, and
  * worker_claim () gives it its job back. */
-#include "core.h"
+#include "prepare.h"
+
+#include "ahead.h"
+#include "audit.h"
+#include "doubt.h"
+#include "generation.h"
+#include "job.h"
+#include "orders.h"
+#include "overdue.h"
+#include "poison.h"
+#include "proof.h"
+#include "queue.h"
+#include "roster.h"
+#include "trust.h"
+#include "unsound.h"
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 

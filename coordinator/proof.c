@@ -18,7 +18,12 @@
  * when they are told to end the generation. But it may stand between two tries at a step, with other scales
  * than after the one before, or ranks may have come a step apart: then nothing is known of its sum. Nor is
  * there anybody to ask where a worker trains alone. */
-#include "core.h"
+#include "proof.h"
+
+#include "audit.h"
+#include "checkpoint.h"
+#include "job.h"
+#include "prepare.h"
 
 /* --- sums ------------------------------------------------------------------------------------- */
 

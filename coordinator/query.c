@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* query.c - answers for people: JOBS, WORKERS, SHARDS, CHECKPOINTS, and REFUSED with a reason */
-#include "core.h"
+#include "query.h"
+
+#include "checkpoint.h"
+#include "fault.h"
+#include "job.h"
+#include "pace.h"
+#include "roster.h"
+#include "scale.h"
+#include "shards.h"
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 

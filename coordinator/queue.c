@@ -16,6 +16,14 @@
  * what it holds for them, until it trains. */
 #include "queue.h"
 
+#include "audit.h"
+#include "job.h"
+#include "prepare.h"
+#include "queue_line.h"
+#include "roster.h"
+#include "scale.h"
+#include "trust.h"
+
 void queue_look_again (struct coord *coord, uint64_t when_ms)
 {
     if (when_ms >= coord->place_at_ms)

@@ -19,7 +19,12 @@
  * as well: COORD_KEPT_MAX times, and for COORD_REVIEW_MS after each break at most. The same if the job is
  * to be paused: all leave then. Who was compared before a break is soft, so after a restart in the middle
  * of one nobody was. */
-#include "core.h"
+#include "review.h"
+
+#include "audit.h"
+#include "roster.h"
+#include "shards.h"
+#include "trust.h"
 
 bool review_leaves (const struct coord *coord, const struct job *job, uint32_t rank)
 {

@@ -9,7 +9,22 @@
  * A worker is its name; of two processes with one name the higher incarnation is it, the other is a
  * ghost that is told to end. A worker is declared lost in roster_scan (): when nothing was heard
  * for its limit, which is never less than four of its beats. */
-#include "core.h"
+#include "roster.h"
+
+#include "ahead.h"
+#include "audit.h"
+#include "checkpoint.h"
+#include "generation.h"
+#include "hang.h"
+#include "job.h"
+#include "orders.h"
+#include "overdue.h"
+#include "prepare.h"
+#include "query.h"
+#include "queue.h"
+#include "review.h"
+#include "shards.h"
+#include "trust.h"
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 

@@ -12,7 +12,7 @@
  * committed than any that it can have written, when states are given up because a worker was wrong,
  * when the job has ended, and when there are SAVERS_MAX younger ones: what it might still tell was of
  * long ago, and is written again. */
-#include "core.h"
+#include "savers.h"
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 

@@ -4,7 +4,12 @@
  * SCALE sets a job's maximum, and its minimum too if that was higher. What it has beyond leaves as a
  * drained worker does: at a step boundary, as planned, with nothing computed twice; what it lacks
  * joins as any worker does (queue.c). The answer does not depend on it. */
-#include "core.h"
+#include "scale.h"
+
+#include "job.h"
+#include "query.h"
+#include "queue.h"
+#include "roster.h"
 
 void scale_answer (struct coord *coord, uint32_t peer, const struct mu_wire *wire)
 {

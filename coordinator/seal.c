@@ -4,7 +4,7 @@
  * Each record of a job that is kept for good goes into its hash, `durable.seal`; records with a
  * field `seal` carry the hash along. Whoever reads the journal later hashes anew and compares, so a
  * record that was altered, lost or put in shows at the next seal. Nothing is decided by it here. */
-#include "core.h"
+#include "seal.h"
 
 /* Of a record that is kept for good. */
 static struct job *job_of (const struct coord *coord, const struct mu_shape *shape,

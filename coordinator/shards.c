@@ -11,7 +11,15 @@
  * without us for at least half of that. A generation's first lease is as long, at the highest rate
  * that its job ever had; of a job that never had one, at the highest that can be believed: we may
  * die before the first beat. docs/decisions/0029 says why too much is better than too little. */
-#include "core.h"
+#include "shards.h"
+
+#include "hang.h"
+#include "job.h"
+#include "pace.h"
+#include "poison.h"
+#include "proof.h"
+#include "review.h"
+#include "roster.h"
 
 #define SAMPLE_MS        250u
 #define STANDSTILL_MS    1000u /* beats are rarer than steps */

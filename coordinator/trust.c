@@ -10,7 +10,11 @@
  *
  * Who is quarantined is durable; penalties are soft. After a restart those in quarantine begin it
  * anew. */
-#include "core.h"
+#include "trust.h"
+
+#include "job.h"
+#include "queue.h"
+#include "roster.h"
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 #define ONE              1024u /* a failure, in the units of a penalty */

@@ -14,7 +14,13 @@
  *
  * Who wrote it may tell of it once more: a word of the generations until then, about a step up to that
  * one, is answered and does not count. */
-#include "core.h"
+#include "unsound.h"
+
+#include "checkpoint.h"
+#include "generation.h"
+#include "job.h"
+#include "prepare.h"
+#include "proof.h"
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 

@@ -2,6 +2,11 @@
 /* audit_bed.c - see audit_bed.h */
 #include "tests/unit/audit_bed.h"
 
+#include "coordinator/audit.h"
+#include "coordinator/checkpoint.h"
+#include "coordinator/orders.h"
+#include "coordinator/prepare.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

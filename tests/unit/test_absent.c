@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_absent.c - a wrong worker that left before what it did was compared */
+#include "coordinator/absent.h"
+#include "coordinator/audit.h"
+#include "coordinator/generation.h"
+#include "coordinator/job.h"
+#include "coordinator/orders.h"
+#include "coordinator/prepare.h"
+#include "coordinator/review.h"
 #include "tests/unit/audit_bed.h"
 
 #include <setjmp.h>

@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_audit.c - who is wrong, who is not to be blamed, and what is gone back to */
+#include "coordinator/audit.h"
+#include "coordinator/generation.h"
+#include "coordinator/job.h"
+#include "coordinator/orders.h"
+#include "coordinator/prepare.h"
 #include "coordinator/queue.h"
+#include "coordinator/queue_line.h"
+#include "coordinator/trust.h"
 #include "tests/unit/audit_bed.h"
 
 #include <setjmp.h>

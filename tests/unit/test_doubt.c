@@ -2,7 +2,8 @@
 /* test_doubt.c - a step that cannot be, and who cannot do one: the job's fault, or a worker's? */
 #include "tests/unit/job_bed.h"
 
-#include "coordinator/core.h"
+#include "coordinator/job.h"
+#include "coordinator/proof.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

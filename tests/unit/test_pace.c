@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_pace.c - shares follow speed: what is measured, how it is shared out */
-#include "coordinator/core.h"
+#include "coordinator/pace.h"
+#include "coordinator/shards.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_poison.c - who is accused by a trainer's death, who is guilty, and what members are told */
-#include "coordinator/core.h"
+#include "coordinator/poison.h"
+#include "coordinator/shards.h"
 
 #include <setjmp.h>
 #include <signal.h>

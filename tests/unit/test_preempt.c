@@ -3,7 +3,8 @@
  *
  * The bed plays the workers: each does at once what it is told, unless it is held. A test submits jobs,
  * lets time pass, and looks at who has how many. */
-#include "coordinator/core.h"
+#include "coordinator/queue.h"
+#include "coordinator/queue_line.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

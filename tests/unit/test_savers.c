@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_savers.c - whose word on a checkpoint counts, and what becomes of others' */
+#include "coordinator/checkpoint.h"
+#include "coordinator/generation.h"
+#include "coordinator/job.h"
+#include "coordinator/orders.h"
+#include "coordinator/prepare.h"
+#include "coordinator/shards.h"
 #include "tests/unit/audit_bed.h"
 
 #include <setjmp.h>

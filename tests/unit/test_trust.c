@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_trust.c - penalties add up, fade, and put a worker in quarantine for a while */
-#include "coordinator/core.h"
+#include "coordinator/roster.h"
+#include "coordinator/trust.h"
 #include "tests/unit/job_bed.h"
 
 #include <setjmp.h>
