@@ -3,8 +3,8 @@
  *
  * One turn is being committed at a time, and where nobody follows the one before it may yet have to be
  * spoken: the disk need not wait for that. With a standby one is on its way, or, where clients do not wait,
- * as many as there are spare ones: a standby that is slow then costs the queue's length, and after that as
- * much as without. */
+ * as many as there are spare ones. Where a standby stands still and these are used up, the newest two are said
+ * together: the others are confirmed one by one as before, should it only be slow. */
 #include "io_outbox.h"
 
 #include "clock.h"
@@ -166,6 +166,20 @@ void outbox_pass (struct outbox *outbox, struct turn **filling)
     *filling = outbox->spare[--outbox->spare_count];
 }
 
+/* The newest two are durable here, and there is no spare turn. One that is full waits as it is. */
+static void join_newest (struct outbox *outbox)
+{
+    struct passing *older = &outbox->passing[outbox->count - 2];
+    struct passing *newest = &outbox->passing[outbox->count - 1];
+    if (turn_is_full (older->turn))
+        return;
+    turn_join (older->turn, newest->turn);
+    older->newest = newest->newest;
+    older->answered = false;
+    outbox->spare[outbox->spare_count++] = newest->turn;
+    outbox->count--;
+}
+
 void outbox_collect (struct outbox *outbox)
 {
     if (!outbox->committing || !committer_take (outbox->options.committer))
@@ -174,6 +188,8 @@ void outbox_collect (struct outbox *outbox)
     outbox->idle_us = mu_now_us ();
     outbox->took_us = outbox->idle_us - outbox->given_us;
     outbox->passing[outbox->count - 1].newest = store_newest (outbox->options.store);
+    if (!outbox->spare_count && outbox->count == TURNS_AHEAD)
+        join_newest (outbox);
 }
 
 static void answer_ahead (struct outbox *outbox)

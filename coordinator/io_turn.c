@@ -150,6 +150,37 @@ void turn_answer (struct turn *turn, struct mu_sockets *sockets)
     send_words (turn, sockets, true);
 }
 
+static void empty (struct turn *turn)
+{
+    turn->word_count = turn->line_count = 0;
+    turn->bytes.size = 0;
+    if (turn->bytes.alloc > SPARE_BYTES) {
+        msgpack_sbuffer_destroy (&turn->bytes);
+        msgpack_sbuffer_init (&turn->bytes);
+    }
+}
+
+void turn_join (struct turn *turn, struct turn *later)
+{
+    size_t base = turn->bytes.size;
+    if (later->bytes.size &&
+        msgpack_sbuffer_write (&turn->bytes, later->bytes.data, later->bytes.size))
+        abort ();
+    for (uint32_t i = 0; i < later->word_count; i++) {
+        turn->word =
+            core_grow (turn->word, turn->word_count, &turn->word_capacity, sizeof *turn->word);
+        turn->word[turn->word_count] = later->word[i];
+        turn->word[turn->word_count++].offset += base;
+    }
+    for (uint32_t i = 0; i < later->line_count; i++) {
+        turn->line =
+            core_grow (turn->line, turn->line_count, &turn->line_capacity, sizeof *turn->line);
+        turn->line[turn->line_count] = later->line[i];
+        turn->line[turn->line_count++].offset += base;
+    }
+    empty (later);
+}
+
 /* Words first: nobody waits for the log, which may make a file for each of a hundred new jobs. */
 void turn_speak (struct turn *turn, struct mu_sockets *sockets)
 {
@@ -160,12 +191,7 @@ void turn_speak (struct turn *turn, struct mu_sockets *sockets)
         announce (&turn->line[i].about, turn->bytes.data + turn->line[i].offset);
     if (turn->line_count)
         mu_log_release ();
-    turn->word_count = turn->line_count = 0;
-    turn->bytes.size = 0;
-    if (turn->bytes.alloc > SPARE_BYTES) {
-        msgpack_sbuffer_destroy (&turn->bytes);
-        msgpack_sbuffer_init (&turn->bytes);
-    }
+    empty (turn);
 }
 
 /* --- the commit thread ------------------------------------------------------------------------ */

@@ -35,6 +35,10 @@ bool turn_is_full (const struct turn *turn);
 /* Send the words to clients alone, once; the rest waits for turn_speak (). */
 void turn_answer (struct turn *turn, struct mu_sockets *sockets);
 
+/* Have the words and lines of `later`, which follow those of `turn`, said with them. Both must be durable;
+ * `later` is empty then. */
+void turn_join (struct turn *turn, struct turn *later);
+
 /* Log and send the words and empty the turn; its records must be durable. */
 void turn_speak (struct turn *turn, struct mu_sockets *sockets);
 

@@ -339,10 +339,9 @@ class Slow(Court):
 
 def async_loses_only_answers():
     """clients do not wait for a standby that stands still; when it takes over without what it never got, the submit is lost, which is said; training is not disturbed"""
-    # Sixteen turns are all that may be on their way: little is told of this job.
-    spec = {"steps": 100_000, "every": 250, "batch": 64, "hash_every": 10_000, "audit_every": 10_000}
+    spec = {"steps": 100_000, "every": 250}
     with Slow(2, coordinator_options=("--standby-mode", "async")) as cluster:
-        job = cluster.submit(cluster.gpt(workers=(1, 3), **spec), "window=256")
+        job = cluster.submit(cluster.gpt(workers=(1, 3), **spec), "window=16")
         generation = cluster.wait_members(job, 2)["generation"]
         leader = cluster.reigning()
         other = cluster.other(leader)
@@ -350,6 +349,7 @@ def async_loses_only_answers():
         calm = wait_for("all is confirmed", lambda: (c := coordinators(cluster)[leader]) and c["behind"] == 0 and c)
         assert calm["in_sync"] == 1 and calm["ahead_ms"] == Slow.peer_lost_ms, calm
         os.kill(cluster.processes[other].pid, signal.SIGSTOP)
+        wait_for("more turns wait than are kept apart", lambda: coordinators(cluster)[leader]["behind"] >= 50)
         lost = cluster.ask(leader, "submit", cluster.gpt("lost", workers=(200, 200), batch=400))
         assert lost.returncode == 0, lost.stderr
         assert coordinators(cluster)[leader]["behind"] > 0

@@ -42,7 +42,7 @@ static int close_bed (void **state)
     return rmdir (bed->dir);
 }
 
-static void ask (const struct bed *bed, int timeout_ms, struct muster_error *error)
+static void ask (const struct bed *bed, uint32_t timeout_ms, struct muster_error *error)
 {
     struct muster *muster;
     uint64_t job;
@@ -68,7 +68,7 @@ static void one_that_says_nothing_is_told_apart (void **state)
     struct muster_error error;
     assert_int_equal (zmq_bind (bed->silent, bed->endpoint), 0);
     /* A busy machine takes longer than that to connect at all. */
-    for (int timeout_ms = 300; timeout_ms < 60000; timeout_ms *= 3) {
+    for (uint32_t timeout_ms = 300; timeout_ms < 60000; timeout_ms *= 3) {
         ask (bed, timeout_ms, &error);
         if (strstr (error.text, "though it is there"))
             break;

@@ -485,6 +485,36 @@ static void clients_may_be_told_not_to_wait_and_workers_do (void **state)
     outbox_close (&outbox);
 }
 
+/* A standby stands still: clients are answered all the while. It may be slow alone: what is on its way first is
+ * confirmed first, and only what came when there was no more room waits together. */
+static void clients_do_not_wait_for_one_that_stands_still (void **state)
+{
+    (void)state;
+    struct loop_counts counts = { 0 };
+    ahead = young = true;
+    struct outbox *outbox = open_outbox (&counts, false);
+    for (uint32_t turns = 1; turns <= 100; turns++) {
+        pass_on (outbox);
+        assert_int_equal (turn_records (turn), 0); /* it is on its way */
+        assert_int_equal (said, turns);
+    }
+    confirmed = 2 * 14;
+    assert_int_equal (outbox_speak (outbox, NULL), 0);
+    assert_int_equal (said, 114);
+    confirmed = 2 * 99;
+    assert_int_equal (outbox_speak (outbox, NULL), 0);
+    assert_int_equal (said, 114);
+    assert_int_equal (logged, 2 * 14);
+    confirmed = 2 * 100;
+    assert_int_equal (outbox_speak (outbox, NULL), 0);
+    assert_int_equal (said, 200);
+    assert_int_equal (logged, 200);
+    assert_int_equal (counts.sent, 200);
+    assert_true (outbox_is_empty (outbox));
+    committer_stop (&committer);
+    outbox_close (&outbox);
+}
+
 static void but_for_the_disk_all_wait (void **state)
 {
     (void)state;
@@ -534,6 +564,7 @@ int main (void)
         TURN_TEST (words_that_wait_long_make_it_mute),
         TURN_TEST (all_wait_for_those_in_sync),
         TURN_TEST (clients_may_be_told_not_to_wait_and_workers_do),
+        TURN_TEST (clients_do_not_wait_for_one_that_stands_still),
         TURN_TEST (but_for_the_disk_all_wait),
         TURN_TEST (a_full_disk_delays_and_loses_nothing),
         TURN_TEST (a_stuck_store_does_not_hold_the_end),
