@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ahead.h - the next one's world, connected while this one trains */
+/* ahead.h - the world of the generation that follows, connected while the one before trains */
 #ifndef COORD_AHEAD_H
 #define COORD_AHEAD_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* generation.h - FORM, fences, READY, GO, the break, the next one */
+/* generation.h - one agreed world: FORM, fences, READY, GO, the break, the next one */
 #ifndef COORD_GENERATION_H
 #define COORD_GENERATION_H
 

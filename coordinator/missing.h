@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* missing.h - one that nobody can read */
+/* missing.h - the newest checkpoint is what all have lost, and no worker can read it */
 #ifndef COORD_MISSING_H
 #define COORD_MISSING_H
 

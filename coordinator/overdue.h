@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* overdue.h - one whose writer does not move */
+/* overdue.h - a checkpoint whose writer does not move */
 #ifndef COORD_OVERDUE_H
 #define COORD_OVERDUE_H
 
