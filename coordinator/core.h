@@ -14,6 +14,7 @@
  *     generation.c  FORM, fences, READY, GO, the break, the next one
  *     ahead.c       the next one's world, connected while this one trains
  *     late.c        a generation that is not ready in time, and who is left out for it
+ *     loss.c        what had broken a generation, told when it is known
  *     fences.c      what ranks bring to PMI fences
  *     scale.c       how many workers a job may have, changed while it trains
  *     hang.c        a process that neither dies nor works: who, and what follows
@@ -271,6 +272,7 @@ struct worker {
     uint32_t peer;
     bool connected, lost;
     bool gone; /* its connection ended, and nothing was heard since */
+    bool left; /* lost, because it was told to end and said so */
     uint32_t beat_ms; /* as told */
     uint64_t heard_ms, lost_at_ms, stray_ms;
 
@@ -403,6 +405,7 @@ struct job_soft {
     uint64_t form_limit_ms;     /* READY of all by then */
     uint32_t failures;          /* generations in a row that finished no step */
     bool without;               /* somebody was left out of the next one */
+    uint32_t losses;            /* told since the newest generation ended; loss.c */
     uint64_t vain_ms; /* since when collectives end while the same members form; 0: they do not */
     bool save_done, end_unsaved;
     bool stopped_here; /* in this reign: all its workers are known */

@@ -5,7 +5,7 @@ noinst_LTLIBRARIES += %D%/libcoord.la
     %D%/audit.h %D%/checkpoint.c %D%/checkpoint.h %D%/doubt.c %D%/doubt.h %D%/fault.c %D%/fault.h %D%/fences.c \
     %D%/fences.h %D%/fold.c %D%/fold.h %D%/followers.c %D%/followers.h %D%/following.c %D%/following.h %D%/forget.c \
     %D%/forget.h %D%/generation.c %D%/generation.h %D%/halt.c %D%/halt.h %D%/hang.c %D%/hang.h %D%/index.c %D%/index.h \
-    %D%/job.c %D%/job.h %D%/late.c %D%/late.h %D%/missing.c %D%/missing.h %D%/names.c %D%/names.h %D%/orders.c \
+    %D%/job.c %D%/job.h %D%/late.c %D%/late.h %D%/loss.c %D%/loss.h %D%/missing.c %D%/missing.h %D%/names.c %D%/names.h %D%/orders.c \
     %D%/orders.h %D%/overdue.c %D%/overdue.h %D%/pace.c %D%/pace.h %D%/poison.c %D%/poison.h %D%/preempt.c \
     %D%/preempt.h %D%/prepare.c %D%/prepare.h %D%/proof.c %D%/proof.h %D%/query.c %D%/query.h %D%/queue.c %D%/queue.h \
     %D%/reign.c %D%/reign.h %D%/review.c %D%/review.h %D%/roster.c %D%/roster.h %D%/savers.c %D%/savers.h %D%/scale.c \

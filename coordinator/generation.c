@@ -19,6 +19,7 @@
 #include "hang.h"
 #include "job.h"
 #include "late.h"
+#include "loss.h"
 #include "missing.h"
 #include "orders.h"
 #include "poison.h"
@@ -44,6 +45,7 @@ void generation_clear (struct job *job)
     soft->finished = soft->reducing = soft->idle = soft->uneven = 0;
     soft->running_since_ms = 0;
     soft->withheld = false;
+    soft->losses = 0;
     soft->join_since_ms = soft->stuck_ms = 0;
     for (uint32_t i = 0; i < soft->worker_count; i++)
         soft->workers[i]->finished = soft->workers[i]->reducing = soft->workers[i]->idle = false;
@@ -446,18 +448,19 @@ void generation_break (struct coord *coord, struct job *job, bool planned, const
 
 /* Each crash costs the job a generation, also where the words of others, whose collectives ended because of it,
  * come first. */
-static void blame_for_crash (struct coord *coord, struct worker *worker,
+static bool blame_for_crash (struct coord *coord, struct worker *worker,
                              const struct mu_wire_down *down)
 {
     const struct job *job = worker->job;
     if (!down->ended || !job || worker->rank == NONE || job->durable.number != down->job ||
         job->durable.generation.number != down->generation ||
         worker->crashed_in == down->generation)
-        return;
+        return false;
     worker->crashed_in = down->generation;
     trust_blame (coord, worker, "its collective crashed, or was killed");
     if (trust_spares (coord, worker))
         worker->yields = true; /* to who can use it */
+    return true;
 }
 
 void generation_down (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
@@ -468,8 +471,10 @@ void generation_down (struct coord *coord, struct worker *worker, const struct m
     }
     if (audit_differs (coord, worker, &wire->down))
         return;
-    blame_for_crash (coord, worker, &wire->down);
+    bool crashed = blame_for_crash (coord, worker, &wire->down);
     struct job *job = live_job (worker, wire->down.job, wire->down.generation);
+    if (!job && crashed)
+        loss_tell (coord, worker->job, worker, MU_PROCESS_COLLECTIVE, wire->down.text);
     if (!job)
         return;
     if (wire->down.doubts)

@@ -144,6 +144,7 @@ static void tell (const struct mu_journal *record, char *text, size_t size)
     case MU_JOURNAL_TURNED_AWAY: say (record->turned_away.text, text, size); break;
     case MU_JOURNAL_OVERDUE: say (record->overdue.text, text, size); break;
     case MU_JOURNAL_UNEVALUATED: say (record->unevaluated.text, text, size); break;
+    case MU_JOURNAL_LOST: snprintf (text, size, "%s", record->lost.text); break;
     case MU_JOURNAL_AGREED:
     case MU_JOURNAL_LEASE:
     case MU_JOURNAL_TRAINED: break;
@@ -171,6 +172,7 @@ static bool is_bad (const struct mu_journal *record)
     case MU_JOURNAL_DISBELIEVED:
     case MU_JOURNAL_UNSOUND:
     case MU_JOURNAL_UNEVALUATED:
+    case MU_JOURNAL_LOST:
     case MU_JOURNAL_TURNED_AWAY: return true;
     case MU_JOURNAL_QUARANTINE: return record->quarantine.quarantined;
     case MU_JOURNAL_OVERDUE: return !record->overdue.over;

@@ -106,6 +106,7 @@ static char *sql_of (const struct mu_journal *record)
     case MU_JOURNAL_TURNED_AWAY:
     case MU_JOURNAL_OVERDUE:
     case MU_JOURNAL_UNEVALUATED:
+    case MU_JOURNAL_LOST:
     case MU_JOURNAL_CRASH:
     case MU_JOURNAL_REWIND:
     case MU_JOURNAL_HUNG:

@@ -19,6 +19,7 @@
  * connected ahead, those that train do not notice. */
 #include "late.h"
 
+#include "loss.h"
 #include "prepare.h"
 #include "queue.h"
 #include "roster.h"
@@ -139,6 +140,15 @@ static bool ends_again (const struct job *job, struct worker *worker,
     return ++worker->ends >= COORD_ENDS_MAX && (worker->position.blank || !is_source);
 }
 
+/* A collective that ends by itself mostly does so because of another one. */
+static const char *noticed_by (struct coord *coord, const struct job *job,
+                               const struct worker *worker, const struct mu_wire_down *down)
+{
+    const char *known = down->ended ? NULL : loss_known (coord, job);
+    return core_text (coord, "%s%sthe collective of worker %s ended: %s", known ? known : "",
+                      known ? ", and " : "", worker->name, down->text);
+}
+
 const char *late_ended (struct coord *coord, struct job *job, struct worker *worker,
                         const struct mu_wire_down *down)
 {
@@ -149,7 +159,7 @@ const char *late_ended (struct coord *coord, struct job *job, struct worker *wor
     bool again = forming && ends_again (job, worker, down);
     bool vain = coord->now_ms >= job->soft.vain_ms + COORD_VAIN_MS;
     if (!forming || !count_spare (coord, job) || !(again || vain || worker->left_out))
-        return core_text (coord, "the collective of worker %s ended: %s", worker->name, why);
+        return noticed_by (coord, job, worker, down);
     pardon (coord, job);
     try_without (coord, worker, core_text (coord, "its collective ended: %s", why));
     return core_text (coord, "it is tried without worker %s, whose collective ended: %s",

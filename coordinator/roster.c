@@ -17,6 +17,7 @@
 #include "generation.h"
 #include "hang.h"
 #include "job.h"
+#include "loss.h"
 #include "orders.h"
 #include "overdue.h"
 #include "prepare.h"
@@ -72,7 +73,7 @@ enum mu_worker_state worker_state (const struct coord *coord, const struct worke
 {
     bool drains = worker->leaving || is_drained (coord, worker->name);
     if (worker->lost)
-        return MU_WORKER_LOST;
+        return worker->left ? MU_WORKER_LEFT : MU_WORKER_LOST;
     if (worker->job || worker->order != ORDER_NONE)
         return drains ? MU_WORKER_DRAINING : MU_WORKER_WORKING;
     if (drains)
@@ -183,7 +184,7 @@ static void heard (struct coord *coord, struct worker *worker)
     if (!worker->heard_ms)
         coord->came_ms = coord->now_ms;
     worker->heard_ms = coord->now_ms ? coord->now_ms : 1;
-    worker->gone = false;
+    worker->gone = worker->left = false;
     worker->lost_at_ms = coord->now_ms + lost_limit (coord, worker->beat_ms);
     core_wake (coord, worker->lost_at_ms);
     if (worker->lost && worker->duty != MU_DUTY_UNDYING) {
@@ -204,7 +205,8 @@ uint64_t roster_silent_ms (const struct coord *coord, const struct worker *worke
 void roster_lose (struct coord *coord, struct worker *worker, bool planned, const char *why)
 {
     struct job *job = worker->job;
-    bool member = job && worker->rank != NONE && job_has_live_generation (job);
+    bool was_member = job && worker->rank != NONE && job->durable.generation.number;
+    bool member = was_member && job_has_live_generation (job);
     worker->heard_ms = coord->now_ms - roster_silent_ms (coord, worker);
     worker->lost = true;
     worker->yields = false;
@@ -218,6 +220,8 @@ void roster_lose (struct coord *coord, struct worker *worker, bool planned, cons
     if (member)
         generation_break (coord, job, planned,
                           core_text (coord, "worker %s %s", worker->name, why));
+    else if (was_member && !planned)
+        loss_tell (coord, job, worker, MU_PROCESS_AGENT, why);
     job_touch (coord, job);
 }
 
@@ -249,7 +253,7 @@ void roster_gone (struct coord *coord, uint32_t peer)
 void roster_lose_if_gone (struct coord *coord, struct worker *worker)
 {
     if (worker->gone && !worker->lost)
-        roster_lose (coord, worker, false, "is gone");
+        roster_lose (coord, worker, false, "is gone: its connection ended");
 }
 
 /* Who was there before a restart has its grace for the sake of a generation that trains on. Where that is over the
@@ -533,6 +537,7 @@ static void on_bye (struct coord *coord, struct worker *worker, const struct mu_
 {
     roster_lose (coord, worker, true, core_text (coord, "left: %s", wire->bye.reason));
     worker->holds = 0;
+    worker->left = true;
 }
 
 /* --- words of workers ------------------------------------------------------------------------- */

@@ -183,8 +183,9 @@ static void on_ended (struct agent *agent, const struct agent_event *event)
         snprintf (why, sizeof why, "%s", event->text);
     else
         snprintf (why, sizeof why, "its collective process ended with status %d", event->status);
+    bool killed = agent->generation.collective == COLLECTIVE_KILLED; /* here: that is no crash */
     agent->generation.collective = COLLECTIVE_NONE;
-    agent->generation.died = WIFSIGNALED (event->status);
+    agent->generation.died = !killed && WIFSIGNALED (event->status);
     agent_break (agent, why);
 }
 

@@ -131,8 +131,8 @@ static void mind_spare (struct io_collective *collective)
     while (collective->spare && mu_collective_next (collective->spare, &event) > 0) {
         if (event.kind != MU_COLLECTIVE_EVENT_ENDED)
             continue;
-        mu_log (MU_LOG_WARN, "spare", &MU_LOG_ABOUT_NOTHING, "the spare collective process %s",
-                event.text);
+        mu_log (MU_LOG_WARN, "spare", &MU_LOG_ABOUT_NOTHING,
+                "the spare collective process ended: %s", event.text);
         mu_collective_destroy (&collective->spare);
     }
 }

@@ -179,10 +179,13 @@ static void turn (struct train *train, const struct train_options *options,
 }
 
 /* The state block is broadcast into and the buffers are large: huge pages and no core file of it
- * are the kernel's and the operator's business; dying with the agent is ours. */
+ * are the kernel's and the operator's business; dying with the agent is ours. Who stops a service tells all its
+ * processes so at once: the agent alone listens, and lets this one go at the end of a step. */
 static void live_with (pid_t agent)
 {
-    signal (SIGPIPE, SIG_IGN);
+    static const int others[] = { SIGPIPE, SIGTERM, SIGINT, SIGHUP };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        signal (others[i], SIG_IGN);
     prctl (PR_SET_PDEATHSIG, SIGKILL);
     if (getppid () != agent)
         _exit (mu_code_exit (MU_UNAVAILABLE));

@@ -2,13 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Jobs as people use them: submit, wait, pause, cancel, several at once; what dies in between."""
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 
-from cluster import BUILD, ENDLESS, LIMIT_S, Cluster, PatientCluster, Tap, children, wait_for
+from cluster import BUILD, ENDLESS, LIMIT_S, Cluster, PatientCluster, Tap, child_ids, children, wait_for
+
+
+def events(cluster, job, *kinds):
+    """What `muster events` says of those kinds."""
+    lines = map(json.loads, cluster.muster("-o", "json", "events", "--job", job).splitlines())
+    return [line["text"] for line in lines if line["event"] in kinds]
 
 
 def submit_and_wait():
@@ -129,6 +136,8 @@ def worker_dies():
         cluster.wait_members(job, 3)
         cluster.kill_worker("w1")
         cluster.wait_step(job, cluster.wait_members(job, 2)["step"] + 50)
+        told = events(cluster, job, "BROKEN", "LOST")
+        assert any("worker w1" in text and "gone" in text for text in told), told  # who died, and not only who noticed
         cluster.start_worker("w1")
         cluster.wait_step(job, cluster.wait_members(job, 3)["step"] + 20)
         cluster.kill_worker("w0")
@@ -147,6 +156,23 @@ def children_die():
                 filter(None, (children(agent.pid, program) for agent in cluster.workers.values())), None))[:1])  # pylint: disable=cell-var-from-loop
         cluster.wait_step(job, cluster.wait_members(job, 2)["step"] + 100)
         cluster.same_as_calm(job, **ENDLESS)
+
+
+def told_to_stop():
+    """SIGTERM of all processes of a worker, as service managers send it: it leaves as planned, and is not said to be lost"""
+    with PatientCluster(2) as cluster:
+        job = cluster.submit(cluster.gpt(**ENDLESS))
+        cluster.wait_step(job, cluster.wait_members(job, 2)["step"] + 20)
+        worker = cluster.workers.pop("w1")
+        for pid in child_ids(worker.pid):
+            os.kill(pid, signal.SIGTERM)
+        worker.terminate()
+        assert worker.wait(60) == 0
+        states = {worker["name"]: worker["state"] for worker in cluster.json("workers")}
+        assert states["w1"] == "left", states
+        status = cluster.wait_step(job, cluster.wait_members(job, 1)["step"] + 20)
+        assert status["restarts"] == 0, status
+        assert not events(cluster, job, "CRASH", "LOST")
 
 
 def one_more_begun(folder, seen):
@@ -279,4 +305,4 @@ def logs_and_events():
 
 if __name__ == "__main__":
     sys.exit(Tap().run(submit_and_wait, idempotent, exit_codes, pending_says_why, two_jobs, pause_and_resume,
-                       coordinator_dies, worker_dies, children_die, writers_die, all_trainers_die, all_workers_die, quarantine, drain, logs_and_events))
+                       coordinator_dies, worker_dies, children_die, told_to_stop, writers_die, all_trainers_die, all_workers_die, quarantine, drain, logs_and_events))

@@ -56,7 +56,8 @@ static void put_send (struct story *story, const struct agent_send *send)
         return;
     case MU_WIRE_READY: put (story, "READY %d", (int)wire->ready.generation); return;
     case MU_WIRE_DOWN:
-        put (story, "DOWN %d %s", (int)wire->down.generation, wire->down.text);
+        put (story, "DOWN %d %s%s", (int)wire->down.generation, wire->down.text,
+             wire->down.ended ? " (crashed)" : "");
         return;
     case MU_WIRE_ABORTED:
         put (story, "ABORTED %d step %d attempt %u kept %02x%s%s", (int)wire->aborted.generation,

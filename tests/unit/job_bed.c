@@ -28,6 +28,10 @@ static void note_record (struct bed *bed, const struct mu_journal *record)
         size_t used = strlen (bed->names);
         snprintf (bed->names + used, sizeof bed->names - used, "%s ", record->hung.worker);
     }
+    if (record->type == MU_JOURNAL_LOST) {
+        bed->lost = record->lost;
+        bed->losses++;
+    }
     if (record->type == MU_JOURNAL_BROKEN) {
         bed->broken++;
         snprintf (bed->reason, sizeof bed->reason, "%s", record->broken.reason);

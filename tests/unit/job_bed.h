@@ -36,6 +36,8 @@ struct bed {
     char expelled[1024];         /* the newest EXPEL in words */
     struct mu_journal_hung hung; /* the newest */
     char names[256];             /* of all that hung */
+    struct mu_journal_lost lost; /* the newest */
+    unsigned losses;
     char reason[256], state[1024], turned_away[1024], overdue_text[1024];
     unsigned overdues, overdues_over; /* checkpoints: told of as overdue, as overdue no more */
     uint64_t end_writing;             /* the step that END_WRITER named */

@@ -175,7 +175,7 @@ static void what_was_connected_ahead_ends (void **state)
     struct story story;
     running_and_connected (&story);
     collective (&story, AGENT_COLLECTIVE_ENDED, 2, "status 49");
-    expect (&story, "DOWN 2 status 49");
+    expect (&story, "DOWN 2 status 49 (crashed)");
     hear (&story,
           connect_order (2, 3, "a")); /* that world is spent: the others passed its fences */
     expect (&story, "DOWN 2 the collective that was connected ahead has ended");
@@ -248,7 +248,7 @@ static void falls_apart (struct story *story, unsigned generation)
 {
     char line[64];
     collective (story, AGENT_COLLECTIVE_ENDED, generation, "status 49");
-    snprintf (line, sizeof line, "DOWN %u status 49", generation);
+    snprintf (line, sizeof line, "DOWN %u status 49 (crashed)", generation);
     expect (story, line);
     snprintf (line, sizeof line, "end %u", generation);
     expect (story, line);

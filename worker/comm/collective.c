@@ -110,7 +110,8 @@ static int number_of (const char *text)
     return errno || *end || end == text || number < 0 || number > INT32_MAX ? -1 : (int)number;
 }
 
-/* Die with the agent, leave no core, and do not answer the terminal: the agent decides. */
+/* Die with the agent, leave no core, and do not answer the terminal, or a service manager that tells all processes to
+ * stop: the agent decides. */
 static void tie_to_agent (struct collective *self, int agent_pid)
 {
     prctl (PR_SET_PDEATHSIG, SIGKILL);
@@ -120,6 +121,7 @@ static void tie_to_agent (struct collective *self, int agent_pid)
     setrlimit (RLIMIT_CORE, &(struct rlimit){ 0, 0 });
     signal (SIGINT, SIG_IGN);
     signal (SIGHUP, SIG_IGN);
+    signal (SIGTERM, SIG_IGN);
 }
 
 static void open_region (struct collective *self)

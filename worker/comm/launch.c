@@ -377,7 +377,7 @@ static const char *status_sentence (int status)
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (table[i].number == status)
             return table[i].text;
-    return "for a reason it did not name";
+    return "it did not say why";
 }
 
 static void describe_end (const struct mu_collective *collective, int status, char *text,
@@ -387,14 +387,14 @@ static void describe_end (const struct mu_collective *collective, int status, ch
     if (collective->broken)
         used = snprintf (text, size, "killed: %s", collective->why.text);
     else if (WIFSIGNALED (status))
-        used = snprintf (text, size, "ended by signal %d (%s)", WTERMSIG (status),
+        used = snprintf (text, size, "signal %d (%s)", WTERMSIG (status),
                          strsignal (WTERMSIG (status)));
     else if (collective->failed.kind)
-        used = snprintf (text, size, "ended: %s: %s", status_sentence (WEXITSTATUS (status)),
+        used = snprintf (text, size, "%s: %s", status_sentence (WEXITSTATUS (status)),
                          collective->failed.text);
     else
-        used = snprintf (text, size, "ended with status %d: %s", WEXITSTATUS (status),
-                         status_sentence (WEXITSTATUS (status)));
+        used = snprintf (text, size, "%s (status %d)", status_sentence (WEXITSTATUS (status)),
+                         WEXITSTATUS (status));
     if (used < 0 || (size_t)used >= size || !collective->words_size)
         return;
     static const char lead[] = "; its last words: ";
