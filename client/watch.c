@@ -130,12 +130,23 @@ static void clear_line (struct follow *follow)
     follow->painted = false;
 }
 
+static void clear_row (struct follow *follow)
+{
+    if (follow->painted)
+        fputs ("\r\033[K", stderr);
+    follow->painted = false;
+}
+
 static void show_end (struct follow *follow, const struct muster_job_info *job)
 {
     char line[512];
+    bool why = job->reason.size && strcmp (job->state, "done") != 0;
     describe (job, line, sizeof line);
-    show (follow, line, true);
-    if (job->reason.size && strcmp (job->state, "done"))
+    if (job->step || !why) /* else there is nothing but the reason to tell */
+        show (follow, line, true);
+    else
+        clear_row (follow);
+    if (why)
         fprintf (stderr, "%s: %s: %.*s\n", job->name, job->state, (int)job->reason.size,
                  (const char *)job->reason.data);
     if (job->checkpoint.size)

@@ -91,6 +91,7 @@ def data_missing():
         run = cluster.try_muster("submit", spec, "--wait", "--set", "data.path=/nonexistent/book.txt")
         assert run.returncode == 100, run
         says(run.stderr, "/nonexistent/book.txt", "no such file")
+        assert run.stderr.count("/nonexistent/book.txt") == 1, run.stderr  # told once
         says(cluster.status("missing")["reason"], "/nonexistent/book.txt", "no such file")
         assert cluster.wait_done(other)["restarts"] == 0
 
