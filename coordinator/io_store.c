@@ -17,6 +17,7 @@
 
 #include "io_batch.h"
 #include "io_database.h"
+#include "io_emptied.h"
 #include "io_files.h"
 #include "io_rows.h"
 #include "io_views.h"
@@ -194,9 +195,9 @@ int store_open (struct store **store_p, const char *dir, struct mu_error *error)
     snprintf (path, sizeof path, "%s/muster.db", dir);
     if (folder_make (dir, error) || folder_lock (dir, &store->lock_fd, error))
         goto error;
-    if (open_writer (store, path, error) || read_about (store, error) ||
-        check_place (store, path, error) || read_newest (store, error) ||
-        open_reader (store, path, error)) {
+    if (check_emptied (dir, path, error) || open_writer (store, path, error) ||
+        read_about (store, error) || check_place (store, path, error) ||
+        read_newest (store, error) || open_reader (store, path, error)) {
         mu_error_prefix (error, "%s: ", path);
         goto error;
     }

@@ -27,7 +27,7 @@ endif
 # The database: the coordinator's own, and what `muster admin` does to it.
 noinst_LTLIBRARIES += %D%/libstore.la
 %C%_libstore_la_SOURCES = %D%/io_backup.c %D%/io_backup.h %D%/io_check.c %D%/io_check.h %D%/io_compact.c %D%/io_compact.h \
-    %D%/io_database.c %D%/io_database.h %D%/io_files.c %D%/io_files.h \
+    %D%/io_database.c %D%/io_database.h %D%/io_emptied.c %D%/io_emptied.h %D%/io_files.c %D%/io_files.h \
     %D%/io_batch.c %D%/io_batch.h %D%/io_key.c %D%/io_key.h %D%/io_rows.c %D%/io_rows.h %D%/io_several.c %D%/io_several.h %D%/io_store.c %D%/io_store.h %D%/io_views.c %D%/io_views.h
 nodist_%C%_libstore_la_SOURCES = %D%/store_steps.h
 %C%_libstore_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_builddir)/%D% $(SQLITE_CFLAGS)

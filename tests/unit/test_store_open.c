@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void one_coordinator_a_directory (void **state)
@@ -43,6 +44,60 @@ static void a_file_that_is_no_database (void **state)
     assert_int_equal (store_open (&store, dir, &error), -1);
     assert_int_equal (error.code, MU_BAD_INPUT);
     assert_non_null (strstr (error.text, path));
+}
+
+static void write_file (const char *name, const char *text)
+{
+    char path[160];
+    snprintf (path, sizeof path, "%s/%s", dir, name);
+    FILE *file = fopen (path, "w");
+    assert_non_null (file);
+    fputs (text, file);
+    fclose (file);
+}
+
+static void refused_as_emptied (const char *why)
+{
+    struct mu_error error;
+    struct store *store = NULL;
+    assert_int_equal (store_open (&store, dir, &error), -1);
+    assert_int_equal (error.code, MU_BAD_INPUT);
+    assert_non_null (strstr (error.text, why));
+    assert_non_null (strstr (error.text, "muster admin restore"));
+    assert_non_null (strstr (error.text, dir));
+}
+
+static void a_first_start_that_was_killed_blocks_nothing (void **state)
+{
+    (void)state;
+    write_file ("muster.db", "");
+    write_file ("muster.db-wal", "");
+    struct store *store = must_open ();
+    store_close (&store);
+}
+
+/* SQLite would take it for a new one, and delete what is in the log of what was committed. */
+static void a_database_that_was_emptied_is_refused (void **state)
+{
+    (void)state;
+    char path[128];
+    snprintf (path, sizeof path, "%s/logs", dir);
+    write_file ("muster.db", "");
+    write_file ("muster.db-wal", "frames");
+    refused_as_emptied ("what was committed last lies beside it");
+    refused_as_emptied ("what was committed last lies beside it"); /* it is still there */
+    write_file ("muster.db-wal", "");
+    assert_int_equal (mkdir (path, 0700), 0);
+    write_file ("logs/readme", "");
+    struct store *store = must_open ();
+    store_close (&store);
+    write_file ("muster.db", "");
+    write_file ("logs/job-7.jsonl", "");
+    refused_as_emptied ("the logs of 1 job lie");
+    snprintf (path, sizeof path, "%s/muster.db", dir);
+    assert_int_equal (unlink (path), 0); /* somebody wants to begin anew */
+    store = must_open ();
+    store_close (&store);
 }
 
 static void a_newer_database_is_refused (void **state)
@@ -283,6 +338,8 @@ int main (void)
         STORE_TEST (one_coordinator_a_directory),
         STORE_TEST (a_folder_that_cannot_be_made),
         STORE_TEST (a_file_that_is_no_database),
+        STORE_TEST (a_first_start_that_was_killed_blocks_nothing),
+        STORE_TEST (a_database_that_was_emptied_is_refused),
         STORE_TEST (a_newer_database_is_refused),
         STORE_TEST (a_copy_knows_that_it_is_one),
         STORE_TEST (where_nobody_knows_it_is_no_copy),
