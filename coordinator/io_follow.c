@@ -18,6 +18,7 @@
 #include "io_requests.h"
 #include "io_turn.h"
 #include "log.h"
+#include "quota.h"
 #include "wire.h"
 
 #include <errno.h>
@@ -49,6 +50,7 @@ struct follow {
     zmq_msg_t message[TAKE_MAX];
     uint32_t message_count;
     bool taken; /* something waits to become durable */
+    struct mu_quota bad; /* messages that are logged */
     uint32_t *worker, worker_count, worker_capacity;
     struct compactor *compactor;
     struct requests requests;
@@ -394,6 +396,15 @@ static void release (struct follow *follow)
     msgpack_zone_clear (&follow->zone);
 }
 
+static void log_bad (struct follow *follow, uint64_t now_ms, const struct mu_error *why)
+{
+    char more[64];
+    uint64_t unsaid;
+    if (mu_quota_take (&follow->bad, now_ms, &unsaid))
+        mu_log (MU_LOG_WARN, "bad_message", NULL, "from the leader: %s%s", why->text,
+                mu_quota_text (unsaid, more, sizeof more));
+}
+
 static int hear_leader (struct follow *follow, uint64_t now_ms, struct mu_error *error)
 {
     zmq_msg_t *message;
@@ -403,7 +414,7 @@ static int hear_leader (struct follow *follow, uint64_t now_ms, struct mu_error 
     while (!rc && (message = receive (follow)))
         if (mu_record_decode (&mu_wire_family, &wire, zmq_msg_data (message),
                               zmq_msg_size (message), 1u << MU_ROLE_PEER, &follow->zone, &why))
-            mu_log (MU_LOG_WARN, "bad_message", NULL, "from the leader: %s", why.text);
+            log_bad (follow, now_ms, &why);
         else
             rc = on_word (follow, &wire, now_ms, error);
     rc = rc || settle (follow, now_ms, error) ? -1 : 0;

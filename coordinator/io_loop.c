@@ -19,6 +19,7 @@
 #include "io_turn.h"
 #include "io_wait.h"
 #include "log.h"
+#include "quota.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -58,6 +59,7 @@ struct loop {
     uint64_t stop_ms;             /* the first time */
     uint64_t later_term, look_ms; /* that a worker spoke of; the next is looked into then */
     struct loop_counts counts;
+    struct mu_quota bad; /* messages that are logged */
     msgpack_zone zone;
     struct mu_wire wire;
 };
@@ -100,6 +102,17 @@ static bool tells_of_itself (const struct loop *loop)
            outbox_is_held (loop->outbox, mu_now_ms ());
 }
 
+/* Whoever reaches us may say nonsense without end. */
+static void log_bad (struct loop *loop, uint32_t peer, const struct mu_error *why)
+{
+    char more[64];
+    uint64_t unsaid;
+    if (mu_quota_take (&loop->bad, mu_now_ms (), &unsaid))
+        mu_log (MU_LOG_WARN, "bad_message", NULL, "from %s: %s%s",
+                sockets_name (loop->options->sockets, peer), why->text,
+                mu_quota_text (unsaid, more, sizeof more));
+}
+
 static int on_message (struct loop *loop, uint32_t peer, const void *data, size_t size,
                        struct mu_error *error)
 {
@@ -111,8 +124,7 @@ static int on_message (struct loop *loop, uint32_t peer, const void *data, size_
     msgpack_zone_clear (&loop->zone);
     if (mu_record_decode (&mu_wire_family, &loop->wire, data, size, SENDERS, &loop->zone, &why)) {
         loop->counts.bad++;
-        mu_log (MU_LOG_WARN, "bad_message", NULL, "from %s: %s",
-                sockets_name (loop->options->sockets, peer), why.text);
+        log_bad (loop, peer, &why);
         requests_refuse (loop->filling, peer, term, 0, &why);
         return 0;
     }

@@ -67,6 +67,7 @@ unit_tests += %D%/unit/test_savers
 %C%_unit_test_savers_SOURCES = %D%/unit/test_savers.c $(audit_bed)
 
 # What is common to all programs.
+unit_tests += %D%/unit/test_quota
 unit_tests += %D%/unit/test_log
 %C%_unit_test_log_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 unit_tests += %D%/unit/test_record

@@ -11,8 +11,10 @@
  *  - LINGER 0 while it runs; at the end BYE gets a moment. */
 #include "io_coordinator.h"
 
+#include "common/clock.h"
 #include "common/dial.h"
 #include "common/log.h"
+#include "common/quota.h"
 
 #include <errno.h>
 #include <msgpack.h>
@@ -45,6 +47,7 @@ struct io_coordinator {
     msgpack_sbuffer bytes;
     zmq_msg_t message;
     bool has_message;
+    struct mu_quota bad; /* messages that are logged */
 };
 
 static void set (void *socket, int option, int value)
@@ -198,6 +201,19 @@ static bool is_whole (const zmq_msg_t *message, void *socket)
     return false;
 }
 
+static void log_bad (struct io_coordinator *coordinator, const char *endpoint,
+                     const struct mu_error *why)
+{
+    char more[64];
+    uint64_t unsaid = 0;
+    bool newer =
+        why->code == MU_TRY_AGAIN; /* a word of a later version: it is said again, in others */
+    if (newer || mu_quota_take (&coordinator->bad, mu_now_ms (), &unsaid))
+        mu_log (newer ? MU_LOG_DEBUG : MU_LOG_WARN, "protocol", &MU_LOG_ABOUT_NOTHING,
+                "%s said what cannot be understood: %s%s", endpoint, why->text,
+                mu_quota_text (unsaid, more, sizeof more));
+}
+
 static bool receive_from (struct io_coordinator *coordinator, size_t i, struct mu_wire *wire)
 {
     struct peer *peer = &coordinator->peer[i];
@@ -216,9 +232,7 @@ static bool receive_from (struct io_coordinator *coordinator, size_t i, struct m
                               zmq_msg_size (&coordinator->message), 1u << MU_ROLE_COORDINATOR,
                               coordinator->zone, &error) == 0)
             return true;
-        mu_log (error.code == MU_TRY_AGAIN ? MU_LOG_DEBUG : MU_LOG_WARN, "protocol",
-                &MU_LOG_ABOUT_NOTHING, "%s said what cannot be understood: %s", peer->endpoint,
-                error.text);
+        log_bad (coordinator, peer->endpoint, &error);
     }
 }
 

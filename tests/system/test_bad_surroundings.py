@@ -395,6 +395,14 @@ def strangers():
             big.line.sendall(b"\x02" + struct.pack(">Q", 1 << 40) + noise)
         except OSError:
             pass
+        def nonsense_heard():
+            lines = cluster.muster("metrics").splitlines()
+            return int(next(line for line in lines if line.startswith("muster_messages_bad_total ")).split()[1]) >= 1000
+        for _ in range(2000):
+            stranger.say(noise[:20])
+        wait_for("that is heard", nonsense_heard)
+        logged = [line for line in cluster.log_lines("coordinator") if line["event"] == "bad_message"]
+        assert 10 <= len(logged) <= 60, len(logged)  # ten a minute, and then a count
         assert cluster.coordinator.poll() is None
         status = cluster.wait_done(job)
         assert status["restarts"] == 0, status
