@@ -315,7 +315,10 @@ static int set_text (char *field, size_t size, const char *what, const char *tex
     if (!text)
         text = "";
     if (strlen (text) >= size) {
-        mu_fail (&why, MU_USAGE, "the %s is longer than %zu bytes", what, size - 1);
+        mu_fail (&why, MU_USAGE,
+                 "the %s \"%.24s...\" is longer than %zu bytes, the most that there can be", what,
+                 text, size - 1);
+        mu_text_mend (why.text); /* cut inside a character */
         return fail (error, &why);
     }
     if (!mu_text_valid (text, strlen (text))) {

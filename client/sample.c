@@ -82,5 +82,11 @@ int command_sample (const struct command *command)
         putchar ('\n');
     }
     free (gathered.text);
-    return rc ? command_fail_mu (&error) : 0;
+    if (!rc)
+        return 0;
+    int status = command_fail_mu (&error);
+    if (error.code == MU_NOT_FOUND)
+        fprintf (stderr, "muster: name the folder of a checkpoint; `muster checkpoints JOB` lists "
+                         "those of a job\n");
+    return status;
 }

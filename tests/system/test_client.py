@@ -168,6 +168,34 @@ def nobody_there():
     assert run.returncode == 68 and "no.such.name.invalid" in run.stderr, run
 
 
+def wrong_words():
+    """words that name nothing: a sentence that says which and where to look, and the status that the manual promises"""
+    with Cluster() as cluster:
+        for status, words, *arguments in (
+                (102, ("no job 99", "muster jobs"), "wait", "99"),
+                (102, ("no job -1", "muster jobs"), "cancel", "--", "-1"),
+                (64, ("job", '"xxx', "63 bytes"), "status", "x" * 300),
+                (64, ("worker", '"äää', "63 bytes"), "drain", "ä" * 32),
+                (64, ("word is empty",), "status", ""),
+                (102, ("no worker w9", "muster workers"), "drain", "w9"),
+                (64, ("'1.5'", "1 to 65535"), "scale", "1", "1.5"),
+                (102, ("/nonexistent", "muster checkpoints JOB"), "sample", "/nonexistent"),
+                (66, (cluster.dir, "directory"), "submit", cluster.dir),
+                (64, ("--output", '"yaml"', "json"), "jobs", "-o", "yaml"),
+                (64, ("--workers", "-1", "1 to 256"), "up", "-n", "-1"),
+                (65, ('--set "workers.min=abc"', "whole number"), "validate", cluster.gpt(), "--set", "workers.min=abc")):
+            run = cluster.try_muster(*arguments)
+            assert run.returncode == status and run.stdout == "", (arguments, run)
+            for word in words:
+                assert word in run.stderr, (arguments, word, run.stderr)
+        utf16 = os.path.join(cluster.dir, "utf16.yaml")
+        for content, word in (("name: x\n".encode("utf-16"), "UTF-8"), (b"name: x\0y\n", "U+0000"), (b"#" * (100 << 20), "65536")):
+            with open(utf16, "wb") as file:
+                file.write(content)
+            run = cluster.try_muster("submit", utf16)
+            assert run.returncode == 65 and word in run.stderr and utf16 in run.stderr, run
+
+
 def several():
     """of several coordinators the one that is there is found and alone asked; a wrong one is named"""
     dead = [word for _ in range(2) for word in ("-c", f"tcp://127.0.0.1:{free_port()}")]
@@ -316,5 +344,5 @@ def no_rank():
 
 if __name__ == "__main__":
     sys.exit(Tap().run(up_and_down, up_killed, up_port_in_use, up_taken, up_half_installed, up_beyond_loopback,
-                       one_json_document, mistakes_at_once, nobody_there, several, interrupts, detach_from_the_dead,
+                       one_json_document, mistakes_at_once, nobody_there, wrong_words, several, interrupts, detach_from_the_dead,
                        followers_wait, broken_pipe, data_of_a_job, no_rank))
