@@ -392,6 +392,13 @@ def checkpoint_folder():
         cluster.wait_done(bystander(cluster))
 
 
+def checkpoint_disk_read_only():
+    """a checkpoint folder that is not there, on a disk that cannot be written: the sentence says that, not that it is missing"""
+    with Cluster(1) as cluster, Tmpfs(os.path.join(cluster.dir, "disk"), "8m") as disk:
+        subprocess.run(["mount", "-o", "remount,ro", disk.path], check=True)
+        fails(cluster, cluster.gpt("folder"), "checkpoint", "read-only", disk.path, sets=[f"checkpoint.dir={disk.path}/here"])
+
+
 def checkpoint_disk_full():
     """a full disk: training goes on and says so; when there is room the next checkpoint succeeds"""
     with PatientCluster(1) as cluster, Tmpfs(os.path.join(cluster.dir, "disk"), "8m") as disk:
@@ -431,5 +438,5 @@ def last_checkpoint_disk_full():
 
 if __name__ == "__main__":
     sys.exit(Tap().run(data_missing, data_gone_later, data_small, data_differs, job_files, job_against_model, too_few_workers,
-                       plug_ins, another_build, trainers_that_crash, beginnings_that_differ, names_that_are_no_text, not_a_number, checkpoint_folder, checkpoint_disk_full,
+                       plug_ins, another_build, trainers_that_crash, beginnings_that_differ, names_that_are_no_text, not_a_number, checkpoint_folder, checkpoint_disk_read_only, checkpoint_disk_full,
                        last_checkpoint_disk_full))

@@ -63,6 +63,7 @@ int mu_directory_make (const char *path, struct mu_error *error)
 {
     char part[PATH_MAX];
     size_t length = strlen (path);
+    int refused = 0; /* why one was not made, which may be there all the same */
     if (length == 0 || length >= sizeof part)
         return mu_fail (error, MU_CONFIG, "checkpoint.dir is empty or too long");
     for (size_t i = 1; i <= length; i++) {
@@ -70,14 +71,17 @@ int mu_directory_make (const char *path, struct mu_error *error)
             continue;
         memcpy (part, path, i);
         part[i] = '\0';
-        if (mkdir (part, 0777) < 0 && errno != EEXIST && errno != EROFS && errno != EACCES)
+        if (mkdir (part, 0777) == 0 || errno == EEXIST)
+            continue;
+        if (errno != EROFS && errno != EACCES)
             return mu_fail_errno (error, MU_CANT_CREATE, errno, "cannot make the directory %s",
                                   part);
+        refused = errno;
     }
     int dir = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
-        return mu_fail_errno (error, MU_CANT_CREATE, errno, "cannot make or open the directory %s",
-                              path);
+        return mu_fail_errno (error, MU_CANT_CREATE, errno == ENOENT && refused ? refused : errno,
+                              "cannot make or open the directory %s", path);
     return dir;
 }
 
