@@ -357,9 +357,13 @@ static void step (struct coord_event *event)
             priority_break (coord, &action->store.broken);
             broke = true;
         }
-        if (action->type == COORD_STORE)
+        if (action->type == COORD_STORE) {
             write_record (&action->store);
-        else if (last_record (before) == durable_count)
+            if (hurry_dies (&action->store)) {
+                host_crash (draw (50, 3000));
+                return;
+            }
+        } else if (last_record (before) == durable_count)
             send_now (action->send.peer, &action->send.wire);
         else
             hold (action->send.peer, &action->send.wire, last_record (before));

@@ -1,7 +1,7 @@
 # The real cores of coordinator and agent in a simulated world. `make check` runs a thousand seeds and
 # ten thousand workers once; MUSTER_SIM_SEEDS runs more, scripts/mutants tests the simulator itself.
 check_PROGRAMS += %D%/sim
-%C%_sim_SOURCES = %D%/sim.c %D%/sim.h %D%/chain.c %D%/check.c %D%/client.c %D%/clock.c %D%/folds.c %D%/host.c %D%/ledgers.c %D%/lie.c %D%/lie.h %D%/lies.c %D%/network.c \
+%C%_sim_SOURCES = %D%/sim.c %D%/sim.h %D%/chain.c %D%/check.c %D%/client.c %D%/clock.c %D%/folds.c %D%/host.c %D%/hurry.c %D%/ledgers.c %D%/lie.c %D%/lie.h %D%/lies.c %D%/network.c \
     %D%/priority.c %D%/quiet.c %D%/recordings.c %D%/saver.c %D%/scenes.c %D%/scenes.h %D%/storage.c %D%/story.c %D%/trainer.c %D%/worker.c %D%/world.c %D%/writers.c
 %C%_sim_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/coordinator -I$(top_srcdir)/worker \
     -I$(top_srcdir)/client

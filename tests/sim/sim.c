@@ -593,11 +593,13 @@ static void run_seed (void)
     choose_memory ();
     choose_wrong ();
     choose_parted ();
+    faults.hurry = !options.calm && !faults.seen && mix (options.seed, 7207) % 3 == 0;
     begin ();
     uint64_t end_ms = clock_now () + options.minutes * UINT64_C (60000);
     clock_run_until (clock_now () + 1500);
     if (!faults.seen)
         client_random (end_ms);
+    hurry_begin (end_ms);
     clock_run_until (end_ms);
     stop_faults ();
     clock_run_until (clock_now () + 20000);

@@ -11,6 +11,7 @@
  *     chain.c      states are hashes, steps are sums of hashes; the run that nothing disturbs
  *     world.c      a model of the MPI world: fences, reductions that tear
  *     client.c     people: submit, cancel, pause, drain, and again until answered
+ *     hurry.c      people who want several things at once
  *     check.c      what must never happen
  *     priority.c   who gives workers to whom, and what nobody waits for
  *     ledgers.c    every job's ledger is proven from the journal, as `muster ledger verify` does
@@ -78,6 +79,7 @@ struct faults {
     uint32_t quarantine_failures; /* 0: nobody is quarantined */
     uint32_t jobs_max, history_ms; /* of those that have ended: 0: all are remembered */
     bool in_order;
+    bool hurry;  /* people want several things at once */
     bool gentle; /* words get lost and nothing worse: no wait may run into its limit */
     enum wrong {
         WRONG_NOBODY,
@@ -370,6 +372,12 @@ uint32_t client_job_count (void);
 const struct sim_job *client_job (uint64_t number); /* NULL: not known */
 const struct sim_job *client_job_at (uint32_t at);
 void client_fill_submit (uint32_t at, struct mu_journal_submit *submit);
+
+/* --- hurry.c ---------------------------------------------------------------------------------- */
+
+void hurry_begin (uint64_t until_ms);
+bool hurry_dies (
+    const struct mu_journal *record); /* the coordinator, as soon as it has written this */
 
 /* --- check.c ---------------------------------------------------------------------------------- */
 
