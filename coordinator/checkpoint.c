@@ -161,6 +161,8 @@ void checkpoint_save_failed (struct coord *coord, struct worker *worker, const s
         failed->step <= job_committed_step (job))
         return;
     note_failure (coord, job, worker, failed);
+    if (worker->order == ORDER_SAVE && failed->step < worker->position.step)
+        return; /* the one before, which had to end first: what it was told to save is to come */
     if (worker->order == ORDER_SAVE) {
         order_clear (worker);
         if (job->soft.end_unsaved)

@@ -61,6 +61,28 @@ static void tell (uint32_t worker, uint64_t step)
     assert_int_equal (bed.workers[worker]->order, ORDER_SAVE);
 }
 
+static void fails (uint32_t worker, uint64_t step)
+{
+    struct mu_wire wire = { .type = MU_WIRE_SAVE_FAILED,
+                            .term = bed.term,
+                            .save_failed = { .job = 1, .generation = 1, .step = step } };
+    checkpoint_save_failed (bed.coord, bed.workers[worker], &wire);
+}
+
+/* Its writer did not move and was ended: what it was told to save comes next, and it may not go before. */
+static void a_failure_of_the_one_before_is_no_answer (void **state)
+{
+    (void)state;
+    break_up ();
+    tell (2, 57);
+    fails (2, 40);
+    assert_int_equal (bed.workers[2]->order, ORDER_SAVE);
+    assert_true (checkpoint_wait (bed.coord, bed.job));
+    fails (2, 57);
+    assert_int_equal (bed.workers[2]->order, ORDER_NONE);
+    assert_false (checkpoint_wait (bed.coord, bed.job));
+}
+
 static void the_writer_is_believed (void **state)
 {
     (void)state;
@@ -579,6 +601,7 @@ static void old_savers_are_forgotten (void **state)
 int main (void)
 {
     const struct CMUnitTest tests[] = {
+        SAVERS_TEST (a_failure_of_the_one_before_is_no_answer),
         SAVERS_TEST (the_writer_is_believed),
         SAVERS_TEST (another_rank_is_not),
         SAVERS_TEST (what_does_not_count_is_not_answered),
