@@ -286,6 +286,8 @@ static int apply_form (struct coord *coord, const struct mu_journal *record, str
         member->incarnation = form->members.items[rank].incarnation;
         member->windows = form->step / job->durable.window_steps;
     }
+    if (form->generation == 1)
+        job->durable.first_step = form->step;
     absent_follow (&job->durable, &before, form);
     savers_follow_form (&job->durable, &before);
     proof_follow_form (&job->durable);
@@ -562,7 +564,7 @@ static int apply_state (struct coord *coord, const struct mu_journal *record,
         absent_forget (&job->durable);
         savers_forget (&job->durable);
         proof_forget (&job->durable);
-        job->durable.unsound_step = job->durable.unsound_generation = 0;
+        job->durable.unsound_step = job->durable.unsound_generation = job->durable.first_step = 0;
         job->durable.generation.began = job->durable.generation.step; /* nobody asks */
         job_leave_live (&coord->durable, job);
     }

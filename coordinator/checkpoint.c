@@ -5,6 +5,9 @@
  * (savers.c), of any generation of the job: equal steps are equal bits. Steps committed only grow; what
  * was saved of an older step is answered with the newest, so that its worker stops asking.
  *
+ * COMMITTED names all that are to stay, so that whoever removes the others needs no rule of its own: what lies on
+ * storage and was never committed would be counted by one (docs/decisions/0067).
+ *
  * checkpoint_wait () keeps a state from vanishing: when the workers that would stay are more than a
  * step behind one that leaves, or all leave, the best one is told to SAVE first. */
 #include "checkpoint.h"
@@ -21,6 +24,25 @@
 #include "unsound.h"
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
+#define STAYS_MAX        1002u /* as in wire.schema; checkpoint.keep is at most 1000 */
+
+/* What may be resumed from, and nothing else: only we know which of those on storage were committed. Of a job whose
+ * record says no `keep` nothing is said, and who removes goes by the number that it has. */
+static void say_what_stays (struct coord *coord, const struct job_durable *job,
+                            struct mu_wire_committed *said)
+{
+    uint32_t room = job->commit_count < STAYS_MAX ? job->commit_count : STAYS_MAX, count = 0;
+    if (!job->keep)
+        return;
+    struct mu_wire_stays *list = core_scratch (coord, room * sizeof *list);
+    for (uint32_t i = job->commit_count; i-- > 0 && count < room;)
+        if (!job->commits[i].pruned)
+            list[count++].step = job->commits[i].step;
+    said->stays.items = list;
+    said->stays.count = count;
+    said->generation = job->generation.number;
+    said->first = job->first_step;
+}
 
 void checkpoint_say (struct coord *coord, const struct worker *worker, const struct job *job)
 {
@@ -28,6 +50,7 @@ void checkpoint_say (struct coord *coord, const struct worker *worker, const str
     said->job = job->durable.number;
     said->step = job_committed_step (job);
     said->anchor = job->durable.anchor;
+    say_what_stays (coord, &job->durable, said);
 }
 
 /* Of a generation whose states are not to be trusted, as a worker was wrong: it is no checkpoint. */

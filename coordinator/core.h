@@ -195,6 +195,7 @@ struct job_durable {
     uint32_t skip_count, skip_capacity;
 
     uint64_t anchor;     /* the newest committed step that is known to be right */
+    uint64_t first_step; /* updates in the state that it began with: 0, or a checkpoint's */
     uint64_t distrusted; /* states of this generation and older ones are not; 0: all are trusted */
     struct outcast *outcasts;
     uint32_t outcast_count, outcast_capacity;

@@ -109,6 +109,8 @@ static void mix_job (uint64_t *digest, const struct job_durable *job)
         job->unsound_generation,
     };
     mix_bytes (digest, numbers, sizeof numbers);
+    if (job->first_step) /* recordings of before end with a number without it */
+        mix (digest, job->first_step);
     mix_text (digest, job->key);
     mix_text (digest, job->name);
     mix_bytes (digest, job->spec.data, job->spec.size);

@@ -157,7 +157,7 @@ static const struct field job_fields[] = {
     F (hang_rounds), F (hang_blows), F (hang_step), F (hang_generation), F (hung_ms), P (hung),
     F (accusations), F (poison_limit), F (suspicion.step), P (suspicion.strikes),
     P (suspicion.count), P (suspicion.capacity), P (skips), P (skip_count), P (skip_capacity),
-    F (anchor), F (distrusted), P (outcasts), P (outcast_count), P (outcast_capacity),
+    F (anchor), F (first_step), F (distrusted), P (outcasts), P (outcast_count), P (outcast_capacity),
     P (absentees), P (absentee_count), P (absentee_capacity),
     P (savers), P (saver_count), P (saver_capacity), F (unsound_step), F (unsound_generation),
     F (sums), F (sum_count), P (disputed), F (disputed_step),

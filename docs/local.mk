@@ -68,6 +68,7 @@ dist_decisions_DATA = \
     %D%/decisions/0063-what-ended-long-ago-is-forgotten.md \
     %D%/decisions/0064-what-a-connection-costs-is-libzmqs.md \
     %D%/decisions/0066-who-cannot-speak-calls-nobody-silent.md \
+    %D%/decisions/0067-what-was-never-committed-does-not-count.md \
     %D%/decisions/0069-who-died-is-told-after-who-noticed.md \
     %D%/decisions/0070-an-emptied-database-is-no-new-one.md
 

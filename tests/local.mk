@@ -65,6 +65,8 @@ unit_tests += %D%/unit/test_audit
 %C%_unit_test_audit_SOURCES = %D%/unit/test_audit.c $(audit_bed)
 unit_tests += %D%/unit/test_savers
 %C%_unit_test_savers_SOURCES = %D%/unit/test_savers.c $(audit_bed)
+unit_tests += %D%/unit/test_keep
+%C%_unit_test_keep_SOURCES = %D%/unit/test_keep.c $(audit_bed)
 
 # What is common to all programs.
 unit_tests += %D%/unit/test_quota

@@ -280,6 +280,17 @@ static void on_save (struct agent *agent, const struct mu_wire *wire)
         agent_tell (agent, MU_WIRE_WRITE)->write.generation = own && own < newest ? own : newest;
 }
 
+static void tell_prune (struct agent *agent, const struct mu_wire_committed *committed)
+{
+    struct mu_wire_prune *prune = &agent_tell (agent, MU_WIRE_PRUNE)->prune;
+    prune->step = committed->step;
+    prune->anchor = committed->anchor;
+    prune->stays.items = committed->stays.items;
+    prune->stays.count = committed->stays.count;
+    prune->generation = committed->generation;
+    prune->first = committed->first;
+}
+
 static void on_committed (struct agent *agent, const struct mu_wire *wire)
 {
     struct agent_job *job = &agent->job;
@@ -295,9 +306,7 @@ static void on_committed (struct agent *agent, const struct mu_wire *wire)
     if (job->committed_step > step)
         return;
     job->committed_step = step + 1;
-    struct mu_wire_prune *prune = &agent_tell (agent, MU_WIRE_PRUNE)->prune;
-    prune->step = step;
-    prune->anchor = wire->committed.anchor;
+    tell_prune (agent, &wire->committed);
     job->prune_end_ms = agent->now_ms + AGENT_PRUNE_MS;
 }
 

@@ -2,9 +2,8 @@
 /* train_folder.c - the job's checkpoint folder, looked at before the first step
  *
  * It must be writable, and hold no later checkpoint of a job with another answer: such a one would
- * be in the way at the end, and `keep` would count the two jobs' checkpoints together. What does
- * not change the answer (names, workers, how often) may differ: the same job again finds its own
- * checkpoints there, bit for bit.
+ * be in the way at the end. What does not change the answer (names, workers, how often) may differ: the
+ * same job again finds its own checkpoints there, bit for bit.
  *
  * When a worker was found wrong, what the job has written beyond the step that it goes back to is
  * moved away, so that nobody resumes from it and nothing is in the way of the right ones. */

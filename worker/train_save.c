@@ -195,6 +195,20 @@ bool train_saver_has (struct train_saver *saver, uint64_t step)
     return has;
 }
 
+static void choose_stay (struct mu_checkpoint_stay *stay, const struct train_job *job,
+                         const struct mu_wire_prune *prune)
+{
+    *stay = (struct mu_checkpoint_stay){ .job = job->number,
+                                         .generation = prune->generation,
+                                         .first = prune->first,
+                                         .before = prune->step,
+                                         .keep = job->spec.checkpoint.keep,
+                                         .count = 2,
+                                         .steps = { prune->step, prune->anchor } };
+    for (uint32_t i = 0; i < prune->stays.count && stay->count < MU_CHECKPOINT_STAY_MAX; i++)
+        stay->steps[stay->count++] = prune->stays.items[i].step;
+}
+
 /* Whoever has never written here leaves the folder alone: it may be another worker's. Whoever wrote
  * here before another rank did still removes its own. The writer does it, but after the last step: it ends
  * with this process, which is ended as soon as this is said to be done. */
@@ -202,15 +216,15 @@ void train_prune (struct train_saver *saver, const struct train_job *job,
                   const struct mu_wire_prune *prune)
 {
     struct mu_error error;
-    const size_t keep = (size_t)job->spec.checkpoint.keep;
-    const uint64_t protect[] = { prune->step, prune->anchor };
+    struct mu_checkpoint_stay stay;
+    choose_stay (&stay, job, prune);
     pthread_mutex_lock (&saver->lock);
     const bool last = saver->last && saver->written == prune->step + 1;
     const bool done =
         saver->written == 0 ||
-        (!last && mu_checkpoint_prune_by (&saver->writer, job->checkpoint_dir, keep, protect, 2));
+        (!last && mu_checkpoint_prune_by (&saver->writer, job->checkpoint_dir, &stay));
     pthread_mutex_unlock (&saver->lock);
-    if (!done && mu_checkpoint_prune (job->checkpoint_dir, keep, protect, 2, NULL, &error) < 0)
+    if (!done && mu_checkpoint_prune (job->checkpoint_dir, &stay, NULL, &error) < 0)
         say_not_removed (&error);
 }
 

@@ -70,6 +70,34 @@ def first_moments():
         cluster.same_as_calm(job, **spec)
 
 
+def listed(cluster, job):
+    """Steps of the checkpoints that `muster checkpoints` promises."""
+    return [line["step"] for line in cluster.json("checkpoints", job)]
+
+
+def what_was_committed_stays():
+    """more checkpoints than are kept are written in an outage and never committed: those that were stay, these go"""
+    spec = {"name": "kept", "steps": 1000000, "batch": 24, "every": EVERY}
+    keep = 30  # so many more have to come before one of those may go, and they are looked at first
+    with PatientCluster(2) as cluster:
+        job = cluster.submit(cluster.gpt(**spec), f"checkpoint.keep={keep}")
+        cluster.wait_members(job, 2)
+        wait_for("checkpoints", lambda: len(listed(cluster, job)) >= 4)
+        cluster.kill_coordinator()
+        at = newest(cluster, "kept")
+        wait_for("checkpoints of the outage", lambda: len([step for step in saved(cluster, "kept") if step > at]) > keep + 2)
+        cluster.start_coordinator()
+        wait_for("the newest is told", lambda: listed(cluster, job)[-1] > at)
+
+        def only_what_is_promised():
+            promised, lie = listed(cluster, job), saved(cluster, "kept")
+            lost = set(promised) & set(listed(cluster, job)) - set(lie)
+            assert not lost, f"{sorted(lost)} are promised, and {lie} is all that lies there"
+            return {step for step in lie if step < promised[-1]} <= set(promised)
+        wait_for("what was never committed is removed", only_what_is_promised)
+        cluster.same_as_calm(job, **spec)
+
+
 def death_meanwhile():
     """a worker dies while there is no coordinator: the others say what they wait for, keep all, and go on with the next one"""
     spec = {"name": "death", "steps": 1000000, "batch": 24, "every": EVERY}
@@ -138,4 +166,4 @@ def disk_stands_still():
 
 
 if __name__ == "__main__":
-    sys.exit(Tap().run(steps_go_on, first_moments, death_meanwhile, leases_end, disk_stands_still))
+    sys.exit(Tap().run(steps_go_on, first_moments, what_was_committed_stays, death_meanwhile, leases_end, disk_stands_still))

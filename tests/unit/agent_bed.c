@@ -73,6 +73,19 @@ static void put_send (struct story *story, const struct agent_send *send)
     }
 }
 
+static void put_prune (struct story *story, const struct mu_wire_prune *prune)
+{
+    char stays[64] = "";
+    for (uint32_t i = 0; i < prune->stays.count; i++)
+        snprintf (stays + strlen (stays), sizeof stays - strlen (stays), " %d",
+                  (int)prune->stays.items[i].step);
+    if (prune->generation)
+        put (story, "tell PRUNE %d of generation %d from %d, not%s", (int)prune->step,
+             (int)prune->generation, (int)prune->first, stays);
+    else
+        put (story, "tell PRUNE %d", (int)prune->step);
+}
+
 static void put_tell (struct story *story, const struct mu_wire *wire)
 {
     switch ((uint32_t)wire->type) {
@@ -83,7 +96,7 @@ static void put_tell (struct story *story, const struct mu_wire *wire)
         return;
     case MU_WIRE_EXTEND: put (story, "tell EXTEND %d", (int)wire->extend.until_step); return;
     case MU_WIRE_LEAVE: put (story, "tell LEAVE %d", (int)wire->leave.generation); return;
-    case MU_WIRE_PRUNE: put (story, "tell PRUNE %d", (int)wire->prune.step); return;
+    case MU_WIRE_PRUNE: put_prune (story, &wire->prune); return;
     case MU_WIRE_PREPARE:
         put (story, "tell PREPARE%s", wire->prepare.joins ? " to join" : "");
         return;

@@ -153,6 +153,25 @@ static void checkpoints (void **state)
     finish (&story);
 }
 
+/* The trainer is told which are to stay; a coordinator of before says how old they may be alone. */
+static void which_checkpoints_stay_is_passed_on (void **state)
+{
+    (void)state;
+    struct story story;
+    struct mu_wire committed = { .type = MU_WIRE_COMMITTED };
+    struct mu_wire_stays stays[] = { { 32 }, { 24 }, { 8 } };
+    running (&story);
+    committed.committed = (struct mu_wire_committed){
+        .job = 1, .step = 32, .anchor = 8, .stays = { stays, 3 }, .generation = 2, .first = 4
+    };
+    hear (&story, committed);
+    expect (&story, "tell PRUNE 32 of generation 2 from 4, not 32 24 8");
+    committed.committed = (struct mu_wire_committed){ .job = 1, .step = 40, .anchor = 8 };
+    hear (&story, committed);
+    expect (&story, "tell PRUNE 40");
+    finish (&story);
+}
+
 /* A job's last commit and its end come together; the trainer must have heard of the one before the other. */
 static void the_last_commit_is_heard_of (struct story *story)
 {
@@ -330,6 +349,7 @@ int main (void)
         cmocka_unit_test (leases),
         cmocka_unit_test (it_stands_once_more),
         cmocka_unit_test (checkpoints),
+        cmocka_unit_test (which_checkpoints_stay_is_passed_on),
         cmocka_unit_test (is_let_go_when_pruned),
         cmocka_unit_test (is_let_go_unpruned),
         cmocka_unit_test (drain),

@@ -330,6 +330,21 @@ static void only_right_names_are_checkpoints (void **unused)
     assert_int_equal (error.code, MU_NOT_FOUND);
 }
 
+static void expect_left (const uint64_t *left, size_t expected)
+{
+    struct mu_checkpoint_entry *entries;
+    size_t count;
+    assert_int_equal (mu_checkpoint_list (bed_top, &entries, &count, NULL), 0);
+    assert_int_equal (count, expected);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal (entries[i].step, left[i]);
+    free (entries);
+}
+#define EXPECT_LEFT(...)                                                                           \
+    expect_left ((const uint64_t[]){ __VA_ARGS__ },                                                \
+                 sizeof (const uint64_t[]){ __VA_ARGS__ } / sizeof (uint64_t))
+
+/* As a coordinator of before has it, which does not say what was committed. */
 static void pruning_keeps_what_is_needed (void **unused)
 {
     (void)unused;
@@ -337,22 +352,78 @@ static void pruning_keeps_what_is_needed (void **unused)
         bed_save (step);
     bed_flip (bed_below ("step-00000008/muster.json"), 200,
               1); /* does not count as one of the newest */
-    const uint64_t protect[] = { 2, 99 };
+    struct mu_checkpoint_stay stay = { .keep = 2, .count = 2, .steps = { 2, 99 } };
     size_t removed;
-    struct mu_checkpoint_entry *entries;
-    size_t count;
-    assert_int_equal (mu_checkpoint_prune (bed_top, 2, protect, 2, &removed, NULL), 0);
+    assert_int_equal (mu_checkpoint_prune (bed_top, &stay, &removed, NULL), 0);
     assert_int_equal (removed, 4);
-    assert_int_equal (mu_checkpoint_list (bed_top, &entries, &count, NULL), 0);
-    const uint64_t left[] = { 2, 6, 7, 8 };
-    assert_int_equal (count, 4);
-    for (size_t i = 0; i < count; i++)
-        assert_int_equal (entries[i].step, left[i]);
-    free (entries);
-    assert_int_equal (mu_checkpoint_prune (bed_top, 0, NULL, 0, &removed, NULL), 0);
+    EXPECT_LEFT (2, 6, 7, 8);
+    stay = (struct mu_checkpoint_stay){ .keep = 0 };
+    assert_int_equal (mu_checkpoint_prune (bed_top, &stay, &removed, NULL), 0);
     assert_int_equal (removed, 2);
     assert_int_equal (mu_checkpoint_verify (bed_below ("step-00000007"), NULL), 0);
     assert_int_equal (bed_count_names (".step"), 0);
+}
+
+static void save_of (uint64_t step, const char *id, uint64_t generation)
+{
+    struct mu_checkpoint_job job = bed_job;
+    struct mu_checkpoint_saved saved;
+    struct mu_state *state = bed_state (1);
+    bed_age (state, step);
+    job.id = id;
+    job.generation = generation;
+    assert_int_equal (mu_checkpoint_write (bed_top, state, bed_tensors, &job, &saved, NULL), 0);
+    free (state);
+}
+
+/* 40, 60 and 70 lie there as well, but were overtaken, or the coordinator died before it heard of them. */
+static void what_was_never_committed_does_not_count (void **unused)
+{
+    (void)unused;
+    for (uint64_t step = 10; step <= 90; step += 10)
+        save_of (step, "7", 1);
+    const struct mu_checkpoint_stay stay = {
+        .job = 7, .generation = 1, .before = 80, .keep = 3, .count = 3, .steps = { 30, 50, 80 }
+    };
+    size_t removed;
+    assert_int_equal (mu_checkpoint_prune (bed_top, &stay, &removed, NULL), 0);
+    assert_int_equal (removed, 5);
+    EXPECT_LEFT (30, 50, 80, 90); /* and the newest may be committed in a moment */
+    assert_int_equal (mu_checkpoint_prune (bed_top, &stay, &removed, NULL), 0);
+    assert_int_equal (removed, 0);
+    assert_int_equal (bed_count_names (".step"), 0);
+}
+
+static void what_is_not_the_jobs_own_stays (void **unused)
+{
+    (void)unused;
+    save_of (10, "7", 1);  /* of that number, in another cluster: this one went on from it */
+    save_of (20, "77", 1); /* another job's */
+    save_of (30, "7", 2);  /* since the word was said: training had gone back */
+    save_of (40, "7", 1);  /* damaged: who knows */
+    save_of (50, "7", 1);
+    save_of (60, "7", 1);
+    bed_flip (bed_below ("step-00000040/muster.json"), 200, 1);
+    assert_int_equal (mkdir (bed_below ("step-00000055"), 0777), 0);
+    assert_int_equal (mkdir (bed_below ("keep"), 0777), 0);
+    const struct mu_checkpoint_stay stay = {
+        .job = 7, .generation = 1, .first = 10, .before = 60, .count = 1, .steps = { 60 }
+    };
+    size_t removed;
+    assert_int_equal (mu_checkpoint_prune (bed_top, &stay, &removed, NULL), 0);
+    assert_int_equal (removed, 1);
+    EXPECT_LEFT (10, 20, 30, 40, 55, 60);
+    assert_int_equal (access (bed_below ("keep"), F_OK), 0);
+}
+
+static void nothing_goes_before_anything_is_committed (void **unused)
+{
+    (void)unused;
+    for (uint64_t step = 1; step <= 3; step++)
+        save_of (step, "7", 1);
+    const struct mu_checkpoint_stay stay = { .job = 7, .generation = 1, .keep = 1 };
+    assert_int_equal (mu_checkpoint_prune (bed_top, &stay, NULL, NULL), 0);
+    EXPECT_LEFT (1, 2, 3);
 }
 
 static void age (const char *path)
@@ -376,7 +447,8 @@ static void what_dead_writers_left_is_swept (void **unused)
     }
     int live = open (bed_below ("%s", names[1]), O_RDONLY | O_DIRECTORY);
     assert_int_equal (flock (live, LOCK_EX), 0);
-    assert_int_equal (mu_checkpoint_prune (bed_top, 1, NULL, 0, NULL, NULL), 0);
+    const struct mu_checkpoint_stay stay = { .job = 1, .generation = 1 };
+    assert_int_equal (mu_checkpoint_prune (bed_top, &stay, NULL, NULL), 0);
     assert_int_equal (access (bed_below ("%s", names[0]), F_OK), -1);
     assert_int_equal (access (bed_below ("%s/model.safetensors", names[1]), F_OK), 0);
     assert_int_equal (access (bed_below ("%s", names[2]), F_OK), 0);
@@ -398,6 +470,9 @@ int main (void)
         TEST (a_place_that_cannot_be_written_is_named),
         TEST (only_right_names_are_checkpoints),
         TEST (pruning_keeps_what_is_needed),
+        TEST (what_was_never_committed_does_not_count),
+        TEST (what_is_not_the_jobs_own_stays),
+        TEST (nothing_goes_before_anything_is_committed),
         TEST (what_dead_writers_left_is_swept),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);

@@ -292,7 +292,7 @@ static void a_writer_is_used_for_good (void **unused)
     struct mu_state *state = bed_state (1);
     struct mu_checkpoint_job job = bed_job;
     static char spec[100000];
-    const uint64_t protect[] = { 2 };
+    const struct mu_checkpoint_stay stay = { .keep = 2, .count = 1, .steps = { 2 } };
     memset (spec, 's', sizeof spec - 1);
     for (uint64_t step = 1; step <= 12; step++) {
         bed_age (state, step);
@@ -308,10 +308,10 @@ static void a_writer_is_used_for_good (void **unused)
         assert_string_equal (info.job_spec, job.spec);
         mu_checkpoint_info_clear (&info);
         assert_int_equal (mu_checkpoint_verify (saved.path, &error), 0);
-        assert_true (mu_checkpoint_prune_by (&writer, bed_top, 2, protect, 1));
+        assert_true (mu_checkpoint_prune_by (&writer, bed_top, &stay));
     }
-    mu_checkpoint_prune_by (&writer, bed_below ("none"), 2, protect, 1);
-    mu_checkpoint_prune_by (&writer, bed_below ("step-00000012/config.json"), 2, protect, 1);
+    mu_checkpoint_prune_by (&writer, bed_below ("none"), &stay);
+    mu_checkpoint_prune_by (&writer, bed_below ("step-00000012/config.json"), &stay);
     state->step = 12;
     assert_int_equal (mu_checkpoint_begin (&writer, bed_top, state, bed_tensors, &job, &error), 0);
     assert_int_equal (bed_wait (&writer, &saved, &error), 1);
@@ -319,7 +319,7 @@ static void a_writer_is_used_for_good (void **unused)
     assert_non_null (strstr (saved.pruning.text, "config.json"));
     assert_int_equal (bed_count_names ("step-"), 3); /* 2, 11, 12 */
     mu_checkpoint_leave (&writer);
-    assert_false (mu_checkpoint_prune_by (&writer, bed_top, 2, protect, 1));
+    assert_false (mu_checkpoint_prune_by (&writer, bed_top, &stay));
     assert_int_equal (writer.pid, 0);
     assert_int_equal (waitpid (writer.leaving, NULL, 0), writer.leaving); /* it ends by itself */
     free (state);

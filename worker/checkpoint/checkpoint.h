@@ -114,10 +114,20 @@ void mu_checkpoint_cancel (struct mu_checkpoint_writer *writer);
  * that never answers. */
 void mu_checkpoint_leave (struct mu_checkpoint_writer *writer);
 
+/* Which stay when others are removed. A generation: of those that the job has written in it or before, of a
+ * step behind `first` and in front of `before`, only those go that are not named. 0, as said by a coordinator that does not
+ * name them all: whatever is there goes, but for the newest whole ones, `keep` of them and at least one, and the named. */
+#define MU_CHECKPOINT_STAY_MAX 1004u /* as PRUNE has, and its step and anchor */
+struct mu_checkpoint_stay {
+    uint64_t job, generation, first, before;
+    uint64_t keep;
+    uint32_t count;
+    uint64_t steps[MU_CHECKPOINT_STAY_MAX];
+};
+
 /* mu_checkpoint_prune, by the child, after what it does now. False: there is no child. */
-#define MU_CHECKPOINT_PROTECT_MAX 4u
 bool mu_checkpoint_prune_by (struct mu_checkpoint_writer *writer, const char *directory,
-                             size_t keep, const uint64_t *protect, size_t protected_count);
+                             const struct mu_checkpoint_stay *stay);
 
 /* What the child does, for callers that may block. */
 int mu_checkpoint_write (const char *directory, const struct mu_state *state,
@@ -202,9 +212,8 @@ int mu_checkpoint_list (const char *directory, struct mu_checkpoint_entry **entr
 int mu_checkpoint_find (const char *directory, uint64_t step, char path[PATH_MAX],
                         struct mu_error *skipped, struct mu_error *error);
 
-/* Remove all but the `keep` newest whole checkpoints and those whose step is in protect[]; also
- * what dead writers left behind. Never removes the newest whole one. *removed may be NULL. */
-int mu_checkpoint_prune (const char *directory, size_t keep, const uint64_t *protect,
-                         size_t protected_count, size_t *removed, struct mu_error *error);
+/* Remove all but those that are to stay; also what dead writers left behind. *removed may be NULL. */
+int mu_checkpoint_prune (const char *directory, const struct mu_checkpoint_stay *stay,
+                         size_t *removed, struct mu_error *error);
 
 #endif

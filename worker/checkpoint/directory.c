@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* directory.c - lists, finds, verifies and prunes checkpoints
+/* directory.c - lists, finds and verifies checkpoints
  *
  * A directory counts by its name alone being right, since it got that name when it was whole; then
  * its contents are checked, because storage forgets. Removing is a rename and then the rest, so
  * that a checkpoint is never seen half gone. */
 #include "worker/checkpoint/directory.h"
 
-#include "worker/checkpoint/idle.h"
 #include "worker/checkpoint/manifest.h"
 #include "worker/checkpoint/slices.h"
 #include "worker/checkpoint/storage.h"
@@ -17,16 +16,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#define STEP_PREFIX     "step-"
+#define STEP_PREFIX     MU_DIRECTORY_PREFIX
 #define STEP_DIGITS     8
-#define STEP_DIGITS_MAX 15             /* 2^40 has 13 */
-#define AGE_YOUNG       60             /* s: between making a directory and locking it */
-#define AGE_DEAD        (24 * 60 * 60) /* s: where locks do not work, its writer is gone */
+#define STEP_DIGITS_MAX 15 /* 2^40 has 13 */
 #define CHECKPOINTS_MAX 1000000u
 
 void mu_directory_step_name (char name[MU_DIRECTORY_NAME_MAX], uint64_t step)
@@ -279,87 +274,4 @@ int mu_checkpoint_find (const char *directory, uint64_t step, char path[PATH_MAX
         return 0;
     return mu_fail (error, MU_NOT_FOUND, "there is no sound checkpoint in %s%s%s", directory,
                     newest.code == MU_OK ? "" : "; the newest: ", newest.text);
-}
-
-/* --- pruning ---------------------------------------------------------------------------------- */
-
-/* Whether what lies under a dotted name has no living writer. */
-static bool is_left_behind (int parent, const char *name)
-{
-    struct stat status;
-    int dir = openat (parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (dir < 0 || fstat (dir, &status) < 0) {
-        if (dir >= 0)
-            close (dir);
-        return false;
-    }
-    time_t age = time (NULL) - status.st_mtime;
-    bool locked = flock (dir, LOCK_EX | LOCK_NB) < 0;
-    bool no_locks = locked && errno != EWOULDBLOCK;
-    close (dir);
-    return no_locks ? age > AGE_DEAD : !locked && age > AGE_YOUNG;
-}
-
-static void sweep (const char *directory)
-{
-    DIR *dir = opendir (directory);
-    if (!dir)
-        return;
-    for (struct dirent *entry = readdir (dir); entry; entry = readdir (dir))
-        if (strncmp (entry->d_name, "." STEP_PREFIX, sizeof STEP_PREFIX) == 0 &&
-            is_left_behind (dirfd (dir), entry->d_name))
-            mu_directory_remove (dirfd (dir), entry->d_name);
-    closedir (dir);
-}
-
-static bool is_protected (uint64_t step, const uint64_t *protect, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (protect[i] == step)
-            return true;
-    return false;
-}
-
-/* Remove what is older than the `keep` newest whole ones; damaged ones among those stay, since what
- * cannot be read now may be readable later. */
-static int remove_old (int parent, const struct mu_checkpoint_entry *entries, size_t count,
-                       size_t keep, const uint64_t *protect, size_t protected_count,
-                       size_t *removed, struct mu_error *error)
-{
-    size_t kept = 0;
-    for (size_t i = count; i-- > 0;) {
-        mu_idle_look ();
-        if (kept < keep) {
-            kept += entries[i].whole;
-            continue;
-        }
-        if (is_protected (entries[i].step, protect, protected_count))
-            continue;
-        if (mu_directory_move_away (parent, entries[i].name, entries[i].step, "old", error) < 0)
-            return -1;
-        ++*removed;
-    }
-    return 0;
-}
-
-int mu_checkpoint_prune (const char *directory, size_t keep, const uint64_t *protect,
-                         size_t protected_count, size_t *removed, struct mu_error *error)
-{
-    struct mu_checkpoint_entry *entries;
-    size_t count, gone = 0;
-    if (mu_checkpoint_list (directory, &entries, &count, error) < 0)
-        return -1;
-    int parent = count ? mu_directory_open (directory, error) : -1;
-    int status = count && parent < 0 ? -1 : 0;
-    if (parent >= 0) {
-        status = remove_old (parent, entries, count, keep ? keep : 1, protect, protected_count,
-                             &gone, error);
-        fsync (parent); /* a removal that is lost is done again */
-        close (parent);
-    }
-    sweep (directory);
-    free (entries);
-    if (removed)
-        *removed = gone;
-    return status;
 }

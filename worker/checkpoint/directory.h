@@ -10,6 +10,7 @@
 #include "worker/checkpoint/checkpoint.h"
 
 #define MU_DIRECTORY_NAME_MAX 96u
+#define MU_DIRECTORY_PREFIX   "step-"
 
 void mu_directory_step_name (char name[MU_DIRECTORY_NAME_MAX], uint64_t step);
 /* A name nobody else has; `kind` is "tmp", "old" or "broken". */

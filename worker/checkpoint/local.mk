@@ -3,7 +3,7 @@
 noinst_LTLIBRARIES += %D%/libcheckpoint.la
 %C%_libcheckpoint_la_SOURCES = %D%/checkpoint.h %D%/crew.c %D%/crew.h %D%/desk.c %D%/desk.h %D%/digest.c \
     %D%/digest.h %D%/directory.c %D%/directory.h %D%/folder.c %D%/idle.c %D%/idle.h %D%/import.c %D%/lanes.c \
-    %D%/lanes.h %D%/load.c %D%/manifest.c %D%/manifest.h %D%/safetensors.c %D%/safetensors.h %D%/save.c %D%/sheet.c \
+    %D%/lanes.h %D%/load.c %D%/manifest.c %D%/manifest.h %D%/prune.c %D%/safetensors.c %D%/safetensors.h %D%/save.c %D%/sheet.c \
     %D%/sheet.h %D%/slices.c %D%/slices.h %D%/storage.c %D%/storage.h %D%/weave.c \
     %D%/weave.h %D%/write.c
 %C%_libcheckpoint_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(SODIUM_CFLAGS)

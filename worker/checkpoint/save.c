@@ -49,9 +49,7 @@
 struct order { /* write what is on the desk; or remove old checkpoints */
     char directory[PATH_MAX];
     bool prunes;
-    uint64_t keep;
-    uint32_t protects;
-    uint64_t protect[MU_CHECKPOINT_PROTECT_MAX];
+    struct mu_checkpoint_stay stay;
 };
 
 struct report {
@@ -131,8 +129,7 @@ static _Noreturn void run_child (int end, const struct mu_desk *desk)
         if (order.prunes)
             atomic_store (desk->phase, (uint32_t)MU_WRITING_REMOVING);
         if (order.prunes)
-            mu_checkpoint_prune (order.directory, order.keep, order.protect, order.protects, NULL,
-                                 &report.pruning);
+            mu_checkpoint_prune (order.directory, &order.stay, NULL, &report.pruning);
         else
             write_one (&order, desk, &report);
         mu_idle_end ();
@@ -279,14 +276,12 @@ int mu_checkpoint_begin (struct mu_checkpoint_writer *writer, const char *direct
 }
 
 bool mu_checkpoint_prune_by (struct mu_checkpoint_writer *writer, const char *directory,
-                             size_t keep, const uint64_t *protect, size_t protected_count)
+                             const struct mu_checkpoint_stay *stay)
 {
-    struct order order = { .prunes = true, .keep = keep };
-    if (writer->pid == 0 || protected_count > MU_CHECKPOINT_PROTECT_MAX)
+    struct order order = { .prunes = true, .stay = *stay };
+    if (writer->pid == 0)
         return false;
     snprintf (order.directory, sizeof order.directory, "%s", directory);
-    order.protects = (uint32_t)protected_count;
-    memcpy (order.protect, protect, protected_count * sizeof *protect);
     return tell (writer, &order) || errno == EAGAIN; /* it has enough to do, and is told again */
 }
 
