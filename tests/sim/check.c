@@ -21,7 +21,9 @@ struct seen_job {
     uint64_t generation, until_step, committed, promised;
     struct committed {
         uint64_t step, state;
+        bool spare; /* it may be gone */
     } * commits; /* owned */
+    uint32_t keep;
     uint64_t agreed
         [AGREED_MAX]; /* steps that all ranks' states were equal after, and that are not committed */
     uint32_t agreed_count;
@@ -329,6 +331,31 @@ static void check_anchor (const struct seen_job *job, const struct mu_journal_co
            commit->step, commit->anchor, anchor);
 }
 
+/* Training may have to go back to the newest ones, and to the anchor. */
+static void note_spare (struct seen_job *job, uint64_t anchor)
+{
+    for (uint32_t i = 0; job->keep && i + job->keep < job->commit_count; i++)
+        job->commits[i].spare = job->commits[i].spare || job->commits[i].step != anchor;
+}
+
+bool check_needs (uint64_t job, uint64_t step)
+{
+    const struct seen_job *mine = ever (job);
+    for (uint32_t i = 0; i < mine->commit_count; i++)
+        if (mine->commits[i].step == step)
+            return !mine->commits[i].spare;
+    return false;
+}
+
+/* The newest and the anchor, where it is known how many. */
+void check_stays (uint64_t job, const struct mu_wire_prune *prune)
+{
+    uint32_t keep = ever (job)->keep;
+    CHECK (!keep == !prune->generation && (!keep || prune->stays.count <= keep + 1),
+           "%u checkpoints of job %" PRIu64 " are to stay in generation %" PRIu64 ", of %u",
+           prune->stays.count, job, prune->generation, keep);
+}
+
 static void on_commit (const struct mu_journal *record)
 {
     const struct mu_journal_commit *commit = &record->commit;
@@ -352,7 +379,10 @@ static void on_commit (const struct mu_journal *record)
             abort ();
     }
     job->commits[job->commit_count++] =
-        (struct committed){ commit->step, strtoull (commit->weights_hash, NULL, 16) };
+        (struct committed){ commit->step, strtoull (commit->weights_hash, NULL, 16), false };
+    CHECK (storage_has (commit->job, commit->step),
+           "step %" PRIu64 " is committed, and was removed", commit->step);
+    note_spare (job, commit->anchor);
 }
 
 /* It was found out, here or in another job: where it gave something to steps lately and training is not
@@ -504,6 +534,7 @@ static void on_submit (const struct mu_journal *record)
     job_count++;
     snprintf (seen[job_count].key, sizeof seen[job_count].key, "%s", submit->key);
     seen[job_count].micro_batches = submit->micro_batches;
+    seen[job_count].keep = submit->keep;
     client_known (submit->key, submit->job);
 }
 

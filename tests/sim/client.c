@@ -61,7 +61,8 @@ void client_fill_submit (uint32_t at, struct mu_journal_submit *submit)
                                           .portable = job->portable,
                                           .mixed = job->mixed,
                                           .poison_limit = job->poison_limit,
-                                          .audited = true };
+                                          .audited = true,
+                                          .keep = (uint32_t)(mix (options.seed, at) % 4) };
     snprintf (submit->name, sizeof submit->name, "job-%s", job->key);
 }
 

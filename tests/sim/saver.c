@@ -2,7 +2,8 @@
 /* saver.c - a model of checkpoints: a snapshot at once, its writing beside the steps
  *
  * One is written at a time. Some fail, and the writer of some hangs: stopped for ever, or for a while on storage
- * or in itself. What it then could not write is written when it is free, if it is still wanted. */
+ * or in itself. What it then could not write is written when it is free, if it is still wanted. What is not needed any
+ * more it removes a while after it was told, which is long where its storage is slow. */
 #include "sim.h"
 
 #include <stdlib.h>
@@ -80,7 +81,8 @@ static void say_wrote (uint32_t number, const struct snapshot *snapshot)
                                        .path = { path, (uint32_t)size },
                                        .bytes = 4096,
                                        .milliseconds = 10 } };
-    storage_wrote (job, snapshot->step);
+    storage_wrote (job, snapshot->step, snapshot->generation);
+    worker_at (number)->trainer.wrote = true;
     snprintf (wire.wrote.weights_hash, sizeof wire.wrote.weights_hash, "%016" PRIx64,
               snapshot->state);
     trainer_say (number, &wire);
@@ -146,4 +148,46 @@ void saver_save (uint32_t number, uint64_t generation)
         free (snapshot);
     else
         clock_after (ms, wrote, number, trainer->life, snapshot);
+}
+
+/* --- what is not needed any more ---------------------------------------------------------------- */
+
+#define NAMED_MAX 8u
+
+struct removal {
+    struct mu_wire_prune prune;
+    struct mu_wire_stays stays[NAMED_MAX];
+};
+
+static void removes (uint32_t number, uint64_t life, void *data)
+{
+    const struct trainer *trainer = &worker_at (number)->trainer;
+    struct removal *removal = data;
+    removal->prune.stays.items = removal->stays;
+    if (trainer->alive && trainer->life == life) /* else its writer has ended with it */
+        storage_prune (trainer->job, &removal->prune);
+}
+
+/* Not drawn: what happens to the rest of the run stays as it was. */
+static uint64_t takes_to_remove (uint32_t number)
+{
+    uint64_t luck = mix (mix (number, clock_now ()), 9973);
+    return luck % 8 ? luck / 8 % 50 : luck / 8 % 90000;
+}
+
+/* Who has written nothing here leaves it alone. */
+void saver_prune (uint32_t number, const struct mu_wire_prune *prune)
+{
+    const struct trainer *trainer = &worker_at (number)->trainer;
+    struct mu_wire wire = { .type = MU_WIRE_PRUNED, .pruned = { .step = prune->step } };
+    check_stays (trainer->job, prune);
+    if (trainer->wrote) {
+        struct removal *removal = calloc (1, sizeof *removal);
+        CHECK (removal && prune->stays.count <= NAMED_MAX, "too many checkpoints are to stay");
+        removal->prune = *prune;
+        for (uint32_t i = 0; i < prune->stays.count; i++)
+            removal->stays[i] = prune->stays.items[i];
+        clock_after (takes_to_remove (number), removes, number, trainer->life, removal);
+    }
+    trainer_say (number, &wire);
 }

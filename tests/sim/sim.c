@@ -667,7 +667,8 @@ static void report (uint64_t seeds, double seconds)
         " of them for good; %" PRIu64 " writers hung, %" PRIu64 " of them ended, %" PRIu64
         " checkpoints overdue; %" PRIu64 " results doubted, %" PRIu64 " trainers refused; %" PRIu64
         " states came by half; %" PRIu64 " updates made of another's sums; %" PRIu64
-        " steps misremembered; the disk stood still %" PRIu64 " times\n",
+        " steps misremembered; the disk stood still %" PRIu64 " times; %" PRIu64
+        " checkpoints removed\n",
         seeds, seconds, s->happenings, s->messages, s->steps, s->generations, s->rewinds,
         s->host_crashes, s->worker_crashes, s->trainer_crashes, s->collective_crashes,
         s->save_failures, s->cuts, s->swallowed, s->stops, s->hangs, s->kept, s->mismatches,
@@ -676,7 +677,7 @@ static void report (uint64_t seeds, double seconds)
         s->connected_ahead, s->shrunk, s->most_shrunk, s->watched, s->played, s->images, s->lies,
         s->disbelieved, s->blanks, s->unsound, s->away, s->unread, s->writers_hung,
         s->writers_ended, s->overdue, s->doubts, s->refusals, s->halves, s->caught_up, s->missteps,
-        s->disks);
+        s->disks, s->removed);
 }
 
 int main (int argc, char **argv)

@@ -109,7 +109,7 @@ struct statistics {
     uint64_t kept, mismatches, cuts, swallowed, stops, hangs, proofs, joint_steps;
     uint64_t caught_up, expelled, elsewhere, disputes, wrong_steps, connected_ahead, shrunk,
         most_shrunk, watched;
-    uint64_t played, images, lies, disbelieved, blanks, unsound, unread, away;
+    uint64_t played, images, lies, disbelieved, blanks, unsound, unread, away, removed;
     uint64_t disks;
     uint32_t done, failed, cancelled, forgotten, poisons, skips;
 };
@@ -213,6 +213,7 @@ struct trainer {
     uint32_t rank, size;
     uint32_t owners[64]; /* in later steps, by micro-batch */
     bool writer, corrupted;
+    bool wrote;            /* a checkpoint, in this life */
     bool not_finite;       /* its memory fell over so that all it computes is no number, or fails */
     uint64_t bad;          /* bit m: what it made of that, which is in sums, is no number */
     uint64_t compare_step; /* all are compared in it */
@@ -307,6 +308,7 @@ bool trainer_is_alone (uint32_t number);                  /* no other of its job
 /* --- saver.c ---------------------------------------------------------------------------------- */
 
 void saver_save (uint32_t number, uint64_t generation); /* what it holds */
+void saver_prune (uint32_t number, const struct mu_wire_prune *prune);
 void saver_end (uint32_t number, uint64_t step);        /* its writer does not move: END_WRITING */
 
 /* --- chain.c ---------------------------------------------------------------------------------- */
@@ -401,6 +403,9 @@ uint64_t check_unplanned (void); /* how many generations broke unplanned */
 uint64_t check_generation (uint64_t job);
 bool check_is_forgotten (uint64_t job);
 bool check_is_running (uint64_t job);
+/* May training have to go back to it? */
+bool check_needs (uint64_t job, uint64_t step);
+void check_stays (uint64_t job, const struct mu_wire_prune *prune);
 
 /* --- priority.c ------------------------------------------------------------------------------- */
 
@@ -445,7 +450,9 @@ void lies_event (const struct coord *coord, const struct coord_options *settings
 /* --- storage.c -------------------------------------------------------------------------------- */
 
 void storage_reset (void);
-void storage_wrote (uint64_t job, uint64_t step);
+void storage_wrote (uint64_t job, uint64_t step, uint64_t generation);
+bool storage_has (uint64_t job, uint64_t step);
+void storage_prune (uint64_t job, const struct mu_wire_prune *prune);
 bool storage_lost_bits (uint64_t job, uint64_t step); /* at any time */
 bool storage_is_away (uint64_t job, uint64_t step);   /* somebody looks for it */
 bool storage_was_away (uint64_t job, uint64_t step);  /* when somebody did, ever */

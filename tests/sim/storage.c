@@ -3,7 +3,8 @@
  *
  * In some runs storage loses bits: one in three of the checkpoints is not what was written, until it is
  * written once more. In some it is away when it is looked for, or is in the wrong place: one in three cannot be read so
- * and so many times, which may be longer than anybody waits. By the seed and not by draw (), so that older
+ * and so many times, which may be longer than anybody waits. All that is written lies in one place, also what is never
+ * committed, until somebody is told what is to stay. By the seed and not by draw (), so that older
  * seeds keep their runs. */
 #include "sim.h"
 
@@ -13,6 +14,8 @@ struct file {
     uint64_t job, step;
     uint32_t times; /* that it was written */
     uint32_t looks; /* for it, in vain */
+    uint64_t generation; /* in which it was written */
+    bool there;
 };
 
 static struct file *files;
@@ -50,7 +53,46 @@ static struct file *file_of (uint64_t job, uint64_t step)
     return file;
 }
 
-void storage_wrote (uint64_t job, uint64_t step) { file_of (job, step)->times++; }
+/* What is there and sound stays as it is. */
+void storage_wrote (uint64_t job, uint64_t step, uint64_t generation)
+{
+    struct file *file = file_of (job, step);
+    if (!file->there || !storage_is_sound (job, step))
+        file->generation = generation;
+    file->there = true;
+    file->times++;
+}
+
+bool storage_has (uint64_t job, uint64_t step)
+{
+    const struct file *file = find (job, step);
+    return file && file->there;
+}
+
+static bool is_named (const struct mu_wire_prune *prune, uint64_t step)
+{
+    for (uint32_t i = 0; i < prune->stays.count; i++)
+        if (prune->stays.items[i].step == step)
+            return true;
+    return false;
+}
+
+/* The same rule as prune.c has. */
+void storage_prune (uint64_t job, const struct mu_wire_prune *prune)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct file *file = &files[i];
+        if (file->job != job || !file->there || file->step >= prune->step ||
+            file->generation > prune->generation || is_named (prune, file->step))
+            continue;
+        CHECK (!check_needs (job, file->step),
+               "the checkpoint of step %" PRIu64 " of job %" PRIu64
+               " is removed, and training may have to go back to it",
+               file->step, job);
+        file->there = false;
+        statistics.removed++;
+    }
+}
 
 static uint32_t looks_in_vain (uint64_t job, uint64_t step)
 {

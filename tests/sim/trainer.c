@@ -564,8 +564,9 @@ static void prepare (uint32_t number, const struct mu_wire_prepare *prepare)
     trainer->state = chain_state (prepare->job, prepare->resume_step);
     if (trainer->blank)
         trainer->state = draw (1, UINT32_MAX); /* whatever lies there */
-    else if (prepare->resume_path.size && storage_is_away (prepare->job, prepare->resume_step))
-        begin_at_first (trainer, prepare, true);
+    else if (prepare->resume_path.size && (!storage_has (prepare->job, prepare->resume_step) ||
+                                           storage_is_away (prepare->job, prepare->resume_step)))
+        begin_at_first (trainer, prepare, true); /* or the word came late */
     else if (prepare->resume_path.size && !storage_is_sound (prepare->job, prepare->resume_step))
         begin_at_first (trainer, prepare, false);
     else if (prepare->resume_path.size)
@@ -714,12 +715,6 @@ static void compare (uint32_t number, const struct mu_wire_compare *compare)
         trainer->compare_step = compare->step;
 }
 
-static void prune (uint32_t number, const struct mu_wire_prune *prune)
-{
-    struct mu_wire wire = { .type = MU_WIRE_PRUNED, .pruned = { .step = prune->step } };
-    trainer_say (number, &wire);
-}
-
 static void obey (uint32_t number, const struct mu_wire *wire)
 {
     if (!worker_at (number)->trainer.alive)
@@ -737,7 +732,7 @@ static void obey (uint32_t number, const struct mu_wire *wire)
     else if (wire->type == MU_WIRE_WRITE)
         saver_save (number, wire->write.generation);
     else if (wire->type == MU_WIRE_PRUNE)
-        prune (number, &wire->prune);
+        saver_prune (number, &wire->prune);
     else if (wire->type == MU_WIRE_END_WRITING)
         saver_end (number, wire->end_writing.step);
 }
