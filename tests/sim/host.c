@@ -280,6 +280,8 @@ void host_disk_stands (uint64_t for_ms)
     statistics.disks++;
 }
 
+bool host_disk_is_still (void) { return clock_now () < disk_ms; }
+
 void host_crash (uint64_t back_after_ms)
 {
     uint64_t survive = how_many_survive ();

@@ -527,6 +527,8 @@ static bool somebody_is_held (void)
 /* Our crash is not theirs: nothing may break that would not have. */
 static void crash_in_peace (void)
 {
+    while (host_disk_is_still ()) /* and who died meanwhile has not been heard of */
+        clock_run_until (clock_now () + 1000);
     uint64_t before = check_unplanned ();
     clock_run_until (clock_now () + 12000);
     /* the ground still shakes, or may */

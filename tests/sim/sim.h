@@ -166,6 +166,7 @@ void host_reset (void);
 void host_start (void);
 void host_crash (uint64_t back_after_ms);
 void host_disk_stands (uint64_t for_ms);
+bool host_disk_is_still (void);
 bool host_is_up (void);
 const struct coord *host_coord (void);
 void host_hear (uint64_t peer, const struct mu_wire *wire);

@@ -260,13 +260,14 @@ void worker_start (uint32_t number)
         .compute_class = worker_class (number) ? "class-b" : "class-a",
         .isa = "plain",
         .threads = 2,
-        .incarnation = ++worker->incarnation,
+        .incarnation = worker->incarnation + 1,
         .seed = draw (1, UINT32_MAX),
     };
     if (worker->agent)
         return;
     if (sim_traces ())
         sim_trace ("%s starts", names[number]);
+    worker->incarnation++;
     worker->life++;
     worker->agent = agent_create (&settings);
     worker->peer = host_new_peer (number, worker->life);
