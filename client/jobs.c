@@ -166,8 +166,10 @@ int command_jobs (const struct command *command)
 static void print_job (const struct muster_job_info *job)
 {
     char a[64], b[64];
-    printf ("job        %" PRIu64 " %s\nstate      %s%s%.*s\n", job->job, job->name, job->state,
-            job->reason.size ? ": " : "", (int)job->reason.size, (const char *)job->reason.data);
+    printf ("job        %" PRIu64 " %s\nstate      %s%s", job->job, job->name, job->state,
+            job->reason.size ? ": " : "");
+    print_plain (stdout, job->reason.data, job->reason.size);
+    printf ("\n");
     printf ("step       %" PRIu64 " of %" PRIu64 " (epoch %.2f)\n", job->step, job->steps,
             job->epoch);
     if (job->loss != 0)
@@ -194,10 +196,12 @@ static void print_job (const struct muster_job_info *job)
     if (job->hangs)
         printf ("hung       %u, last %s: %s\n", job->hangs, time_text (job->hung_ms, a, sizeof a),
                 job->hung);
-    if (job->checkpoint.size)
-        printf ("committed  step %" PRIu64 " at %s, weights %s\n           %.*s\n",
-                job->weights_step, time_text (job->weights_ms, a, sizeof a), job->weights_hash,
-                (int)job->checkpoint.size, (const char *)job->checkpoint.data);
+    if (job->checkpoint.size) {
+        printf ("committed  step %" PRIu64 " at %s, weights %s\n           ", job->weights_step,
+                time_text (job->weights_ms, a, sizeof a), job->weights_hash);
+        print_plain (stdout, job->checkpoint.data, job->checkpoint.size);
+        printf ("\n");
+    }
 }
 
 int command_status (const struct command *command)

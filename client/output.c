@@ -43,6 +43,23 @@ struct table *table_create (const char *heads)
     return table;
 }
 
+static char plain (char letter)
+{
+    return (unsigned char)letter < 0x20 || letter == 0x7f ? ' ' : letter;
+}
+
+void plain_text (char *text)
+{
+    for (; *text; text++)
+        *text = plain (*text);
+}
+
+void print_plain (FILE *out, const void *data, size_t size)
+{
+    for (const char *at = data; size--; at++)
+        putc (plain (*at), out);
+}
+
 void table_cell (struct table *table, const char *format, ...)
 {
     char *text;
@@ -50,10 +67,8 @@ void table_cell (struct table *table, const char *format, ...)
     va_start (args, format);
     int size = vasprintf (&text, format, args);
     va_end (args);
-    for (char *at = text; size > 0 && *at;
-         at++) /* from others: no line ends, no terminal's orders */
-        if ((unsigned char)*at < 0x20 || *at == 0x7f)
-            *at = ' ';
+    if (size >= 0)
+        plain_text (text);
     add (table, size < 0 ? NULL : text);
 }
 

@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct table;
 
@@ -15,6 +16,10 @@ struct table *table_create (const char *heads);
 /* One cell of the current row; a row is complete when all its cells are there. */
 void table_cell (struct table *table, const char *format, ...)
     __attribute__ ((format (printf, 2, 3)));
+
+/* Others' text, a worker's reason or a path, without line ends and orders to the terminal: blanks instead. */
+void print_plain (FILE *out, const void *data, size_t size);
+void plain_text (char *text); /* the same in place */
 
 /* Print all rows with the columns as wide as they need; frees the table. */
 void table_print (struct table **table_p);

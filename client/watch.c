@@ -78,9 +78,7 @@ static void compose (const struct muster_job_info *job, char *line, size_t size)
 static void describe (const struct muster_job_info *job, char *line, size_t size)
 {
     compose (job, line, size);
-    for (; *line; line++)
-        if ((unsigned char)*line < 0x20 || *line == 0x7f)
-            *line = ' ';
+    plain_text (line);
 }
 
 struct follow {
@@ -146,12 +144,16 @@ static void show_end (struct follow *follow, const struct muster_job_info *job)
         show (follow, line, true);
     else
         clear_row (follow);
-    if (why)
-        fprintf (stderr, "%s: %s: %.*s\n", job->name, job->state, (int)job->reason.size,
-                 (const char *)job->reason.data);
-    if (job->checkpoint.size)
-        fprintf (stderr, "checkpoint of step %" PRIu64 ": %.*s\nweights %s\n", job->weights_step,
-                 (int)job->checkpoint.size, (const char *)job->checkpoint.data, job->weights_hash);
+    if (why) {
+        fprintf (stderr, "%s: %s: ", job->name, job->state);
+        print_plain (stderr, job->reason.data, job->reason.size);
+        fputs ("\n", stderr);
+    }
+    if (job->checkpoint.size) {
+        fprintf (stderr, "checkpoint of step %" PRIu64 ": ", job->weights_step);
+        print_plain (stderr, job->checkpoint.data, job->checkpoint.size);
+        fprintf (stderr, "\nweights %s\n", job->weights_hash);
+    }
 }
 
 /* --- following -------------------------------------------------------------------------------- */

@@ -153,6 +153,10 @@ unit_tests += %D%/unit/test_silent
 %C%_unit_test_silent_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_builddir)/client/include $(ZMQ_CFLAGS)
 %C%_unit_test_silent_LDADD = $(LDADD) $(ZMQ_LIBS) $(JANSSON_LIBS)
 
+unit_tests += %D%/unit/test_output
+%C%_unit_test_output_SOURCES = %D%/unit/test_output.c client/output.c client/output.h
+%C%_unit_test_output_LDADD = $(LDADD) $(JANSSON_LIBS)
+
 unit_tests += %D%/unit/test_turn
 %C%_unit_test_turn_SOURCES = %D%/unit/test_turn.c coordinator/io_outbox.c coordinator/io_outbox.h \
     coordinator/io_turn.c coordinator/io_turn.h \
