@@ -2,7 +2,11 @@
 /* quota.c - see quota.h */
 #include "quota.h"
 
+#include "clock.h"
+#include "log.h"
+
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 #define MINUTE_MS 60000u
@@ -29,4 +33,19 @@ const char *mu_quota_text (uint64_t unsaid, char *text, uint32_t size)
     if (unsaid)
         snprintf (text, size, "; %" PRIu64 " more like it were not logged", unsaid);
     return text;
+}
+
+void mu_quota_warn (struct mu_quota *quota, const char *event, const struct mu_error *why,
+                    const char *format, ...)
+{
+    char whom[320], more[64];
+    uint64_t unsaid;
+    va_list args;
+    if (!mu_quota_take (quota, mu_now_ms (), &unsaid))
+        return;
+    va_start (args, format);
+    vsnprintf (whom, sizeof whom, format, args);
+    va_end (args);
+    mu_log (MU_LOG_WARN, event, NULL, "%s: %s%s", whom, why->text,
+            mu_quota_text (unsaid, more, sizeof more));
 }

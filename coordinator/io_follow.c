@@ -396,15 +396,6 @@ static void release (struct follow *follow)
     msgpack_zone_clear (&follow->zone);
 }
 
-static void log_bad (struct follow *follow, uint64_t now_ms, const struct mu_error *why)
-{
-    char more[64];
-    uint64_t unsaid;
-    if (mu_quota_take (&follow->bad, now_ms, &unsaid))
-        mu_log (MU_LOG_WARN, "bad_message", NULL, "from the leader: %s%s", why->text,
-                mu_quota_text (unsaid, more, sizeof more));
-}
-
 static int hear_leader (struct follow *follow, uint64_t now_ms, struct mu_error *error)
 {
     zmq_msg_t *message;
@@ -414,7 +405,7 @@ static int hear_leader (struct follow *follow, uint64_t now_ms, struct mu_error 
     while (!rc && (message = receive (follow)))
         if (mu_record_decode (&mu_wire_family, &wire, zmq_msg_data (message),
                               zmq_msg_size (message), 1u << MU_ROLE_PEER, &follow->zone, &why))
-            log_bad (follow, now_ms, &why);
+            mu_quota_warn (&follow->bad, "bad_message", &why, "from the leader");
         else
             rc = on_word (follow, &wire, now_ms, error);
     rc = rc || settle (follow, now_ms, error) ? -1 : 0;

@@ -102,17 +102,6 @@ static bool tells_of_itself (const struct loop *loop)
            outbox_is_held (loop->outbox, mu_now_ms ());
 }
 
-/* Whoever reaches us may say nonsense without end. */
-static void log_bad (struct loop *loop, uint32_t peer, const struct mu_error *why)
-{
-    char more[64];
-    uint64_t unsaid;
-    if (mu_quota_take (&loop->bad, mu_now_ms (), &unsaid))
-        mu_log (MU_LOG_WARN, "bad_message", NULL, "from %s: %s%s",
-                sockets_name (loop->options->sockets, peer), why->text,
-                mu_quota_text (unsaid, more, sizeof more));
-}
-
 static int on_message (struct loop *loop, uint32_t peer, const void *data, size_t size,
                        struct mu_error *error)
 {
@@ -124,7 +113,8 @@ static int on_message (struct loop *loop, uint32_t peer, const void *data, size_
     msgpack_zone_clear (&loop->zone);
     if (mu_record_decode (&mu_wire_family, &loop->wire, data, size, SENDERS, &loop->zone, &why)) {
         loop->counts.bad++;
-        log_bad (loop, peer, &why);
+        mu_quota_warn (&loop->bad, "bad_message", &why, "from %s",
+                       sockets_name (loop->options->sockets, peer));
         requests_refuse (loop->filling, peer, term, 0, &why);
         return 0;
     }

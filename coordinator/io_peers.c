@@ -2,9 +2,7 @@
 /* io_peers.c - words of other coordinators, and the vote */
 #include "io_peers.h"
 
-#include "clock.h"
 #include "io_socket.h"
-#include "log.h"
 #include "quota.h"
 
 #include <msgpack.h>
@@ -65,15 +63,6 @@ static bool is_vote (struct peers *peers, uint32_t peer, const struct mu_wire *a
     return true;
 }
 
-static void log_bad (struct peers *peers, const struct mu_error *why)
-{
-    char more[64];
-    uint64_t unsaid;
-    if (mu_quota_take (&peers->bad, mu_now_ms (), &unsaid))
-        mu_log (MU_LOG_WARN, "bad_message", NULL, "from another coordinator: %s%s", why->text,
-                mu_quota_text (unsaid, more, sizeof more));
-}
-
 bool peers_receive (struct peers *peers, uint32_t *peer, struct mu_wire *wire)
 {
     const void *data;
@@ -83,7 +72,7 @@ bool peers_receive (struct peers *peers, uint32_t *peer, struct mu_wire *wire)
         msgpack_zone_clear (&peers->zone);
         if (mu_record_decode (&mu_wire_family, wire, data, size, 1u << MU_ROLE_PEER, &peers->zone,
                               &why))
-            log_bad (peers, &why);
+            mu_quota_warn (&peers->bad, "bad_message", &why, "from another coordinator");
         else if (!is_vote (peers, *peer, wire))
             return true;
     }

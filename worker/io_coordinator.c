@@ -11,7 +11,6 @@
  *  - LINGER 0 while it runs; at the end BYE gets a moment. */
 #include "io_coordinator.h"
 
-#include "common/clock.h"
 #include "common/dial.h"
 #include "common/log.h"
 #include "common/quota.h"
@@ -201,19 +200,6 @@ static bool is_whole (const zmq_msg_t *message, void *socket)
     return false;
 }
 
-static void log_bad (struct io_coordinator *coordinator, const char *endpoint,
-                     const struct mu_error *why)
-{
-    char more[64];
-    uint64_t unsaid = 0;
-    bool newer =
-        why->code == MU_TRY_AGAIN; /* a word of a later version: it is said again, in others */
-    if (newer || mu_quota_take (&coordinator->bad, mu_now_ms (), &unsaid))
-        mu_log (newer ? MU_LOG_DEBUG : MU_LOG_WARN, "protocol", &MU_LOG_ABOUT_NOTHING,
-                "%s said what cannot be understood: %s%s", endpoint, why->text,
-                mu_quota_text (unsaid, more, sizeof more));
-}
-
 static bool receive_from (struct io_coordinator *coordinator, size_t i, struct mu_wire *wire)
 {
     struct peer *peer = &coordinator->peer[i];
@@ -232,7 +218,12 @@ static bool receive_from (struct io_coordinator *coordinator, size_t i, struct m
                               zmq_msg_size (&coordinator->message), 1u << MU_ROLE_COORDINATOR,
                               coordinator->zone, &error) == 0)
             return true;
-        log_bad (coordinator, peer->endpoint, &error);
+        if (error.code == MU_TRY_AGAIN) /* a word of a later version: it is said again, in others */
+            mu_log (MU_LOG_DEBUG, "protocol", &MU_LOG_ABOUT_NOTHING,
+                    "%s said what cannot be understood: %s", peer->endpoint, error.text);
+        else
+            mu_quota_warn (&coordinator->bad, "protocol", &error,
+                           "%s said what cannot be understood", peer->endpoint);
     }
 }
 
