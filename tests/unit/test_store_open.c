@@ -30,6 +30,17 @@ static void a_folder_that_cannot_be_made (void **state)
     assert_non_null (strstr (error.text, "--dir"));
 }
 
+static void write_file (const char *name, const char *text, int times)
+{
+    char path[160];
+    snprintf (path, sizeof path, "%s/%s", dir, name);
+    FILE *file = fopen (path, "w");
+    assert_non_null (file);
+    while (times--)
+        fputs (text, file);
+    fclose (file);
+}
+
 static void a_file_that_is_no_database (void **state)
 {
     (void)state;
@@ -37,23 +48,10 @@ static void a_file_that_is_no_database (void **state)
     struct mu_error error;
     struct store *store = NULL;
     snprintf (path, sizeof path, "%s/muster.db", dir);
-    FILE *file = fopen (path, "w");
-    for (int i = 0; i < 5000; i++)
-        fputs ("This is not a database. ", file);
-    fclose (file);
+    write_file ("muster.db", "This is not a database. ", 5000);
     assert_int_equal (store_open (&store, dir, &error), -1);
     assert_int_equal (error.code, MU_BAD_INPUT);
     assert_non_null (strstr (error.text, path));
-}
-
-static void write_file (const char *name, const char *text)
-{
-    char path[160];
-    snprintf (path, sizeof path, "%s/%s", dir, name);
-    FILE *file = fopen (path, "w");
-    assert_non_null (file);
-    fputs (text, file);
-    fclose (file);
 }
 
 static void refused_as_emptied (const char *why)
@@ -70,8 +68,8 @@ static void refused_as_emptied (const char *why)
 static void a_first_start_that_was_killed_blocks_nothing (void **state)
 {
     (void)state;
-    write_file ("muster.db", "");
-    write_file ("muster.db-wal", "");
+    write_file ("muster.db", "", 1);
+    write_file ("muster.db-wal", "", 1);
     struct store *store = must_open ();
     store_close (&store);
 }
@@ -82,17 +80,17 @@ static void a_database_that_was_emptied_is_refused (void **state)
     (void)state;
     char path[128];
     snprintf (path, sizeof path, "%s/logs", dir);
-    write_file ("muster.db", "");
-    write_file ("muster.db-wal", "frames");
+    write_file ("muster.db", "", 1);
+    write_file ("muster.db-wal", "frames", 1);
     refused_as_emptied ("what was committed last lies beside it");
     refused_as_emptied ("what was committed last lies beside it"); /* it is still there */
-    write_file ("muster.db-wal", "");
+    write_file ("muster.db-wal", "", 1);
     assert_int_equal (mkdir (path, 0700), 0);
-    write_file ("logs/readme", "");
+    write_file ("logs/readme", "", 1);
     struct store *store = must_open ();
     store_close (&store);
-    write_file ("muster.db", "");
-    write_file ("logs/job-7.jsonl", "");
+    write_file ("muster.db", "", 1);
+    write_file ("logs/job-7.jsonl", "", 1);
     refused_as_emptied ("the logs of 1 job lie");
     snprintf (path, sizeof path, "%s/muster.db", dir);
     assert_int_equal (unlink (path), 0); /* somebody wants to begin anew */

@@ -94,37 +94,28 @@ static bool is_superseded (int parent, const struct mu_checkpoint_entry *entry,
            !is_named (stay, entry->step) && was_written (parent, entry->name, stay);
 }
 
-static int remove_superseded (int parent, const struct mu_checkpoint_entry *entries, size_t count,
-                              const struct mu_checkpoint_stay *stay, size_t *removed,
-                              struct mu_error *error)
+/* Neither among the newest whole ones, which are looked at first, nor named; damaged ones among those stay. */
+static bool is_old (const struct mu_checkpoint_entry *entry, const struct mu_checkpoint_stay *stay,
+                    size_t *kept)
 {
-    for (size_t i = 0; i < count; i++) {
-        mu_idle_look ();
-        if (!is_superseded (parent, &entries[i], stay))
-            continue;
-        if (mu_directory_move_away (parent, entries[i].name, entries[i].step, "old", error) < 0)
-            return -1;
-        ++*removed;
+    if (*kept < (stay->keep ? (size_t)stay->keep : 1)) {
+        *kept += entry->whole;
+        return false;
     }
-    return 0;
+    return !is_named (stay, entry->step);
 }
 
-/* Remove what is older than the newest whole ones; damaged ones among those stay. */
-static int remove_old (int parent, const struct mu_checkpoint_entry *entries, size_t count,
-                       const struct mu_checkpoint_stay *stay, size_t *removed,
-                       struct mu_error *error)
+static int remove_them (int parent, const struct mu_checkpoint_entry *entries, size_t count,
+                        const struct mu_checkpoint_stay *stay, size_t *removed,
+                        struct mu_error *error)
 {
-    const size_t keep = stay->keep ? (size_t)stay->keep : 1;
     size_t kept = 0;
     for (size_t i = count; i-- > 0;) {
+        const struct mu_checkpoint_entry *entry = &entries[i];
         mu_idle_look ();
-        if (kept < keep) {
-            kept += entries[i].whole;
+        if (!(stay->generation ? is_superseded (parent, entry, stay) : is_old (entry, stay, &kept)))
             continue;
-        }
-        if (is_named (stay, entries[i].step))
-            continue;
-        if (mu_directory_move_away (parent, entries[i].name, entries[i].step, "old", error) < 0)
+        if (mu_directory_move_away (parent, entry->name, entry->step, "old", error) < 0)
             return -1;
         ++*removed;
     }
@@ -141,8 +132,7 @@ int mu_checkpoint_prune (const char *directory, const struct mu_checkpoint_stay 
     int parent = count ? mu_directory_open (directory, error) : -1;
     int status = count && parent < 0 ? -1 : 0;
     if (parent >= 0) {
-        status = stay->generation ? remove_superseded (parent, entries, count, stay, &gone, error)
-                                  : remove_old (parent, entries, count, stay, &gone, error);
+        status = remove_them (parent, entries, count, stay, &gone, error);
         fsync (parent); /* a removal that is lost is done again */
         close (parent);
     }
