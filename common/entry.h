@@ -114,7 +114,6 @@ void mu_entry_expected (const struct mu_entry *entry, char text[MU_ENTRY_EXPECTE
 
 /* The value as JSON; numbers read back as the same bits. The entry must be set. */
 void mu_entry_print_json (const struct mu_entry *entry, const void *base, FILE *out);
-void mu_entry_print_json_text (const char *text, FILE *out);
 
 /* The value as JSON has no more bytes than this; cheaper than to print it. Of a number, a truth or a choice
  * it is the same for every value. */

@@ -108,7 +108,7 @@ void mu_entry_expected (const struct mu_entry *entry, char text[MU_ENTRY_EXPECTE
 
 /* --- JSON ------------------------------------------------------------------------------------- */
 
-void mu_entry_print_json_text (const char *text, FILE *out)
+static void print_json_text (const char *text, FILE *out)
 {
     putc ('"', out);
     for (; *text; text++) {
@@ -128,7 +128,7 @@ static void print_texts (const struct mu_text_list *list, FILE *out)
     putc ('[', out);
     for (size_t i = 0; i < list->count; i++) {
         fputs (i ? "," : "", out);
-        mu_entry_print_json_text (list->item[i], out);
+        print_json_text (list->item[i], out);
     }
     putc (']', out);
 }
@@ -138,9 +138,9 @@ static void print_settings (const struct mu_setting_list *list, FILE *out)
     putc ('{', out);
     for (size_t i = 0; i < list->count; i++) {
         fputs (i ? "," : "", out);
-        mu_entry_print_json_text (list->item[i].key, out);
+        print_json_text (list->item[i].key, out);
         putc (':', out);
-        mu_entry_print_json_text (list->item[i].value, out);
+        print_json_text (list->item[i].value, out);
     }
     putc ('}', out);
 }
@@ -149,7 +149,7 @@ static void print_choice (const struct mu_entry *entry, const void *at, FILE *ou
 {
     unsigned index;
     memcpy (&index, at, sizeof index);
-    mu_entry_print_json_text (entry->choices[index], out);
+    print_json_text (entry->choices[index], out);
 }
 
 void mu_entry_print_json (const struct mu_entry *entry, const void *base, FILE *out)
@@ -161,7 +161,7 @@ void mu_entry_print_json (const struct mu_entry *entry, const void *base, FILE *
     case MU_ENTRY_LABEL:
     case MU_ENTRY_PATH:
     case MU_ENTRY_PORTS:
-    case MU_ENTRY_NAME: mu_entry_print_json_text (*(char *const *)at, out); break;
+    case MU_ENTRY_NAME: print_json_text (*(char *const *)at, out); break;
     case MU_ENTRY_TEXTS:
     case MU_ENTRY_ENDPOINTS:
     case MU_ENTRY_PATHS: print_texts (at, out); break;

@@ -319,8 +319,8 @@ static struct mu_journal make_record (const struct coord *coord, const struct jo
     return record;
 }
 
-void audit_go_back (struct coord *coord, struct job *job, const char *why,
-                    struct mu_journal *records, uint32_t count)
+static void go_back (struct coord *coord, struct job *job, const char *why,
+                     struct mu_journal *records, uint32_t count)
 {
     if (job_has_live_generation (job))
         generation_break (coord, job, false, why);
@@ -337,7 +337,7 @@ void audit_go_back_once (struct coord *coord, struct job *job, const char *why,
 {
     record->expel.text = core_blob (core_text (coord, "%s; training goes back to step %llu", why,
                                                (unsigned long long)record->expel.back_step));
-    audit_go_back (coord, job, why, record, 1);
+    go_back (coord, job, why, record, 1);
 }
 
 static void put_out (struct coord *coord, struct job *job, uint32_t rank, const char *why)
@@ -448,7 +448,7 @@ static void expel (struct coord *coord, struct job *job, const struct comparison
             core_blob (core_text (coord, "%s; it is expelled, and training goes back to step %llu",
                                   why, (unsigned long long)back));
     }
-    audit_go_back (coord, job, why, records, count);
+    go_back (coord, job, why, records, count);
     for (uint32_t i = 0; i < count; i++) {
         put_out (coord, job, wrong[i], why);
         absent_accuse (coord, &records[i].expel);

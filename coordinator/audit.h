@@ -36,9 +36,7 @@ void audit_fill_back (const struct job *job, struct mu_journal_expel *expel, uin
                       const char *doubted);
 /* Up to where a worker of this name is known to have been right, here and when it was here before. */
 uint64_t audit_right_step (const struct job_durable *job, const char *name, uint64_t unix_ms);
-void audit_go_back (struct coord *coord, struct job *job, const char *why,
-                    struct mu_journal *records, uint32_t count);
-/* ... with one record, whose words are why, and how far. */
+/* One record, whose words are why, and how far. */
 void audit_go_back_once (struct coord *coord, struct job *job, const char *why,
                          struct mu_journal *record);
 /* Does this worker hold a state from before the newest expulsion? */

@@ -16,7 +16,7 @@ static bool is_line (const char *address)
     return true;
 }
 
-bool reign_is_valid (const struct reign *reign)
+static bool is_valid (const struct reign *reign)
 {
     bool leads = false;
     if (!reign->term || !reign->leader || !reign->cluster || !reign->revision ||
@@ -33,7 +33,7 @@ bool reign_is_valid (const struct reign *reign)
 size_t reign_encode (const struct reign *reign, char text[REIGN_TEXT_MAX])
 {
     struct lines_out out;
-    if (!reign_is_valid (reign))
+    if (!is_valid (reign))
         return 0;
     lines_begin (&out, text, REIGN_TEXT_MAX, HEAD);
     lines_number (&out, "cluster", reign->cluster);
@@ -62,7 +62,7 @@ int reign_decode (struct reign *reign, const char *text, size_t size, struct mu_
                             &reign->in_sync_count) &&
         lines_take_text (&in, "peer", reign->peer, sizeof reign->peer) &&
         lines_take_text (&in, "client", reign->client, sizeof reign->client) &&
-        lines_are_read (&in) && reign_is_valid (reign))
+        lines_are_read (&in) && is_valid (reign))
         return 0;
     return mu_fail (error, MU_BAD_INPUT, "its lines are not those of a value that says who reigns");
 }

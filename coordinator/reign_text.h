@@ -18,6 +18,4 @@ size_t reign_encode (const struct reign *reign, char text[REIGN_TEXT_MAX]);
  * reign_encode () would not have written. */
 int reign_decode (struct reign *reign, const char *text, size_t size, struct mu_error *error);
 
-bool reign_is_valid (const struct reign *reign);
-
 #endif

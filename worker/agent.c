@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* agent.c - events in, actions out; beats, repeats and the drain
  *
- * agent_step () gives each event to the file that knows it, then lets agent_settle () do what has
+ * agent_step () gives each event to the file that knows it, then lets settle () do what has
  * become possible, then looks at the clock. Every word that must be heard is built from the state
  * by one function of the table below, so saying it for the tenth time is saying what is true now.
  *
@@ -101,7 +101,7 @@ void agent_log (struct agent *agent, uint32_t level, const char *event, const ch
     log->event = event;
     log->job = agent->job.number;
     log->generation = agent->generation.formed;
-    log->rank = agent_rank (agent);
+    log->rank = agent->generation.formed ? (int32_t)agent->generation.now.rank : -1;
     va_list arguments;
     va_start (arguments, format);
     vsnprintf (log->text, sizeof log->text, format, arguments);
@@ -405,7 +405,7 @@ static void settle_job (struct agent *agent)
     said->order = order;
 }
 
-void agent_settle (struct agent *agent)
+static void settle (struct agent *agent)
 {
     agent_settle_generation (agent);
     settle_job (agent);
@@ -448,7 +448,7 @@ void agent_step (struct agent *agent, const struct agent_event *event, struct ag
     agent->out = out;
     agent->now_ms = event->now_ms;
     take (agent, event);
-    agent_settle (agent);
+    settle (agent);
     settle_phase (agent);
     agent_fault_mind (agent);
     if (!agent->gone)
@@ -521,12 +521,5 @@ void agent_destroy (struct agent **agent_p)
 uint64_t agent_term (const struct agent *agent) { return agent->coordinator.term; }
 uint64_t agent_job (const struct agent *agent) { return agent->job.number; }
 uint64_t agent_generation (const struct agent *agent) { return agent->generation.formed; }
-uint64_t agent_steps_done (const struct agent *agent) { return agent->job.step; }
 enum mu_phase_state agent_phase (const struct agent *agent) { return agent->phase; }
 bool agent_welcome (const struct agent *agent) { return agent->coordinator.welcome; }
-enum mu_duty_state agent_duty (const struct agent *agent) { return agent->watch.duty; }
-
-int32_t agent_rank (const struct agent *agent)
-{
-    return agent->generation.formed ? (int32_t)agent->generation.now.rank : -1;
-}

@@ -210,10 +210,7 @@ uint64_t agent_deadline (const struct agent *agent);
 uint64_t agent_term (const struct agent *agent);       /* the highest heard */
 uint64_t agent_job (const struct agent *agent);        /* 0: none */
 uint64_t agent_generation (const struct agent *agent); /* the newest it took part in; 0: none */
-int32_t agent_rank (const struct agent *agent);        /* in it; -1: none */
-uint64_t agent_steps_done (const struct agent *agent); /* as the trainer last said */
 enum mu_phase_state agent_phase (const struct agent *agent);
 bool agent_welcome (const struct agent *agent);
-enum mu_duty_state agent_duty (const struct agent *agent);
 
 #endif

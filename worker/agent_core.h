@@ -11,7 +11,7 @@
  *     agent_fault.c        faults that people order
  *
  * The core is written as goals and settle (): an order changes what is wanted (this job let go,
- * that generation ended, the next one formed), and agent_settle () does the next thing that what is
+ * that generation ended, the next one formed), and settle () (agent.c) does the next thing that what is
  * there allows. So it does not matter in which order children end and words arrive. */
 #ifndef AGENT_CORE_H
 #define AGENT_CORE_H
@@ -251,8 +251,6 @@ void agent_copy (char *field, size_t size, const char *text);
 void agent_hello (struct agent *agent);
 void agent_lack_spare (struct agent *agent); /* it was taken */
 void agent_line_leads_somewhere (struct agent *agent); /* a word came */
-/* Do whatever the goals ask for and what is there allows. */
-void agent_settle (struct agent *agent);
 
 /* --- agent_coordinator.c ---------------------------------------------------------------------- */
 

@@ -39,8 +39,6 @@ static const struct {
 };
 #define TYPES (sizeof types / sizeof *types)
 
-const char *mu_dtype_name (enum mu_dtype dtype) { return types[dtype].name; }
-
 /* --- the header ------------------------------------------------------------------------------- */
 
 static int parse_type (const struct mu_safetensors *file, const json_t *entry,
@@ -363,7 +361,7 @@ int mu_safetensors_read (const struct mu_safetensors *file, const struct mu_safe
         return read_halves (file, tensor, from_bf16, out, error);
     return mu_fail (error, MU_BAD_INPUT,
                     "%s: tensor %s is of type %s; F32, F16 and BF16 can be used as weights",
-                    file->name, tensor->name, mu_dtype_name (tensor->dtype));
+                    file->name, tensor->name, types[tensor->dtype].name);
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */

@@ -86,6 +86,4 @@ struct mu_safetensors_item {
 char *mu_safetensors_head (const char *name, const struct mu_safetensors_item *items,
                            uint32_t count, size_t *bytes, struct mu_error *error);
 
-const char *mu_dtype_name (enum mu_dtype dtype);
-
 #endif

@@ -48,7 +48,7 @@ static const struct mu_file *file_of (const struct mu_part *part)
     return part->prepared.path ? &part->prepared : &part->source;
 }
 
-struct mu_values mu_part_values (const struct mu_data *data, const struct mu_part *part)
+static struct mu_values values_of (const struct mu_data *data, const struct mu_part *part)
 {
     return (struct mu_values){ .file = file_of (part),
                                .dictzip = part->dictzip.chunk_begin ? &part->dictzip : NULL,
@@ -56,7 +56,7 @@ struct mu_values mu_part_values (const struct mu_data *data, const struct mu_par
                                .layout = &part->layout };
 }
 
-struct mu_values mu_part_label_values (const struct mu_part *part)
+static struct mu_values labels_of (const struct mu_part *part)
 {
     return (struct mu_values){ .file = part->labels_prepared.path ? &part->labels_prepared
                                                                   : &part->labels,
@@ -194,7 +194,7 @@ static int find_vocabulary (struct mu_data *data, const struct mu_opening *openi
         struct mu_part *part = &data->parts[i];
         int64_t largest = (int64_t)part->layout.vocabulary - 1;
         if (largest < 0 && !vocabulary) {
-            const struct mu_values values = mu_part_values (data, part);
+            const struct mu_values values = values_of (data, part);
             if (mu_values_largest (&values, opening->cache, hashed_file (part),
                                    MU_DATA_VOCABULARY_MAX - 1, "token", &largest, error) < 0)
                 return -1;
@@ -220,7 +220,7 @@ static int find_classes (struct mu_data *data, const struct mu_opening *opening,
         struct mu_part *part = &data->parts[i];
         int64_t largest = (int64_t)part->layout.classes - 1;
         if (!part->layout.labelled) {
-            const struct mu_values values = mu_part_label_values (part);
+            const struct mu_values values = labels_of (part);
             struct mu_file *file =
                 part->labels_prepared.path ? &part->labels_prepared : &part->labels;
             if (mu_values_largest (&values, opening->cache, file, MU_DATA_CLASSES_MAX - 1, "label",
@@ -404,7 +404,7 @@ static int read_tokens (const struct mu_data *data, uint64_t unit, int32_t *out,
 {
     for (uint64_t left = data->info.tokens; left;) {
         const struct mu_part *part = mu_part_of (data, unit);
-        const struct mu_values values = mu_part_values (data, part);
+        const struct mu_values values = values_of (data, part);
         const uint64_t at = unit - part->first_unit, there = part->layout.units - at;
         const uint64_t some = left < there ? left : there;
         if (mu_values_tokens (&values, at, some, data->info.vocabulary, out, error) < 0)
@@ -420,12 +420,12 @@ static int read_row (const struct mu_data *data, uint64_t unit, float *features,
                      struct mu_error *error)
 {
     const struct mu_part *part = mu_part_of (data, unit);
-    const struct mu_values values = mu_part_values (data, part);
+    const struct mu_values values = values_of (data, part);
     const uint64_t at = unit - part->first_unit;
     if (mu_values_row (&values, at, data->scale, features, label, error) < 0)
         return -1;
     if (!part->layout.labelled) {
-        const struct mu_values labels = mu_part_label_values (part);
+        const struct mu_values labels = labels_of (part);
         if (mu_values_tokens (&labels, at, 1, MU_DATA_CLASSES_MAX, label, error) < 0)
             return -1;
     }

@@ -49,8 +49,9 @@ static const uint8_t *find_table (const uint8_t *head, size_t size, size_t *leng
     return NULL;
 }
 
-int mu_dictzip_decode (struct mu_dictzip *dictzip, const uint8_t *head, size_t head_size,
-                       const uint8_t tail[4], uint64_t file_size, struct mu_error *error)
+/* `head` is the file's start, `tail` its last four bytes. */
+static int decode (struct mu_dictzip *dictzip, const uint8_t *head, size_t head_size,
+                   const uint8_t tail[4], uint64_t file_size, struct mu_error *error)
 {
     size_t length;
     const uint8_t *table = find_table (head, head_size, &length);
@@ -100,7 +101,7 @@ int mu_dictzip_open (struct mu_dictzip *dictzip, const struct mu_file *file, str
     if (status == 0)
         status = mu_file_read (file, file->size - sizeof tail, tail, sizeof tail, error);
     if (status == 0) {
-        status = mu_dictzip_decode (dictzip, head, size, tail, file->size, error);
+        status = decode (dictzip, head, size, tail, file->size, error);
         if (status < 0)
             mu_error_prefix (error, "%s: ", file->path);
     }

@@ -19,11 +19,8 @@ struct mu_dictzip {
     uint64_t *chunk_begin; /* [chunk_count + 1], in the file */
 };
 
-/* 1 and the table, whose chunk_begin is the caller's to free; 0 where the head is not dictzip's; -1
- * where it is, but makes no sense. `head` is the file's start, `tail` its last four bytes. */
-int mu_dictzip_decode (struct mu_dictzip *dictzip, const uint8_t *head, size_t head_size,
-                       const uint8_t tail[4], uint64_t file_size, struct mu_error *error);
-/* The same from a file. */
+/* 1 and the table, to be closed; 0 where the file is not dictzip's; -1 where it is, but makes no sense, or cannot be
+ * read. */
 int mu_dictzip_open (struct mu_dictzip *dictzip, const struct mu_file *file,
                      struct mu_error *error);
 void mu_dictzip_close (struct mu_dictzip *dictzip);

@@ -69,8 +69,6 @@ const struct mu_format *mu_format_find (const char *name, struct mu_error *error
 const struct mu_format *mu_format_of (const struct mu_file *file, struct mu_error *error);
 bool mu_format_matches_name (const struct mu_format *format,
                              const char *name); /* NULL: any format */
-extern const struct mu_format mu_formats[];
-extern const size_t mu_format_count;
 
 /* The file to read at random: `source`, or what unpacking it gave, which `unpacked` then owns. */
 int mu_unpacked (const struct mu_opening *opening, struct mu_file *source, struct mu_file *unpacked,
@@ -108,8 +106,6 @@ struct mu_text_sink {
 int mu_jsonl_walk (struct mu_stream *stream, const char *text_field,
                    const struct mu_text_sink *text, mu_row_sink row, void *row_user,
                    struct mu_error *error);
-/* Whether the first line's object has the member: -1 on failure. */
-int mu_jsonl_has (struct mu_stream *stream, const char *field, struct mu_error *error);
 
 /* --- writers of what the cache holds ---------------------------------------------------------- */
 
@@ -119,10 +115,8 @@ struct mu_rows_writer {
     uint64_t rows;
     uint32_t features, classes;
 };
-int mu_rows_begin (struct mu_rows_writer *rows, struct mu_writer *writer, struct mu_error *error);
 int mu_rows_put (void *rows, const float *features, uint32_t count, int64_t label,
                  const char *place, struct mu_error *error); /* a mu_row_sink */
-int mu_rows_end (struct mu_rows_writer *rows, struct mu_error *error);
 /* Fill part->prepared and layout by rows that `fill` makes; `strings` name what decides them. */
 typedef int (*mu_rows_fill) (const struct mu_opening *opening, struct mu_stream *stream,
                              struct mu_rows_writer *rows, struct mu_error *error);
@@ -170,8 +164,6 @@ struct mu_values {
     struct mu_chunk_cache *chunks;
     const struct mu_layout *layout;
 };
-int mu_values_integers (const struct mu_values *values, uint64_t unit, uint64_t count, int64_t *out,
-                        struct mu_error *error);
 int mu_values_tokens (const struct mu_values *values, uint64_t unit, uint64_t count,
                       uint32_t vocabulary, int32_t *out, struct mu_error *error);
 int mu_values_row (const struct mu_values *values, uint64_t unit, float scale, float *features,

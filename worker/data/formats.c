@@ -17,7 +17,7 @@ static const char *const idx_suffixes[] = { "-idx1-ubyte", "-idx2-ubyte", "-idx3
 static const char *const csv_suffixes[] = { ".csv", NULL };
 static const char *const jsonl_suffixes[] = { ".jsonl", ".ndjson", NULL };
 
-const struct mu_format mu_formats[] = {
+static const struct mu_format formats[] = {
     { "text", text_suffixes, NULL, true, mu_text_open },
     { "llmc", llmc_suffixes, mu_llmc_recognise, false, mu_llmc_open },
     { "npy", npy_suffixes, mu_npy_recognise, false, mu_npy_open },
@@ -25,15 +25,15 @@ const struct mu_format mu_formats[] = {
     { "csv", csv_suffixes, NULL, false, mu_csv_open },
     { "jsonl", jsonl_suffixes, NULL, true, mu_jsonl_open },
 };
-const size_t mu_format_count = sizeof mu_formats / sizeof *mu_formats;
+static const size_t format_count = sizeof formats / sizeof *formats;
 
 static const char *const packed_suffixes[] = { ".gz", ".dz", NULL };
 
 const struct mu_format *mu_format_find (const char *name, struct mu_error *error)
 {
-    for (size_t i = 0; i < mu_format_count; i++)
-        if (strcmp (mu_formats[i].name, name) == 0)
-            return &mu_formats[i];
+    for (size_t i = 0; i < format_count; i++)
+        if (strcmp (formats[i].name, name) == 0)
+            return &formats[i];
     mu_fail (error, MU_CONFIG,
              "there is no data format \"%s\"; there are auto, text, llmc, npy, "
              "idx, csv and jsonl",
@@ -72,8 +72,8 @@ bool mu_format_matches_name (const struct mu_format *format, const char *name)
 {
     if (format)
         return has_suffix (format, name);
-    for (size_t i = 0; i < mu_format_count; i++)
-        if (has_suffix (&mu_formats[i], name))
+    for (size_t i = 0; i < format_count; i++)
+        if (has_suffix (&formats[i], name))
             return true;
     return false;
 }
@@ -100,14 +100,14 @@ const struct mu_format *mu_format_of (const struct mu_file *file, struct mu_erro
 {
     uint8_t head[HEAD];
     size_t size;
-    for (size_t i = 0; i < mu_format_count; i++)
-        if (has_suffix (&mu_formats[i], file->path))
-            return &mu_formats[i];
+    for (size_t i = 0; i < format_count; i++)
+        if (has_suffix (&formats[i], file->path))
+            return &formats[i];
     if (content_head (file, head, &size, error) < 0)
         return NULL;
-    for (size_t i = 0; i < mu_format_count; i++)
-        if (mu_formats[i].recognise && mu_formats[i].recognise (head, size))
-            return &mu_formats[i];
+    for (size_t i = 0; i < format_count; i++)
+        if (formats[i].recognise && formats[i].recognise (head, size))
+            return &formats[i];
     if (memchr (head, 0, size)) {
         mu_fail (error, MU_BAD_INPUT,
                  "%s is neither text nor a format that can be recognised; name "
@@ -115,7 +115,7 @@ const struct mu_format *mu_format_of (const struct mu_file *file, struct mu_erro
                  file->path);
         return NULL;
     }
-    return &mu_formats[0];
+    return &formats[0];
 }
 
 /* --- shared by the readers -------------------------------------------------------------------- */

@@ -15,9 +15,7 @@ struct mu_data {
     float scale;
 };
 
-struct mu_values mu_part_values (const struct mu_data *data, const struct mu_part *part);
 /* The part that holds this unit. */
 const struct mu_part *mu_part_of (const struct mu_data *data, uint64_t unit);
-struct mu_values mu_part_label_values (const struct mu_part *part);
 
 #endif

@@ -103,7 +103,8 @@ int mu_jsonl_walk (struct mu_stream *stream, const char *text_field,
     return status;
 }
 
-int mu_jsonl_has (struct mu_stream *stream, const char *field, struct mu_error *error)
+/* -1 on failure. */
+static int first_has (struct mu_stream *stream, const char *field, struct mu_error *error)
 {
     struct mu_lines lines = { .stream = stream };
     char place[PLACE];
@@ -130,7 +131,7 @@ int mu_jsonl_open (const struct mu_opening *opening, struct mu_part *part, struc
     const char *field = opening->spec->text_field ? opening->spec->text_field : "text";
     if (mu_stream_open (&stream, &part->source, error) < 0)
         return -1;
-    const int text = mu_jsonl_has (stream, field, error);
+    const int text = first_has (stream, field, error);
     mu_stream_close (&stream);
     if (text < 0)
         return -1;

@@ -57,7 +57,7 @@ static void make_head (const struct mu_rows_writer *rows, uint8_t head[HEAD_BYTE
     put_u4 (head + 24, rows->classes);
 }
 
-int mu_rows_begin (struct mu_rows_writer *rows, struct mu_writer *writer, struct mu_error *error)
+static int begin (struct mu_rows_writer *rows, struct mu_writer *writer, struct mu_error *error)
 {
     uint8_t head[HEAD_BYTES] = { 0 };
     *rows = (struct mu_rows_writer){ .writer = writer };
@@ -92,7 +92,7 @@ int mu_rows_put (void *user, const float *features, uint32_t count, int64_t labe
     return mu_writer_put (rows->writer, bytes, sizeof bytes, error);
 }
 
-int mu_rows_end (struct mu_rows_writer *rows, struct mu_error *error)
+static int end (struct mu_rows_writer *rows, struct mu_error *error)
 {
     uint8_t head[HEAD_BYTES];
     make_head (rows, head);
@@ -114,13 +114,13 @@ static int convert (void *user, struct mu_writer *writer, struct mu_error *error
     struct mu_stream *stream;
     if (mu_stream_open (&stream, c->source, error) < 0)
         return -1;
-    int status = mu_rows_begin (&rows, writer, error);
+    int status = begin (&rows, writer, error);
     if (status == 0)
         status = c->fill (c->opening, stream, &rows, error);
     if (status == 0 && rows.rows == 0)
         status = mu_fail (error, MU_BAD_INPUT, "%s has no rows", c->source->path);
     if (status == 0)
-        status = mu_rows_end (&rows, error);
+        status = end (&rows, error);
     mu_stream_close (&stream);
     return status;
 }

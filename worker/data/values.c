@@ -57,8 +57,8 @@ static int64_t (*const integers[]) (const uint8_t *at) = {
     [MU_I8] = integer_i8, [MU_F4] = NULL,       [MU_F8] = NULL,
 };
 
-int mu_values_integers (const struct mu_values *values, uint64_t unit, uint64_t count, int64_t *out,
-                        struct mu_error *error)
+static int read_integers (const struct mu_values *values, uint64_t unit, uint64_t count,
+                          int64_t *out, struct mu_error *error)
 {
     uint8_t block[BLOCK];
     const struct mu_layout *layout = values->layout;
@@ -91,7 +91,7 @@ int mu_values_tokens (const struct mu_values *values, uint64_t unit, uint64_t co
     int64_t block[1024];
     while (count) {
         const size_t some = count < 1024 ? (size_t)count : 1024;
-        if (mu_values_integers (values, unit, some, block, error) < 0)
+        if (read_integers (values, unit, some, block, error) < 0)
             return -1;
         for (size_t i = 0; i < some; i++) {
             if (block[i] < 0 || block[i] >= vocabulary)
@@ -169,7 +169,7 @@ static int scan (const struct mu_values *values, const struct mu_cache *cache, i
     for (uint64_t unit = 0; unit < values->layout->units; unit += 1024) {
         const uint64_t left = values->layout->units - unit;
         const size_t some = left < 1024 ? (size_t)left : 1024;
-        if (mu_values_integers (values, unit, some, block, error) < 0)
+        if (read_integers (values, unit, some, block, error) < 0)
             return -1;
         for (size_t i = 0; i < some; i++) {
             if (block[i] < 0 || block[i] > limit)

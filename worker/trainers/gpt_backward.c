@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-void gpt_done (const struct gpt_pass *pass, uint32_t tensor)
+static void tell_done (const struct gpt_pass *pass, uint32_t tensor)
 {
     if (pass->progress && pass->progress->tensor_done)
         pass->progress->tensor_done (pass->progress->host, tensor);
@@ -24,9 +24,9 @@ static void linear_backward (const struct gpt_pass *pass, uint32_t tensor, const
     float *d_bias = pass->gradients[tensor + 1];
     memset (d_bias, 0, out * sizeof *d_bias);
     math->bias_gradient (d_bias, dy, rows, out);
-    gpt_done (pass, tensor + 1);
+    tell_done (pass, tensor + 1);
     math->gemm (true, false, in, out, rows, x, in, dy, out, false, pass->gradients[tensor], out);
-    gpt_done (pass, tensor);
+    tell_done (pass, tensor);
     math->gemm (false, true, rows, in, out, dy, out, pass->weights[tensor], out, false, dx, in);
 }
 
@@ -42,8 +42,8 @@ static void norm_backward (const struct gpt_pass *pass, uint32_t tensor, const f
     pass->math->layernorm_backward (
         pass->space + plan->d_stream, d_gain, d_bias, pass->space + plan->d_branch, x, statistics,
         pass->weights[tensor], pass->space + plan->scratch, pass->rows, channels);
-    gpt_done (pass, tensor + 1);
-    gpt_done (pass, tensor);
+    tell_done (pass, tensor + 1);
+    tell_done (pass, tensor);
 }
 
 /* The gradient that enters a branch at its end: d_stream, through the branch's dropout. */
@@ -91,14 +91,14 @@ static void embed_backward (const struct gpt_pass *pass)
     memset (d_wpe, 0, (size_t)pass->model->context * channels * sizeof *d_wpe);
     for (size_t record = 0; record < pass->records; record++)
         pass->math->add (d_wpe, d_stream + record * size, size);
-    gpt_done (pass, GPT_WPE);
+    tell_done (pass, GPT_WPE);
     for (size_t record = 0; record < pass->records; record++) {
         const int32_t *tokens = pass->tokens + record * pass->token_stride;
         for (size_t t = 0; t < pass->length; t++)
             pass->math->add (d_wte + (size_t)tokens[t] * channels,
                              d_stream + record * size + t * channels, channels);
     }
-    gpt_done (pass, GPT_WTE);
+    tell_done (pass, GPT_WTE);
 }
 
 void gpt_backward (const struct gpt_pass *pass)

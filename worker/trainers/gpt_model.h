@@ -152,7 +152,4 @@ void gpt_backward (const struct gpt_pass *pass);
 void gpt_attention (const struct gpt_pass *pass, uint32_t layer);
 void gpt_attention_backward (const struct gpt_pass *pass, uint32_t layer);
 
-/* Tell the host that a tensor's gradient is complete. */
-void gpt_done (const struct gpt_pass *pass, uint32_t tensor);
-
 #endif
