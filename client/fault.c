@@ -68,8 +68,10 @@ int command_fault (const struct command *command)
     if (command->json)
         print_json (json_pack ("{s:s,s:s,s:s%}", "kind", mu_fault_state_name ((int)kind), "worker",
                                worker, "text", (const char *)text.data, (size_t)text.size));
-    else
-        fprintf (stderr, "%.*s\n", (int)text.size, (const char *)text.data);
+    else {
+        print_plain (stderr, text.data, text.size);
+        putc ('\n', stderr);
+    }
     muster_answer_free (&answer);
     return 0;
 }

@@ -23,7 +23,7 @@ static int read_spec (const char *path, const struct mu_text_list *sets, struct 
     mu_jobspec_check (spec, &problems);
     char *text = mu_jobspec_problems_text (&problems);
     if (text)
-        fputs (text, stderr);
+        print_plain_lines (stderr, text, strlen (text));
     free (text);
     if (!problems.errors)
         return 0;

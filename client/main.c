@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main.c - the `muster` command: options, then one function a command */
 #include "command.h"
+#include "output.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -47,15 +48,22 @@ static const struct {
     [MU_CLIENT_EVENTS] = { command_events, false },
 };
 
+static void tell (const char *text)
+{
+    fputs ("muster: ", stderr);
+    print_plain_lines (stderr, text, strlen (text));
+    putc ('\n', stderr);
+}
+
 int command_fail (const struct muster_error *error)
 {
-    fprintf (stderr, "muster: %s\n", error->text);
+    tell (error->text);
     return muster_exit_status (error);
 }
 
 int command_fail_mu (const struct mu_error *error)
 {
-    fprintf (stderr, "muster: %s\n", error->text);
+    tell (error->text);
     return mu_code_exit ((int)error->code);
 }
 

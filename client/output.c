@@ -60,6 +60,12 @@ void print_plain (FILE *out, const void *data, size_t size)
         putc (plain (*at), out);
 }
 
+void print_plain_lines (FILE *out, const void *data, size_t size)
+{
+    for (const char *at = data; size--; at++)
+        putc (*at == '\n' ? '\n' : plain (*at), out);
+}
+
 void table_cell (struct table *table, const char *format, ...)
 {
     char *text;

@@ -20,6 +20,8 @@ void table_cell (struct table *table, const char *format, ...)
 /* Others' text, a worker's reason or a path, without line ends and orders to the terminal: blanks instead. */
 void print_plain (FILE *out, const void *data, size_t size);
 void plain_text (char *text); /* the same in place */
+/* Of what may have several lines, those are kept. */
+void print_plain_lines (FILE *out, const void *data, size_t size);
 
 /* Print all rows with the columns as wide as they need; frees the table. */
 void table_print (struct table **table_p);

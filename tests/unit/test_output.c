@@ -25,6 +25,11 @@ static void others_text_is_plain (void **state)
     assert_int_equal (size, sizeof PLAIN - 1);
     assert_string_equal (text, PLAIN);
     free (text);
+    out = open_memstream (&text, &size);
+    print_plain_lines (out, "one\ntwo\033[2J", 11);
+    fclose (out);
+    assert_string_equal (text, "one\ntwo [2J");
+    free (text);
     char place[] = EVIL;
     plain_text (place); /* to its end */
     assert_string_equal (place, "so bad [2J   : größe ");
