@@ -758,10 +758,6 @@ static void read_pipe (uint32_t number, uint64_t life, void *data)
 void trainer_hear (uint32_t number, const struct mu_wire *wire)
 {
     struct trainer *trainer = &worker_at (number)->trainer;
-    if (!hold_lasts (&trainer->hold) && !trainer->words) {
-        obey (number, wire);
-        return;
-    }
     if (trainer->hold.until_ms == FOR_EVER || !trainer->alive)
         return;
     trainer->words++;

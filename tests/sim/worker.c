@@ -9,6 +9,7 @@ static struct sim_worker *workers;
 static uint32_t worker_count;
 static char (*names)[16];
 static struct agent_actions out;
+static bool carries_out; /* what lies there */
 
 struct sim_worker *worker_at (uint32_t number) { return &workers[number]; }
 const char *worker_name (uint32_t number) { return names[number]; }
@@ -179,6 +180,12 @@ static void check_action (uint32_t number, const struct agent_action *action, bo
            "%s obeys a word of an older term", names[number]);
 }
 
+static void goes (uint32_t number, uint64_t generation, void *data)
+{
+    (void)data;
+    trainer_go (number, generation);
+}
+
 static void carry_out (uint32_t number, const struct agent_action *action)
 {
     struct sim_worker *worker = &workers[number];
@@ -193,7 +200,7 @@ static void carry_out (uint32_t number, const struct agent_action *action)
     case AGENT_DROP_AHEAD: collective_drop_ahead (number); break;
     case AGENT_KILL_COLLECTIVE: collective_kill (number); break;
     case AGENT_FENCE_DONE: collective_fenced (number, &action->fence); break;
-    case AGENT_GO: trainer_go (number, action->generation); break;
+    case AGENT_GO: clock_after (0, goes, number, action->generation, NULL); break;
     case AGENT_EXIT:
         leave (number);
         clock_after (takes (1000, 30000), come_back, number, worker->life, NULL);
@@ -219,6 +226,8 @@ void worker_event (uint32_t number, const struct agent_event *event)
     if (!worker->agent)
         return;
     timed.now_ms = clock_now ();
+    CHECK (!carries_out, "%s is told something while it does something else", names[number]);
+    carries_out = true;
     out.count = 0;
     uint64_t life = worker->life;
     bool old_term = event->type == AGENT_HEARD && event->wire->term < agent_term (worker->agent);
@@ -226,12 +235,12 @@ void worker_event (uint32_t number, const struct agent_event *event)
     for (uint32_t i = 0; i < out.count && worker->agent && worker->life == life; i++) {
         check_action (number, &out.list[i], old_term);
         note_sums (worker, &out.list[i]);
-        if (chance (faults.worker_crash)) {
+        if (chance (faults.worker_crash))
             worker_crash (number, true);
-            return;
-        }
-        carry_out (number, &out.list[i]);
+        else
+            carry_out (number, &out.list[i]);
     }
+    carries_out = false;
     if (worker->agent && worker->life == life)
         set_timer (number);
 }
