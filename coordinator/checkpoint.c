@@ -9,7 +9,7 @@
  * storage and was never committed would be counted by one (docs/decisions/0067).
  *
  * checkpoint_wait () keeps a state from vanishing: when the workers that would stay are more than a
- * step behind one that leaves, or all leave, the best one is told to SAVE first. */
+ * step behind one that leaves, or all leave, the best one is told to SAVE first, and again where that failed. */
 #include "checkpoint.h"
 
 #include "audit.h"
@@ -160,20 +160,28 @@ static void note_failure (struct coord *coord, struct job *job, const struct wor
                                          (int)failed->text.size, (const char *)failed->text.data));
 }
 
-/* The last checkpoint is the job's result: without it the job cannot be done. */
-static void fail_unsaved (struct coord *coord, struct job *job)
+/* Whether it is to be tried again, somewhat later: somebody may make room. */
+static bool may_be_tried_again (struct coord *coord, struct job *job)
 {
     struct job_soft *soft = &job->soft;
     uint32_t doublings = soft->save_tries < 4 ? soft->save_tries : 4;
     if (soft->save_tries++ == 0)
         soft->save_limit_ms = coord->now_ms + coord->options.save_try_ms;
-    if (coord->now_ms < soft->save_limit_ms) {
-        soft->form_after_ms = coord->now_ms + (COORD_SAVE_RETRY_MS << doublings);
-        core_wake (coord, soft->form_after_ms);
-        return;
-    }
-    job_stop (coord, job, MU_JOB_FAILED, MU_IO,
-              core_text (coord, "%s", job->soft.why ? job->soft.why : ""));
+    if (coord->now_ms >= soft->save_limit_ms)
+        return false;
+    soft->form_after_ms = coord->now_ms + (COORD_SAVE_RETRY_MS << doublings);
+    core_wake (coord, soft->form_after_ms);
+    return true;
+}
+
+/* The last checkpoint is the job's result: without it the job cannot be done. */
+static void give_up (struct coord *coord, struct job *job)
+{
+    if (job->soft.end_unsaved)
+        job_stop (coord, job, MU_JOB_FAILED, MU_IO,
+                  core_text (coord, "%s", job->soft.why ? job->soft.why : ""));
+    else
+        job->soft.save_done = true;
 }
 
 void checkpoint_save_failed (struct coord *coord, struct worker *worker, const struct mu_wire *wire)
@@ -188,10 +196,8 @@ void checkpoint_save_failed (struct coord *coord, struct worker *worker, const s
         return; /* the one before, which had to end first: what it was told to save is to come */
     if (worker->order == ORDER_SAVE) {
         order_clear (worker);
-        if (job->soft.end_unsaved)
-            fail_unsaved (coord, job);
-        else
-            job->soft.save_done = true;
+        if (!may_be_tried_again (coord, job))
+            give_up (coord, job);
     } else if (failed->step == job->durable.steps) {
         job->soft.end_unsaved = true;
     }
@@ -248,7 +254,7 @@ bool checkpoint_wait (struct coord *coord, struct job *job)
     if (!best || best->position.step <= job_committed_step (job) ||
         !is_endangered (coord, job, best))
         return false;
-    if (soft->end_unsaved && coord->now_ms < soft->form_after_ms) {
+    if (soft->save_tries && coord->now_ms < soft->form_after_ms) {
         core_wake (coord, soft->form_after_ms);
         return true;
     }

@@ -167,6 +167,20 @@ static void advance_pending (struct coord *coord, struct job *job)
         finish (coord, job);
 }
 
+/* Whoever asked for it reads what it costs. */
+static const char *why_paused (struct coord *coord, const struct job *job)
+{
+    const struct worker *best = generation_best (coord, job, false);
+    uint64_t saved = job_committed_step (job);
+    if (!best || best->position.step <= saved)
+        return "paused on request";
+    return core_text (coord,
+                      "paused on request; what came after step %llu was not saved, and is done "
+                      "again%s%s",
+                      (unsigned long long)saved, job->soft.why ? ": " : "",
+                      job->soft.why ? job->soft.why : "");
+}
+
 /* The state of those who leave may have to be saved first. True: something is still to come. */
 static bool let_go (struct coord *coord, struct job *job)
 {
@@ -179,7 +193,7 @@ static bool let_go (struct coord *coord, struct job *job)
     if (!delayed && checkpoint_wait (coord, job))
         return true;
     if (!delayed && job->durable.target == MU_JOB_PAUSED) {
-        job_stop (coord, job, MU_JOB_PAUSED, MU_OK, "paused on request");
+        job_stop (coord, job, MU_JOB_PAUSED, MU_OK, why_paused (coord, job));
         return true;
     }
     release_leavers (coord, job);
@@ -339,7 +353,7 @@ static void advance_breaking (struct coord *coord, struct job *job)
     if (let_go (coord, job) || generation_try_form (coord, job))
         return;
     enum mu_job_state next = job->soft.worker_count ? MU_JOB_PREPARING : MU_JOB_PENDING;
-    job_move (coord, job, next, MU_JOB_PENDING, MU_OK, job->durable.reason);
+    job_move (coord, job, next, job->durable.target, MU_OK, job->durable.reason);
     job_touch (coord, job);
 }
 

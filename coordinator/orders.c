@@ -132,6 +132,8 @@ static void give_up_save (struct coord *coord, struct worker *worker)
 {
     struct job *job = worker->job;
     order_clear (worker);
+    job_note (&job->soft.why, core_text (coord, "worker %s did not save its state within %u s",
+                                         worker->name, COORD_SAVE_LIMIT_MS / 1000));
     job->soft.save_done = true;
     job_touch (coord, job);
 }

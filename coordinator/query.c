@@ -44,7 +44,8 @@ struct job *query_job (struct coord *coord, uint32_t peer, uint64_t request, con
 static const char *reason_of (const struct coord *coord, const struct job *job)
 {
     bool waits = job->durable.state == MU_JOB_PENDING || job->durable.state == MU_JOB_PREPARING;
-    bool unsaved = job->soft.end_unsaved && !job_ended (job);
+    bool unsaved = (job->soft.end_unsaved || (job->soft.save_tries && !job->soft.save_done)) &&
+                   !job_ended (job);
     if (job->durable.state == MU_JOB_PREPARING && job->soft.stands)
         return job->soft.stands;
     if ((waits || unsaved) && job->soft.why)

@@ -185,9 +185,9 @@
 /* Whose collective crashes so often before a generation gets ready is left out at once. */
 #define COORD_ENDS_MAX 2u
 
-/* The last checkpoint is the job's result. It is tried again after SAVE_RETRY_MS, twice that, … at
- * most 16 times that, so that somebody may make room; when it was tried for SAVE_TRY_MS the job
- * fails with what was wrong. Its workers wait with it. */
+/* The last checkpoint is the job's result, and a state that would go away with who leaves is work. Where it cannot be
+ * written it is tried again after SAVE_RETRY_MS, twice that, … at most 16 times that, so that somebody may make room;
+ * when it was tried for SAVE_TRY_MS the job fails with what was wrong, or goes on without. Its workers wait with it. */
 #define COORD_SAVE_TRY_MS 300000u
 #define COORD_SAVE_RETRY_MS 1000u
 

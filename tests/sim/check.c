@@ -17,7 +17,7 @@
 
 struct seen_job {
     char key[64];
-    uint32_t state;
+    uint32_t state, target;
     uint64_t generation, until_step, committed, promised;
     struct committed {
         uint64_t step, state;
@@ -448,6 +448,13 @@ static void on_expel (const struct mu_journal *record)
     statistics.disputes += *expel->worker == '\0';
 }
 
+/* Its state went wrong after all had agreed on that step, and before it was saved. */
+static bool is_of_the_wrong (const struct mu_journal_unsound *unsound)
+{
+    return faults.wrong == WRONG_STATE &&
+           !strcmp (unsound->worker, worker_name (faults.wrong_worker));
+}
+
 /* It was damaged, or never what was said: nothing that is sound is given up. */
 static void on_unsound (const struct mu_journal *record)
 {
@@ -456,7 +463,7 @@ static void on_unsound (const struct mu_journal *record)
     CHECK (job->committed == unsound->step &&
                (unsound->unread ? storage_was_away (unsound->job, unsound->step)
                                 : storage_lost_bits (unsound->job, unsound->step) ||
-                                      faults.wrong == WRONG_SNAPSHOT),
+                                      is_of_the_wrong (unsound) || faults.wrong == WRONG_SNAPSHOT),
            "the checkpoint of step %" PRIu64 " is given up for nothing", unsound->step);
     go_back (job, unsound->back_step);
     statistics.unsound += !unsound->unread;
@@ -478,9 +485,21 @@ static bool is_over (const struct seen_job *job)
            job->state == MU_JOB_CANCELLED;
 }
 
+/* Whoever asked for a pause was told that it comes. Only who says otherwise takes it back, in the state it is in. */
+static void check_pause (const struct seen_job *job, const struct mu_journal_state *said)
+{
+    bool goes_on = said->state == MU_JOB_PENDING || said->state == MU_JOB_PREPARING;
+    CHECK (job->target != MU_JOB_PAUSED || said->target == MU_JOB_PAUSED || !goes_on ||
+               said->state == job->state,
+           "job %" PRIu64 " was to be paused, and is %s", said->job,
+           mu_job_state_name ((int)said->state));
+}
+
 static void on_state (const struct mu_journal *record)
 {
     struct seen_job *job = of (record->state.job);
+    check_pause (job, &record->state);
+    job->target = record->state.target;
     if (record->state.state != job->state)
         move (job, record->state.state);
     if (job->state == MU_JOB_DONE)

@@ -69,9 +69,9 @@ class Tmpfs:
         subprocess.run(["umount", "-l", self.path], check=False)
 
     def fill(self):
-        """Takes all the space there is; returns the file to remove."""
+        """Takes all the space there is, and what became free since; returns the file to remove."""
         path = os.path.join(self.path, "filler")
-        with open(path, "wb", buffering=0) as file:
+        with open(path, "ab", buffering=0) as file:
             try:
                 while True:
                     file.write(b"x" * 4096)
@@ -418,6 +418,43 @@ def checkpoint_disk_full():
         assert not left, left
 
 
+def pause_disk_full():
+    """a pause on a full disk waits for room, until the limit; then it says which steps are done again"""
+    with PatientCluster(1) as cluster, Tmpfs(os.path.join(cluster.dir, "disk"), "8m") as disk:
+        job = cluster.submit(cluster.gpt(**ENDLESS), f"checkpoint.dir={disk.path}/here")
+
+        def fail(times):
+            before = failures()
+            wait_for("some fail", lambda: failures() >= before + times)
+
+        def failures():
+            return sum(line["event"] == "save_failed" for line in cluster.log_lines("w0"))
+
+        def pause_without_room():
+            wait_for("a checkpoint", lambda: cluster.status(job)["weights_step"])
+            for _ in range(3):  # what is removed of older ones makes room
+                filler = disk.fill()
+                fail(2)
+            cluster.muster("pause", job)
+            return filler
+
+        filler = pause_without_room()
+        fail(3)
+        status = cluster.status(job)
+        assert status["state"] != "paused", status
+        says(status["reason"], "no space left")
+        os.remove(filler)
+        status = wait_for("it is paused", lambda: (s := cluster.status(job))["state"] == "paused" and s)
+        assert status["weights_step"] == status["step"] and status["reason"] == "paused on request", status
+        cluster.kill_coordinator()
+        cluster.start_coordinator("--save-try-s", "2")
+        cluster.muster("resume", job)
+        cluster.wait_step(job, status["step"] + 1)
+        pause_without_room()
+        status = wait_for("it is paused", lambda: (s := cluster.status(job))["state"] == "paused" and s)
+        says(status["reason"], "paused on request", f"what came after step {status['weights_step']} was not saved", "no space left")
+
+
 def last_checkpoint_disk_full():
     """the last checkpoint on a full disk is tried until there is room, or until the limit: then the job fails and says why"""
     with Cluster(2) as cluster, Tmpfs(os.path.join(cluster.dir, "disk"), "8m") as disk:
@@ -441,4 +478,4 @@ def last_checkpoint_disk_full():
 if __name__ == "__main__":
     sys.exit(Tap().run(data_missing, data_gone_later, data_small, data_differs, job_files, job_against_model, too_few_workers,
                        plug_ins, another_build, trainers_that_crash, beginnings_that_differ, names_that_are_no_text, not_a_number, checkpoint_folder, checkpoint_disk_read_only, checkpoint_disk_full,
-                       last_checkpoint_disk_full))
+                       pause_disk_full, last_checkpoint_disk_full))

@@ -80,7 +80,67 @@ static void a_failure_of_the_one_before_is_no_answer (void **state)
     assert_true (checkpoint_wait (bed.coord, bed.job));
     fails (2, 57);
     assert_int_equal (bed.workers[2]->order, ORDER_NONE);
+}
+
+/* Its disk was full for a moment: what it holds alone is not given up for that. */
+static void what_cannot_be_saved_is_tried_again (void **state)
+{
+    (void)state;
+    bed.coord->options.save_try_ms = COORD_SAVE_TRY_MS;
+    break_up ();
+    tell (2, 57);
+    fails (2, 57);
+    assert_true (checkpoint_wait (bed.coord, bed.job));
+    assert_int_equal (bed.workers[2]->order, ORDER_NONE); /* not at once */
+    bed.coord->now_ms += COORD_SAVE_RETRY_MS;
+    assert_true (checkpoint_wait (bed.coord, bed.job));
+    assert_int_equal (bed.workers[2]->order, ORDER_SAVE);
+    fails (2, 57);
+    bed.coord->now_ms += COORD_SAVE_RETRY_MS;
+    assert_true (checkpoint_wait (bed.coord, bed.job)); /* ever more rarely */
+    assert_int_equal (bed.workers[2]->order, ORDER_NONE);
+    bed.coord->now_ms += COORD_SAVE_TRY_MS;
+    assert_true (checkpoint_wait (bed.coord, bed.job));
+    fails (2, 57); /* and not for ever */
     assert_false (checkpoint_wait (bed.coord, bed.job));
+}
+
+/* It waits for a comparison, for which nobody can train at once. */
+static void a_pause_outlives_a_break (void **state)
+{
+    (void)state;
+    break_up ();
+    job_move (bed.coord, bed.job, MU_JOB_BREAKING, MU_JOB_PAUSED, MU_OK, "paused on request");
+    for (uint32_t i = 0; i < RANKS_MAX; i++)
+        order_clear (bed.workers[i]);
+    bed.job->soft.form_after_ms = bed.coord->now_ms + 1000;
+    job_advance (bed.coord, bed.job);
+    assert_int_equal (bed.job->durable.state, MU_JOB_PREPARING);
+    assert_int_equal (bed.job->durable.target, MU_JOB_PAUSED);
+}
+
+/* A pause that loses work says so. */
+static void a_pause_without_its_state_says_so (void **state)
+{
+    (void)state;
+    bed.coord->options.save_try_ms = 1;
+    break_up ();
+    job_move (bed.coord, bed.job, MU_JOB_BREAKING, MU_JOB_PAUSED, MU_OK, "paused on request");
+    for (uint32_t i = 0; i < RANKS_MAX; i++) {
+        order_clear (bed.workers[i]);
+        bed.workers[i]->unseen = false; /* it was compared */
+    }
+    bed.workers[2]->position.step = 57;
+    for (uint32_t tries = 0; tries < 2; tries++) {
+        assert_true (checkpoint_wait (bed.coord, bed.job));
+        fails (2, 57);
+        bed.coord->now_ms += COORD_SAVE_RETRY_MS;
+    }
+    job_advance (bed.coord, bed.job);
+    assert_int_equal (bed.job->durable.state, MU_JOB_STOPPING);
+    assert_int_equal (bed.job->durable.target, MU_JOB_PAUSED);
+    assert_non_null (strstr (bed.job->durable.reason, "what came after step 0 was not saved"));
+    assert_non_null (strstr (bed.job->durable.reason, "Not saved by worker w2"));
 }
 
 static void the_writer_is_believed (void **state)
@@ -602,6 +662,9 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         SAVERS_TEST (a_failure_of_the_one_before_is_no_answer),
+        SAVERS_TEST (what_cannot_be_saved_is_tried_again),
+        SAVERS_TEST (a_pause_outlives_a_break),
+        SAVERS_TEST (a_pause_without_its_state_says_so),
         SAVERS_TEST (the_writer_is_believed),
         SAVERS_TEST (another_rank_is_not),
         SAVERS_TEST (what_does_not_count_is_not_answered),
