@@ -272,24 +272,25 @@ static bool is_concerned (const struct coord *coord, const struct job *job, cons
            (durable->generation.over && find_member (&durable->generation, name, &hint));
 }
 
-static void go_back_too (struct coord *coord, struct job *job, const struct mu_journal_expel *found)
+static void go_back_too (struct coord *coord, struct job *job, const struct mu_journal_expel *found,
+                         const char *doubted)
 {
     struct mu_journal record = { .type = MU_JOURNAL_EXPEL, .expel = *found };
     record.expel.in_job = found->job;
     record.expel.job = job->durable.number;
     audit_fill_back (job, &record.expel,
-                     audit_right_step (&job->durable, found->worker, coord->unix_ms), NULL);
+                     audit_right_step (&job->durable, found->worker, coord->unix_ms), doubted);
     const char *why =
         core_text (coord, "worker %s was wrong in job %llu, and what it did here was not compared",
                    found->worker, (unsigned long long)found->job);
     audit_go_back_once (coord, job, why, &record);
 }
 
-void absent_accuse (struct coord *coord, const struct mu_journal_expel *found)
+void absent_accuse (struct coord *coord, const struct mu_journal_expel *found, const char *doubted)
 {
     for (uint32_t i = 0; i < coord->durable.live_count; i++) {
         struct job *job = coord->durable.live[i];
         if (job->durable.number != found->job && is_concerned (coord, job, found->worker))
-            go_back_too (coord, job, found);
+            go_back_too (coord, job, found, doubted);
     }
 }

@@ -15,7 +15,8 @@ void absent_forget (struct job_durable *job);
 /* Up to where all who left lately, or those of this name, are known to have been right; UINT64_MAX: there is
  * nobody. */
 uint64_t absent_known_step (const struct job_durable *job, const char *name, uint64_t unix_ms);
-/* That worker was wrong in one job: others in which it was, and was not compared, go back too. */
-void absent_accuse (struct coord *coord, const struct mu_journal_expel *found);
+/* That worker was wrong in one job: others in which it was, and was not compared, go back too. `doubted`: as in
+ * unsound_upto (). */
+void absent_accuse (struct coord *coord, const struct mu_journal_expel *found, const char *doubted);
 
 #endif

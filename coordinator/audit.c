@@ -6,7 +6,7 @@
  * after the last step (BEAT, SAVED; proof.c). When all have
  * spoken and all is equal, AGREED is stored. Opinions that were on their way when the generation broke
  * are heard until the next one is formed: who died meanwhile had said its own. A comparison that lacks
- * one does not count.
+ * one proves nobody right; if those that spoke differ, nobody can say who is wrong.
  *
  * When opinions differ, the majority of at least three rules, and whoever is against it is wrong.
  * Only a rank with a state of its own has a voice: one that was given its state by another rank, or by its
@@ -244,7 +244,7 @@ static const char *name_those (struct coord *coord, const struct job *job,
     uint32_t count = 0;
     const char *names = "", **those = core_scratch (coord, comparison->ranks * sizeof *those);
     for (uint32_t at = 0; at < comparison->ranks; at++)
-        if ((comparison->opinions[at].digest == digest) == say_it)
+        if (comparison->opinions[at].said && (comparison->opinions[at].digest == digest) == say_it)
             those[count++] = member_of (job, comparison, at)->name;
     qsort (those, count, sizeof *those, by_alphabet);
     for (uint32_t i = 0; i < count && strlen (names) < 120; i++)
@@ -252,15 +252,23 @@ static const char *name_those (struct coord *coord, const struct job *job,
     return names;
 }
 
+static uint32_t first_said (const struct comparison *comparison)
+{
+    uint32_t at = 0;
+    while (at < comparison->ranks && !comparison->opinions[at].said)
+        at++;
+    return at;
+}
+
 /* The same words for the same two sides, whoever of them is asked first: the first name by the
  * alphabet stands on the first side. */
 static const char *name_all (struct coord *coord, const struct job *job,
                              const struct comparison *comparison)
 {
-    uint32_t first = 0;
-    for (uint32_t at = 1; at < comparison->ranks; at++)
-        if (strcmp (member_of (job, comparison, at)->name,
-                    member_of (job, comparison, first)->name) < 0)
+    uint32_t first = first_said (comparison);
+    for (uint32_t at = first; at < comparison->ranks; at++)
+        if (comparison->opinions[at].said && strcmp (member_of (job, comparison, at)->name,
+                                                     member_of (job, comparison, first)->name) < 0)
             first = at;
     uint64_t digest = comparison->opinions[first].digest;
     return core_text (coord, "%s against %s", name_those (coord, job, comparison, digest, true),
@@ -298,6 +306,12 @@ static bool is_wrong (const struct job *job, const struct comparison *comparison
     return has_voice (job, comparison, at) && comparison->opinions[at].digest != right;
 }
 
+/* It has written what nobody else holds: who is not believed about what it wrote. */
+static const char *writer_of (const struct comparison *comparison, const char *name)
+{
+    return comparison->what == AUDIT_WEIGHTS ? name : NULL;
+}
+
 static struct mu_journal make_record (const struct coord *coord, const struct job *job,
                                       const struct comparison *comparison,
                                       const struct member *wrong, const char *others,
@@ -309,12 +323,12 @@ static struct mu_journal make_record (const struct coord *coord, const struct jo
                                             .step = comparison->step,
                                             .micro_batch = comparison->micro_batch,
                                             .time_ms = coord->unix_ms } };
-    bool has_written = comparison->what == AUDIT_WEIGHTS; /* what nobody else holds */
     if (wrong) {
         SET (record.expel.worker, wrong->name);
         record.expel.incarnation = wrong->incarnation;
     }
-    audit_fill_back (job, &record.expel, right_step, wrong && has_written ? wrong->name : NULL);
+    audit_fill_back (job, &record.expel, right_step,
+                     wrong ? writer_of (comparison, wrong->name) : NULL);
     SET (record.expel.others, others);
     return record;
 }
@@ -451,7 +465,7 @@ static void expel (struct coord *coord, struct job *job, const struct comparison
     go_back (coord, job, why, records, count);
     for (uint32_t i = 0; i < count; i++) {
         put_out (coord, job, wrong[i], why);
-        absent_accuse (coord, &records[i].expel);
+        absent_accuse (coord, &records[i].expel, writer_of (comparison, records[i].expel.worker));
     }
 }
 
@@ -497,10 +511,13 @@ static void dispute (struct coord *coord, struct job *job, const struct comparis
         go_back_disputed (coord, job, comparison, names);
 }
 
+/* Those that have spoken. */
 static bool is_unanimous (const struct comparison *comparison)
 {
-    for (uint32_t at = 1; at < comparison->ranks; at++)
-        if (comparison->opinions[at].digest != comparison->opinions[0].digest)
+    uint32_t first = first_said (comparison);
+    for (uint32_t at = first; at < comparison->ranks; at++)
+        if (comparison->opinions[at].said &&
+            comparison->opinions[at].digest != comparison->opinions[first].digest)
             return false;
     return true;
 }
@@ -687,6 +704,20 @@ void audit_dispute_places (struct coord *coord, struct job *job, const struct wo
         fail_disputed (coord, job, &about, names);
     else
         go_back_disputed (coord, job, &about, names);
+}
+
+bool audit_differs_in_part (struct coord *coord, struct job *job)
+{
+    if (job->durable.generation.number <= job->durable.distrusted)
+        return false;
+    for (uint32_t i = 0; i < job->soft.comparison_count; i++) {
+        const struct comparison *it = &job->soft.comparisons[i];
+        if (it->said < it->ranks && it->what != AUDIT_WEIGHTS && !is_unanimous (it)) {
+            dispute (coord, job, it);
+            return true;
+        }
+    }
+    return false;
 }
 
 bool audit_differs (struct coord *coord, struct worker *worker, const struct mu_wire_down *down)

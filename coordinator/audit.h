@@ -34,6 +34,9 @@ uint64_t audit_known_step (const struct job_durable *job, uint64_t state_step,
  * break, and the records. */
 void audit_fill_back (const struct job *job, struct mu_journal_expel *expel, uint64_t right_step,
                       const char *doubted);
+/* When a generation has broken, and nobody says more of it: do those differ that were compared, though one lacks? True: all go
+ * back. */
+bool audit_differs_in_part (struct coord *coord, struct job *job);
 /* Up to where a worker of this name is known to have been right, here and when it was here before. */
 uint64_t audit_right_step (const struct job_durable *job, const char *name, uint64_t unix_ms);
 /* One record, whose words are why, and how far. */

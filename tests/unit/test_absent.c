@@ -122,6 +122,31 @@ static void wrong_in_one_job_is_wrong_in_the_one_before (void **state)
     assert_true (audit_is_outcast (job_of (1), "w2", 1));
 }
 
+/* ... nor is what it wrote there, of which nobody else has said what it is. */
+static void what_it_wrote_in_another_job_is_not_believed (void **state)
+{
+    (void)state;
+    open_job (3);
+    save (1, 40); /* w0 did */
+    agree (50);
+    generation_break (bed.coord, bed.job, true, "test");
+    struct mu_journal_expel found = { .job = 2, .step = 60, .worker = "w0" };
+    absent_accuse (bed.coord, &found, "w0");
+    assert_int_equal (expelled ()->back_step, 0);
+}
+
+static void but_if_it_computed_wrongly_it_wrote_what_all_had (void **state)
+{
+    (void)state;
+    open_job (3);
+    save (1, 40);
+    agree (50);
+    generation_break (bed.coord, bed.job, true, "test");
+    struct mu_journal_expel found = { .job = 2, .step = 60, .worker = "w0" };
+    absent_accuse (bed.coord, &found, NULL);
+    assert_int_equal (expelled ()->back_step, 40);
+}
+
 /* It has not been formed anew since. */
 static void a_job_that_waits_goes_back_too (void **state)
 {
@@ -492,6 +517,8 @@ int main (void)
         ABSENT_TEST (who_left_is_forgotten_after_a_while),
         ABSENT_TEST (who_is_wrong_costs_its_own_work_alone),
         ABSENT_TEST (wrong_in_one_job_is_wrong_in_the_one_before),
+        ABSENT_TEST (what_it_wrote_in_another_job_is_not_believed),
+        ABSENT_TEST (but_if_it_computed_wrongly_it_wrote_what_all_had),
         ABSENT_TEST (a_job_that_waits_goes_back_too),
         ABSENT_TEST (who_was_right_all_the_time_has_nothing_to_be_asked_for),
         ABSENT_TEST (who_comes_back_is_asked_for_all_of_it),

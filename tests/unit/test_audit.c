@@ -135,6 +135,27 @@ static void an_opinion_that_is_missing_decides_nothing (void **state)
     assert_int_equal (stored (MU_JOURNAL_EXPEL) + stored (MU_JOURNAL_AGREED), 0);
 }
 
+/* ... but that those who spoke differ: one of them is wrong, whoever the third is with. */
+static void those_that_differ_though_one_lacks_take_all_back (void **state)
+{
+    (void)state;
+    open_job (3);
+    agree (20);
+    save (1, 20);
+    say_gradient (1, 50, 0, 7);
+    say_gradient (2, 50, 0, 9);
+    assert_int_equal (stored (MU_JOURNAL_EXPEL), 0); /* the third may tell which */
+    generation_break (bed.coord, bed.job, false, "test");
+    for (uint32_t rank = 0; rank < 3; rank++)
+        order_clear (bed.workers[rank]);
+    job_advance (bed.coord, bed.job);
+    assert_int_equal (stored (MU_JOURNAL_EXPEL), 1);
+    assert_string_equal (expelled ()->worker, "");
+    assert_string_equal (expelled ()->others, "w1 against w2");
+    assert_int_equal (expelled ()->back_step, 20);
+    assert_false (audit_differs_in_part (bed.coord, bed.job)); /* once */
+}
+
 /* As after a restart, when all say again what they compared lately, one after the other. */
 static void say_others (uint32_t rank, uint32_t count)
 {
@@ -435,6 +456,7 @@ int main (void)
         AUDIT_TEST (one_of_ours_does_not),
         AUDIT_TEST (nor_is_it_the_trainer_long_after),
         AUDIT_TEST (an_opinion_that_is_missing_decides_nothing),
+        AUDIT_TEST (those_that_differ_though_one_lacks_take_all_back),
         AUDIT_TEST (what_many_say_again_pushes_no_state_out),
         AUDIT_TEST (nor_what_others_said_of_gradients),
         AUDIT_TEST (a_state_that_few_speak_of_is_forgotten),
