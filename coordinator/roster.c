@@ -389,11 +389,11 @@ static void describe (struct worker *worker, const struct mu_wire_hello *hello)
     worker->faults = hello->faults;
 }
 
-/* Another process of that name: the one before is dead, whatever it held is gone. */
+/* Another process of that name: the one before is dead, whatever it held is gone. If that was known, it has been blamed. */
 static void replace (struct coord *coord, struct worker *worker, const struct mu_wire_hello *hello)
 {
     if (worker->incarnation)
-        roster_lose (coord, worker, false, "was started anew");
+        roster_lose (coord, worker, worker->lost, "was started anew");
     worker->incarnation = hello->incarnation;
     worker->holds = hello->job;
     worker->generation = hello->generation;

@@ -136,6 +136,24 @@ static void steps_that_it_alone_holds_are_taken (void **state)
     finish (&story);
 }
 
+/* First it was silent, then another process of its name came. */
+static void one_death_is_one_failure (void **state)
+{
+    (void)state;
+    struct bed story;
+    running (&story, 20);
+    story.coord->options.quarantine_failures = 3;
+    struct worker *dead = roster_by_name (story.coord, "w1");
+    story.quiet[1] = true;
+    pass (&story, COORD_LOST_MS + BEAT_MS);
+    assert_true (dead->lost);
+    assert_int_equal (dead->penalty, 1024);
+    start_anew (&story, 1, 2);
+    assert_false (dead->lost);
+    assert_int_equal (dead->penalty, 1024);
+    finish (&story);
+}
+
 #define TRUST_TEST(test) cmocka_unit_test_teardown (test, end)
 
 int main (void)
@@ -146,6 +164,7 @@ int main (void)
         TRUST_TEST (nobody_is_quarantined_where_nobody_is_to_be),
         TRUST_TEST (a_quarantined_worker_serves_the_minimum_alone),
         TRUST_TEST (it_ends),
+        cmocka_unit_test (one_death_is_one_failure),
         cmocka_unit_test (steps_that_it_alone_holds_are_taken),
     };
     return cmocka_run_group_tests_name ("trust", tests, NULL, NULL);
