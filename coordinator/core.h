@@ -253,6 +253,8 @@ struct worker {
     /* what it said of itself */
     char name[64], host[256], version[32], compute_class[128], isa[32];
     uint64_t incarnation;
+    uint64_t before;          /* whose place it took; 0: nobody's, or it is not known any more */
+    uint64_t rival, rival_ms; /* another process of its name, that was not let in, and since when */
     uint64_t buried; /* the newest of its trainers whose end was heard */
     uint32_t threads, devices;
     uint64_t holds, generation, step, phase_ms; /* as last heard */

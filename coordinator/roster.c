@@ -6,8 +6,8 @@
  * roster_start () makes an entry for each member of a live generation, unheard yet, and gives it
  * COORD_RESTART_GRACE_MS to speak; if it says that it still is what it was, nothing happens at all.
  *
- * A worker is its name; of two processes with one name the higher incarnation is it, the other is a
- * ghost that is told to end. A worker is declared lost in roster_scan (): when nothing was heard
+ * A worker is its name; of two processes with one name the one that lives is it, and while both do one of them
+ * alone, the other is told to end (takes_the_place ()). A worker is declared lost in roster_scan (): when nothing was heard
  * for its limit, which is never less than four of its beats. */
 #include "roster.h"
 
@@ -394,6 +394,8 @@ static void replace (struct coord *coord, struct worker *worker, const struct mu
 {
     if (worker->incarnation)
         roster_lose (coord, worker, worker->lost, "was started anew");
+    worker->before = worker->incarnation;
+    worker->rival = 0;
     worker->incarnation = hello->incarnation;
     worker->holds = hello->job;
     worker->generation = hello->generation;
@@ -409,6 +411,41 @@ static void replace (struct coord *coord, struct worker *worker, const struct mu
     worker->anew = 0;
     worker->buried = 0;
     worker->lost = false;
+}
+
+static bool lives (const struct coord *coord, const struct worker *worker)
+{
+    uint64_t heard_until_ms = worker->heard_ms + lost_limit (coord, worker->beat_ms);
+    bool heard = worker->heard_ms && coord->now_ms < heard_until_ms;
+    return !worker->lost || (heard && !worker->gone && !worker->left);
+}
+
+/* The incarnation tells which of two was started later where their hosts' clocks agree, and of two on one host; nothing
+ * else tells of a quick restart at once. Where it says something else, or there were more than one, it is not asked:
+ * who lost its place does not take it back, and where another one has knocked nobody is believed to be later. */
+static bool takes_the_place (const struct coord *coord, const struct worker *worker,
+                             uint64_t incarnation)
+{
+    if (!lives (coord, worker))
+        return true;
+    return incarnation > worker->incarnation && incarnation != worker->before && !worker->rival;
+}
+
+/* The one that has the place may have died just now, and what it said last be heard only now: the other one
+ * is told to end when that speaks a beat later. Until then nothing is said, and it knocks again. */
+static void mind_rival (struct coord *coord, struct worker *worker, uint32_t peer,
+                        uint64_t incarnation)
+{
+    if (worker->rival != incarnation) {
+        worker->rival = incarnation;
+        worker->rival_ms = coord->now_ms;
+    } else if (worker->heard_ms >= worker->rival_ms + worker->beat_ms) {
+        query_refuse (coord, peer, incarnation, MU_CONFLICT,
+                      core_text (coord,
+                                 "another worker called %s lives, on %s: this one ends; give each "
+                                 "worker a --name of its own",
+                                 worker->name, *worker->host ? worker->host : "an unknown host"));
+    }
 }
 
 /* On a line that has just led nowhere many HELLOs may wait, and come all at once: an order is said to the first. */
@@ -429,13 +466,10 @@ static void on_hello (struct coord *coord, uint32_t peer, const struct mu_wire_h
         return;
     }
     struct worker *worker = roster_by_name (coord, hello->name);
-    if (worker && hello->incarnation < worker->incarnation) {
-        query_refuse (coord, peer, hello->incarnation, MU_CONFLICT,
-                      core_text (coord,
-                                 "another worker called %s was started later, on %s: this one "
-                                 "ends; give each worker a --name of its own",
-                                 worker->name, worker->host));
-        return; /* a ghost */
+    bool another = worker && worker->incarnation != hello->incarnation;
+    if (another && !takes_the_place (coord, worker, hello->incarnation)) {
+        mind_rival (coord, worker, peer, hello->incarnation);
+        return;
     }
     if (!worker)
         worker = add (coord, hello->name);
@@ -447,7 +481,7 @@ static void on_hello (struct coord *coord, uint32_t peer, const struct mu_wire_h
     }
     bool first = !worker->heard_ms || worker->lost;
     bool again = !first && is_one_of_many (coord, worker, peer);
-    if (hello->incarnation > worker->incarnation) {
+    if (hello->incarnation != worker->incarnation) {
         replace (coord, worker, hello);
         first = false;
     }

@@ -70,7 +70,8 @@ dist_decisions_DATA = \
     %D%/decisions/0066-who-cannot-speak-calls-nobody-silent.md \
     %D%/decisions/0067-what-was-never-committed-does-not-count.md \
     %D%/decisions/0069-who-died-is-told-after-who-noticed.md \
-    %D%/decisions/0070-an-emptied-database-is-no-new-one.md
+    %D%/decisions/0070-an-emptied-database-is-no-new-one.md \
+    %D%/decisions/0071-who-lives-has-the-name.md
 
 linearexampledir = $(docdir)/examples/linear
 dist_linearexample_DATA = examples/linear/linear.c examples/linear/linear.yaml examples/linear/Makefile

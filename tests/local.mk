@@ -21,6 +21,7 @@ audit_bed = %D%/unit/audit_bed.c %D%/unit/audit_bed.h
 job_bed = %D%/unit/job_bed.c %D%/unit/job_bed.h
 
 unit_tests += %D%/unit/test_fault
+unit_tests += %D%/unit/test_namesakes
 unit_tests += %D%/unit/test_pace
 unit_tests += %D%/unit/test_poison
 unit_tests += %D%/unit/test_preempt

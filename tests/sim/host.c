@@ -51,8 +51,12 @@ static struct waiting *queue;
 static uint32_t queue_count, queue_capacity;
 static struct peer *peers;
 static uint64_t peer_count, peer_capacity, shuffle;
-/* By worker: the newest life and incarnation that said HELLO in this reign. */
-static struct peer *newest;
+/* By worker: the process that counts in this reign, the one whose place it took, and when it was heard last. */
+static struct place {
+    struct peer has, had;
+    uint64_t number, heard_ms; /* on which connection, and when; 0: it ended since */
+} * places;
+static bool repeats;         /* words come twice, and may be older than they look */
 static bool *drained;        /* by worker, as stored ... */
 static uint64_t *drained_ms; /* ... and since when; 0: it never was */
 static msgpack_sbuffer buffer;
@@ -92,13 +96,14 @@ void host_reset (void)
     peer_count = 0;
     disk_ms = waiting_ms = 0;
     life++;
-    free (newest);
-    newest = calloc (options.workers, sizeof *newest);
+    free (places);
+    places = calloc (options.workers, sizeof *places);
+    repeats = false;
     free (drained);
     free (drained_ms);
     drained = calloc (options.workers, sizeof *drained);
     drained_ms = calloc (options.workers, sizeof *drained_ms);
-    if (!newest || !drained || !drained_ms)
+    if (!places || !drained || !drained_ms)
         abort ();
 }
 
@@ -181,10 +186,50 @@ static void check_members (const struct mu_journal_form *form)
         CHECK (!faults.in_order || faults.duplicate || !trainer->open ||
                    trainer->job != form->job || trainer->step <= form->step,
                "step %" PRIu64 " of %s is thrown away", trainer->step, worker_name (worker));
-        CHECK (form->members.items[i].incarnation >= newest[worker].incarnation,
+        CHECK (!places[worker].has.life ||
+                   form->members.items[i].incarnation == places[worker].has.incarnation,
                "generation %" PRIu64 " counts on a former %s", form->generation,
                form->members.items[i].name);
     }
+}
+
+static bool is_alive (const struct peer *process)
+{
+    const struct sim_worker *worker = worker_at (process->worker);
+    return worker->agent && worker->life == process->life;
+}
+
+/* The clock of a worker's new host may tell that it is the older one. A dead process, whose words may come late, does
+ * not take the place of one that lives and is heard, but once where its clock was ahead. */
+static void check_place (uint64_t number)
+{
+    const struct peer *process = &peers[number];
+    struct place *place = &places[process->worker];
+    bool later = process->incarnation > place->has.incarnation && process->life != place->had.life;
+    place->number = number;
+    if (process->life == place->has.life)
+        return;
+    CHECK (process->life > place->has.life || !is_alive (&place->has) || later ||
+               clock_now () >= place->heard_ms + COORD_LOST_MS,
+           "a ghost of %s takes its place", worker_name (process->worker));
+    place->had = place->has;
+    place->has = *process;
+    place->heard_ms = clock_now ();
+}
+
+/* Words for a worker are for the process that counts. One that lives is not sent away for the sake of a dead one. */
+static void check_listener (uint64_t number, const struct mu_wire *wire)
+{
+    const struct peer *to = &peers[number];
+    if (wire->type == MU_WIRE_REFUSED)
+        CHECK (wire->refused.code != MU_CONFLICT || !is_alive (to) || repeats,
+               "%s is sent away, and there is no other", worker_name (to->worker));
+    if (wire->type == MU_WIRE_WELCOME)
+        check_place (number);
+    CHECK (to->life == places[to->worker].has.life || wire->type == MU_WIRE_WHO ||
+               wire->type == MU_WIRE_REFUSED,
+           "a ghost of %s hears %s", worker_name (to->worker),
+           mu_record_name (&mu_wire_family, wire->type));
 }
 
 static void send_now (uint32_t number, const struct mu_wire *wire)
@@ -196,10 +241,6 @@ static void send_now (uint32_t number, const struct mu_wire *wire)
         return;
     }
     CHECK (peer < peer_count, "a word goes to peer %u, which never spoke", number);
-    CHECK (peers[peer].life >= newest[peers[peer].worker].life || wire->type == MU_WIRE_WHO ||
-               wire->type == MU_WIRE_REFUSED,
-           "a ghost of %s hears %s", worker_name (peers[peer].worker),
-           mu_record_name (&mu_wire_family, wire->type));
     story_word ("coordinator", worker_name (peers[peer].worker), wire);
     network_to_worker (peers[peer].worker, peers[peer].life, wire);
 }
@@ -337,6 +378,7 @@ static void step (struct coord_event *event)
     event->now_ms = clock_now ();
     event->unix_ms = 1700000000000 + clock_now ();
     out.count = 0;
+    repeats |= faults.duplicate || faults.echo;
     bool broke = false;
     uint64_t before = turn_start = record_count;
     coord_step (coord, event, &out);
@@ -365,7 +407,12 @@ static void step (struct coord_event *event)
                 host_crash (draw (50, 3000));
                 return;
             }
-        } else if (last_record (before) == durable_count)
+            continue;
+        }
+        uint64_t to = peer_of (action->send.peer);
+        if (to >> 40 == 0 && to < peer_count)
+            check_listener (to, &action->send.wire);
+        if (last_record (before) == durable_count)
             send_now (action->send.peer, &action->send.wire);
         else
             hold (action->send.peer, &action->send.wire, last_record (before));
@@ -468,7 +515,7 @@ void host_start (void)
     memset (drained, 0, options.workers * sizeof *drained);
     coord = replay (false);
     record_start ();
-    memset (newest, 0, options.workers * sizeof *newest);
+    memset (places, 0, options.workers * sizeof *places);
     check_restart (coord);
     if (sim_traces ())
         sim_trace ("coordinator starts");
@@ -484,14 +531,13 @@ void host_start (void)
 void host_hear (uint64_t peer, const struct mu_wire *wire)
 {
     struct mu_journal_submit submit;
-    const struct peer *heard = NULL;
     struct coord_event event = { .type = COORD_RECEIVE, .peer = number_of (peer), .wire = wire };
     if (!coord)
         return;
     if (peer >> 40 == 0)
         story_word (worker_name (peers[peer].worker), "coordinator", wire);
-    if (wire->type == MU_WIRE_HELLO && peers[peer].life > newest[peers[peer].worker].life)
-        heard = &peers[peer];
+    if (peer >> 40 == 0 && peer == places[peers[peer].worker].number)
+        places[peers[peer].worker].heard_ms = clock_now ();
     if (wire->type == MU_WIRE_SUBMIT) {
         uint32_t at = (uint32_t)strtoul (wire->submit.key, NULL, 10);
         if (check_is_forgotten (client_job_at (at)->number)) /* so late it would make another */
@@ -499,13 +545,14 @@ void host_hear (uint64_t peer, const struct mu_wire *wire)
         client_fill_submit (at, &submit);
         event.submit = &submit;
     }
-    if (heard && !queue_count) /* words that wait for the disk may be for the process before */
-        newest[heard->worker] = *heard;
     step (&event);
 }
 
 void host_gone (uint64_t peer)
 {
+    struct place *place = &places[peers[peer].worker];
+    if (peer == place->number)
+        place->heard_ms = 0;
     if (coord)
         step (&(struct coord_event){ .type = COORD_GONE, .peer = number_of (peer) });
 }

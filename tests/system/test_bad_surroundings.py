@@ -243,7 +243,7 @@ def name_service_dead():
 
 
 def one_name():
-    """two workers with one name: in one folder the second ends at once; elsewhere the first is told and ends"""
+    """two workers with one name: in one folder the second ends at once; elsewhere the first is told and ends, started anew too"""
     with Cluster(1) as cluster:
         wait_for("w0 is here", lambda: cluster.json("workers"))
         folder = os.path.join(cluster.dir, "w0")
@@ -257,9 +257,50 @@ def one_name():
                                                 "--dir", os.path.join(cluster.dir, "twin"), "--interface", "lo")
         assert first.wait(20) == 65, first.returncode
         says(logged(cluster, "w0", "refused"), "w0", "another", "--name")
+        for _ in range(2):
+            cluster.start_worker("w0")
+            assert cluster.workers["w0"].wait(20) == 65, cluster.workers["w0"].returncode
         cluster.wait_done(job)
         assert cluster.workers["twin"].poll() is None
         assert [worker["name"] for worker in cluster.json("workers")] == ["w0"]
+
+
+def clocks_apart():
+    """a worker dies, or stands still, whose host's clock is ahead: it is taken from another host, and stays there"""
+    with Cluster(1) as cluster:
+        folder = os.path.join(cluster.dir, "w1")
+
+        def start(years_ahead):
+            os.makedirs(os.path.join(folder, "workers"))
+            with open(os.path.join(folder, "workers", "w1.lock"), "w", encoding="ascii") as file:
+                print(int((time.time() + years_ahead * 31_536_000) * 1_000_000), file=file)
+            cluster.start_worker("w1")
+
+        def train_together():
+            cluster.wait_step(job, cluster.wait_members(job, 2)["step"] + 20)
+
+        def leave(how):
+            worker = cluster.workers.pop("w1")
+            os.killpg(worker.pid, how)
+            os.rename(folder, f"{folder}-{how}")
+            return worker
+
+        start(2)
+        job = cluster.submit(cluster.gpt(**ENDLESS))
+        train_together()
+        stopped = leave(signal.SIGSTOP)
+        cluster.wait_members(job, 1)
+        start(1)
+        train_together()
+        os.killpg(stopped.pid, signal.SIGCONT)
+        assert stopped.wait(20) == 65, stopped.returncode
+        train_together()
+        leave(signal.SIGKILL).wait()
+        start(0)
+        train_together()
+        assert cluster.workers["w1"].poll() is None
+        assert [worker["name"] for worker in cluster.json("workers")] == ["w0", "w1"]
+        cluster.same_as_calm(job, **ENDLESS)
 
 
 def no_files_to_open():
@@ -412,5 +453,5 @@ def strangers():
 
 if __name__ == "__main__":
     sys.exit(Tap().run(databases, two_coordinators, socket_of_another, folders, database_disk_full, names, worker_alone,
-                       name_service_dead, one_name,
-                       no_files_to_open, no_memory_for_threads, stopped_worker, strangers))
+                       name_service_dead, one_name, clocks_apart, no_files_to_open, no_memory_for_threads, stopped_worker,
+                       strangers))

@@ -166,6 +166,22 @@ static void who_says_hello_many_times_is_told_once (void **state)
     assert_string_equal (bed.told[0], "ABORT ABORT ");
 }
 
+/* That it was a member, and when it was started by its clock, was stored. Its host is dead. */
+static void who_comes_in_a_dead_members_place_waits_for_its_grace (void **state)
+{
+    (void)state;
+    begin (2);
+    for (int i = 0; i < 3; i++) {
+        pass (&bed, BEAT_MS);
+        start_anew (&bed, 2, 0);
+        assert_string_equal (bed.told[2], "");
+    }
+    pass (&bed, COORD_RESTART_GRACE_MS);
+    assert_int_equal (coord_worker_count (bed.coord), 2);
+    start_anew (&bed, 2, 0);
+    assert_int_equal (coord_worker_count (bed.coord), 3);
+}
+
 /* The first that is said to a word of that term; NULL: nothing is. */
 static const struct mu_wire *answer_to (struct coord *coord, struct coord_actions *actions,
                                         struct mu_wire wire, uint64_t term)
@@ -231,6 +247,7 @@ int main (void)
         RESTART_TEST (nobody_is_missed_where_none_has_come),
         RESTART_TEST (who_was_not_heard_yet_is_silent_since_the_restart),
         RESTART_TEST (who_says_hello_many_times_is_told_once),
+        RESTART_TEST (who_comes_in_a_dead_members_place_waits_for_its_grace),
         cmocka_unit_test (who_served_a_database_that_is_lost_is_sent_away),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
