@@ -23,6 +23,16 @@ static inline uint64_t mu_now_ms (void) { return mu_now_us () / 1000; }
 /* Unix time: for people; decides nothing. */
 static inline uint64_t mu_unix_ms (void) { return mu_clock_us (CLOCK_REALTIME) / 1000; }
 
+/* By how much Unix time has moved against the other since the last look; 0: by less than a minute. `apart_ms` is 0 before
+ * the first. */
+static inline int64_t mu_clock_jump (uint64_t *apart_ms, uint64_t now_ms, uint64_t unix_ms)
+{
+    uint64_t before_ms = *apart_ms;
+    *apart_ms = unix_ms - now_ms;
+    int64_t by_ms = before_ms ? (int64_t)(*apart_ms - before_ms) : 0;
+    return by_ms < 60000 && by_ms > -60000 ? 0 : by_ms;
+}
+
 /* All threads' of a process, since its start; 0: it has ended. */
 static inline uint64_t mu_cpu_us (pid_t pid)
 {

@@ -60,11 +60,30 @@ struct loop {
     uint64_t later_term, look_ms; /* that a worker spoke of; the next is looked into then */
     struct loop_counts counts;
     struct mu_quota bad; /* messages that are logged */
+    uint64_t clocks_apart_ms;
+    struct mu_quota jumps; /* of the clock, the same */
     msgpack_zone zone;
     struct mu_wire wire;
 };
 
 /* --- events into the core --------------------------------------------------------------------- */
+
+/* It decides nothing here, but what is stored has its time, and what is old goes by that (forget.c). */
+static void look_at_clocks (struct loop *loop, const struct coord_event *event)
+{
+    struct mu_error why;
+    int64_t by_ms = mu_clock_jump (&loop->clocks_apart_ms, event->now_ms, event->unix_ms);
+    uint64_t minutes = ((uint64_t)(by_ms < 0 ? -by_ms : by_ms) + 30000) / 60000;
+    if (!by_ms)
+        return;
+    mu_fail (&why, MU_SYSTEM,
+             "it jumped %s by %" PRIu64 " days %" PRIu64 " h %" PRIu64
+             " min: it was set%s. Jobs and logs have its time from now on; what is folded or "
+             "forgotten because it is old goes by it when it has gone on for a day",
+             by_ms < 0 ? "back" : "ahead", minutes / 1440, minutes / 60 % 24, minutes % 60,
+             by_ms < 0 ? "" : ", or this host was suspended");
+    mu_quota_warn (&loop->jumps, "clock_jumped", &why, "the clock of this host");
+}
 
 /* `wire` are the bytes of the event's message, if there is one. */
 static int step (struct loop *loop, struct coord_event *event, struct mu_blob wire,
@@ -72,6 +91,7 @@ static int step (struct loop *loop, struct coord_event *event, struct mu_blob wi
 {
     event->now_ms = mu_now_ms ();
     event->unix_ms = mu_unix_ms ();
+    look_at_clocks (loop, event);
     loop->actions.count = 0;
     coord_step (loop->options->coord, event, &loop->actions);
     recorder_event (loop->options->recorder, event, wire, &loop->actions);

@@ -21,6 +21,7 @@ audit_bed = %D%/unit/audit_bed.c %D%/unit/audit_bed.h
 job_bed = %D%/unit/job_bed.c %D%/unit/job_bed.h
 
 unit_tests += %D%/unit/test_fault
+unit_tests += %D%/unit/test_clock
 unit_tests += %D%/unit/test_namesakes
 unit_tests += %D%/unit/test_pace
 unit_tests += %D%/unit/test_poison
@@ -194,7 +195,7 @@ check_PROGRAMS += %D%/system/offsets
 TESTS += %D%/system/torture_memory.py
 EXTRA_DIST += %D%/system/torture_memory.py %D%/system/memory.py
 TESTS += %D%/system/test_outage.py %D%/system/test_descriptors.py %D%/system/test_fault_points.py %D%/system/test_torture_coordinator.py
-EXTRA_DIST += %D%/system/test_outage.py %D%/system/test_descriptors.py %D%/system/test_torture_coordinator.py %D%/system/test_fault_points.py %D%/system/fault_points.py %D%/system/fault_points.c
+EXTRA_DIST += %D%/system/test_outage.py %D%/system/test_descriptors.py %D%/system/test_torture_coordinator.py %D%/system/test_fault_points.py %D%/system/fault_points.py %D%/system/fault_points.c %D%/system/clock_points.c
 TESTS += %D%/system/test_fault.py
 EXTRA_DIST += %D%/system/test_fault.py
 TESTS += %D%/system/test_jobs.py %D%/system/test_client.py %D%/system/test_library.py %D%/system/test_same_bits.py %D%/system/test_features.py %D%/system/torture.py %D%/system/test_bad_input.py %D%/system/test_bad_surroundings.py %D%/system/test_ledger.py %D%/system/test_hangs.py %D%/system/test_poison.py %D%/system/test_audits.py %D%/system/test_unsound.py %D%/system/test_preempt.py

@@ -11,23 +11,32 @@ from cluster import SOURCE, Cluster, Tap
 ACTIONS = {"count": 0, "fail": 1, "die": 2, "half": 3, "stand": 4}
 
 
+def build(folder, name):
+    """A library of that name, to be loaded before a program."""
+    compiler = shutil.which(os.environ.get("CC", "cc").split()[0]) or shutil.which("gcc")
+    if not compiler:
+        raise Tap.Skip("there is no C compiler")
+    library = os.path.join(folder, f"{name}.so")
+    if not os.path.exists(library):
+        subprocess.run([compiler, "-O1", "-shared", "-fPIC", os.path.join(SOURCE, "tests", "system", f"{name}.c"), "-o", library,
+                        "-ldl"], check=True)
+    return library
+
+
+def preload(library):
+    sanitizer = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"  # or it would want to be loaded first
+    return {"LD_PRELOAD": library, "ASAN_OPTIONS": sanitizer}
+
+
 class Points:
     """Faults for the processes that are started with env (); arm () and hit () at any time."""
 
     def __init__(self, folder, *paths, sends=False):
-        compiler = shutil.which(os.environ.get("CC", "cc").split()[0]) or shutil.which("gcc")
-        if not compiler:
-            raise Tap.Skip("there is no C compiler")
-        self.library, control = os.path.join(folder, "fault_points.so"), os.path.join(folder, "fault_points")
-        if not os.path.exists(self.library):
-            subprocess.run([compiler, "-O1", "-shared", "-fPIC", os.path.join(SOURCE, "tests", "system", "fault_points.c"),
-                            "-o", self.library, "-ldl"], check=True)
+        self.library, control = build(folder, "fault_points"), os.path.join(folder, "fault_points")
         with open(control, "w+b") as file:
             file.truncate(256)
             self.map = mmap.mmap(file.fileno(), 256)
-        sanitizer = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"  # or it would want to be loaded first
-        self.environment = {"LD_PRELOAD": self.library, "FAULT_CONTROL": control, "FAULT_PATHS": ":".join(paths),
-                            "ASAN_OPTIONS": sanitizer}
+        self.environment = {**preload(self.library), "FAULT_CONTROL": control, "FAULT_PATHS": ":".join(paths)}
         if sends:
             self.environment["FAULT_SENDS"] = "1"
 

@@ -13,6 +13,7 @@ import tempfile
 import time
 
 from cluster import BUILD, ENDLESS, Cluster, PatientCluster, Tap, free_port, wait_for
+from fault_points import build, preload
 from test_bad_input import Tmpfs, need_root, says
 
 
@@ -303,6 +304,41 @@ def clocks_apart():
         cluster.same_as_calm(job, **ENDLESS)
 
 
+class SetClockCluster(Cluster):
+    """A cluster whose coordinator's clock is set by a file."""
+
+    def spawn(self, name, *arguments, env=None):
+        if arguments[0] == "muster-coordinator":
+            env = {**preload(build(self.dir, "clock_points")), "CLOCK_FILE": os.path.join(self.dir, "clock")}
+        return super().spawn(name, *arguments, env=env)
+
+    def set_clock(self, days):
+        self.write("clock", str(days * 86400))
+
+
+def clock_set():
+    """the coordinator's clock is set forty days ahead, and back: it says so, folds and forgets nothing for it, and jobs train on"""
+    with SetClockCluster(1, coordinator_options=("--keep-jobs", "1")) as cluster:
+        ended = [cluster.submit(cluster.mlp(f"ended-{number}", steps=20)) for number in range(4)]
+        cluster.wait_done(ended[-1])
+        job = cluster.submit(cluster.gpt(**ENDLESS))
+        cluster.wait_step(job, 20)
+        cluster.set_clock(40)
+        wait_for("it says that it is ahead", lambda: cluster.says("coordinator", '"clock_jumped"', "ahead by 40 days 0 h 0 min"))
+        for number in range(2):
+            cluster.muster("cancel", cluster.submit(cluster.mlp(f"later-{number}", workers=(8, 8))))
+        cluster.kill_coordinator()
+        cluster.start_coordinator()
+        time.sleep(5)  # it looks once after 3 s, and says nothing if there is nothing to do
+        for old in ended:
+            cluster.muster("ledger", "verify", old)
+        cluster.set_clock(0)
+        wait_for("it says that it is back", lambda: cluster.says("coordinator", '"clock_jumped"', "back by 40 days 0 h 0 min"))
+        cluster.wait_step(job, cluster.wait_members(job, 1)["step"] + 20)
+        assert cluster.status(job)["restarts"] == 0
+        cluster.same_as_calm(job, **ENDLESS)
+
+
 def no_files_to_open():
     """a worker on which no trainer can start (no descriptors are left) joins a job that trains: it does the job no harm"""
     with PatientCluster(2) as cluster:
@@ -453,5 +489,5 @@ def strangers():
 
 if __name__ == "__main__":
     sys.exit(Tap().run(databases, two_coordinators, socket_of_another, folders, database_disk_full, names, worker_alone,
-                       name_service_dead, one_name, clocks_apart, no_files_to_open, no_memory_for_threads, stopped_worker,
+                       name_service_dead, one_name, clocks_apart, clock_set, no_files_to_open, no_memory_for_threads, stopped_worker,
                        strangers))
