@@ -191,7 +191,7 @@ static int compact (const struct command *command, const char *dir, const char *
 {
     struct store *store = NULL;
     struct compaction_counts sum = { 0 };
-    uint64_t before = size_of (path), now_ms = (uint64_t)time (NULL) * 1000 + 999,
+    uint64_t before = size_of (path), before_ms, now_ms = (uint64_t)time (NULL) * 1000 + 999,
              history_ms = command->options->admin_compact.history_days * 86400000;
     if (access (path, R_OK | W_OK))
         return mu_fail_errno (error, MU_NO_INPUT, errno,
@@ -202,7 +202,8 @@ static int compact (const struct command *command, const char *dir, const char *
             mu_error_prefix (error, "a coordinator folds by itself while it works: ");
         return -1;
     }
-    int rc = fold_all (store, dir, now_ms > history_ms ? now_ms - history_ms : 0, &sum, error) ||
+    int rc = compaction_before_ms (dir, now_ms, history_ms, &before_ms, error) ||
+                     fold_all (store, dir, before_ms, &sum, error) ||
                      store_rebuild_views (store, error) || store_vacuum (store, error)
                  ? -1
                  : 0;

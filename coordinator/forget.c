@@ -4,8 +4,8 @@
  * Nothing that a coordinator holds may grow for ever. A job is forgotten when two things are true: it ended so
  * long ago that its history is folded, too, and jobs_max that were submitted later have ended. So its key is
  * known for as long as anybody may submit it again, and a clock that is ahead costs no more than what is beyond
- * that number. What "long ago" is goes by when jobs ended: the newest end counts when others came so long
- * after it.
+ * that number. What "long ago" is goes by when jobs ended: the newest one's end counts when a newer one's came
+ * a day after it.
  *
  * FORGOTTEN says it, so that a replay and a standby forget the same. A number is never given again
  * (docs/decisions/0063). */
@@ -26,16 +26,16 @@ static uint64_t ended_count (const struct coord *coord)
 
 /* --- deciding --------------------------------------------------------------------------------- */
 
-/* The newest end before that time. */
+/* When the newest job ended of those that ended before that time. By their numbers, not by when they ended: what ended
+ * while a clock was ahead is not the newest once others have followed. */
 static uint64_t newest_end (const struct coord *coord, uint64_t before_ms)
 {
-    uint64_t newest_ms = 0;
-    for (uint64_t number = 0; (number = coord_job_next (coord, number));) {
-        uint64_t ended_ms = core_job (coord, number)->durable.ended_ms;
-        if (ended_ms < before_ms)
-            newest_ms = higher (newest_ms, ended_ms);
+    for (uint64_t number = coord->durable.job_count; number > coord->durable.job_base; number--) {
+        const struct job *job = core_job (coord, number);
+        if (job && job_ended (job) && job->durable.ended_ms && job->durable.ended_ms < before_ms)
+            return job->durable.ended_ms;
     }
-    return newest_ms;
+    return 0;
 }
 
 /* Without a history that is kept no clock matters. */

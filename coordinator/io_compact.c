@@ -509,6 +509,19 @@ int compaction_sure_ms (const char *dir, uint64_t *unix_ms, struct mu_error *err
     return rc;
 }
 
+/* Without a history that is kept no clock matters. */
+int compaction_before_ms (const char *dir, uint64_t now_ms, uint64_t history_ms,
+                          uint64_t *before_ms, struct mu_error *error)
+{
+    uint64_t sure_ms = now_ms;
+    if (history_ms && compaction_sure_ms (dir, &sure_ms, error))
+        return -1;
+    if (sure_ms < now_ms)
+        now_ms = sure_ms;
+    *before_ms = now_ms > history_ms ? now_ms - history_ms : 0;
+    return 0;
+}
+
 void compaction_destroy (struct compaction **compaction_p)
 {
     struct compaction *plan = *compaction_p;

@@ -32,6 +32,10 @@ int compaction_plan (const char *dir, uint64_t before_ms, const _Atomic bool *ca
 /* Then it was when the newest row was written that others were written a day after, or 0. A clock that is weeks
  * ahead moves it only when it has been so for a day, and what is folded cannot be undone. */
 int compaction_sure_ms (const char *dir, uint64_t *unix_ms, struct mu_error *error);
+
+/* What was written before that is older than a history is kept, for sure. */
+int compaction_before_ms (const char *dir, uint64_t now_ms, uint64_t history_ms,
+                          uint64_t *before_ms, struct mu_error *error);
 void compaction_destroy (struct compaction **compaction_p);
 const struct compaction_counts *compaction_counts (const struct compaction *compaction);
 

@@ -84,19 +84,6 @@ static int carry_out (struct compactor *compactor, struct planned *planned)
                : await_turn (compactor, planned);
 }
 
-/* Without a history that is kept no clock matters. */
-static int find_before (const struct compactor *compactor, uint64_t *before_ms,
-                        struct mu_error *error)
-{
-    uint64_t now_ms = mu_unix_ms (), sure_ms = now_ms, history_ms = compactor->options.history_ms;
-    if (history_ms && compaction_sure_ms (compactor->options.dir, &sure_ms, error))
-        return -1;
-    if (sure_ms < now_ms)
-        now_ms = sure_ms;
-    *before_ms = now_ms > history_ms ? now_ms - history_ms : 0;
-    return 0;
-}
-
 static void tell (const struct compactor *compactor, const struct planned *planned, bool failed,
                   const struct compaction_counts *counts)
 {
@@ -120,7 +107,8 @@ static bool look (struct compactor *compactor)
     uint64_t given = store_given (options->store);
     struct planned planned = { .fills = store_fills (options->store) };
     uint64_t before_ms;
-    bool failed = find_before (compactor, &before_ms, &planned.error) ||
+    bool failed = compaction_before_ms (options->dir, mu_unix_ms (), options->history_ms,
+                                        &before_ms, &planned.error) ||
                   compaction_plan (options->dir, before_ms, &compactor->stopping, &planned.plan,
                                    &planned.error);
     if (!failed) {

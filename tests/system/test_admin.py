@@ -386,13 +386,17 @@ def folded_meanwhile():
 
 
 def clock_ahead():
-    """a clock that says that much time has gone by since the newest record folds nothing at once: it may be wrong"""
+    """a clock that says that much time has gone by since the newest record folds nothing at once, nor does compact: it may be wrong"""
     with Cluster(coordinator_options=("--history-days", "1")) as cluster:
         path = from_golden(cluster)
         cluster.start_coordinator()
         cluster.submit(cluster.mlp(workers=(8, 8)))
         time.sleep(5)  # it looks once after 3 s, and says nothing if there is nothing to do
         assert query(path, "SELECT count (*) FROM journal WHERE type = 61") == [(0,)]
+        cluster.kill_coordinator()
+        done = cluster.json("admin", "compact", "--dir", state(cluster), "--history-days", "1")
+        assert done["jobs_folded"] == 0, done
+        cluster.start_coordinator()
         cluster.muster("ledger", "verify", "1")
 
 

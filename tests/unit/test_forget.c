@@ -295,6 +295,25 @@ static void a_clock_that_is_ahead_costs_nothing (void **state)
     assert_int_equal (remembered (bed.coord), 69);
 }
 
+/* It is sixty days ahead once more a day later, or a coordinator's is that takes the place of another now and then. What came
+ * in between was not ahead. */
+static void nor_does_one_that_is_ahead_twice (void **state)
+{
+    (void)state;
+    open_bed (5, 30 * DAY_MS);
+    end_jobs (10, DAY_MS);
+    for (int i = 0; i < 3; i++) {
+        bed.unix_ms += 60 * DAY_MS;
+        end_jobs (20, 1000);
+        look ();
+        assert_int_equal (remembered (bed.coord), 30 + i * 25);
+        bed.unix_ms -= 60 * DAY_MS;
+        end_jobs (5, DAY_MS);
+        look ();
+        assert_int_equal (remembered (bed.coord), 35 + i * 25);
+    }
+}
+
 /* --- records ------------------------------------------------------------------------------------ */
 
 static bool is_taken (uint64_t first, uint64_t last, uint64_t numbers)
@@ -535,6 +554,7 @@ int main (void)
         FORGET_TEST (what_is_forgotten_is_said),
         FORGET_TEST (none_is_forgotten_before_its_time),
         FORGET_TEST (a_clock_that_is_ahead_costs_nothing),
+        FORGET_TEST (nor_does_one_that_is_ahead_twice),
         FORGET_TEST (a_record_that_makes_no_sense_is_refused),
         FORGET_TEST (rows_of_the_forgotten_go),
         FORGET_TEST (what_forgot_them_stays_while_it_is_young),
