@@ -16,6 +16,7 @@
 #include "io_views.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <msgpack.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -484,6 +485,9 @@ int compaction_plan (const char *dir, uint64_t before_ms, const _Atomic bool *ca
     msgpack_zone_destroy (&planning.zone);
     if (rc)
         compaction_destroy (&plan);
+    /* Cores were made for it, whether anything goes or not, and jobs forgotten before: the system gets their
+     * memory back. */
+    malloc_trim (0);
     *compaction_p = plan;
     return rc;
 }

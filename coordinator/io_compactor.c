@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -118,9 +117,6 @@ static bool look (struct compactor *compactor)
     if (!failed)
         job_logs_sweep (options->dir, is_gone, planned.plan);
     compaction_destroy (&planned.plan);
-    /* Cores were made for it, and jobs forgotten before: the system gets their memory back. */
-    if (counts.gone)
-        malloc_trim (0);
     uint64_t left = counts.rows - counts.gone, grown = left / 2;
     compactor->next = given + (grown > GROWN_MIN ? grown : GROWN_MIN);
     /* The journal is another one now, or busy; or there is more. */

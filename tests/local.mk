@@ -89,6 +89,7 @@ unit_tests += %D%/unit/test_compact
 %C%_unit_test_compact_SOURCES = %D%/unit/test_compact.c %D%/unit/compact_bed.c %D%/unit/compact_bed.h
 %C%_unit_test_compact_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)
 %C%_unit_test_compact_LDADD = coordinator/libstore.la $(LDADD) $(SQLITE_LIBS)
+%C%_unit_test_compact_LDFLAGS = -Wl,--wrap=malloc_trim
 unit_tests += %D%/unit/test_forget
 %C%_unit_test_forget_SOURCES = %D%/unit/test_forget.c %D%/unit/compact_bed.c %D%/unit/compact_bed.h
 %C%_unit_test_forget_CPPFLAGS = $(AM_CPPFLAGS) $(SQLITE_CFLAGS)

@@ -390,6 +390,26 @@ static void who_lacks_what_was_folded_needs_all (void **state)
     assert_int_equal (store_folded_to (store), folded_to);
 }
 
+/* The linker puts it in malloc_trim ()'s place (--wrap). */
+static unsigned trimmed;
+int __wrap_malloc_trim (size_t pad);
+int __wrap_malloc_trim (size_t pad)
+{
+    trimmed += pad == 0;
+    return 1;
+}
+
+/* It took as much memory as all jobs that are remembered do. */
+static void a_look_that_finds_nothing_gives_its_memory_back (void **state)
+{
+    (void)state;
+    live (1, 2 * DAY_MS);
+    commit (2 * DAY_MS);
+    trimmed = 0;
+    assert_int_equal (compact_store (store, dir, DAY_MS).gone, 0);
+    assert_int_equal (trimmed, 1);
+}
+
 #define COMPACT_TEST(test) cmocka_unit_test_setup_teardown (test, make_dir, remove_dir)
 
 int main (void)
@@ -402,6 +422,7 @@ int main (void)
         COMPACT_TEST (a_plan_outlives_what_is_appended),
         COMPACT_TEST (a_bad_row_is_not_folded_away),
         COMPACT_TEST (who_lacks_what_was_folded_needs_all),
+        COMPACT_TEST (a_look_that_finds_nothing_gives_its_memory_back),
     };
     return cmocka_run_group_tests_name ("compact", tests, NULL, NULL);
 }
