@@ -20,6 +20,13 @@
 
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 
+/* Most jobs end without ever having needed one. */
+static const struct ahead *ahead_of (const struct job *job)
+{
+    static const struct ahead none;
+    return job->soft.ahead ? job->soft.ahead : &none;
+}
+
 static uint32_t find_rank (const struct ahead *ahead, const struct worker *worker)
 {
     for (uint32_t rank = 0; rank < ahead->size; rank++)
@@ -32,7 +39,7 @@ static uint32_t find_rank (const struct ahead *ahead, const struct worker *worke
 
 static void say_connect (struct coord *coord, const struct job *job, uint32_t rank, uint32_t size)
 {
-    const struct ahead *ahead = &job->soft.ahead;
+    const struct ahead *ahead = ahead_of (job);
     const struct worker *worker = ahead->members[rank].worker;
     if (!worker)
         return;
@@ -46,7 +53,7 @@ static void say_connect (struct coord *coord, const struct job *job, uint32_t ra
 
 static void say_connect_to_all (struct coord *coord, struct job *job)
 {
-    struct ahead *ahead = &job->soft.ahead;
+    struct ahead *ahead = job->soft.ahead;
     ahead->said_ms = coord->now_ms;
     for (uint32_t rank = 0; rank < ahead->size; rank++)
         if (!ahead->members[rank].connected)
@@ -57,6 +64,8 @@ static void say_connect_to_all (struct coord *coord, struct job *job)
 
 static void clear_try (struct ahead *ahead)
 {
+    if (!ahead)
+        return;
     fences_free (&ahead->fences);
     free (ahead->members);
     ahead->members = NULL;
@@ -65,15 +74,16 @@ static void clear_try (struct ahead *ahead)
 
 void ahead_clear (struct job *job)
 {
-    clear_try (&job->soft.ahead);
-    job->soft.ahead.since_ms = job->soft.ahead.again_ms = 0;
+    clear_try (job->soft.ahead);
+    if (job->soft.ahead)
+        job->soft.ahead->since_ms = job->soft.ahead->again_ms = 0;
 }
 
 static void withdraw (struct coord *coord, struct job *job)
 {
-    for (uint32_t rank = 0; rank < job->soft.ahead.size; rank++)
+    for (uint32_t rank = 0; rank < ahead_of (job)->size; rank++)
         say_connect (coord, job, rank, 0);
-    clear_try (&job->soft.ahead);
+    clear_try (job->soft.ahead);
 }
 
 void ahead_forget (struct coord *coord, struct job *job)
@@ -85,7 +95,7 @@ void ahead_forget (struct coord *coord, struct job *job)
 static void begin (struct coord *coord, struct job *job, struct worker *const *members,
                    uint32_t count)
 {
-    struct ahead *ahead = &job->soft.ahead;
+    struct ahead *ahead = job->soft.ahead;
     withdraw (coord, job);
     ahead->members = calloc (count, sizeof *ahead->members);
     assert (ahead->members);
@@ -101,9 +111,9 @@ static void begin (struct coord *coord, struct job *job, struct worker *const *m
 
 void ahead_without (struct job *job, const struct worker *worker)
 {
-    uint32_t rank = find_rank (&job->soft.ahead, worker);
+    uint32_t rank = find_rank (ahead_of (job), worker);
     if (rank != NONE)
-        job->soft.ahead.members[rank].worker = NULL;
+        job->soft.ahead->members[rank].worker = NULL;
 }
 
 /* --- is it there? ----------------------------------------------------------------------------- */
@@ -118,18 +128,21 @@ static bool is_for (const struct ahead *ahead, struct worker *const *members, ui
 
 bool ahead_has (const struct job *job, struct worker *const *members, uint32_t count)
 {
-    const struct ahead *ahead = &job->soft.ahead;
+    const struct ahead *ahead = ahead_of (job);
     return count && ahead->connected == count && is_for (ahead, members, count);
 }
 
 bool ahead_awaits (struct coord *coord, struct job *job)
 {
-    struct ahead *ahead = &job->soft.ahead;
     struct worker **members =
         core_scratch (coord, job->soft.worker_count * sizeof (struct worker *));
     uint32_t count = generation_members (coord, job, members);
     if (!count || count < job->durable.workers_min)
         return false;
+    if (!job->soft.ahead)
+        job->soft.ahead = calloc (1, sizeof *job->soft.ahead);
+    struct ahead *ahead = job->soft.ahead;
+    assert (ahead);
     if (!ahead->since_ms)
         ahead->since_ms = coord->now_ms ? coord->now_ms : 1;
     uint64_t limit_ms = ahead->since_ms + COORD_AHEAD_MS;
@@ -155,10 +168,10 @@ static struct job *find_job (const struct worker *worker, uint64_t number, const
                              uint32_t *rank)
 {
     struct job *job = worker->job;
-    if (!job || job->durable.number != number || !job->soft.ahead.size ||
-        strcmp (world, job->soft.ahead.world) != 0)
+    if (!job || job->durable.number != number || !ahead_of (job)->size ||
+        strcmp (world, job->soft.ahead->world) != 0)
         return NULL;
-    *rank = find_rank (&job->soft.ahead, worker);
+    *rank = find_rank (job->soft.ahead, worker);
     return *rank == NONE ? NULL : job;
 }
 
@@ -169,7 +182,7 @@ void ahead_fence (struct coord *coord, struct worker *worker, const struct mu_wi
     struct job *job = find_job (worker, said->job, said->world, &mine);
     if (!job)
         return;
-    struct ahead *ahead = &job->soft.ahead;
+    struct ahead *ahead = job->soft.ahead;
     switch (fences_come (&ahead->fences, ahead->size, mine, said->number, said->values)) {
     case FENCE_COMPLETE:
         for (uint32_t rank = 0; rank < ahead->size; rank++)
@@ -186,10 +199,10 @@ void ahead_connected (struct coord *coord, struct worker *worker, const struct m
 {
     uint32_t rank;
     struct job *job = find_job (worker, wire->connected.job, wire->connected.world, &rank);
-    if (!job || job->soft.ahead.members[rank].connected)
+    if (!job || job->soft.ahead->members[rank].connected)
         return;
-    job->soft.ahead.members[rank].connected = true;
-    if (++job->soft.ahead.connected == job->soft.ahead.size)
+    job->soft.ahead->members[rank].connected = true;
+    if (++job->soft.ahead->connected == job->soft.ahead->size)
         job_touch (coord, job);
 }
 
@@ -201,7 +214,7 @@ void ahead_down (struct coord *coord, struct worker *worker, const struct mu_wir
         return;
     withdraw (coord, job);
     bool without = late_ended_ahead (coord, worker, &wire->down);
-    job->soft.ahead.again_ms = coord->now_ms + (without ? 0 : COORD_REPEAT_MS);
-    core_wake (coord, job->soft.ahead.again_ms);
+    job->soft.ahead->again_ms = coord->now_ms + (without ? 0 : COORD_REPEAT_MS);
+    core_wake (coord, job->soft.ahead->again_ms);
     job_touch (coord, job);
 }

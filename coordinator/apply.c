@@ -544,6 +544,37 @@ static int check_state (const struct job *job, const struct mu_journal_state *sa
     return check_move (job, state, error);
 }
 
+static void *fit (void *list, uint32_t count, uint32_t *capacity, size_t item)
+{
+    if (count == *capacity)
+        return list;
+    *capacity = count;
+    void *smaller = count ? realloc (list, count * item) : NULL;
+    assert (smaller || !count);
+    if (!count)
+        free (list);
+    return smaller;
+}
+
+/* Thousands that have ended are remembered: nothing is added to their lists any more, and nobody asks what only
+ * training needs. */
+static void shrink (struct job_durable *job)
+{
+    absent_forget (job);
+    savers_forget (job);
+    proof_forget (job);
+    job->unsound_step = job->unsound_generation = job->first_step = 0;
+    job->generation.began = job->generation.step;
+    job->commits =
+        fit (job->commits, job->commit_count, &job->commit_capacity, sizeof *job->commits);
+    job->skips = fit (job->skips, job->skip_count, &job->skip_capacity, sizeof *job->skips);
+    job->outcasts =
+        fit (job->outcasts, job->outcast_count, &job->outcast_capacity, sizeof *job->outcasts);
+    struct suspicion *suspicion = &job->suspicion;
+    suspicion->strikes = fit (suspicion->strikes, suspicion->count, &suspicion->capacity,
+                              sizeof *suspicion->strikes);
+}
+
 static int apply_state (struct coord *coord, const struct mu_journal *record,
                         struct mu_error *error)
 {
@@ -561,11 +592,7 @@ static int apply_state (struct coord *coord, const struct mu_journal *record,
     set_reason (job, state->reason);
     if (ended (job->durable.state)) {
         job->durable.ended_ms = state->time_ms;
-        absent_forget (&job->durable);
-        savers_forget (&job->durable);
-        proof_forget (&job->durable);
-        job->durable.unsound_step = job->durable.unsound_generation = job->durable.first_step = 0;
-        job->durable.generation.began = job->durable.generation.step; /* nobody asks */
+        shrink (&job->durable);
         job_leave_live (&coord->durable, job);
     }
     return 0;

@@ -14,6 +14,7 @@
 #include "forget.h"
 #include "generation.h"
 #include "job.h"
+#include "proof.h"
 #include "query.h"
 #include "queue.h"
 #include "roster.h"
@@ -309,22 +310,33 @@ struct coord *coord_create (const struct coord_options *options)
     return coord;
 }
 
-void job_destroy (struct job *job)
+void job_forget (struct job *job)
 {
-    struct job_durable *durable = &job->durable;
+    struct job_soft *soft = &job->soft;
     generation_clear (job);
     audit_clear (job);
     ahead_clear (job);
-    free (job->soft.workers);
-    free (job->soft.ranks);
-    free (job->soft.samples);
-    free (job->soft.why);
-    free (job->soft.shrunk);
-    free (job->soft.stands);
-    free (job->soft.unevaluated);
-    free (job->soft.overdue.text);
+    free (soft->ahead);
+    free (soft->workers);
+    free (soft->ranks);
+    free (soft->samples);
+    free (soft->why);
+    free (soft->shrunk);
+    free (soft->stands);
+    free (soft->unevaluated);
+    free (soft->overdue.worker);
+    free (soft->overdue.text);
+    free (soft->doubt);
+    free (soft->sized_by);
     for (int i = 0; i < MISFITS; i++)
-        free (job->soft.misfits[i].name);
+        free (soft->misfits[i].name);
+    *soft = (struct job_soft){ 0 };
+}
+
+void job_destroy (struct job *job)
+{
+    struct job_durable *durable = &job->durable;
+    job_forget (job);
     for (uint32_t i = 0; i < durable->commit_count; i++)
         free (durable->commits[i].path);
     free (durable->commits);
@@ -333,6 +345,7 @@ void job_destroy (struct job *job)
     free (durable->outcasts);
     absent_forget (durable);
     savers_forget (durable);
+    proof_forget (durable);
     free (durable->generation.members);
     free (durable->generation.first_map);
     free (durable->reason);

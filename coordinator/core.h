@@ -204,7 +204,7 @@ struct job_durable {
     struct saver *savers;
     uint32_t saver_count, saver_capacity;
     uint64_t unsound_step, unsound_generation; /* SAVED up to there tells nothing new; unsound.c */
-    struct agreed_sum sums[SUMS]; /* of steps that may be saved yet, the newest last; proof.c */
+    struct agreed_sum *sums; /* of steps that may be saved yet, the newest last; proof.c; owned */
     uint32_t sum_count;
     char *disputed; /* who differed, when nobody could say who was wrong; a note */
     uint64_t disputed_step;
@@ -368,7 +368,7 @@ struct missing {
 /* A checkpoint's writer does not move; overdue.c. */
 struct overdue {
     uint64_t writing; /* that step plus one; 0: none is overdue */
-    char worker[64], *text; /* text: a note */
+    char *worker, *text; /* notes */
 };
 
 #define MISFITS 2
@@ -397,7 +397,7 @@ struct job_soft {
     struct worker **ranks;   /* of the newest generation; NULL where the worker is gone */
     uint32_t orders[ORDERS]; /* how many of its workers have which */
     struct fences *fences;   /* while forming */
-    struct ahead ahead;
+    struct ahead *ahead;     /* owned; NULL: none was ever begun in this reign */
     bool touched;            /* on coord->touched */
 
     uint64_t could_since_ms;    /* since when the minimum could be met; 0: it cannot */
@@ -436,15 +436,15 @@ struct job_soft {
     struct halt halt;
     struct missing missing;
     struct overdue overdue;
-    struct doubt doubt;
+    struct doubt *doubt;            /* owned; NULL: nothing was ever doubted in this reign */
     struct misfit misfits[MISFITS]; /* the newest first, of different workers */
     uint32_t open_rounds;  /* of trainers that hung while they opened it, and none that did */
     uint64_t open_hung_ms; /* the newest began */
     uint64_t writer_still_longest_ms; /* that ended by itself */
     uint64_t unevaluated_ms;          /* when a failed evaluation was last told of */
     uint64_t ended_ms; /* when the last one had left a generation; 0: nobody did in this reign */
-    char sized_by[64];
-    char *why;    /* it waits; owned, like the next, and NULL where there is nothing to say */
+    char *sized_by;    /* a note, like the next */
+    char *why;         /* it waits */
     char *unevaluated; /* why the newest evaluation failed */
     char *shrunk; /* it trains on fewer workers than it could use */
     char *stands; /* all that hold its state stand still, or who opens it; they are given time */

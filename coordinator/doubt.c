@@ -25,6 +25,21 @@
 #define SET(field, text) mu_text_set (field, sizeof (field), text)
 #define TRIES_MAX        5u
 
+/* Most jobs never need one. */
+static const struct doubt *doubt_of (const struct job *job)
+{
+    static const struct doubt none;
+    return job->soft.doubt ? job->soft.doubt : &none;
+}
+
+static struct doubt *doubt_for (struct job *job)
+{
+    if (!job->soft.doubt)
+        job->soft.doubt = calloc (1, sizeof *job->soft.doubt);
+    assert (job->soft.doubt);
+    return job->soft.doubt;
+}
+
 static void fail (struct coord *coord, struct job *job, const struct worker *worker,
                   const struct mu_wire_down *down)
 {
@@ -58,13 +73,13 @@ static void go_back (struct coord *coord, struct job *job, uint64_t at, const ch
         coord, job,
         core_text (coord, "%s; that may be the memory of %s, whose state it is", why, name),
         &record);
-    job->soft.doubt = (struct doubt){ 0 };
+    *doubt_for (job) = (struct doubt){ 0 };
 }
 
 void doubt_hear (struct coord *coord, struct job *job, const struct worker *worker,
                  const struct mu_wire_down *down)
 {
-    struct doubt *doubt = &job->soft.doubt;
+    struct doubt *doubt = doubt_for (job);
     if (doubt->at != down->doubts)
         doubt->at = down->doubts, doubt->tries = 0, doubt->agreed = false;
     bool again = doubt->tries != 0, lone = doubt->lone_at == doubt->at;
@@ -93,7 +108,6 @@ static bool is_echo (const struct job *job, uint32_t rank)
 
 void doubt_agreed (struct job *job, uint64_t step)
 {
-    struct doubt *doubt = &job->soft.doubt;
     const struct generation *generation = &job->durable.generation;
     const char *voice = "";
     uint32_t voices = 0;
@@ -101,22 +115,25 @@ void doubt_agreed (struct job *job, uint64_t step)
         if (!is_echo (job, rank))
             voice = generation->members[rank].name, voices++;
     if (voices == 1) {
-        doubt->lone_at = step + 1;
-        SET (doubt->lone, voice);
+        struct doubt *lone = doubt_for (job);
+        lone->lone_at = step + 1;
+        SET (lone->lone, voice);
     }
-    doubt->agreed = doubt->agreed || (doubt->at == step + 1 && doubt->lone_at != doubt->at);
+    struct doubt *doubt = job->soft.doubt;
+    if (doubt && doubt->at == step + 1 && doubt->lone_at != doubt->at)
+        doubt->agreed = true;
 }
 
 bool doubt_is_its_own (const struct job *job, const struct worker *worker, uint64_t at)
 {
-    const struct doubt *doubt = &job->soft.doubt;
+    const struct doubt *doubt = doubt_of (job);
     bool by_another = strcmp (doubt->refused_by, worker->name) != 0;
     return at && !(doubt->refused_at == at && (by_another || !job_can_spare (job)));
 }
 
 void doubt_refused (struct job *job, const struct worker *worker, uint64_t at)
 {
-    struct doubt *doubt = &job->soft.doubt;
+    struct doubt *doubt = doubt_for (job);
     doubt->refused_at = at;
     doubt->refused_echo = is_echo (job, worker->rank);
     SET (doubt->refused_by, worker->name);
@@ -125,7 +142,7 @@ void doubt_refused (struct job *job, const struct worker *worker, uint64_t at)
 bool doubt_goes_back (struct coord *coord, struct job *job, const struct worker *worker,
                       uint64_t at, const char *why)
 {
-    const struct doubt *doubt = &job->soft.doubt;
+    const struct doubt *doubt = doubt_of (job);
     bool echo = is_echo (job, worker->rank), lone = doubt->lone_at == at;
     if (!at || doubt->refused_at != at || !strcmp (doubt->refused_by, worker->name) ||
         !(echo || doubt->refused_echo || lone) || !is_compared (job) || has_gone_back (job, at))

@@ -218,7 +218,7 @@ static void store_form (struct coord *coord, const struct job *job, struct worke
     const char *world =
         core_text (coord, "muster-%llu-%llu-%llu", (unsigned long long)coord->durable.term,
                    (unsigned long long)durable->number, (unsigned long long)record.form.generation);
-    SET (record.form.world, record.form.connected ? job->soft.ahead.world : world);
+    SET (record.form.world, record.form.connected ? job->soft.ahead->world : world);
     core_store (coord, &record);
 }
 

@@ -12,7 +12,7 @@
 #include "job.h"
 #include "roster.h"
 
-#define TABLES     14u
+#define TABLES     17u
 #define FIELDS_MAX 96u
 #define UNKNOWN    UINT32_MAX
 
@@ -163,14 +163,13 @@ static const struct field job_fields[] = {
     F (anchor), F (first_step), F (distrusted), P (outcasts), P (outcast_count), P (outcast_capacity),
     P (absentees), P (absentee_count), P (absentee_capacity),
     P (savers), P (saver_count), P (saver_capacity), F (unsound_step), F (unsound_generation),
-    F (sums), F (sum_count), P (disputed), F (disputed_step),
+    P (sums), P (sum_count), P (disputed), F (disputed_step),
 };
 #undef S
 #define S job_soft
 static const struct field soft_fields[] = {
     P (workers), P (worker_count), P (worker_capacity), P (ranks), F (orders), P (fences),
-    F (ahead.world), P (ahead.members), F (ahead.size), F (ahead.connected), P (ahead.fences),
-    F (ahead.tries), F (ahead.since_ms), F (ahead.again_ms), F (ahead.said_ms), F (touched),
+    P (ahead), F (touched),
     F (could_since_ms), F (hopeless_since_ms), F (lacking_since_ms), F (join_since_ms), F (form_after_ms),
     F (form_limit_ms), F (failures), F (without), F (losses), F (vain_ms), F (save_done), F (end_unsaved), F (stopped_here),
     F (save_tries), F (save_limit_ms), F (step), F (results),
@@ -179,7 +178,17 @@ static const struct field soft_fields[] = {
     F (paced_window), F (median_us), F (uneven), P (samples), F (sample_count), F (rate_best), P (comparisons),
     P (comparison_count), F (comparison_next), F (review.since_ms), F (review.since_step),
     F (review.step), F (review.said_ms), F (halt.since_ms), F (halt.said_ms), F (halt.step), F (missing.waited_ms), F (missing.seen_ms), F (missing.again_ms),
-    F (missing.forgo), F (overdue.writing), F (overdue.worker), P (overdue.text), F (doubt), P (misfits[0].name), F (misfits[0].found_ms), P (misfits[1].name), F (misfits[1].found_ms), F (open_rounds), F (open_hung_ms), F (writer_still_longest_ms), F (unevaluated_ms), F (ended_ms), F (sized_by), P (why), P (unevaluated), P (shrunk), P (stands),
+    F (missing.forgo), F (overdue.writing), P (overdue.worker), P (overdue.text), P (doubt), P (misfits[0].name), F (misfits[0].found_ms), P (misfits[1].name), F (misfits[1].found_ms), F (open_rounds), F (open_hung_ms), F (writer_still_longest_ms), F (unevaluated_ms), F (ended_ms), P (sized_by), P (why), P (unevaluated), P (shrunk), P (stands),
+};
+#undef S
+#define S ahead
+static const struct field ahead_fields[] = {
+    F (world), P (members), F (size), F (connected), P (fences), F (tries), F (since_ms), F (again_ms), F (said_ms),
+};
+#undef S
+#define S doubt
+static const struct field doubt_fields[] = {
+    F (at), F (tries), F (agreed), F (lone_at), F (lone), F (refused_at), F (refused_echo), F (refused_by),
 };
 #undef S
 #define S sample
@@ -200,6 +209,11 @@ static const struct field commit_fields[] = {
 #define S strike
 static const struct field strike_fields[] = {
     F (worker), F (incarnation), F (trainer), F (suspects),
+};
+#undef S
+#define S agreed_sum
+static const struct field sum_fields[] = {
+    F (step), F (sum),
 };
 #undef S
 #define S skip
@@ -240,7 +254,7 @@ static const struct field opinion_fields[] = {
 #what, fields, sizeof(fields) / sizeof *(fields), sizeof(struct what)                      \
     }
 
-enum { COORD, WORKER, JOB, SOFT, MEMBER, COMMIT, STRIKE, SKIP, OUTCAST, COMPARISON, OPINION, ABSENTEE, SAVER, SAMPLE };
+enum { COORD, WORKER, JOB, SOFT, MEMBER, COMMIT, STRIKE, SKIP, OUTCAST, COMPARISON, OPINION, ABSENTEE, SAVER, SAMPLE, AHEAD, DOUBT, SUM };
 
 static const struct table tables[TABLES] = {
     [COORD] = TABLE (coord, coord_fields),
@@ -257,6 +271,9 @@ static const struct table tables[TABLES] = {
     [ABSENTEE] = TABLE (absentee, absentee_fields),
     [SAVER] = TABLE (saver, saver_fields),
     [SAMPLE] = TABLE (sample, sample_fields),
+    [AHEAD] = TABLE (ahead, ahead_fields),
+    [DOUBT] = TABLE (doubt, doubt_fields),
+    [SUM] = TABLE (agreed_sum, sum_fields),
 };
 
 /* --- bytes either way ------------------------------------------------------------------------- */
@@ -470,6 +487,16 @@ static void pass_struct (struct pass *pass, uint32_t which, void *object)
         load_struct (pass, which, object);
 }
 
+/* One that is NULL where it was never needed. */
+static void *pass_one (struct pass *pass, uint32_t which, void *object)
+{
+    if (!pass_number (pass, object != NULL))
+        return object;
+    object = pass->out ? object : need (1, tables[which].size);
+    pass_struct (pass, which, object);
+    return object;
+}
+
 /* A list of structs that are nothing but fields; `capacity` may be NULL. */
 static void *pass_list (struct pass *pass, uint32_t which, void *list, uint32_t *count,
                         uint32_t *capacity)
@@ -548,6 +575,7 @@ static void pass_durable_job (struct pass *pass, struct job_durable *job)
     job->absentees =
         pass_list (pass, ABSENTEE, job->absentees, &job->absentee_count, &job->absentee_capacity);
     job->savers = pass_list (pass, SAVER, job->savers, &job->saver_count, &job->saver_capacity);
+    job->sums = pass_list (pass, SUM, job->sums, &job->sum_count, NULL);
 }
 
 static struct job *load_job (struct pass *pass, struct durable *durable, uint32_t number)
@@ -660,8 +688,12 @@ static struct fences *pass_fences (struct pass *pass, struct fences *fences)
     return fences;
 }
 
-static void pass_ahead (struct pass *pass, const struct coord *coord, struct ahead *ahead)
+static void pass_ahead (struct pass *pass, const struct coord *coord, struct job_soft *soft)
 {
+    soft->ahead = pass_one (pass, AHEAD, soft->ahead);
+    struct ahead *ahead = soft->ahead;
+    if (!ahead)
+        return;
     ahead->size = pass_count (pass, ahead->size);
     if (ahead->size && !pass->out)
         ahead->members = need (ahead->size, sizeof *ahead->members);
@@ -716,14 +748,17 @@ static void pass_soft_job (struct pass *pass, struct coord *coord, struct job *j
     for (uint32_t rank = 0; ranks && rank < job->durable.generation.size; rank++)
         soft->ranks[rank] = pass_worker_of (pass, coord, soft->ranks[rank]);
     soft->fences = pass_fences (pass, soft->fences);
-    pass_ahead (pass, coord, &soft->ahead);
+    pass_ahead (pass, coord, soft);
+    soft->doubt = pass_one (pass, DOUBT, soft->doubt);
     pass_comparisons (pass, soft);
     pass_samples (pass, soft);
     soft->why = pass_note (pass, soft->why);
     soft->unevaluated = pass_note (pass, soft->unevaluated);
     soft->shrunk = pass_note (pass, soft->shrunk);
     soft->stands = pass_note (pass, soft->stands);
+    soft->overdue.worker = pass_note (pass, soft->overdue.worker);
     soft->overdue.text = pass_note (pass, soft->overdue.text);
+    soft->sized_by = pass_note (pass, soft->sized_by);
     for (int i = 0; i < MISFITS; i++)
         soft->misfits[i].name = pass_note (pass, soft->misfits[i].name);
 }

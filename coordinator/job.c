@@ -94,6 +94,21 @@ void job_note (char **note, const char *text)
 
 /* --- moves ------------------------------------------------------------------------------------ */
 
+/* Of a job that has ended people are told what was last said of it; all else was for its training. */
+static void keep_results (struct job *job)
+{
+    struct job_soft *soft = &job->soft;
+    struct job_soft kept = { .touched = soft->touched,
+                             .step = soft->step,
+                             .results = soft->results,
+                             .unevaluated = soft->unevaluated };
+    if (soft->worker_count)
+        return;
+    soft->unevaluated = NULL;
+    job_forget (job);
+    job->soft = kept;
+}
+
 void job_move (struct coord *coord, struct job *job, enum mu_job_state state,
                enum mu_job_state target, enum mu_code code, const char *reason)
 {
@@ -105,6 +120,8 @@ void job_move (struct coord *coord, struct job *job, enum mu_job_state state,
                                             .reason = core_blob (core_text (coord, "%s", reason)),
                                             .time_ms = coord->unix_ms } };
     core_store (coord, &record);
+    if (job_ended (job))
+        keep_results (job);
     job_touch (coord, job);
     queue_want (coord);
 }

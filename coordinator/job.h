@@ -27,6 +27,8 @@ uint64_t job_step (const struct job *job);
 const struct commit *job_newest_commit (const struct job *job); /* or NULL */
 uint64_t job_committed_step (const struct job *job);
 
+/* All that is soft of it, as a restart would. */
+void job_forget (struct job *job);
 void job_destroy (struct job *job);
 
 /* apply.c's: it has ended. */

@@ -46,7 +46,8 @@ static bool is_to_end (const struct coord *coord, const struct worker *worker)
 
 static bool is_told (const struct job *job, const struct worker *worker)
 {
-    return job->soft.overdue.writing && !strcmp (job->soft.overdue.worker, worker->name);
+    return job->soft.overdue.writing &&
+           !strcmp (job_noted (job->soft.overdue.worker), worker->name);
 }
 
 /* What ended by itself was no hang. */
@@ -69,7 +70,7 @@ static void store (struct coord *coord, const struct job *job, const struct work
                                               .over = over,
                                               .text = core_blob (text),
                                               .time_ms = coord->unix_ms } };
-    SET (record.overdue.worker, job->soft.overdue.worker);
+    SET (record.overdue.worker, job_noted (job->soft.overdue.worker));
     if (worker) {
         record.overdue.phase = worker->writer_phase;
         record.overdue.since_ms = coord->unix_ms - worker->writer_still_ms;
@@ -86,7 +87,8 @@ static void end (struct coord *coord, struct job *job, const char *why)
                core_text (coord, "the checkpoint of step %llu is overdue no more: %s",
                           (unsigned long long)overdue->writing - 1, why));
     job_note (&overdue->text, "");
-    *overdue = (struct overdue){ .writing = 0 };
+    job_note (&overdue->worker, "");
+    overdue->writing = 0;
 }
 
 static const char *at_risk (struct coord *coord, const struct job *job)
@@ -119,7 +121,7 @@ static void describe (struct coord *coord, struct job *job, const struct worker 
 static void begin (struct coord *coord, struct job *job, const struct worker *worker)
 {
     job->soft.overdue.writing = worker->writing;
-    SET (job->soft.overdue.worker, worker->name);
+    job_note (&job->soft.overdue.worker, worker->name);
     describe (coord, job, worker);
     store (coord, job, worker, false, job_noted (job->soft.overdue.text));
 }

@@ -229,7 +229,7 @@ static void size_job (struct coord *coord, struct job *job, const struct worker 
                                      : job->durable.mixed  ? "mixed"
                                                            : worker->compute_class);
     core_store (coord, &record);
-    SET (job->soft.sized_by, worker->name);
+    job_note (&job->soft.sized_by, worker->name);
 }
 
 /* Behind the data's identity stands that of a plug-in's build, if the trainer is one. */
@@ -273,7 +273,7 @@ static const char *say_difference (struct coord *coord, const struct job *job,
                                    const struct mu_wire_prepared *prepared)
 {
     const struct job_durable *durable = &job->durable;
-    const char *first = *job->soft.sized_by ? job->soft.sized_by : "an earlier worker";
+    const char *first = job->soft.sized_by ? job->soft.sized_by : "an earlier worker";
     if (!is_same_data (durable, prepared))
         return core_text (
             coord,

@@ -52,9 +52,14 @@ void proof_follow (struct job_durable *job, const struct mu_journal_agreed *agre
     if (agreed->place)
         return;
     proof_forget (job);
-    for (uint32_t i = 0; i < agreed->sums.count && i < SUMS; i++)
-        job->sums[job->sum_count++] =
-            (struct agreed_sum){ agreed->sums.items[i].step, agreed->sums.items[i].sum };
+    uint32_t count = agreed->sums.count < SUMS ? agreed->sums.count : SUMS;
+    if (!count)
+        return;
+    job->sums = calloc (count, sizeof *job->sums);
+    assert (job->sums);
+    job->sum_count = count;
+    for (uint32_t i = 0; i < count; i++)
+        job->sums[i] = (struct agreed_sum){ agreed->sums.items[i].step, agreed->sums.items[i].sum };
 }
 
 /* Nobody holds what came after it. It is trained again, and is the same unless a worker was wrong: a sum of then would tell
@@ -70,7 +75,8 @@ void proof_follow_form (struct job_durable *job)
 
 void proof_forget (struct job_durable *job)
 {
-    memset (job->sums, 0, sizeof job->sums);
+    free (job->sums);
+    job->sums = NULL;
     job->sum_count = 0;
 }
 

@@ -71,7 +71,8 @@ dist_decisions_DATA = \
     %D%/decisions/0067-what-was-never-committed-does-not-count.md \
     %D%/decisions/0069-who-died-is-told-after-who-noticed.md \
     %D%/decisions/0070-an-emptied-database-is-no-new-one.md \
-    %D%/decisions/0071-who-lives-has-the-name.md
+    %D%/decisions/0071-who-lives-has-the-name.md \
+    %D%/decisions/0072-what-ended-needs-no-room-to-train.md
 
 linearexampledir = $(docdir)/examples/linear
 dist_linearexample_DATA = examples/linear/linear.c examples/linear/linear.yaml examples/linear/Makefile

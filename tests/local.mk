@@ -47,6 +47,9 @@ unit_tests += %D%/unit/test_behind
 %C%_unit_test_behind_SOURCES = %D%/unit/test_behind.c $(job_bed)
 unit_tests += %D%/unit/test_halt
 %C%_unit_test_halt_SOURCES = %D%/unit/test_halt.c $(job_bed)
+unit_tests += %D%/unit/test_remembered
+%C%_unit_test_remembered_SOURCES = %D%/unit/test_remembered.c $(job_bed)
+%C%_unit_test_remembered_LDFLAGS = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
 unit_tests += %D%/unit/test_review
 %C%_unit_test_review_SOURCES = %D%/unit/test_review.c $(job_bed)
 unit_tests += %D%/unit/test_restart
