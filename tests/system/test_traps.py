@@ -35,7 +35,7 @@ def processes():
 def kin(session):
     """Living processes of that session, by pid. The writer of a checkpoint may finish: its end is near."""
     return {pid: name for pid, (_, of, state, name) in processes().items()
-            if of == session and state not in "ZX" and name != "muster-save"}
+            if of == session and state not in "ZX" and name not in ("muster-save", "muster-remove")}
 
 
 def below(pid):

@@ -15,7 +15,11 @@
 #include <fcntl.h>
 #include <math.h>
 #include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -437,9 +441,10 @@ static void what_dead_writers_left_is_swept (void **unused)
 {
     (void)unused;
     static const char *const names[] = { ".step-00000001.tmp-1-dead", ".step-00000001.tmp-1-live",
-                                         ".step-00000001.tmp-1-young" };
+                                         ".step-00000001.tmp-1-young",
+                                         ".step-00000001.old-1-young" };
     bed_save (1);
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 4; i++) {
         assert_int_equal (mkdir (bed_below ("%s", names[i]), 0777), 0);
         close (open (bed_below ("%s/model.safetensors", names[i]), O_CREAT | O_WRONLY, 0644));
         if (i < 2)
@@ -452,7 +457,52 @@ static void what_dead_writers_left_is_swept (void **unused)
     assert_int_equal (access (bed_below ("%s", names[0]), F_OK), -1);
     assert_int_equal (access (bed_below ("%s/model.safetensors", names[1]), F_OK), 0);
     assert_int_equal (access (bed_below ("%s", names[2]), F_OK), 0);
+    assert_int_equal (access (bed_below ("%s", names[3]), F_OK), -1);
     close (live);
+}
+
+/* A disk that takes its time: who removes a file waits for `go`, where there is one (--wrap). */
+static struct slow_disk {
+    _Atomic bool waits, go;
+} * slow_disk;
+int __real_unlinkat (int parent, const char *name, int flags);
+int __wrap_unlinkat (int parent, const char *name, int flags);
+
+int __wrap_unlinkat (int parent, const char *name, int flags)
+{
+    if (slow_disk)
+        slow_disk->waits = true;
+    while (slow_disk && !slow_disk->go)
+        usleep (1000);
+    return __real_unlinkat (parent, name, flags);
+}
+
+static void who_removes_is_ended_and_it_goes_all_the_same (void **unused)
+{
+    (void)unused;
+    const struct mu_checkpoint_stay stay = {
+        .job = 7, .generation = 1, .before = 2, .count = 1, .steps = { 2 }
+    };
+    save_of (1, "7", 1);
+    save_of (2, "7", 1);
+    slow_disk =
+        mmap (NULL, sizeof *slow_disk, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true (slow_disk != MAP_FAILED);
+    pid_t trainer = fork ();
+    if (trainer == 0)
+        _exit (mu_checkpoint_prune (bed_top, &stay, NULL, NULL) < 0);
+    while (!slow_disk->waits && waitpid (trainer, NULL, WNOHANG) == 0)
+        usleep (1000);
+    assert_int_equal (bed_count_names (".step-00000001.old-"), 1);
+    kill (trainer, SIGKILL);
+    assert_int_equal (waitpid (trainer, NULL, 0), trainer);
+    slow_disk->go = true;
+    for (int ms = 0; ms < 30000 && bed_count_names (".step-"); ms++)
+        usleep (1000);
+    munmap (slow_disk, sizeof *slow_disk);
+    slow_disk = NULL;
+    assert_int_equal (bed_count_names (".step-"), 0);
+    assert_int_equal (bed_count_names ("step-"), 1);
 }
 
 int main (void)
@@ -474,6 +524,7 @@ int main (void)
         TEST (what_is_not_the_jobs_own_stays),
         TEST (nothing_goes_before_anything_is_committed),
         TEST (what_dead_writers_left_is_swept),
+        TEST (who_removes_is_ended_and_it_goes_all_the_same),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

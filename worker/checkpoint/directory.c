@@ -3,9 +3,15 @@
  *
  * A directory counts by its name alone being right, since it got that name when it was whole; then
  * its contents are checked, because storage forgets. Removing is a rename and then the rest, so
- * that a checkpoint is never seen half gone. */
+ * that a checkpoint is never seen half gone.
+ *
+ * Both are done by a process of its own. Who has it removed is a trainer or its writer, which are ended at a
+ * moment's notice where a job ends or is paused; the half that was there yet would stay for good if nothing is written
+ * there any more. It is needed by nobody, so it does not matter who lives then. */
 #include "worker/checkpoint/directory.h"
 
+#include "worker/checkpoint/child.h"
+#include "worker/checkpoint/idle.h"
 #include "worker/checkpoint/manifest.h"
 #include "worker/checkpoint/slices.h"
 #include "worker/checkpoint/storage.h"
@@ -16,13 +22,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define STEP_PREFIX     MU_DIRECTORY_PREFIX
 #define STEP_DIGITS     8
 #define STEP_DIGITS_MAX 15 /* 2^40 has 13 */
 #define CHECKPOINTS_MAX 1000000u
+#define REMOVING_S      600 /* what takes longer is for who prunes next */
 
 void mu_directory_step_name (char name[MU_DIRECTORY_NAME_MAX], uint64_t step)
 {
@@ -91,21 +100,50 @@ void mu_directory_remove (int parent, const char *name)
             close (fd);
         return;
     }
-    for (struct dirent *entry = readdir (dir); entry; entry = readdir (dir))
+    for (struct dirent *entry = readdir (dir); entry; entry = readdir (dir)) {
+        mu_idle_look ();
         if (strcmp (entry->d_name, ".") != 0 && strcmp (entry->d_name, "..") != 0)
             unlinkat (fd, entry->d_name, 0);
+    }
     closedir (dir);
     unlinkat (parent, name, AT_REMOVEDIR);
+}
+
+/* 0, or the number of what refused the name. */
+static int rename_and_remove (int parent, const char *name, const char *other)
+{
+    if (renameat (parent, name, parent, other) < 0 && errno != ENOENT) /* another is removing it */
+        return errno;
+    mu_directory_remove (parent, other);
+    return 0;
+}
+
+static _Noreturn void run_remover (int parent, const char *name, const char *other)
+{
+    mu_child_reset_signals ();
+    prctl (PR_SET_NAME, "muster-remove");
+    alarm (REMOVING_S);
+    const int dir = mu_child_keep_only (parent);
+    _exit (dir < 0 ? errno : rename_and_remove (dir, name, other));
 }
 
 int mu_directory_move_away (int parent, const char *name, uint64_t step, const char *kind,
                             struct mu_error *error)
 {
     char other[MU_DIRECTORY_NAME_MAX];
+    int how = 0, number = 0;
     mu_directory_other_name (other, step, kind);
-    if (renameat (parent, name, parent, other) < 0 && errno != ENOENT) /* another is removing it */
-        return mu_fail_errno (error, MU_IO, errno, "cannot rename %s to remove it", name);
-    mu_directory_remove (parent, other);
+    const pid_t pid = fork ();
+    if (pid == 0)
+        run_remover (parent, name, other);
+    while (pid > 0 && waitpid (pid, &how, 0) < 0 && errno == EINTR)
+        ;
+    if (pid < 0)
+        number = rename_and_remove (parent, name, other);
+    else if (WIFEXITED (how))
+        number = WEXITSTATUS (how);
+    if (number)
+        return mu_fail_errno (error, MU_IO, number, "cannot rename %s to remove it", name);
     return 0;
 }
 

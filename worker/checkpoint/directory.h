@@ -3,7 +3,7 @@
  *
  *     step-00000200                   a checkpoint
  *     .step-00000200.tmp-PID-RANDOM   being written, under a flock; or its writer died
- *     .step-00000200.old-PID-RANDOM   being removed */
+ *     .step-00000200.old-PID-RANDOM   being removed, by anybody; so are .broken and .wrong */
 #ifndef MU_CHECKPOINT_DIRECTORY_H
 #define MU_CHECKPOINT_DIRECTORY_H
 
@@ -13,7 +13,7 @@
 #define MU_DIRECTORY_PREFIX   "step-"
 
 void mu_directory_step_name (char name[MU_DIRECTORY_NAME_MAX], uint64_t step);
-/* A name nobody else has; `kind` is "tmp", "old" or "broken". */
+/* A name nobody else has; `kind` is "tmp", "old", "broken" or "wrong". */
 void mu_directory_other_name (char name[MU_DIRECTORY_NAME_MAX], uint64_t step, const char *kind);
 
 /* Make a directory with its parents and open it. */
@@ -22,7 +22,8 @@ int mu_directory_make (const char *path, struct mu_error *error);
 /* Remove a directory of plain files, as well as it goes. */
 void mu_directory_remove (int parent, const char *name);
 
-/* Rename a directory out of the way, then remove it: nobody sees it half removed. */
+/* Rename a directory out of the way, then remove it: nobody sees it half removed, and that goes on if this
+ * process is ended meanwhile. */
 int mu_directory_move_away (int parent, const char *name, uint64_t step, const char *kind,
                             struct mu_error *error);
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Checkpoints: safetensors, muster.json, written whole or not at all
 noinst_LTLIBRARIES += %D%/libcheckpoint.la
-%C%_libcheckpoint_la_SOURCES = %D%/checkpoint.h %D%/crew.c %D%/crew.h %D%/desk.c %D%/desk.h %D%/digest.c \
+%C%_libcheckpoint_la_SOURCES = %D%/checkpoint.h %D%/child.c %D%/child.h %D%/crew.c %D%/crew.h %D%/desk.c %D%/desk.h %D%/digest.c \
     %D%/digest.h %D%/directory.c %D%/directory.h %D%/folder.c %D%/idle.c %D%/idle.h %D%/import.c %D%/lanes.c \
     %D%/lanes.h %D%/load.c %D%/manifest.c %D%/manifest.h %D%/prune.c %D%/safetensors.c %D%/safetensors.h %D%/save.c %D%/sheet.c \
     %D%/sheet.h %D%/slices.c %D%/slices.h %D%/storage.c %D%/storage.h %D%/weave.c \
@@ -23,6 +23,7 @@ tests_unit_test_safetensors_LDADD = $(mu_checkpoint_test_libs)
 unit_tests += tests/unit/test_checkpoint
 tests_unit_test_checkpoint_SOURCES = tests/unit/test_checkpoint.c $(mu_checkpoint_bed)
 tests_unit_test_checkpoint_CFLAGS = $(AM_CFLAGS) $(SODIUM_CFLAGS)
+tests_unit_test_checkpoint_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=unlinkat
 tests_unit_test_checkpoint_LDADD = $(mu_checkpoint_test_libs)
 unit_tests += tests/unit/test_checkpoint_import
 tests_unit_test_checkpoint_import_SOURCES = tests/unit/test_checkpoint_import.c $(mu_checkpoint_bed)

@@ -46,6 +46,12 @@ static bool is_left_behind (int parent, const char *name)
     return no_locks ? age > AGE_DEAD : !locked && age > AGE_YOUNG;
 }
 
+/* Nothing has such a name that is needed, or written; whoever began to remove it may have been ended. */
+static bool is_moved_away (const char *name)
+{
+    return strstr (name, ".old-") || strstr (name, ".broken-") || strstr (name, ".wrong-");
+}
+
 static void sweep (const char *directory)
 {
     DIR *dir = opendir (directory);
@@ -53,7 +59,7 @@ static void sweep (const char *directory)
         return;
     for (struct dirent *entry = readdir (dir); entry; entry = readdir (dir))
         if (strncmp (entry->d_name, "." MU_DIRECTORY_PREFIX, sizeof MU_DIRECTORY_PREFIX) == 0 &&
-            is_left_behind (dirfd (dir), entry->d_name))
+            (is_moved_away (entry->d_name) || is_left_behind (dirfd (dir), entry->d_name)))
             mu_directory_remove (dirfd (dir), entry->d_name);
     closedir (dir);
 }

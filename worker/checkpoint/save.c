@@ -6,9 +6,9 @@
  * follow: after a fork both sides share every private page, and a step that writes to one waits for its
  * copy. The desk stays as long as the child: what one checkpoint needs, the next needs again.
  *
- * The child keeps no descriptor but its end of a socket pair: another socket held open by it would hide
- * its parent's death from the agent. It ends with its parent: nobody would hear of what it writes, and where
- * a trainer is ended because its state is wrong, that would get a name when all others have gone back already.
+ * The child keeps no descriptor but its end of a socket pair. It ends with its parent: nobody would hear of what
+ * it writes, and where a trainer is ended because its state is wrong, that would get a name when all others have
+ * gone back already. What it removes just then another process brings to its end (directory.c).
  *
  * The child of a process with threads may use malloc and start threads (glibc makes both safe) but
  * must wait for no other lock; what could, is initialised before the fork. Orders and reports are
@@ -18,6 +18,7 @@
 #include "common/clock.h"
 #include "common/process.h"
 #include "states.h"
+#include "worker/checkpoint/child.h"
 #include "worker/checkpoint/desk.h"
 #include "worker/checkpoint/idle.h"
 #include "worker/checkpoint/manifest.h"
@@ -32,6 +33,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -64,33 +66,6 @@ struct report {
 
 /* --- the child -------------------------------------------------------------------------------- */
 
-/* Standard streams to /dev/null, the socket to descriptor 3, all others closed. */
-static int keep_only (int end)
-{
-    int null = open ("/dev/null", O_RDWR);
-    if (null < 0)
-        return -1;
-    for (int fd = 0; fd < 3; fd++)
-        dup2 (null, fd);
-    if (end != 3 && dup2 (end, 3) < 0)
-        return -1;
-    if (close_range (4, ~0u, 0) < 0)
-        for (int fd = 4; fd < (int)sysconf (_SC_OPEN_MAX); fd++)
-            close (fd);
-    return 3;
-}
-
-static void reset_signals (void)
-{
-    for (int number = 1; number < NSIG; number++)
-        signal (number, SIG_DFL);
-    signal (SIGPIPE, SIG_IGN); /* the parent may just have left it */
-    signal (SIGXFSZ, SIG_IGN); /* a file size limit is an error to report */
-    sigset_t none;
-    sigemptyset (&none);
-    sigprocmask (SIG_SETMASK, &none, NULL);
-}
-
 static void write_one (const struct order *order, const struct mu_desk *desk, struct report *report)
 {
     struct mu_checkpoint_saved saved;
@@ -116,14 +91,16 @@ static _Noreturn void run_child (int end, const struct mu_desk *desk)
 {
     static struct order order;
     struct report report = { .pruning.code = MU_OK };
-    reset_signals ();
+    mu_child_reset_signals ();
     prctl (PR_SET_PDEATHSIG, SIGKILL);
     prctl (PR_SET_NAME, "muster-save");
+    /* Who removes for it may outlive it, and needs none of this. */
+    madvise ((void *)(uintptr_t)desk, desk->size, MADV_DONTFORK);
     /* Threads inherit both; without them the work is done as well. */
     long priority = nice (NICE);
     priority = syscall (SYS_ioprio_set, IO_WHO_PROCESS, 0, IO_BEST_EFFORT);
     (void)priority;
-    const int fd = keep_only (end);
+    const int fd = mu_child_keep_only (end);
     while (fd >= 0 && hear (fd, &order)) {
         mu_idle_begin (desk->size);
         if (order.prunes)
