@@ -246,17 +246,31 @@ static int check_all (struct work *work, struct mu_error *error)
     return rc;
 }
 
+/* What was named may be anything; or the coordinator's own. */
+static int say_what_it_is (sqlite3 *from, sqlite3 *copy, struct mu_error *error)
+{
+    const int one = sqlite3_errcode (from), other = copy ? sqlite3_errcode (copy) : SQLITE_OK;
+    const bool is_none = one == SQLITE_NOTADB || other == SQLITE_NOTADB;
+    if (is_none || one == SQLITE_CORRUPT || other == SQLITE_CORRUPT)
+        mu_fail (error, MU_BAD_INPUT,
+                 "it is %s; a backup is a file that `muster admin backup` has written, and where "
+                 "this is a coordinator's own muster.db, `muster admin restore` puts one in its "
+                 "place",
+                 is_none ? "no database" : "damaged, and cannot be read");
+    return -1;
+}
+
 int check_database (const char *path, struct check *check, struct mu_error *error)
 {
     memset (check, 0, sizeof *check);
     struct work work = { .check = check };
     sqlite3 *database = NULL;
-    int rc = database_open_to_read (&database, path, error) ||
-                     database_open (&work.copy, "", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
-                                    error) ||
-                     database_copy (database, work.copy, error)
-                 ? -1
-                 : 0;
+    int rc =
+        database_open_to_read (&database, path, error) ||
+                database_open (&work.copy, "", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, error) ||
+                database_copy (database, work.copy, error)
+            ? say_what_it_is (database, work.copy, error)
+            : 0;
     sqlite3_close (database);
     if (!rc)
         rc = check_all (&work, error);

@@ -98,8 +98,8 @@ static int step (struct loop *loop, struct coord_event *event, struct mu_blob wi
     return turn_add (loop->filling, loop->actions.list, loop->actions.count, error);
 }
 
-/* A person is not left waiting for a disk. What they see of jobs could be unsaid by a crash, so it
- * is not shown either. */
+/* A person is not left waiting for a disk. What is told of jobs could be unsaid by a crash, so it is not shown either;
+ * what is stored can be read. */
 static bool refuse_while_stuck (struct loop *loop, uint32_t peer, uint64_t term)
 {
     struct mu_error why;
@@ -107,8 +107,11 @@ static bool refuse_while_stuck (struct loop *loop, uint32_t peer, uint64_t term)
         return false;
     mu_fail (&why, MU_IO,
              "the coordinator cannot write its database, so it promises nothing: make room on the "
-             "disk of its --dir (its log says more). Training goes on; look with `muster jobs` "
-             "afterwards whether this was done, or ask again");
+             "disk of its --dir (its log says more). Training goes on; %s",
+             coord_may_answer (&loop->wire)
+                 ? "`muster events` and `muster logs` show what is stored. What has happened since "
+                   "could be lost yet, and is not shown: ask again afterwards"
+                 : "look with `muster jobs` afterwards whether this was done, or ask again");
     requests_refuse (loop->aside, peer, term, requests_number (&loop->wire), &why);
     return true;
 }

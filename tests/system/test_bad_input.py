@@ -230,6 +230,9 @@ workers: {min: 4, max: 2}
             assert run.returncode == 65, run
             says(run.stderr, "many.yaml:3:", "gtp", "context", "global", "steps", "learning_rate")
             assert len(run.stderr.splitlines()) >= 6, run.stderr
+        crowd = cluster.try_muster("submit", cluster.gpt("crowd"), "--set", "workers.max=65536")
+        assert crowd.returncode == 65 and cluster.coordinator.poll() is None, crowd
+        says(crowd.stderr, "workers.max", "65535")
         for spec, code, words in (
                 ("/nonexistent.yaml", 66, ("/nonexistent.yaml", "no such file")),
                 (cluster.dir, 66, (cluster.dir, "folder|directory")),

@@ -33,6 +33,7 @@ WRONG = [
     ("a quoted number", lambda job: job.update(seed="1")),
     ("a fraction of a step", lambda job: job.update(hash_every=2.5)),
     ("a learning rate of zero", lambda job: job["optimizer"].update(learning_rate=0)),
+    ("more workers than a generation may have", lambda job: job.update(workers={"min": 1, "max": 65536})),
     ("a window that is too small", lambda job: job.update(window=15)),
     ("a window that is too large", lambda job: job.update(window=257)),
     ("a beta of one", lambda job: job["optimizer"].update(beta1=1)),
