@@ -168,6 +168,36 @@ static bool brings_steps (const struct job *job, const struct worker *worker)
     return true;
 }
 
+/* All places have been given to workers that must load a checkpoint, and this one brings what was trained since. */
+static bool may_take_a_place (const struct job *job, const struct worker *worker)
+{
+    return job->durable.state == MU_JOB_PREPARING && brings_steps (job, worker);
+}
+
+static bool goes_first (const struct worker *worker, const struct worker *other)
+{
+    if (worker_is_prepared (worker) != worker_is_prepared (other))
+        return worker_is_prepared (other);
+    return worker->position.step < other->position.step;
+}
+
+/* If it still has all that it may have: who has opened nothing yet, or stands furthest back, gives way. */
+static void make_place (const struct coord *coord, struct job *job)
+{
+    struct worker *last = NULL;
+    uint32_t staying = 0;
+    for (uint32_t i = 0; i < job->soft.worker_count; i++) {
+        struct worker *worker = job->soft.workers[i];
+        if (worker_leaves (coord, worker) || (worker->order == ORDER_RELEASE && !worker->again))
+            continue;
+        staying++;
+        if (!last || goes_first (worker, last))
+            last = worker;
+    }
+    if (staying >= queue_useful_max (job))
+        last->yields = true;
+}
+
 void worker_claim (struct coord *coord, struct worker *worker)
 {
     if (!worker->holds || worker->job || worker->order != ORDER_NONE ||
@@ -176,14 +206,15 @@ void worker_claim (struct coord *coord, struct worker *worker)
     struct job *job = core_job (coord, worker->holds);
     if (!job || job_ended (job) || job->durable.state == MU_JOB_STOPPING ||
         job->durable.state == MU_JOB_PAUSED || job->durable.target != MU_JOB_PENDING ||
-        job->soft.worker_count >= queue_useful_max (job) || worker_leaves (coord, worker) ||
-        !queue_accepts (coord, job, worker) ||
+        worker_leaves (coord, worker) || !queue_accepts (coord, job, worker) ||
+        (job->soft.worker_count >= queue_useful_max (job) && !may_take_a_place (job, worker)) ||
         (!trust_takes (coord, job, worker) && !brings_steps (job, worker))) {
         release_stray (coord, worker);
         return;
     }
     if (worker->generation) /* it still trains in one that is over: that ends first (roster.c) */
         return;
+    make_place (coord, job);
     if (job->durable.state == MU_JOB_PENDING)
         job_move (coord, job, MU_JOB_PREPARING, MU_JOB_PENDING, MU_OK, "");
     worker_assign (coord, worker, job);

@@ -154,6 +154,35 @@ static void one_death_is_one_failure (void **state)
     finish (&story);
 }
 
+/* The job may have one worker, and w1 is about to load the checkpoint for it when w0, which had only stood still, is back
+ * with the steps: w1 gives way. */
+static void who_brings_steps_to_a_job_that_is_full_takes_a_place (void **state)
+{
+    (void)state;
+    struct bed story;
+    running (&story, 20);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        story.quiet[w] = true;
+    pass (&story, COORD_LOST_MS + BEAT_MS);
+    story.coord->durable.jobs[0]->durable.workers_max = 1;
+    story.quiet[0] = story.quiet[1] = false;
+    start_anew (&story, 1, 2);
+    hello (&story, 0);
+    pass (&story, 2 * BEAT_MS);
+    assert_true (was_told (&story, 1, "ASSIGN"));
+    story.beat[0].generation = 0; /* it has ended */
+    pass (&story, BEAT_MS);
+    assert_false (was_told (&story, 0, "RELEASE"));
+    assert_true (was_told (&story, 0, "ASSIGN"));
+    let_go (&story, 1);
+    prepared_with (&story, 0, (struct mu_wire_prepared){ .step = 21 });
+    pass (&story, 2 * BEAT_MS);
+    assert_int_equal (story.forms, 2);
+    assert_int_equal (story.formed_step, 21);
+    assert_false (was_told (&story, 1, "ASSIGN"));
+    finish (&story);
+}
+
 #define TRUST_TEST(test) cmocka_unit_test_teardown (test, end)
 
 int main (void)
@@ -166,6 +195,7 @@ int main (void)
         TRUST_TEST (it_ends),
         cmocka_unit_test (one_death_is_one_failure),
         cmocka_unit_test (steps_that_it_alone_holds_are_taken),
+        cmocka_unit_test (who_brings_steps_to_a_job_that_is_full_takes_a_place),
     };
     return cmocka_run_group_tests_name ("trust", tests, NULL, NULL);
 }
