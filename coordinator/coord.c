@@ -284,6 +284,11 @@ uint64_t coord_deadline (const struct coord *coord)
     return coord->deposed ? UINT64_MAX : coord->deadline_ms;
 }
 
+uint32_t coord_lost_ms (const struct coord *coord)
+{
+    return roster_lost_ms (coord, coord->options.beat_ms);
+}
+
 /* --- life ------------------------------------------------------------------------------------- */
 
 static void or_default (uint32_t *option, uint32_t value)

@@ -106,6 +106,9 @@ bool coord_may_answer (const struct mu_wire *wire);
 /* The monotonic time at which COORD_TIMER is next wanted. */
 uint64_t coord_deadline (const struct coord *coord);
 
+/* A worker silent for so long is lost, and so are we to a worker; longer where beats are stretched. */
+uint32_t coord_lost_ms (const struct coord *coord);
+
 /* Digest of the durable state alone: equal before a crash and after the replay. */
 uint64_t coord_digest (const struct coord *coord);
 

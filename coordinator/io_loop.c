@@ -235,7 +235,8 @@ static void collect_turn (struct loop *loop)
 
 static bool has_timer (const struct loop *loop, uint64_t now_ms)
 {
-    return !turn_is_full (loop->filling) && !outbox_is_mute (loop->outbox, now_ms);
+    return !turn_is_full (loop->filling) &&
+           !outbox_is_mute (loop->outbox, now_ms, coord_lost_ms (loop->options->coord));
 }
 
 /* A full turn waits for its commit alone. */

@@ -8,7 +8,6 @@
 #include "io_outbox.h"
 
 #include "clock.h"
-#include "timing.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +16,6 @@
 #define TURNS_ALONE 2
 
 #define HELD_MS         1000u
-#define MUTE_MS         (COORD_LOST_MS / 2) /* then a worker asks whether we are there */
 #define CROWD           8u    /* records of one turn: many ask at once, and will again */
 #define PATIENCE_MAX_US 5000u /* whatever the disk takes */
 
@@ -104,10 +102,11 @@ bool outbox_is_held (const struct outbox *outbox, uint64_t now_ms)
     return outbox_awaits_word (outbox) && now_ms >= outbox->passing[0].given_ms + HELD_MS;
 }
 
-bool outbox_is_mute (const struct outbox *outbox, uint64_t now_ms)
+bool outbox_is_mute (const struct outbox *outbox, uint64_t now_ms, uint32_t lost_ms)
 {
-    return outbox->count && now_ms >= outbox->passing[0].given_ms + MUTE_MS &&
-           now_ms >= outbox->spoken_ms + MUTE_MS;
+    uint32_t limit_ms = lost_ms / 2; /* then a worker asks whether we are there */
+    return outbox->count && now_ms >= outbox->passing[0].given_ms + limit_ms &&
+           now_ms >= outbox->spoken_ms + limit_ms;
 }
 
 bool outbox_is_idle (const struct outbox *outbox)

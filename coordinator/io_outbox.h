@@ -45,9 +45,9 @@ bool outbox_awaits_word (const struct outbox *outbox);
 /* Has the oldest of them waited longer than any disk or line takes? */
 bool outbox_is_held (const struct outbox *outbox, uint64_t now_ms);
 
-/* Has nothing that was decided been said for so long, because of the disk or of those that follow, that workers
- * miss our words? */
-bool outbox_is_mute (const struct outbox *outbox, uint64_t now_ms);
+/* Has nothing that was decided been said for so long, because of the disk or of those that follow, that workers, who
+ * take us for lost after `lost_ms`, miss our words? */
+bool outbox_is_mute (const struct outbox *outbox, uint64_t now_ms, uint32_t lost_ms);
 
 /* Take from the commit thread what is durable. */
 void outbox_collect (struct outbox *outbox);

@@ -162,7 +162,7 @@ static uint32_t beat_interval (const struct coord *coord)
     return needed > coord->options.beat_ms ? (uint32_t)needed : coord->options.beat_ms;
 }
 
-static uint32_t lost_limit (const struct coord *coord, uint32_t beat_ms)
+uint32_t roster_lost_ms (const struct coord *coord, uint32_t beat_ms)
 {
     uint32_t least = COORD_LOST_BEATS_MIN * beat_ms;
     return least > coord->options.lost_ms ? least : coord->options.lost_ms;
@@ -174,7 +174,7 @@ static void welcome (struct coord *coord, struct worker *worker)
     struct mu_wire_welcome *said = &core_tell (coord, worker, MU_WIRE_WELCOME)->welcome;
     said->worker = worker->number + 1;
     said->beat_ms = worker->beat_ms;
-    said->lost_ms = lost_limit (coord, worker->beat_ms);
+    said->lost_ms = roster_lost_ms (coord, worker->beat_ms);
     said->lacks_below =
         coord->durable.lacks_below; /* its HELLO may be older than what it has heard since */
 }
@@ -185,7 +185,7 @@ static void heard (struct coord *coord, struct worker *worker)
         coord->came_ms = coord->now_ms;
     worker->heard_ms = coord->now_ms ? coord->now_ms : 1;
     worker->gone = worker->left = false;
-    worker->lost_at_ms = coord->now_ms + lost_limit (coord, worker->beat_ms);
+    worker->lost_at_ms = coord->now_ms + roster_lost_ms (coord, worker->beat_ms);
     core_wake (coord, worker->lost_at_ms);
     if (worker->lost && worker->duty != MU_DUTY_UNDYING) {
         worker->lost = false;
@@ -262,7 +262,7 @@ static uint64_t lost_at (const struct coord *coord, const struct worker *worker)
 {
     if (worker->heard_ms || !coord->came_ms || !holds_up_others (worker))
         return worker->lost_at_ms;
-    uint64_t wait_ms = higher (COORD_COME_MS, lost_limit (coord, beat_interval (coord)));
+    uint64_t wait_ms = higher (COORD_COME_MS, roster_lost_ms (coord, beat_interval (coord)));
     return lower (worker->lost_at_ms, coord->came_ms + wait_ms);
 }
 

@@ -20,6 +20,8 @@ bool roster_is_back (const struct coord *coord);
 void roster_lose_if_gone (struct coord *coord, struct worker *worker);
 struct worker *roster_by_name (const struct coord *coord, const char *name);
 struct worker *roster_by_peer (const struct coord *coord, uint32_t peer);
+uint32_t roster_lost_ms (const struct coord *coord,
+                         uint32_t beat_ms); /* of one that beats so often */
 uint64_t roster_silent_ms (const struct coord *coord, const struct worker *worker);
 void roster_lose (struct coord *coord, struct worker *worker, bool planned, const char *why);
 void roster_drain (struct coord *coord, uint32_t peer, const struct mu_wire_drain *drain);

@@ -134,6 +134,20 @@ static void who_was_told_to_end_has_left (void **state)
     finish (&bed);
 }
 
+static void silence_is_what_was_asked_for_and_four_beats_at_least (void **state)
+{
+    (void)state;
+    static const uint32_t expected[][3] = {
+        { 250, 1000, 1000 }, { 250, 100, 1000 }, { 20, 100, 100 }, { 250, 4000, 4000 }
+    };
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        struct coord *coord = coord_create (&(struct coord_options){
+            .version = "0", .beat_ms = expected[i][0], .lost_ms = expected[i][1] });
+        assert_int_equal (coord_lost_ms (coord), expected[i][2]);
+        coord_destroy (&coord);
+    }
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -143,6 +157,7 @@ int main (void)
         cmocka_unit_test (who_is_named_by_the_break_is_not_told_twice),
         cmocka_unit_test (of_many_some_are_told),
         cmocka_unit_test (who_was_told_to_end_has_left),
+        cmocka_unit_test (silence_is_what_was_asked_for_and_four_beats_at_least),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

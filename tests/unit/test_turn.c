@@ -375,27 +375,30 @@ static void words_that_wait_long_make_it_mute (void **state)
     struct loop_counts counts = { 0 };
     ahead = true, young = false;
     struct outbox *outbox = open_outbox (&counts, false);
-    assert_false (outbox_is_mute (outbox, mu_now_ms () + LIMIT_MS)); /* nothing waits */
+    assert_false (outbox_is_mute (outbox, mu_now_ms () + LIMIT_MS, 1000)); /* nothing waits */
     decide (turn);
     outbox_pass (outbox, &turn);
     uint64_t given_ms = mu_now_ms ();
-    assert_false (outbox_is_mute (outbox, given_ms));
-    assert_true (outbox_is_mute (outbox, given_ms + 500));
+    assert_false (outbox_is_mute (outbox, given_ms, 1000));
+    assert_true (outbox_is_mute (outbox, given_ms + 500, 1000));
+    assert_false (outbox_is_mute (outbox, given_ms + 500, 4000)); /* they are more patient */
+    assert_true (outbox_is_mute (outbox, given_ms + 100, 100));
     await_commit (outbox);
     decide (turn);
     outbox_pass (outbox, &turn);
     await_commit (outbox);
-    assert_true (outbox_is_mute (outbox, given_ms + 500)); /* a standby has not confirmed them */
+    assert_true (
+        outbox_is_mute (outbox, given_ms + 500, 1000)); /* a standby has not confirmed them */
     confirmed = 2;
     struct timespec pause = { 0, 20 * 1000000 };
     nanosleep (&pause, NULL);
     assert_int_equal (outbox_speak (outbox, NULL), 0);
     assert_int_equal (said, 1);
-    assert_false (outbox_is_mute (outbox, mu_now_ms ()));
-    assert_true (outbox_is_mute (outbox, mu_now_ms () + 500)); /* the other one still waits */
+    assert_false (outbox_is_mute (outbox, mu_now_ms (), 1000));
+    assert_true (outbox_is_mute (outbox, mu_now_ms () + 500, 1000)); /* the other one still waits */
     confirmed = 4;
     assert_int_equal (outbox_speak (outbox, NULL), 0);
-    assert_false (outbox_is_mute (outbox, mu_now_ms () + LIMIT_MS));
+    assert_false (outbox_is_mute (outbox, mu_now_ms () + LIMIT_MS, 1000));
     committer_stop (&committer);
     outbox_close (&outbox);
 }
