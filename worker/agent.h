@@ -102,6 +102,7 @@ struct agent_event {
     const char *text; /* in words; NULL or empty: none */
     bool region;
     bool differs; /* COLLECTIVE_FAILED: the state here is not the source's */
+    bool by_itself; /* COLLECTIVE_ENDED: before it was killed, if it was to be */
     const struct agent_look *look;
 };
 

@@ -176,6 +176,17 @@ static void on_failed (struct agent *agent, const struct agent_event *event)
     agent_break (agent, event->text && *event->text ? event->text : "its collective failed");
 }
 
+/* Others noticed, and ABORT came before its end was seen here: that it was this one is still to be told. Once:
+ * nobody waits for it. */
+static void tell_late (struct agent *agent, const char *why)
+{
+    agent_copy (agent->generation.down, sizeof agent->generation.down, why);
+    agent_log (agent, LOG_WARN_, "down", "generation %llu had ended here: %s",
+               (unsigned long long)agent->generation.formed, why);
+    agent_repeat (agent, WORD_DOWN);
+    agent_was_heard (agent, WORD_DOWN);
+}
+
 static void on_ended (struct agent *agent, const struct agent_event *event)
 {
     char why[256];
@@ -183,9 +194,12 @@ static void on_ended (struct agent *agent, const struct agent_event *event)
         snprintf (why, sizeof why, "%s", event->text);
     else
         snprintf (why, sizeof why, "its collective process ended with status %d", event->status);
-    bool killed = agent->generation.collective == COLLECTIVE_KILLED; /* here: that is no crash */
-    agent->generation.collective = COLLECTIVE_NONE;
-    agent->generation.died = !killed && WIFSIGNALED (event->status);
+    struct agent_generation *generation = &agent->generation;
+    bool killed = generation->collective == COLLECTIVE_KILLED && !event->by_itself; /* no crash */
+    generation->collective = COLLECTIVE_NONE;
+    generation->died = !killed && WIFSIGNALED (event->status);
+    if (generation->aborting && generation->died && !*generation->down)
+        tell_late (agent, why);
     agent_break (agent, why);
 }
 

@@ -166,6 +166,7 @@ static bool next_of (struct mu_collective **process_p, bool *not_started,
     event->number = found.number;
     event->values = (struct mu_blob){ found.values, (uint32_t)found.size };
     event->status = found.status;
+    event->by_itself = found.kind == MU_COLLECTIVE_EVENT_ENDED && !found.killed;
     event->text = found.text;
     event->differs = found.kind == MU_COLLECTIVE_EVENT_FAILED &&
                      found.report.status == MU_COLLECTIVE_STATE_DIFFERS;

@@ -239,6 +239,7 @@ struct collective {
     uint64_t cpu_us, moved;
     bool alive, dying; /* killed, not yet reaped */
     bool fell;         /* ... by itself, as its world did */
+    bool killed;       /* ... by its agent */
     bool at_fence;     /* asleep until it is answered */
     uint64_t life, generation;
     uint32_t rank, fence;

@@ -99,6 +99,7 @@ static void reaped (uint32_t number, uint64_t generation, void *data)
                       &(struct agent_event){ .type = AGENT_COLLECTIVE_ENDED,
                                              .generation = generation,
                                              .status = of (number)->fell ? 49 << 8 : SIGKILL,
+                                             .by_itself = !of (number)->killed,
                                              .text = "its world fell apart" });
 }
 
@@ -164,7 +165,11 @@ static void tear (struct world *world)
     }
 }
 
-void collective_kill (uint32_t number) { end (number); }
+void collective_kill (uint32_t number)
+{
+    of (number)->killed |= of (number)->alive; /* or it is ending by itself */
+    end (number);
+}
 
 void collective_drop_ahead (uint32_t number) { end_ahead (number); }
 

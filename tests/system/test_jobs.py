@@ -158,6 +158,22 @@ def children_die():
         cluster.same_as_calm(job, **ENDLESS)
 
 
+def collective_dies_unseen():
+    """a collective is killed while its agent stands still: the others notice, and whose it was is told when the agent is told to end it"""
+    with PatientCluster(3, "--quarantine-failures", "0") as cluster:
+        job = cluster.submit(cluster.gpt(**ENDLESS))
+        cluster.wait_step(job, cluster.wait_members(job, 3)["step"] + 20)
+        agent = cluster.workers["w1"].pid
+        os.kill(agent, signal.SIGSTOP)
+        kill(children(agent, "muster-collective"))
+        wait_for("the others notice", lambda: events(cluster, job, "BROKEN"))
+        os.kill(agent, signal.SIGCONT)
+        told = wait_for("who died is told", lambda: events(cluster, job, "LOST"))
+        assert "the collective of worker w1" in told[0] and "signal 9" in told[0], told
+        cluster.wait_step(job, cluster.wait_members(job, 3)["step"] + 20)
+        cluster.same_as_calm(job, **ENDLESS)
+
+
 def told_to_stop():
     """SIGTERM of all processes of a worker, as service managers send it: it leaves as planned, and is not said to be lost"""
     with PatientCluster(2) as cluster:
@@ -305,4 +321,4 @@ def logs_and_events():
 
 if __name__ == "__main__":
     sys.exit(Tap().run(submit_and_wait, idempotent, exit_codes, pending_says_why, two_jobs, pause_and_resume,
-                       coordinator_dies, worker_dies, children_die, told_to_stop, writers_die, all_trainers_die, all_workers_die, quarantine, drain, logs_and_events))
+                       coordinator_dies, worker_dies, children_die, collective_dies_unseen, told_to_stop, writers_die, all_trainers_die, all_workers_die, quarantine, drain, logs_and_events))

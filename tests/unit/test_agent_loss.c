@@ -33,6 +33,32 @@ static void collective_dies (void **state)
     finish (&story);
 }
 
+/* The others' collectives saw its end first, and ABORT is here before it is reaped. */
+static void collective_died_before_abort (void **state)
+{
+    (void)state;
+    for (int by_itself = 0; by_itself < 2; by_itself++) {
+        struct story story;
+        running (&story);
+        hear (&story, order (MU_WIRE_ABORT, 1));
+        expect (&story, "kill collective");
+        expect (&story, "tell LEAVE 1");
+        happen (&story, (struct agent_event){ .type = AGENT_COLLECTIVE_ENDED,
+                                              .generation = 1,
+                                              .status = 9,
+                                              .text = "it was killed by signal 9 (Killed)",
+                                              .by_itself = by_itself });
+        if (by_itself) /* or that was the one that killed it */
+            expect (&story, "DOWN 1 it was killed by signal 9 (Killed) (crashed)");
+        expect (&story, "end 1");
+        said (&story, left (1, 3, "\x02"));
+        expect (&story, "ABORTED 1 step 3 attempt 0 kept 02");
+        wait_ms (&story, 600);
+        expect (&story, "ABORTED 1 step 3 attempt 0 kept 02");
+        finish (&story);
+    }
+}
+
 static void abort_of_an_unheard_generation (void **state)
 {
     (void)state;
@@ -274,6 +300,7 @@ int main (void)
 {
     const struct CMUnitTest stories[] = {
         cmocka_unit_test (collective_dies),
+        cmocka_unit_test (collective_died_before_abort),
         cmocka_unit_test (abort_of_an_unheard_generation),
         cmocka_unit_test (coordinator_gone),
         cmocka_unit_test (opinions_are_said_again),

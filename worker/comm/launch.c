@@ -37,6 +37,7 @@ struct mu_collective {
     struct mu_pmi *pmi;
     bool fence_told;
     bool broken; /* it broke the protocol; `why` says how */
+    bool killed;
     struct mu_error why;
     struct mu_collective_report failed; /* kind 0: none */
     char words[WORDS_MAX + 1];
@@ -418,6 +419,7 @@ static int next_end (struct mu_collective *collective, struct mu_collective_even
     while (next_report (collective, &late))
         continue;
     event->kind = MU_COLLECTIVE_EVENT_ENDED;
+    event->killed = collective->killed;
     describe_end (collective, event->status, event->text, sizeof event->text);
     return 1;
 }
@@ -452,10 +454,19 @@ int mu_collective_fence_done (struct mu_collective *collective, uint32_t number,
     return 0;
 }
 
+/* Whoever has ended, and is not reaped yet, was not killed here. */
+static bool has_ended (pid_t pid)
+{
+    siginfo_t ended = { .si_pid = 0 };
+    return waitid (P_PID, (id_t)pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid;
+}
+
 void mu_collective_kill (struct mu_collective *collective)
 {
-    if (collective->pid)
-        kill (collective->pid, SIGKILL);
+    if (!collective->pid || has_ended (collective->pid))
+        return;
+    collective->killed = true;
+    kill (collective->pid, SIGKILL);
 }
 
 pid_t mu_collective_pid (const struct mu_collective *collective) { return collective->pid; }

@@ -31,7 +31,7 @@ enum mu_collective_event_kind {
     MU_COLLECTIVE_EVENT_CONNECTED, /* as READY, but it waits for its generation */
     MU_COLLECTIVE_EVENT_READY,     /* `report` tells how long its parts took */
     MU_COLLECTIVE_EVENT_FAILED,    /* `text`: why it is about to end */
-    MU_COLLECTIVE_EVENT_ENDED, /* reaped: `status` as waitpid gives it, `text` in words. The last */
+    MU_COLLECTIVE_EVENT_ENDED, /* reaped: `status` as waitpid gives it, `text` in words; `killed` by us. The last */
 };
 
 struct mu_collective_event {
@@ -40,6 +40,7 @@ struct mu_collective_event {
     const void *values; /* borrowed until fence_done () */
     size_t size;
     int status;
+    bool killed;
     struct mu_collective_report report;
     char text[512];
 };
@@ -63,7 +64,7 @@ int mu_collective_next (struct mu_collective *collective, struct mu_collective_e
 int mu_collective_fence_done (struct mu_collective *collective, uint32_t number, const void *values,
                               size_t size, struct mu_error *error);
 
-/* SIGKILL; ENDED follows. */
+/* SIGKILL, if it has not ended by itself; ENDED follows. */
 void mu_collective_kill (struct mu_collective *collective);
 
 pid_t mu_collective_pid (const struct mu_collective *collective);
