@@ -343,6 +343,7 @@ static void go_back (struct coord *coord, struct job *job, const char *why,
     job->soft.step = records[0].expel.back_step;
     job->soft.results.evaluated_step = 0;
     job->soft.save_done = job->soft.end_unsaved = false;
+    job->soft.save_tries = 0;
     job_touch (coord, job);
 }
 

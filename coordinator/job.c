@@ -479,6 +479,7 @@ static const char *pause_job (struct coord *coord, struct job *job)
     else
         job_move (coord, job, job->durable.state, MU_JOB_PAUSED, MU_OK, "paused on request");
     job->soft.save_done = false;
+    job->soft.save_tries = 0;
     return "It is paused as soon as its state is saved.";
 }
 

@@ -137,6 +137,22 @@ def writer_stopped():
         cluster.same_as_calm(job, **ENDLESS)
 
 
+def writer_stopped_as_all_leave():
+    """the only holder of the newest steps leaves, and its checkpoints' writer stands still: another writes them, and nothing is lost"""
+    with PatientCluster(1, "--hang-ms", "1500") as cluster:
+        job = cluster.submit(cluster.gpt(**dict(ENDLESS, every=400)))
+        wait_for("a checkpoint is committed", lambda: cluster.status(job)["weights_step"])
+        os.kill(writer_of(cluster, job)[1][0], signal.SIGSTOP)
+        before = cluster.status(job)
+        cluster.muster("drain", "w0")
+        wait_for("it has left", lambda: cluster.json("workers")[0]["state"] == "drained")
+        after = cluster.status(job)
+        assert after["weights_step"] >= before["step"] and after["restarts"] == 0, (before, after)
+        cluster.muster("drain", "--undo", "w0")
+        cluster.wait_step(job, after["weights_step"] + 10)
+        cluster.same_as_calm(job, **dict(ENDLESS, every=400))
+
+
 class Disk:
     """A file system of its own, whose storage can be made to stand still. Skips where that is not allowed."""
 
@@ -251,5 +267,5 @@ def storage():
 
 
 if __name__ == "__main__":
-    sys.exit(Tap().run(trainer_stopped, collectives_stopped, only_trainer_stopped, writer_stopped,
+    sys.exit(Tap().run(trainer_stopped, collectives_stopped, only_trainer_stopped, writer_stopped, writer_stopped_as_all_leave,
                        storage_frozen, user_code, asleep_from_the_beginning, storage))
