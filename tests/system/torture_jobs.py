@@ -5,16 +5,17 @@
 usage: torture_jobs.py --jobs [--faults N] [--seed S] [--standby] [--gap SECONDS]
 
 Two to six workers, and jobs of low, middle and high priority whose maxima no roster meets, so that each takes workers
-from another. Of what happens a third is what people do: jobs are paused, resumed and scaled, workers drained and taken
-back; every other of the rest is the coordinator's death (with --standby: one of two), and what is left is torture.py's: agents,
+from another. Of what happens a third is what people do: jobs are paused, resumed and scaled, below their minimum and beyond all that
+are here, also while they are paused; workers are drained and taken back, one or all at once, also while the process that writes a
+checkpoint stands still: then all that was trained is saved. Every other of the rest is the coordinator's death (with --standby: one of two), and what is left is torture.py's: agents,
 trainers and collectives are killed and stopped, workers come and go. What happens is drawn from the seed, when is not. Afterwards
 each job's weights must equal those of one worker that nobody disturbed at that step, every submit that was acknowledged must be
 there once, and each ledger must be proven. Prints TAP and, on failure, how to begin with the same seed."""
 import argparse
 import sys
 
-from cluster import Cluster, calm_weights, stop_on_signals, wait_for
-from torture import ENDLESS, WORKERS_MIN, Rivals, Torture
+from cluster import Cluster, calm_weights, children, stop_on_signals, wait_for
+from torture import ENDLESS, WORKERS_MAX, WORKERS_MIN, Rivals, Torture
 
 # As the calm run has them but for workers and priority, which must not matter.
 SPECS = {"low": {"steps": ENDLESS, "every": 100, "batch": 32}, "middle": {"steps": ENDLESS, "every": 80, "batch": 24, "dropout": 0.1},
@@ -56,9 +57,23 @@ class Crowd(Torture):
         return f"resume of {name}"
 
     def scale_job(self, name):
-        most = self.random.randint(*WORKERS[name])
+        """Below its minimum, which falls with it, and beyond all that are here, too."""
+        most = self.random.randint(1, WORKERS_MAX + 2)
         self.order("scale", self.jobs[name], str(most))
         return f"scale of {name} to {most}"
+
+    def pause_scale_and_resume_job(self, name):
+        """Within a second, more or less; and now and then no coordinator is there for all of it."""
+        self.pause_job(name)
+        self.pause(self.random.choice([0, 0.1, 1]))
+        text = self.scale_job(name)
+        if self.random.random() < 0.5:
+            text = f"{self.trouble()} between {text}"
+        self.resume_job(name)
+        return f"pause, scale and resume of {name}: {text}"
+
+    def trouble(self):
+        return self.pair.trouble() if self.pair else self.trouble_coordinator()
 
     def drain_and_take_back(self, name):  # pylint: disable=unused-argument
         worker = self.some_worker()
@@ -67,11 +82,63 @@ class Crowd(Torture):
         self.order("drain", worker, "--undo")
         return f"drain of {worker}, taken back"
 
+    def drain_all_and_take_back(self, name):  # pylint: disable=unused-argument
+        for worker in self.drain_all():
+            self.order("drain", worker, "--undo")
+        return "drain of all, taken back"
+
+    def drain_all(self):
+        names = self.random.sample(sorted(self.cluster.workers), len(self.cluster.workers))
+        for worker in names:
+            self.order("drain", worker)
+        self.pause(self.random.choice([0, 0.3, 3]))
+        return names
+
+    # --- a writer that stands still while all leave ---------------------------------------------------
+
+    def writers(self, job):
+        """Of whoever writes its checkpoints; before the first there is none."""
+        members = self.cluster.members(job)
+        agent = self.cluster.workers.get(members.get(0))
+        trainers = children(agent.pid, "muster-trainer") if agent else []
+        return [pid for trainer in trainers for pid in children(trainer, "muster-trainer")]
+
+    def trains(self, job):
+        """How it stands, if it trains in one generation for a moment: whatever happened before is behind it."""
+        status = self.cluster.status(job)
+        self.pause(0.3)
+        after = self.cluster.status(job)
+        return (after if status["state"] == after["state"] == "running" and status["generation"] == after["generation"]
+                and status["step"] + 5 <= after["step"] else None)
+
+    def writer_stands_while_all_leave(self, name):
+        """The state of those who leave is saved though it does, and however long that takes: nothing is to be trained again."""
+        job = self.jobs[name]
+        self.wake(everybody=True)
+        before = self.trains(job)
+        if not before:
+            return None
+        stopped = self.writers(job)
+        for pid in stopped:
+            self.stop_for_a_while(name, "the writer", pid)
+        names = self.drain_all()
+        if self.random.random() < 0.3:
+            self.trouble()
+        wait_for("all are drained", lambda: not any(
+            worker["state"] in ("working", "draining") for worker in self.cluster.json("workers") if worker["name"] in names))
+        after = self.cluster.status(job)
+        if after["restarts"] == before["restarts"] and after["weights_step"] < before["step"]:
+            raise AssertionError(f"all workers of {name} were only drained, and what it had trained is not saved: {before} {after}")
+        for worker in names:
+            self.order("drain", worker, "--undo")
+        return f"drain of all while {len(stopped)} writer of {name} stands still"
+
     def command(self):
         name = self.random.choice(sorted(self.jobs))
         if name in self.paused:
             return self.resume_job(name)
-        return self.random.choice([self.pause_job, self.scale_job, self.drain_and_take_back])(name)
+        return self.random.choice([self.pause_job, self.scale_job, self.pause_scale_and_resume_job, self.drain_and_take_back,
+                                   self.drain_all_and_take_back, self.writer_stands_while_all_leave])(name)
 
     # --- the run --------------------------------------------------------------------------------------
 
@@ -84,7 +151,9 @@ class Crowd(Torture):
             if done in begin:
                 self.say(self.new_job(begin.pop(done)))
             commands = self.random.random() < 1 / 3
-            text = self.note(self.command()) if commands else self.happen(done)
+            text = self.command() if commands else self.happen(done)
+            if text and commands:
+                self.note(text)
             if text:
                 done += 1
                 self.say(f"{done}: {text}; " + ", ".join(self.how_is(name) for name in self.jobs))
