@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad surroundings: disks, ports, names, strangers and twins. One sentence, the right exit code, nothing lost."""
 import os
+import re
 import resource
 import signal
 import socket
@@ -10,20 +11,18 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
 
-from cluster import BUILD, ENDLESS, Cluster, PatientCluster, Tap, free_port, wait_for
+from cluster import BUILD, ENDLESS, LIMIT_S, Cluster, PatientCluster, Tap, free_port, wait_for
 from fault_points import build, preload
 from test_bad_input import Tmpfs, need_root, says
 
 
-def run(program, *arguments, limit_s=20, **environment):
-    """A program that is expected to end by itself: (exit code, what it said, how long it took)."""
-    began = time.monotonic()
+def run(program, *arguments, limit_s=LIMIT_S, **environment):
+    """A program that is expected to end by itself: (exit code, what it said)."""
     done = subprocess.run([os.path.join(BUILD, program), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, timeout=limit_s, check=False,
                           env=dict(os.environ, **environment))
-    return done.returncode, done.stdout, time.monotonic() - began
+    return done.returncode, done.stdout
 
 
 def log_of(cluster, name):
@@ -55,7 +54,7 @@ def databases():
             return before
 
         def refused(*words):
-            code, said, _ = run("muster-coordinator", "--dir", state, "--listen", cluster.endpoint)
+            code, said = run("muster-coordinator", "--dir", state, "--listen", cluster.endpoint)
             says(said, *words)
             return code
 
@@ -82,12 +81,12 @@ def two_coordinators():
     with PatientCluster(1) as cluster:
         job = cluster.submit(cluster.gpt(steps=300))
         state = os.path.join(cluster.dir, "state")
-        code, said, took = run("muster-coordinator", "--dir", state, "--listen", f"tcp://127.0.0.1:{free_port()}")
+        code, said = run("muster-coordinator", "--dir", state, "--listen", f"tcp://127.0.0.1:{free_port()}")
         says(said, state, "another coordinator|in use|locked")
-        assert code in (69, 75) and took < 10, (code, took)
-        code, said, took = run("muster-coordinator", "--dir", state + "-2", "--listen", cluster.endpoint)
+        assert code in (69, 75), code
+        code, said = run("muster-coordinator", "--dir", state + "-2", "--listen", cluster.endpoint)
         says(said, cluster.endpoint, "in use", "--listen")
-        assert code == 69 and took < 10, (code, took)
+        assert code == 69, code
         assert cluster.wait_done(job)["restarts"] == 0
 
 
@@ -99,17 +98,16 @@ def socket_of_another():
 
         def start(dir, limit_s=2):
             try:
-                code, said, _ = run("muster-coordinator", "--dir", dir, "--listen", f"ipc://{path}", limit_s=limit_s)
+                return run("muster-coordinator", "--dir", dir, "--listen", f"ipc://{path}", limit_s=limit_s)
             except subprocess.TimeoutExpired:
                 return None, ""
-            return code, said
 
         living = subprocess.Popen([os.path.join(BUILD, "muster-coordinator"), "--dir", first, "--listen", f"ipc://{path}"],
                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             asked = ("-c", f"ipc://{path}", "coordinators")
             wait_for("it answers", lambda: run("muster", *asked)[0] == 0)
-            code, said = start(first + "-2", 20)
+            code, said = start(first + "-2", LIMIT_S)
             says(said, path, "in use", "--listen")
             assert code == 69, code
             assert run("muster", *asked)[0] == 0, "the first is not reached any more"
@@ -121,7 +119,7 @@ def socket_of_another():
         if os.path.exists(path):
             os.remove(path)
         cluster.write("coordinator.sock", "precious")
-        code, said = start(first, 20)
+        code, said = start(first, LIMIT_S)
         says(said, path, "no socket", "--listen")
         assert code == 73 and open(path, encoding="ascii").read() == "precious", code
 
@@ -129,14 +127,14 @@ def socket_of_another():
 def folders():
     """a state folder that cannot be made: exit 73, for coordinator and worker"""
     for program, more in (("muster-coordinator", ("--listen", f"tcp://127.0.0.1:{free_port()}")), ("muster-worker", ())):
-        code, said, _ = run(program, "--dir", "/proc/nothing", *more)
+        code, said = run(program, "--dir", "/proc/nothing", *more)
         says(said, "/proc/nothing", "--dir")
         assert code == 73, code
     with tempfile.TemporaryDirectory() as folder:
-        code, said, _ = run("muster-coordinator", "--listen", "tcp://0.0.0.0:7600", "--dir", folder)
+        code, said = run("muster-coordinator", "--listen", "tcp://0.0.0.0:7600", "--dir", folder)
         says(said, "--allow-unauthenticated")
         assert code == 77, code
-        code, said, _ = run("muster-coordinator", "--listen", "7600", "--dir", folder)
+        code, said = run("muster-coordinator", "--listen", "7600", "--dir", folder)
         says(said, "7600", "tcp://")
         assert code == 64, code
 
@@ -185,18 +183,26 @@ def database_disk_full():
 
 
 def names():
-    """a coordinator's name that does not resolve, or an address where nobody is: client and worker say so"""
-    code, said, took = run("muster", "--coordinator", "tcp://no-such-host.invalid:7600", "jobs")
+    """a coordinator's name that does not resolve, or an address where nobody is: client and worker say so, and wait for nothing else"""
+    patient = ("--timeout", "3600")
+    code, said = run("muster", *patient, "--coordinator", "tcp://no-such-host.invalid:7600", "jobs")
     says(said, "no-such-host.invalid", "resolve", "--coordinator")
-    assert code == 68 and took < 12, (code, took)
+    assert code == 68, code
     for bad, word in (("tcp://127.0.0.1", "port"), ("carrier-pigeon://x", "tcp://"), ("tcp://127.0.0.1:99999", "port")):
-        code, said, took = run("muster", "--coordinator", bad, "jobs")
+        code, said = run("muster", *patient, "--coordinator", bad, "jobs")
         says(said, bad, word)
-        assert code == 64 and took < 5, (code, took)
+        assert code == 64, code
     endpoint = f"tcp://127.0.0.1:{free_port()}"
-    code, said, took = run("muster", "--timeout", "1", "--coordinator", endpoint, "jobs")
-    says(said, endpoint, "is it running")
-    assert code == 69 and took < 5, (code, took)
+    asked = ["--coordinator", endpoint, "jobs"]
+    waiting = subprocess.Popen([os.path.join(BUILD, "muster"), *patient, *asked], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        code, said = run("muster", "--timeout", "1", *asked)
+        says(said, endpoint, "is it running")
+        assert code == 69, code
+        assert waiting.poll() is None, "one that is to wait for an hour does not"
+    finally:
+        waiting.kill()
+        waiting.wait()
 
 
 def worker_alone():
@@ -210,10 +216,8 @@ def worker_alone():
         try:
             says(logged(cluster, "lost", "no_host"), "no-such-host.invalid", "resolve", "trying")
             logged(cluster, "lost", '"started"')
-            began = time.monotonic()
             lost.send_signal(signal.SIGTERM)
-            assert lost.wait(30) == 0
-            assert time.monotonic() - began < 8, "the dead name holds it up"
+            assert lost.wait(LIMIT_S) == 0
         finally:
             lost.kill()
         cluster.start_coordinator()
@@ -221,16 +225,19 @@ def worker_alone():
 
 
 def name_service_dead():
-    """a name service that does not answer holds nothing up: the client ends in seconds, the worker can be stopped"""
+    """a name service that does not answer holds nothing up: the client ends, the worker can be stopped, while it would be asked on"""
     need_root()
-    with Cluster() as cluster:
-        deaf = cluster.write("resolv.conf", "nameserver 192.0.2.1\noptions timeout:30 attempts:2\n")
+    with Cluster() as cluster, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as service:
+        try:
+            service.bind(("127.0.0.1", 53))  # asked three times, each for 30 s and five times: for longer than anybody waits here
+        except OSError as why:
+            raise Tap.Skip(f"there is a name service here: {why}") from why
+        deaf = cluster.write("resolv.conf", "nameserver 127.0.0.1\n" * 3 + "options timeout:30 attempts:5\n")
         own = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec "$@"', deaf]
-        began = time.monotonic()
         client = subprocess.run([*own, os.path.join(BUILD, "muster"), "--coordinator", "tcp://far.example.org:7600", "jobs"],
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, timeout=LIMIT_S)
         says(client.stderr, "far.example.org", "resolve")
-        assert client.returncode == 68 and time.monotonic() - began < 20, (client, time.monotonic() - began)
+        assert client.returncode == 68, client
         log = open(os.path.join(cluster.dir, "deaf.log"), "ab")
         cluster.logs.append(log)
         worker = subprocess.Popen([*own, os.path.join(BUILD, "muster-worker"), "--name", "deaf", "--dir",
@@ -240,7 +247,7 @@ def name_service_dead():
         cluster.wait_done(cluster.submit(cluster.gpt(steps=20)))
         says(logged(cluster, "deaf", "no_host"), "far.example.org", "trying")
         worker.terminate()
-        assert worker.wait(30) == 0
+        assert worker.wait(LIMIT_S) == 0
 
 
 # --- twins and sleepers -----------------------------------------------------------------------------
@@ -251,7 +258,7 @@ def one_name():
     with Cluster(1) as cluster:
         wait_for("w0 is here", lambda: cluster.json("workers"))
         folder = os.path.join(cluster.dir, "w0")
-        code, said, _ = run("muster-worker", "--coordinator", cluster.endpoint, "--name", "w0", "--dir", folder)
+        code, said = run("muster-worker", "--coordinator", cluster.endpoint, "--name", "w0", "--dir", folder)
         says(said, "w0", folder, "--name")
         assert code == 65, code
         job = cluster.submit(cluster.gpt(steps=1500))
@@ -259,11 +266,11 @@ def one_name():
         first = cluster.workers["w0"]
         cluster.workers["twin"] = cluster.spawn("twin", "muster-worker", "--coordinator", cluster.endpoint, "--name", "w0",
                                                 "--dir", os.path.join(cluster.dir, "twin"), "--interface", "lo")
-        assert first.wait(20) == 65, first.returncode
+        assert first.wait(LIMIT_S) == 65, first.returncode
         says(logged(cluster, "w0", "refused"), "w0", "another", "--name")
         for _ in range(2):
             cluster.start_worker("w0")
-            assert cluster.workers["w0"].wait(20) == 65, cluster.workers["w0"].returncode
+            assert cluster.workers["w0"].wait(LIMIT_S) == 65, cluster.workers["w0"].returncode
         cluster.wait_done(job)
         assert cluster.workers["twin"].poll() is None
         assert [worker["name"] for worker in cluster.json("workers")] == ["w0"]
@@ -372,17 +379,16 @@ def no_memory_for_threads():
 
 
 def stopped_worker():
-    """a worker that stands still is lost after a second; the job goes on; woken up it is a worker again, once"""
+    """a worker that stands still is lost for its silence; the job goes on; woken up it is a worker again, once"""
     with Cluster(2) as cluster:
         job = cluster.submit(cluster.gpt(**ENDLESS))
         cluster.wait_members(job, 2)
         group = cluster.workers["w1"].pid
         os.killpg(group, signal.SIGSTOP)
         state = lambda: {w["name"]: w["state"] for w in cluster.json("workers")}
-        began = time.monotonic()
         wait_for("w1 is lost", lambda: state()["w1"] == "lost")
-        took = time.monotonic() - began
-        assert took < 10, took
+        broken = cluster.muster("events", "--job", job)
+        assert int(re.search(r"worker w1 was silent for (\d+) ms", broken)[1]) >= 1000, broken
         cluster.wait_step(job, cluster.wait_members(job, 1)["step"] + 20)
         os.killpg(group, signal.SIGCONT)
         cluster.wait_step(job, cluster.wait_members(job, 2)["step"] + 20)

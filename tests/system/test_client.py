@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 
-from cluster import BUILD, Cluster, Tap, free_port, wait_for
+from cluster import BUILD, LIMIT_S, Cluster, Tap, free_port, wait_for
 
 MUSTER = os.path.join(BUILD, "muster")
 
@@ -242,19 +242,17 @@ def interrupts():
 
 
 def detach_from_the_dead():
-    """Ctrl-C detaches within seconds though no coordinator answers"""
+    """Ctrl-C detaches though no coordinator answers, and waits for none as long as was asked for before"""
     with Cluster() as cluster:
         job = cluster.submit(cluster.gpt())
-        watching = subprocess.Popen([MUSTER, "-c", cluster.endpoint, "watch", job], stdout=subprocess.DEVNULL,
+        watching = subprocess.Popen([MUSTER, "-c", cluster.endpoint, "--timeout", "3600", "watch", job], stdout=subprocess.DEVNULL,
                                     stderr=subprocess.PIPE)
         os.set_blocking(watching.stderr.fileno(), True)
         watching.stderr.read(1)
         cluster.kill_coordinator()
         time.sleep(0.5)
         watching.send_signal(signal.SIGINT)
-        began = time.monotonic()
-        assert watching.wait(30) == 101
-        assert time.monotonic() - began < 9, "it waits for an answer, as long as others do"
+        assert watching.wait(LIMIT_S) == 101
         watching.stderr.close()
 
 

@@ -121,7 +121,7 @@ def writer_stopped():
         os.kill(writers[0], signal.SIGSTOP)
         begun, over = wait_for("it is told of", lambda: len(told := events(cluster, job, "OVERDUE")) == 2 and told)
         assert begun["worker"] == worker and not begun["over"] and over["over"], (begun, over)
-        assert begun["process"] == "stopped" and 3000 <= begun["time_ms"] - begun["since_ms"] < 10_000, begun
+        assert begun["process"] == "stopped" and begun["time_ms"] - begun["since_ms"] >= 3000, begun
         assert f"worker {worker}'s writer (stopped) has not moved for" in begun["text"], begun
         assert f"the checkpoint of step {begun['step']} is overdue" in begun["text"], begun
         again = re.search(r"would go back to step (\d+) and do (\d+) steps again", begun["text"])
