@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 from cluster import BUILD, ENDLESS, LIMIT_S, Cluster, PatientCluster, Tap, free_port, wait_for
 from fault_points import build, preload
@@ -304,7 +305,7 @@ def clocks_apart():
         start(1)
         train_together()
         os.killpg(stopped.pid, signal.SIGCONT)
-        assert stopped.wait(20) == 65, stopped.returncode
+        assert stopped.wait(LIMIT_S) == 65, stopped.returncode
         train_together()
         leave(signal.SIGKILL).wait()
         start(0)
