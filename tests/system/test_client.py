@@ -295,7 +295,7 @@ def broken_pipe():
             run = subprocess.run([MUSTER, "-c", cluster.endpoint, "jobs"], stdout=full, stderr=subprocess.PIPE,
                                  text=True, check=False)
         assert run.returncode == 74, run
-        run = subprocess.run(f"'{MUSTER}' -c {cluster.endpoint} -o json events | head -1", shell=True, timeout=20,
+        run = subprocess.run(f"'{MUSTER}' -c {cluster.endpoint} -o json events | head -1", shell=True, timeout=LIMIT_S,
                              stdout=subprocess.PIPE, text=True, check=True)
         assert json.loads(run.stdout)["event"] == "REIGN", run
 
