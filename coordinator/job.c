@@ -164,6 +164,8 @@ static struct worker *find_leaver (const struct coord *coord, const struct job *
 {
     for (uint32_t i = 0; i < job->soft.worker_count; i++) {
         struct worker *worker = job->soft.workers[i];
+        if (worker->order == ORDER_ASSIGN && worker_brings_steps (job, worker))
+            continue; /* which are to be saved first */
         if (worker->order != ORDER_RELEASE && (worker->rank != NONE) == member &&
             review_lets_go (coord, job, worker))
             return worker;

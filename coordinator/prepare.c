@@ -156,9 +156,10 @@ void worker_reprepare (struct coord *coord, struct worker *worker)
 }
 
 /* Steps that are in no checkpoint, and that nobody else has brought: one that is doubted may hold them alone. */
-static bool brings_steps (const struct job *job, const struct worker *worker)
+bool worker_brings_steps (const struct job *job, const struct worker *worker)
 {
-    if (job_has_live_generation (job) || worker->step <= job_committed_step (job))
+    if (job_has_live_generation (job) || worker->holds != job->durable.number ||
+        worker->step <= job_committed_step (job))
         return false;
     for (uint32_t i = 0; i < job->soft.worker_count; i++) {
         const struct worker *other = job->soft.workers[i];
@@ -168,10 +169,13 @@ static bool brings_steps (const struct job *job, const struct worker *worker)
     return true;
 }
 
-/* All places have been given to workers that must load a checkpoint, and this one brings what was trained since. */
-static bool may_take_a_place (const struct job *job, const struct worker *worker)
+/* Others have all the places and must load a checkpoint, or it is to leave: it comes all the same, with what was
+ * trained since, which can be saved then. */
+static bool comes_all_the_same (const struct job *job, const struct worker *worker)
 {
-    return job->durable.state == MU_JOB_PREPARING && brings_steps (job, worker);
+    enum mu_job_state state = job->durable.state;
+    return (state == MU_JOB_PREPARING || state == MU_JOB_PENDING) &&
+           worker_brings_steps (job, worker);
 }
 
 static bool goes_first (const struct worker *worker, const struct worker *other)
@@ -198,23 +202,33 @@ static void make_place (const struct coord *coord, struct job *job)
         last->yields = true;
 }
 
+static bool may_have (struct coord *coord, const struct job *job, const struct worker *worker)
+{
+    if (job_ended (job) || job->durable.state == MU_JOB_STOPPING ||
+        job->durable.state == MU_JOB_PAUSED || job->durable.target != MU_JOB_PENDING ||
+        !queue_accepts (coord, job, worker))
+        return false;
+    if (job->soft.worker_count >= queue_useful_max (job) || worker_leaves (coord, worker))
+        return comes_all_the_same (job, worker);
+    return trust_takes (coord, job, worker) || worker_brings_steps (job, worker);
+}
+
 void worker_claim (struct coord *coord, struct worker *worker)
 {
     if (!worker->holds || worker->job || worker->order != ORDER_NONE ||
         worker->duty == MU_DUTY_UNDYING)
         return;
     struct job *job = core_job (coord, worker->holds);
-    if (!job || job_ended (job) || job->durable.state == MU_JOB_STOPPING ||
-        job->durable.state == MU_JOB_PAUSED || job->durable.target != MU_JOB_PENDING ||
-        worker_leaves (coord, worker) || !queue_accepts (coord, job, worker) ||
-        (job->soft.worker_count >= queue_useful_max (job) && !may_take_a_place (job, worker)) ||
-        (!trust_takes (coord, job, worker) && !brings_steps (job, worker))) {
+    if (!job || !may_have (coord, job, worker)) {
         release_stray (coord, worker);
         return;
     }
     if (worker->generation) /* it still trains in one that is over: that ends first (roster.c) */
         return;
-    make_place (coord, job);
+    if (worker_leaves (coord, worker))
+        job->soft.save_done = false; /* what others held */
+    else
+        make_place (coord, job);
     if (job->durable.state == MU_JOB_PENDING)
         job_move (coord, job, MU_JOB_PREPARING, MU_JOB_PENDING, MU_OK, "");
     worker_assign (coord, worker, job);

@@ -15,6 +15,8 @@ bool worker_is_beyond (struct coord *coord, struct worker *worker, uint64_t step
 bool worker_is_prepared (const struct worker *worker);
 /* Its trainer is gone: start another. */
 void worker_reprepare (struct coord *coord, struct worker *worker);
+/* It holds steps of the job that are in no checkpoint, and that nobody else has said to hold. */
+bool worker_brings_steps (const struct job *job, const struct worker *worker);
 /* It holds a trainer of a job that it does not have: take it back, or let it go. */
 void worker_claim (struct coord *coord, struct worker *worker);
 /* Its job no more for a while; 0: for good. Why is told. */

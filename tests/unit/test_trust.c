@@ -183,6 +183,38 @@ static void who_brings_steps_to_a_job_that_is_full_takes_a_place (void **state)
     finish (&story);
 }
 
+/* Somebody has drained it while it was silent. It comes once more, for its state to be saved, and leaves. */
+static void who_brings_steps_and_is_to_leave_saves_them_first (void **state)
+{
+    (void)state;
+    struct bed story;
+    running (&story, 20);
+    for (uint32_t w = 0; w < WORKERS; w++)
+        story.quiet[w] = true;
+    pass (&story, COORD_LOST_MS + BEAT_MS);
+    drain (&story, 0, false);
+    story.quiet[0] = story.quiet[1] = false;
+    start_anew (&story, 1, 2);
+    hello (&story, 0);
+    story.beat[0].generation = 0; /* it has ended */
+    pass (&story, 2 * BEAT_MS);
+    assert_true (was_told (&story, 1, "ASSIGN") && was_told (&story, 0, "ASSIGN"));
+    assert_false (was_told (&story, 0, "RELEASE"));
+    prepared_with (&story, 0, (struct mu_wire_prepared){ .step = 21 });
+    pass (&story, BEAT_MS);
+    assert_true (was_told (&story, 0, "SAVE"));
+    assert_false (was_told (&story, 0, "RELEASE"));
+    say_saved (&story, 0, 1, 21);
+    pass (&story, BEAT_MS);
+    assert_int_equal (committed (&story), 21);
+    let_go (&story, 0);
+    prepared_with (&story, 1, (struct mu_wire_prepared){ .step = 21 });
+    pass (&story, BEAT_MS);
+    assert_int_equal (story.forms, 2);
+    assert_int_equal (story.formed_step, 21);
+    finish (&story);
+}
+
 #define TRUST_TEST(test) cmocka_unit_test_teardown (test, end)
 
 int main (void)
@@ -196,6 +228,7 @@ int main (void)
         cmocka_unit_test (one_death_is_one_failure),
         cmocka_unit_test (steps_that_it_alone_holds_are_taken),
         cmocka_unit_test (who_brings_steps_to_a_job_that_is_full_takes_a_place),
+        cmocka_unit_test (who_brings_steps_and_is_to_leave_saves_them_first),
     };
     return cmocka_run_group_tests_name ("trust", tests, NULL, NULL);
 }
