@@ -6,12 +6,16 @@ usage: torture_jobs.py --jobs [--faults N] [--seed S] [--standby] [--gap SECONDS
 
 Two to six workers, and jobs of low, middle and high priority whose maxima no roster meets, so that each takes workers
 from another. Of what happens a third is what people do: jobs are paused, resumed and scaled, below their minimum and beyond all that
-are here, also while they are paused; workers are drained and taken back, one or all at once, also while the process that writes a
-checkpoint stands still: then all that was trained is saved. Every other of the rest is the coordinator's death (with --standby: one of two), and what is left is torture.py's: agents,
-trainers and collectives are killed and stopped, workers come and go. What happens is drawn from the seed, when is not. Afterwards
-each job's weights must equal those of one worker that nobody disturbed at that step, every submit that was acknowledged must be
-there once, and each ledger must be proven. Prints TAP and, on failure, how to begin with the same seed."""
+are here, also while they are paused; workers are drained and taken back, one or all at once, also while the processes that write
+checkpoints stand still or die: then all that was trained is saved. Every other of the rest is the coordinator's death (with --standby:
+one of two), and what is left is torture.py's: agents, trainers and collectives are killed and stopped, workers come and go. What
+happens is drawn from the seed, when is not. Afterwards each job's weights must equal those of one worker that nobody disturbed at
+that step, every submit that was acknowledged must be there once, and each ledger must be proven. Prints TAP and, on failure, how to
+begin with the same seed."""
 import argparse
+import contextlib
+import os
+import signal
 import sys
 
 from cluster import Cluster, calm_weights, children, stop_on_signals, wait_for
@@ -94,14 +98,12 @@ class Crowd(Torture):
         self.pause(self.random.choice([0, 0.3, 3]))
         return names
 
-    # --- a writer that stands still while all leave ---------------------------------------------------
+    # --- a writer that stands still, or dies, while all leave -----------------------------------------
 
-    def writers(self, job):
-        """Of whoever writes its checkpoints; before the first there is none."""
-        members = self.cluster.members(job)
-        agent = self.cluster.workers.get(members.get(0))
-        trainers = children(agent.pid, "muster-trainer") if agent else []
-        return [pid for trainer in trainers for pid in children(trainer, "muster-trainer")]
+    def writers(self, *names):
+        """The processes of these workers that write checkpoints; before the first of a job there is none."""
+        agents = [self.cluster.workers[name].pid for name in names if name in self.cluster.workers]
+        return [pid for agent in agents for trainer in children(agent, "muster-trainer") for pid in children(trainer, "muster-trainer")]
 
     def trains(self, job):
         """How it stands, if it trains in one generation for a moment: whatever happened before is behind it."""
@@ -118,10 +120,16 @@ class Crowd(Torture):
         before = self.trains(job)
         if not before:
             return None
-        stopped = self.writers(job)
+        kills = self.random.choice([0, 0, 2])
+        stopped = [] if kills else self.writers(self.cluster.members(job).get(0))
         for pid in stopped:
             self.stop_for_a_while(name, "the writer", pid)
         names = self.drain_all()
+        for _ in range(kills):
+            self.pause(0.05)
+            for pid in self.writers(*names):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         if self.random.random() < 0.3:
             self.trouble()
         wait_for("all are drained", lambda: not any(
@@ -131,7 +139,7 @@ class Crowd(Torture):
             raise AssertionError(f"all workers of {name} were only drained, and what it had trained is not saved: {before} {after}")
         for worker in names:
             self.order("drain", worker, "--undo")
-        return f"drain of all while {len(stopped)} writer of {name} stands still"
+        return "drain of all while writers die" if kills else f"drain of all while {len(stopped)} writer of {name} stands still"
 
     def command(self):
         name = self.random.choice(sorted(self.jobs))
