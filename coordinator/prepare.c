@@ -170,7 +170,7 @@ bool worker_brings_steps (const struct job *job, const struct worker *worker)
 }
 
 /* Others have all the places and must load a checkpoint, or it is to leave: it comes all the same, with what was
- * trained since, which can be saved then. */
+ * trained since, which can be saved then. docs/decisions/0074. */
 static bool comes_all_the_same (const struct job *job, const struct worker *worker)
 {
     enum mu_job_state state = job->durable.state;

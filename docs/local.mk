@@ -72,7 +72,8 @@ dist_decisions_DATA = \
     %D%/decisions/0069-who-died-is-told-after-who-noticed.md \
     %D%/decisions/0070-an-emptied-database-is-no-new-one.md \
     %D%/decisions/0071-who-lives-has-the-name.md \
-    %D%/decisions/0072-what-ended-needs-no-room-to-train.md
+    %D%/decisions/0072-what-ended-needs-no-room-to-train.md \
+    %D%/decisions/0074-steps-that-one-worker-alone-holds.md
 
 linearexampledir = $(docdir)/examples/linear
 dist_linearexample_DATA = examples/linear/linear.c examples/linear/linear.yaml examples/linear/Makefile
