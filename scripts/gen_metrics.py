@@ -52,7 +52,9 @@ def source(metrics):
 
 
 def page(metrics):
-    yield "# Metrics\n\nGenerated from `schemas/metrics.schema`. `muster metrics` prints them in Prometheus' text format.\n"
+    yield "# Metrics\n\nGenerated from `schemas/metrics.schema`. `muster metrics` prints them in Prometheus' text format."
+    yield "Those by job are there until the job has ended. [operations.md](operations.md#metrics-and-alerts) says which"
+    yield "deserve an alert.\n"
     yield "| name | kind | by | meaning |\n|---|---|---|---|"
     for metric in metrics:
         yield f"| {metric['name']} | {metric['kind']} | {metric['label'] or ''} | {metric['meaning']} |"

@@ -211,7 +211,8 @@ def man_commands(program):
 
 def man_environment(program):
     for option in program.options:
-        yield f".TP\n.B {option.environment}\nAs {troff('--' + option.name)}."
+        several = "; several with commas between" if option.entry.type in ("texts", "paths", "endpoints") else ""
+        yield f".TP\n.B {option.environment}\nAs {troff('--' + option.name)}{several}."
 
 
 def man_examples(program):

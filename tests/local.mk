@@ -8,8 +8,8 @@ AM_TESTS_ENVIRONMENT = CMOCKA_MESSAGE_OUTPUT=TAP; export CMOCKA_MESSAGE_OUTPUT; 
 # First: it takes longest, and runs on one core.
 include tests/sim/local.mk
 
-TESTS += %D%/unit/schema_lock.sh %D%/unit/completion.sh
-EXTRA_DIST += %D%/tap.sh %D%/unit/schema_lock.sh %D%/unit/completion.sh scripts/lock_schemas.py schemas/golden/wire-1.lock \
+TESTS += %D%/unit/schema_lock.sh %D%/unit/completion.sh %D%/unit/test_documents.py
+EXTRA_DIST += %D%/tap.sh %D%/unit/schema_lock.sh %D%/unit/completion.sh %D%/unit/test_documents.py scripts/lock_schemas.py schemas/golden/wire-1.lock \
     schemas/golden/journal-1.lock schemas/golden/recording-1.lock schemas/golden/wire-1.hex schemas/golden/journal-1.hex schemas/golden/recording-1.hex
 
 if HAVE_CMOCKA
