@@ -69,9 +69,9 @@ static void report (const struct command *command, const struct check *check, co
     if (check->torn)
         return;
     printf ("%s: %s; version %d, %" PRIu64 " records up to number %" PRIu64 ", %" PRIu64
-            " jobs: %s\n",
+            " job%s: %s\n",
             file, what, check->version, check->records, check->newest, check->jobs,
-            check->findings ? "DAMAGED" : "sound");
+            check->jobs == 1 ? "" : "s", check->findings ? "DAMAGED" : "sound");
 }
 
 int command_admin_backup (const struct command *command)
@@ -182,8 +182,8 @@ static void print_compacted (const struct command *command, const char *path,
                                (json_int_t)before, "bytes", (json_int_t)after));
     else
         printf ("%s: %" PRIu64 " of %" PRIu64 " records went, %" PRIu64
-                " jobs are one record each now; %" PRIu64 " bytes, before %" PRIu64 "\n",
-                path, gone, sum->rows, sum->jobs, after, before);
+                " job%s now one record each; %" PRIu64 " bytes, before %" PRIu64 "\n",
+                path, gone, sum->rows, sum->jobs, sum->jobs == 1 ? " is" : "s are", after, before);
 }
 
 static int compact (const struct command *command, const char *dir, const char *path,

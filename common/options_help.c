@@ -111,8 +111,8 @@ void mu_options_help (const struct mu_program *program, const struct mu_command 
         }
         fputs ("\nOptions of every command:\n", out);
     } else {
-        fprintf (out, "Usage: %s [OPTION]... %s\n\n%s\n\nOptions:\n", program->name, program->usage,
-                 program->meaning);
+        fprintf (out, "Usage: %s [OPTION]...%s%s\n\n%s\n\nOptions:\n", program->name,
+                 *program->usage ? " " : "", program->usage, program->meaning);
     }
     print_options (program->options, program->option_count, out);
     print_row ("-h, --help", "Show this, or the help of a command.", INDENT, out);

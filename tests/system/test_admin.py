@@ -140,7 +140,7 @@ def restored():
         cluster.wait_step(job, 120)
         wait_for("a checkpoint", lambda: cluster.status(job)["weights_step"] >= 100)
         file = os.path.join(cluster.dir, "backup.db")
-        cluster.muster("admin", "backup", "--dir", state(cluster), file)
+        assert ", 1 job: sound" in cluster.muster("admin", "backup", "--dir", state(cluster), file)
         database = os.path.join(state(cluster), "muster.db")
         change_refused = cluster.try_muster("admin", "restore", file, "--dir", state(cluster), "--replace")
         assert change_refused.returncode == 69 and "another coordinator uses" in change_refused.stderr, change_refused

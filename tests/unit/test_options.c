@@ -256,8 +256,10 @@ static void help_shows_every_option (void **state)
             assert_non_null (strstr (text, form));
             assert_non_null (strstr (text, (*program)->options[i].environment));
         }
-        for (char *line = text, *end; (end = strchr (line, '\n')); line = end + 1)
+        for (char *line = text, *end; (end = strchr (line, '\n')); line = end + 1) {
             assert_true (end - line <= 110); /* a range does not break */
+            assert_true (end == line || end[-1] != ' ');
+        }
         assert_non_null (strstr (text, "100   The job failed."));
         free (text);
     }
