@@ -415,7 +415,7 @@ static void replace (struct coord *coord, struct worker *worker, const struct mu
 
 static bool lives (const struct coord *coord, const struct worker *worker)
 {
-    uint64_t heard_until_ms = worker->heard_ms + lost_limit (coord, worker->beat_ms);
+    uint64_t heard_until_ms = worker->heard_ms + roster_lost_ms (coord, worker->beat_ms);
     bool heard = worker->heard_ms && coord->now_ms < heard_until_ms;
     return !worker->lost || (heard && !worker->gone && !worker->left);
 }
