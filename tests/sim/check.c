@@ -760,9 +760,10 @@ void check_restart (const struct coord *coord)
 
 /* --- training --------------------------------------------------------------------------------- */
 
+/* Also by one that was silent while its job ended and was forgotten. */
 void check_lease (uint64_t job, uint64_t generation, uint64_t step)
 {
-    CHECK (generation < of (job)->generation || step < of (job)->until_step,
+    CHECK (generation < ever (job)->generation || step < ever (job)->until_step,
            "step %" PRIu64 " of job %" PRIu64 " is trained without a lease", step, job);
 }
 
