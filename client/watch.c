@@ -53,8 +53,10 @@ static void compose (const struct muster_job_info *job, char *line, size_t size)
 {
     char rate[32], eta[32], accuracy[48] = "";
     if (job->step == 0 || !strcmp (job->state, "pending")) {
-        snprintf (line, size, "%s: %s%s%.*s", job->name, job->state, job->reason.size ? ", " : "",
-                  (int)job->reason.size, (const char *)job->reason.data);
+        bool ends = !strcmp (job->state, "stopping"); /* why is told then */
+        int reason = ends ? 0 : (int)job->reason.size;
+        snprintf (line, size, "%s: %s%s%.*s", job->name, job->state, reason ? ", " : "", reason,
+                  (const char *)job->reason.data);
         return;
     }
     if (job->evaluated_step && job->accuracy > 0)

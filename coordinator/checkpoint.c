@@ -9,7 +9,8 @@
  * storage and was never committed would be counted by one (docs/decisions/0067).
  *
  * checkpoint_wait () keeps a state from vanishing: when the workers that would stay are more than a
- * step behind one that leaves, or all leave, the best one is told to SAVE first, and again where that failed. */
+ * step behind one that leaves, or all leave, the best one is told to SAVE first, and again where that failed; also if
+ * the job has lacked workers for a while. */
 #include "checkpoint.h"
 
 #include "audit.h"
@@ -204,13 +205,25 @@ void checkpoint_save_failed (struct coord *coord, struct worker *worker, const s
     job_touch (coord, job);
 }
 
-/* Does the best state go away with those who leave? */
-static bool is_endangered (const struct coord *coord, const struct job *job,
-                           const struct worker *best)
+/* The job lacks workers, nobody knows for how long, and whoever holds its newest state may die before others come. */
+static bool waits_long (struct coord *coord, const struct job *job)
+{
+    uint64_t limit_ms = job->soft.lacking_since_ms + COORD_LACK_SAVE_MS;
+    if (!job->soft.lacking_since_ms)
+        return false;
+    if (coord->now_ms < limit_ms)
+        core_wake (coord, limit_ms);
+    return coord->now_ms >= limit_ms;
+}
+
+/* Does the best state go away with those who leave, or may it with those who wait? */
+static bool is_endangered (struct coord *coord, const struct job *job, const struct worker *best)
 {
     if (job->durable.target == MU_JOB_PAUSED)
         return true;
     if (job->soft.end_unsaved && best->position.step == job->durable.steps)
+        return true;
+    if (waits_long (coord, job))
         return true;
     if (!review_lets_go (coord, job, best))
         return false;

@@ -185,6 +185,9 @@
 /* Whose collective crashes so often before a generation gets ready is left out at once. */
 #define COORD_ENDS_MAX 2u
 
+/* A job that lacks its minimum of workers for so long has the newest state saved. */
+#define COORD_LACK_SAVE_MS 5000u
+
 /* The last checkpoint is the job's result, and a state that would go away with who leaves is work. Where it cannot be
  * written it is tried again after SAVE_RETRY_MS, twice that, … at most 16 times that, so that somebody may make room;
  * when it was tried for SAVE_TRY_MS the job fails with what was wrong, or goes on without. Its workers wait with it. */

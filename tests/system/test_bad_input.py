@@ -424,29 +424,29 @@ def checkpoint_disk_full():
 def pause_disk_full():
     """a pause on a full disk waits for room, until the limit; then it says which steps are done again"""
     with PatientCluster(1) as cluster, Tmpfs(os.path.join(cluster.dir, "disk"), "8m") as disk:
-        job = cluster.submit(cluster.gpt(**ENDLESS), f"checkpoint.dir={disk.path}/here")
+        room = os.path.join(disk.path, "room")
+        with open(room, "wb") as file:
+            file.write(b"x" * (3 << 20))
+        job = cluster.submit(cluster.gpt(**ENDLESS), f"checkpoint.dir={disk.path}/here", "checkpoint.keep=1000")
 
         def fail(times):
+            def failures():
+                return sum(line["event"] == "save_failed" for line in cluster.log_lines("w0"))
             before = failures()
             wait_for("some fail", lambda: failures() >= before + times)
 
-        def failures():
-            return sum(line["event"] == "save_failed" for line in cluster.log_lines("w0"))
-
         def pause_without_room():
             wait_for("a checkpoint", lambda: cluster.status(job)["weights_step"])
-            for _ in range(3):  # what is removed of older ones makes room
-                filler = disk.fill()
-                fail(2)
+            disk.fill()
+            fail(2)
             cluster.muster("pause", job)
-            return filler
 
-        filler = pause_without_room()
+        pause_without_room()
         fail(3)
         status = cluster.status(job)
         assert status["state"] != "paused", status
         says(status["reason"], "no space left")
-        os.remove(filler)
+        os.remove(room)
         status = wait_for("it is paused", lambda: (s := cluster.status(job))["state"] == "paused" and s)
         assert status["weights_step"] == status["step"] and status["reason"] == "paused on request", status
         cluster.kill_coordinator()

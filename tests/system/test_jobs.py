@@ -107,6 +107,22 @@ def pause_and_resume():
         cluster.same_as_calm(job, **ENDLESS)
 
 
+def one_is_left():
+    """who is left of two that must be two saves what it holds while it waits: when it dies, too, nothing is done again"""
+    with PatientCluster(2) as cluster:
+        spec = dict(ENDLESS, every=1000)
+        job = cluster.submit(cluster.gpt(workers=(2, 2), **spec))
+        at = cluster.wait_step(job, 60)["step"]
+        cluster.kill_worker("w0")
+        status = wait_for("it is saved", lambda: (s := cluster.status(job))["weights_step"] >= at and s)
+        assert status["state"] in ("preparing", "pending"), status
+        cluster.kill_worker("w1")
+        for name in ("w2", "w3"):
+            cluster.start_worker(name)
+        cluster.wait_step(job, status["weights_step"] + 50)
+        cluster.same_as_calm(job, **spec)
+
+
 def coordinator_dies():
     """kill -9 of the coordinator disturbs no step"""
     with PatientCluster(2) as cluster:
@@ -320,5 +336,5 @@ def logs_and_events():
 
 
 if __name__ == "__main__":
-    sys.exit(Tap().run(submit_and_wait, idempotent, exit_codes, pending_says_why, two_jobs, pause_and_resume,
+    sys.exit(Tap().run(submit_and_wait, idempotent, exit_codes, pending_says_why, two_jobs, pause_and_resume, one_is_left,
                        coordinator_dies, worker_dies, children_die, collective_dies_unseen, told_to_stop, writers_die, all_trainers_die, all_workers_die, quarantine, drain, logs_and_events))

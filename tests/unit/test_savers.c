@@ -105,6 +105,24 @@ static void what_cannot_be_saved_is_tried_again (void **state)
     assert_false (checkpoint_wait (bed.coord, bed.job));
 }
 
+/* Those who are left wait for another worker, and may die before it comes. */
+static void a_job_that_lacks_workers_saves_what_is_there (void **state)
+{
+    (void)state;
+    break_up ();
+    for (uint32_t i = 0; i < RANKS_MAX; i++)
+        order_clear (bed.workers[i]);
+    bed.workers[1]->position.step = 57;
+    bed.job->soft.lacking_since_ms = bed.coord->now_ms;
+    assert_false (checkpoint_wait (bed.coord, bed.job)); /* it may come at once */
+    bed.coord->now_ms += COORD_LACK_SAVE_MS;
+    assert_true (checkpoint_wait (bed.coord, bed.job));
+    assert_int_equal (bed.workers[1]->order, ORDER_SAVE);
+    bed.job->soft.lacking_since_ms = 0;
+    assert_false (checkpoint_wait (bed.coord, bed.job)); /* it has come, and is not kept waiting */
+    assert_int_equal (bed.workers[1]->order, ORDER_NONE);
+}
+
 /* It waits for a comparison, for which nobody can train at once. */
 static void a_pause_outlives_a_break (void **state)
 {
@@ -663,6 +681,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         SAVERS_TEST (a_failure_of_the_one_before_is_no_answer),
         SAVERS_TEST (what_cannot_be_saved_is_tried_again),
+        SAVERS_TEST (a_job_that_lacks_workers_saves_what_is_there),
         SAVERS_TEST (a_pause_outlives_a_break),
         SAVERS_TEST (a_pause_without_its_state_says_so),
         SAVERS_TEST (the_writer_is_believed),
