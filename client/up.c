@@ -11,12 +11,12 @@
 #include "command.h"
 
 #include "clock.h"
+#include "cpus.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -321,12 +321,6 @@ static void stop_all (struct up *up)
 
 /* --- the plan --------------------------------------------------------------------------------- */
 
-static size_t cpus (void)
-{
-    cpu_set_t set;
-    return sched_getaffinity (0, sizeof set, &set) ? 1 : (size_t)CPU_COUNT (&set);
-}
-
 static void plan_coordinator (struct up *up, char *program)
 {
     struct child *child = &up->child[0];
@@ -374,7 +368,7 @@ static int plan (struct up *up, struct mu_error *error)
     size_t workers = (size_t)up->options->up.workers;
     size_t threads = (size_t)up->options->up.threads;
     if (!threads)
-        threads = cpus () / workers ? cpus () / workers : 1;
+        threads = mu_cpus () / workers ? mu_cpus () / workers : 1;
     snprintf (up->threads, sizeof up->threads, "%zu", threads);
     up->count = workers + 1;
     up->child = calloc (up->count, sizeof *up->child);

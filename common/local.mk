@@ -1,7 +1,7 @@
 # What every program shares: errors, records (wire and journal), logs; and what schemas/ generates.
 noinst_LTLIBRARIES += %D%/libcommon.la
 %C%_libcommon_la_SOURCES = %D%/clock.h %D%/behind.h %D%/dial.h %D%/fnv.h %D%/mix.h %D%/error.c %D%/error.h %D%/text.c %D%/text.h %D%/record.c %D%/record.h %D%/record_hash.c %D%/log.c %D%/log.h \
-    %D%/companion.c %D%/companion.h %D%/fault.c %D%/fault.h %D%/passing.c %D%/passing.h %D%/process.c %D%/process.h %D%/quota.c %D%/quota.h %D%/resolve.c %D%/resolve.h
+    %D%/companion.c %D%/companion.h %D%/cpus.c %D%/cpus.h %D%/fault.c %D%/fault.h %D%/passing.c %D%/passing.h %D%/process.c %D%/process.h %D%/quota.c %D%/quota.h %D%/resolve.c %D%/resolve.h
 nodist_%C%_libcommon_la_SOURCES = %D%/errors.c %D%/wire_shapes.c %D%/journal_shapes.c %D%/recording_shapes.c %D%/states.c \
     %D%/metrics.c
 %C%_libcommon_la_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(YAML_CFLAGS)

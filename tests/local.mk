@@ -74,6 +74,7 @@ unit_tests += %D%/unit/test_keep
 %C%_unit_test_keep_SOURCES = %D%/unit/test_keep.c $(audit_bed)
 
 # What is common to all programs.
+unit_tests += %D%/unit/test_cpus
 unit_tests += %D%/unit/test_quota
 unit_tests += %D%/unit/test_log
 %C%_unit_test_log_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)

@@ -9,6 +9,7 @@
 #include "worker/io_supervise.h"
 
 #include "common/companion.h"
+#include "common/cpus.h"
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/options.h"
@@ -19,7 +20,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,15 +50,6 @@ static int find_program (char path[PATH_MAX], const char *name, struct mu_error 
                     "the program %s is not in %s; it is installed with muster-worker, or "
                     "MUSTER_LIBEXECDIR names its folder",
                     name, MU_LIBEXECDIR);
-}
-
-static unsigned count_cpus (void)
-{
-    cpu_set_t set;
-    if (sched_getaffinity (0, sizeof set, &set) < 0)
-        return 1;
-    int count = CPU_COUNT (&set);
-    return count > 0 ? (unsigned)count : 1;
 }
 
 static void cpu_name (char *name, size_t size)
@@ -200,7 +191,7 @@ static int set_stage (struct stage *stage, struct mu_error *error)
     stage->kernels = mu_kernels_get (*isa ? isa : NULL, error);
     if (!stage->kernels)
         return -1;
-    stage->threads = options->threads ? (unsigned)options->threads : count_cpus ();
+    stage->threads = options->threads ? (unsigned)options->threads : mu_cpus ();
     name_compute_class (stage->compute_class, sizeof stage->compute_class);
     if (io_name_take (&stage->name, stage->dir, options->name, error) < 0)
         return -1;

@@ -6,8 +6,9 @@
  * of its thread list in order after a fork (decisions/0021). */
 #include "worker/checkpoint/crew.h"
 
+#include "common/cpus.h"
+
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 
@@ -81,10 +82,7 @@ int mu_crew_run (uint32_t hands, uint32_t pieces, mu_crew_work *work, void *abou
 
 uint32_t mu_crew_hands (uint64_t bytes)
 {
-    cpu_set_t set;
-    uint64_t hands = 1 + bytes / BYTES_PER_HAND;
-    const uint64_t cores =
-        sched_getaffinity (0, sizeof set, &set) < 0 ? 1 : (uint64_t)CPU_COUNT (&set);
+    uint64_t hands = 1 + bytes / BYTES_PER_HAND, cores = mu_cpus ();
     hands = hands < cores ? hands : cores;
     return hands < HANDS_MAX ? (uint32_t)hands : HANDS_MAX;
 }
