@@ -367,10 +367,8 @@ static void advance_breaking (struct coord *coord, struct job *job)
         job_touch (coord, job);
         return;
     }
-    if (audit_differs_in_part (coord, job)) {
-        job_touch (coord, job);
+    if (audit_differs_in_part (coord, job))
         return;
-    }
     if (leave_ranks (job) && job->durable.generation.started)
         review_left (coord, job);
     if (let_go (coord, job) || generation_try_form (coord, job))

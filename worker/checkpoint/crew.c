@@ -82,7 +82,7 @@ int mu_crew_run (uint32_t hands, uint32_t pieces, mu_crew_work *work, void *abou
 
 uint32_t mu_crew_hands (uint64_t bytes)
 {
-    uint64_t hands = 1 + bytes / BYTES_PER_HAND, cores = mu_cpus ();
+    uint64_t hands = 1 + bytes / BYTES_PER_HAND, cores = hands > 1 ? mu_cpus () : 1;
     hands = hands < cores ? hands : cores;
     return hands < HANDS_MAX ? (uint32_t)hands : HANDS_MAX;
 }
